@@ -1,0 +1,190 @@
+//! Ids, hashes and public keys as types: fixed bytes inside, lower-case hex outside.
+//!
+//! Invariants: one parser, which refuses wrong lengths, upper case and anything that is not hex, so
+//! that an id has one spelling and can never carry a path separator.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text does not have the right number of digits.
+    #[error("{what} has {expected} hexadecimal digits, this has {found}")]
+    Length {
+        /// Which kind of id was expected.
+        what: &'static str,
+        /// Digits that it has.
+        expected: usize,
+        /// Characters that were given.
+        found: usize,
+    },
+    /// A character is not one of `0-9a-f`.
+    #[error("{what} is written with 0-9 and a-f, not with {found:?}")]
+    Digit {
+        /// Which kind of id was expected.
+        what: &'static str,
+        /// The character.
+        found: char,
+    },
+}
+
+fn hex_digit(what: &'static str, byte: u8) -> Result<u8, IdError> {
+    match byte {
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        _ => Err(IdError::Digit { what, found: char::from(byte) }),
+    }
+}
+
+/// Parses exactly `N` bytes of lower-case hex.
+fn parse_hex<const N: usize>(what: &'static str, text: &str) -> Result<[u8; N], IdError> {
+    if text.len() != 2 * N {
+        return Err(IdError::Length { what, expected: 2 * N, found: text.chars().count() });
+    }
+    let mut out = [0; N];
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = hex_digit(what, pair[0])? << 4 | hex_digit(what, pair[1])?;
+    }
+    Ok(out)
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $len]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LEN: usize = $len;
+            /// All bytes zero: "none" where the format says so.
+            pub const ZERO: Self = Self([0; $len]);
+
+            /// Takes the raw bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; $len]) -> Self {
+                Self(bytes)
+            }
+
+            /// The raw bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+
+            /// Whether every byte is zero.
+            #[must_use]
+            pub fn is_zero(&self) -> bool {
+                self.0 == [0; $len]
+            }
+
+            /// The first eight digits, for people; never for look-ups.
+            #[must_use]
+            pub fn short(&self) -> String {
+                self.to_string()[..8].to_owned()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse_hex::<$len>($what, text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+macro_rules! random_id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// A new random id.
+            ///
+            /// # Panics
+            /// If the operating system has no random numbers to give.
+            #[must_use]
+            pub fn random() -> Self {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+                Self(bytes)
+            }
+        }
+    )*};
+}
+
+id!(/** A repository: the id of its first roster. */ RepositoryId, 32, "a repository id");
+id!(/** A roster. */ RosterId, 32, "a roster id");
+id!(/** A session: one run of one agent on one dataset. */ SessionId, 32, "a session id");
+id!(/** A pack: the hash of its header and table. */ PackId, 32, "a pack id");
+id!(/** A usage segment. */ SegmentId, 32, "a segment id");
+id!(/** A usage list. */ UsageId, 32, "a usage list id");
+id!(/** A manifest, and so a snapshot. */ ManifestId, 32, "a snapshot id");
+id!(/** A site's receipt for a manifest. */ ReceiptId, 32, "a receipt id");
+id!(/** A site's inventory. */ InventoryId, 32, "an inventory id");
+id!(/** A site's scrub report. */ ScrubId, 32, "a scrub report id");
+id!(/** A signed proof of restore. */ ProofId, 32, "a proof id");
+id!(/** A chunk: keyed hash of its plaintext. */ ChunkId, 32, "a chunk id");
+id!(/** The hash of a stored frame. */ FrameHash, 32, "a frame hash");
+id!(/** An Ed25519 or X25519 public key. */ PublicKey, 32, "a public key");
+id!(/** SHA-256 of a TLS key's SubjectPublicKeyInfo. */ TlsPin, 32, "a TLS pin");
+id!(/** An agent: one installation on one server. */ AgentId, 16, "an agent id");
+id!(/** A dedup domain: whose frames may be shared. */ DomainId, 16, "a dedup domain id");
+id!(/** A dataset of the register. */ DatasetId, 16, "a dataset id");
+id!(/** A site that keeps data: Pusat Data, DRC. */ SiteId, 16, "a site id");
+id!(/** A server of the register. */ ServerId, 16, "a server id");
+id!(/** A Perangkat Daerah of the register. */ PdId, 16, "a PD id");
+
+random_id!(AgentId, DomainId, DatasetId, SiteId, ServerId, PdId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = SiteId::from_bytes([0xab; 16]);
+        assert_eq!(id.to_string().parse::<SiteId>(), Ok(id));
+        assert_eq!(
+            "ABABABABABABABABABABABABABABABAB".parse::<SiteId>(),
+            Err(IdError::Digit { what: "a site id", found: 'A' })
+        );
+        assert!(matches!("ab".parse::<SiteId>(), Err(IdError::Length { found: 2, .. })));
+        assert!("../../../etc/passwd/../../../etc".parse::<SiteId>().is_err());
+    }
+
+    #[test]
+    fn random_ids_differ() {
+        assert_ne!(AgentId::random(), AgentId::random());
+    }
+}

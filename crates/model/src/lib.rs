@@ -1,0 +1,23 @@
+//! What every part of Lumbung agrees on: ids, time, sizes, secrets, schedules, compliance.
+//!
+//! Pure: nothing here reads a file, opens a socket or asks the operating system anything, save
+//! [`SystemClock`] (the one place that reads the clock) and random ids. Every other decision is a
+//! function of its inputs, `now` among them.
+
+pub mod clock;
+pub mod compliance;
+pub mod geo;
+pub mod id;
+pub mod rate;
+pub mod schedule;
+pub mod secret;
+pub mod size;
+
+pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
+pub use id::{
+    AgentId, ChunkId, DatasetId, DomainId, FrameHash, IdError, InventoryId, ManifestId, PackId,
+    PdId, ProofId, PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId, SegmentId, ServerId,
+    SessionId, SiteId, TlsPin, UsageId,
+};
+pub use secret::Secret;
+pub use size::ByteSize;
