@@ -1,5 +1,7 @@
 //! Every kind of object: round trip, canonical form, and refusal of every flipped bit.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use lumbung_model::{
     AgentId, ChunkId, DatasetId, DomainId, FrameHash, InventoryId, ManifestId, PackId, PublicKey,
     ReceiptId, RepositoryId, RosterId, SegmentId, SessionId, SiteId, Timestamp, TlsPin, UsageId,

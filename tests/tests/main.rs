@@ -1,0 +1,5 @@
+//! End-to-end tests over the real programs, and tests of the house itself.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod house;

@@ -1,0 +1,98 @@
+//! Installs what a command needs and the machine lacks.
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{check, command, is_there, root};
+
+/// A program and the Debian package that brings it.
+type Needed = (&'static str, &'static str, &'static str);
+
+/// What the tests start: program, an argument with which it only answers, package.
+const TEST_PROGRAMS: [Needed; 5] = [
+    ("cc", "--version", "build-essential"),
+    ("ip", "-V", "iproute2"),
+    ("setfacl", "--version", "acl"),
+    ("getcap", "/", "libcap2-bin"),
+    ("sqlite3", "--version", "sqlite3"),
+];
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    check(&mut command("apt-get", &["update", "-qq"]))?;
+    let mut install = command("apt-get", &["install", "-y", "-qq", "--no-install-recommends"]);
+    check(install.args(packages).env("DEBIAN_FRONTEND", "noninteractive")).with_context(|| {
+        format!("install these packages by hand and run again: {}", packages.join(" "))
+    })
+}
+
+/// Installs the programs that tests start.
+pub(crate) fn for_tests() -> Result<()> {
+    let missing: Vec<&str> = TEST_PROGRAMS
+        .iter()
+        .filter(|(program, argument, _)| !is_there(program, argument))
+        .map(|(_, _, package)| *package)
+        .collect();
+    apt_install(&missing)?;
+    if !is_there("cargo-nextest", "--version") {
+        check(&mut command("cargo", &["install", "--locked", "cargo-nextest"]))?;
+    }
+    reference_reader()
+}
+
+/// Makes the virtual environment in which the reference reader runs.
+fn reference_reader() -> Result<()> {
+    let reader = root().join("tests/reference_reader");
+    let environment = reader.join(".venv");
+    let python = environment.join("bin/python");
+    let python = python.to_str().context("the project's path is not UTF-8")?;
+    let requirements = reader.join("requirements.txt");
+    let requirements = requirements.to_str().context("the project's path is not UTF-8")?;
+    let ready = environment.join("installed-requirements.txt");
+    let wanted = std::fs::read(requirements)?;
+    if std::fs::read(&ready).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if !is_there("python3", "--version") || !is_there("python3", "-mensurepip") {
+        apt_install(&["python3", "python3-venv"])?;
+    }
+    let path = environment.to_str().context("the project's path is not UTF-8")?;
+    check(&mut command("python3", &["-m", "venv", "--clear", path]))?;
+    check(&mut command(python, &["-m", "pip", "install", "--quiet", "-r", requirements]))?;
+    std::fs::write(ready, wanted)?;
+    Ok(())
+}
+
+/// Installs a peer for benchmarks; an error where it cannot be had.
+pub(crate) fn peer(name: &str) -> Result<()> {
+    match name {
+        "restic" | "zstd" if !is_there(name, "--version") && !is_there(name, "version") => {
+            apt_install(&[name])
+        }
+        "rustic" if !is_there(name, "--version") => {
+            check(&mut command("cargo", &["install", "--locked", "rustic-rs"]))
+        }
+        "bupstash" if !is_there(name, "--version") => {
+            apt_install(&["libsodium-dev", "pkg-config"])?;
+            check(&mut command("cargo", &["install", "--locked", "bupstash"]))
+        }
+        "borg" if !is_there(name, "--version") => {
+            apt_install(&[
+                "libacl1-dev",
+                "libssl-dev",
+                "liblz4-dev",
+                "libzstd-dev",
+                "libxxhash-dev",
+                "pkg-config",
+                "python3-dev",
+            ])?;
+            check(&mut command(
+                "python3",
+                &["-m", "pip", "install", "--quiet", "borgbackup==1.4.5"],
+            ))
+        }
+        "restic" | "zstd" | "rustic" | "bupstash" | "borg" => Ok(()),
+        _ => bail!("no peer is called {name}: restic, rustic, borg, bupstash or zstd"),
+    }
+}

@@ -1,0 +1,61 @@
+//! The project's own commands: `cargo xtask test`, `demo`, `bench`, `chaos`.
+//!
+//! Invariants: whatever a command needs is installed by the command itself, from Debian's packages, crates.io or
+//! PyPI; a command that cannot run something fails and says why, it never skips.
+
+mod bench;
+mod install;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the tests need, checks format, lints and documentation, runs every test.
+    Test(test::Options),
+    /// Shows the main job end to end over the real programs.
+    Demo {
+        /// Options and paths for the demo; `-- --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Kills the programs at random moments, thousands of times.
+    Chaos {
+        /// How many kills.
+        #[arg(long, default_value_t = 2000)]
+        kills: u32,
+        /// Seed of the random moments; printed by every run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Measures ours beside the installed peers.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test(options) => test::test(&options),
+        Command::Demo { arguments } => run::demo(&arguments),
+        Command::Chaos { kills, seed } => test::chaos(kills, seed),
+        Command::Bench(bench) => bench::bench(&bench),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Running other programs, with their output shown as it comes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The project's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the project's root")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A command that runs in the project's root.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a command; a failure is an error that names it.
+pub(crate) fn check(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    println!("+ {}", shown.replace('"', ""));
+    let status = command.status().with_context(|| format!("{shown} does not start"))?;
+    if !status.success() {
+        bail!("{shown} failed: {status}");
+    }
+    Ok(())
+}
+
+/// Whether a program can be started.
+pub(crate) fn is_there(program: &str, argument: &str) -> bool {
+    Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+}
+
+/// The programs that are installed on servers.
+const PROGRAMS: [&str; 4] = ["lumbung-agent", "lumbung-vault", "lumbung-controller", "lumbung-cli"];
+
+/// Builds the four programs and the test bed's own, in release.
+pub(crate) fn build_release() -> Result<()> {
+    let mut build =
+        command("cargo", &["build", "--release", "--package", "lumbung-tests", "--bins"]);
+    for program in PROGRAMS {
+        build.args(["--package", program]);
+    }
+    check(&mut build)
+}
+
+/// Runs the demo on release builds.
+pub(crate) fn demo(arguments: &[String]) -> Result<()> {
+    build_release()?;
+    let demo = target_dir().join("release/demo");
+    check(Command::new(demo).args(arguments.iter().filter(|argument| *argument != "--")))
+}

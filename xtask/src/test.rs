@@ -1,0 +1,50 @@
+//! `cargo xtask test` and `cargo xtask chaos`.
+
+use anyhow::Result;
+
+use crate::install;
+use crate::run::{check, command};
+
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only the tests: no format, lint and documentation checks.
+    #[arg(long)]
+    only_tests: bool,
+    /// The long forms too: more kills, more property cases.
+    #[arg(long)]
+    full: bool,
+    /// Passed on to `cargo nextest run`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    nextest: Vec<String>,
+}
+
+pub(crate) fn test(options: &Options) -> Result<()> {
+    install::for_tests()?;
+    if !options.only_tests {
+        check(&mut command("cargo", &["fmt", "--all", "--check"]))?;
+        let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        check(&mut command("cargo", &clippy))?;
+        let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+        check(command("cargo", &doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    // The end-to-end tests start these programs; nextest alone would not build them.
+    check(&mut command("cargo", &["build", "--workspace", "--bins"]))?;
+    let mut nextest = command("cargo", &["nextest", "run", "--workspace"]);
+    if options.full {
+        nextest.env("LUMBUNG_TEST_KILLS", "2000").env("PROPTEST_CASES", "1000");
+    }
+    check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))
+}
+
+pub(crate) fn chaos(kills: u32, seed: Option<u64>) -> Result<()> {
+    install::for_tests()?;
+    check(&mut command("cargo", &["build", "--workspace", "--bins"]))?;
+    let mut nextest =
+        command("cargo", &["nextest", "run", "--package", "lumbung-tests", "--no-capture"]);
+    nextest.arg("chaos").env("LUMBUNG_TEST_KILLS", kills.to_string());
+    if let Some(seed) = seed {
+        nextest.env("LUMBUNG_TEST_SEED", seed.to_string());
+    }
+    check(&mut nextest)
+}
