@@ -1,0 +1,371 @@
+//! Frames: a chunk, compressed and sealed (format, sections 6 and 8).
+//!
+//! A frame's key depends on the chunk's id, so on its content: it can only ever seal one message,
+//! even on a machine that was cloned. Every frame is opened again and compared before it is given out.
+
+use lumbung_model::{ChunkId, DomainId, FrameHash, RepositoryId, Secret, SessionId};
+use lumbung_pack::limits::{CHUNK_MAX, FRAME_TAG_BYTES};
+use lumbung_pack::{Content, Encoding, FrameEntry, PackHeader, object_id};
+
+use crate::compress::Scratch;
+use crate::domain::IdKey;
+use crate::error::SealError;
+use crate::one_message;
+use crate::session::{FrameContext, PackKey, SessionKey};
+
+/// What every frame of a pack is bound to: repository, session, salt.
+struct PackContext {
+    key: PackKey,
+    content: Content,
+    aad: [u8; 96],
+}
+
+impl PackContext {
+    fn new(header: &PackHeader, key: PackKey) -> Self {
+        let mut aad = [0; 96];
+        aad[..32].copy_from_slice(header.repository.as_bytes());
+        aad[32..64].copy_from_slice(header.session.as_bytes());
+        aad[64..].copy_from_slice(&header.salt);
+        Self { key, content: header.content, aad }
+    }
+
+    fn frame_key(&self, number: u32, entry: &FrameEntry) -> Secret<32> {
+        self.key.frame_key(&FrameContext {
+            number,
+            content: self.content,
+            encoding: entry.encoding,
+            chunk: &entry.chunk,
+            plain_length: entry.plain_length,
+        })
+    }
+}
+
+/// Seals the frames of one pack. Threads share it, each with its own [`Scratch`].
+pub struct PackSealer {
+    header: PackHeader,
+    context: PackContext,
+}
+
+impl PackSealer {
+    /// Begins a pack: a new salt, and so a new key.
+    ///
+    /// # Panics
+    /// If the operating system has no random numbers to give.
+    #[must_use]
+    pub fn new(
+        repository: RepositoryId,
+        domain: DomainId,
+        session: SessionId,
+        key: &SessionKey,
+        content: Content,
+    ) -> Self {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).expect("the operating system gives random numbers");
+        Self::with_salt(repository, domain, session, key, content, salt)
+    }
+
+    pub(crate) fn with_salt(
+        repository: RepositoryId,
+        domain: DomainId,
+        session: SessionId,
+        key: &SessionKey,
+        content: Content,
+        salt: [u8; 32],
+    ) -> Self {
+        let pack_key = key.pack_key(&salt);
+        let commitment = pack_key.commitment();
+        let header = PackHeader { repository, domain, session, salt, commitment, content };
+        Self { header, context: PackContext::new(&header, pack_key) }
+    }
+
+    /// The pack's fields before its table.
+    #[must_use]
+    pub const fn header(&self) -> &PackHeader {
+        &self.header
+    }
+
+    /// Seals a chunk as frame `number` (counted from 0) of the pack: its table entry and its stored
+    /// bytes. `chunk` must be the id of `plain`. The number may be used again for another chunk
+    /// if this frame is thrown away.
+    ///
+    /// # Errors
+    /// If the chunk is empty or too long, or if the machine computes wrongly.
+    pub fn seal(
+        &self,
+        number: u32,
+        chunk: &ChunkId,
+        plain: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<(FrameEntry, Vec<u8>), SealError> {
+        if plain.is_empty() || plain.len() > CHUNK_MAX {
+            return Err(SealError::ChunkLength(plain.len()));
+        }
+        let mut entry = FrameEntry {
+            chunk: *chunk,
+            stored_hash: FrameHash::ZERO,
+            plain_length: length_u32(plain.len()),
+            stored_length: 0,
+            encoding: Encoding::Raw,
+        };
+        let packed = scratch.compress(plain).map_err(SealError::Compress)?;
+        if packed.is_some() {
+            entry.encoding = Encoding::Zstd;
+        }
+        let encoded = packed.unwrap_or(plain);
+        let stored =
+            one_message::seal(self.context.frame_key(number, &entry), &self.context.aad, encoded);
+        entry.stored_length = length_u32(stored.len());
+        entry.stored_hash = FrameHash::from_bytes(object_id(&stored));
+        self.read_back(number, &entry, plain, &stored, scratch)?;
+        Ok((entry, stored))
+    }
+
+    fn read_back(
+        &self,
+        number: u32,
+        entry: &FrameEntry,
+        plain: &[u8],
+        stored: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<(), SealError> {
+        let length = stored.len() - FRAME_TAG_BYTES;
+        let key = self.context.frame_key(number, entry);
+        let opened =
+            one_message::open(&key, &self.context.aad, stored, scratch.decrypted(length)).is_ok();
+        let same = match entry.encoding {
+            Encoding::Raw => opened && scratch.decrypted(length) == plain,
+            Encoding::Zstd => opened && scratch.unpacks_to(length, plain),
+        };
+        if same { Ok(()) } else { Err(SealError::Readback(entry.chunk)) }
+    }
+}
+
+/// Opens the frames of one pack. Threads share it, each with its own [`Scratch`].
+pub struct FrameOpener {
+    context: PackContext,
+}
+
+impl FrameOpener {
+    /// Prepares to open the pack with this header.
+    ///
+    /// # Errors
+    /// If the pack is not of this session key.
+    pub fn new(header: &PackHeader, key: &SessionKey) -> Result<Self, SealError> {
+        let pack_key = key.pack_key(&header.salt);
+        if pack_key.commitment() != header.commitment {
+            return Err(SealError::Commitment);
+        }
+        Ok(Self { context: PackContext::new(header, pack_key) })
+    }
+
+    /// The chunk in frame `number` (counted from 0) of the pack, checked against its length and id.
+    ///
+    /// # Errors
+    /// If the frame was altered, or holds another chunk than its entry says.
+    pub fn open(
+        &self,
+        number: u32,
+        entry: &FrameEntry,
+        stored: &[u8],
+        id_key: &IdKey,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<u8>, SealError> {
+        let altered = || SealError::Frame { frame: number, chunk: entry.chunk };
+        let plain_length = entry.plain_length as usize;
+        let encoded_length = stored.len().checked_sub(FRAME_TAG_BYTES).ok_or_else(altered)?;
+        let lengths_agree = match entry.encoding {
+            Encoding::Raw => encoded_length == plain_length,
+            Encoding::Zstd => encoded_length <= plain_length,
+        };
+        let declared = stored.len() == entry.stored_length as usize;
+        if !declared || !lengths_agree || plain_length == 0 || plain_length > CHUNK_MAX {
+            return Err(altered());
+        }
+        let key = self.context.frame_key(number, entry);
+        let aad = &self.context.aad;
+        let mut plain = Vec::new();
+        match entry.encoding {
+            Encoding::Raw => {
+                plain.resize(plain_length, 0);
+                one_message::open(&key, aad, stored, &mut plain).map_err(|_| altered())?;
+            }
+            Encoding::Zstd => {
+                let decrypted = scratch.decrypted(encoded_length);
+                one_message::open(&key, aad, stored, decrypted).map_err(|_| altered())?;
+                if !scratch.unpack_into(encoded_length, plain_length, &mut plain) {
+                    return Err(SealError::ChunkId { frame: number, chunk: entry.chunk });
+                }
+            }
+        }
+        if id_key.chunk_id(&plain) == entry.chunk {
+            Ok(plain)
+        } else {
+            Err(SealError::ChunkId { frame: number, chunk: entry.chunk })
+        }
+    }
+}
+
+/// A length that was checked to be at most `CHUNK_MAX` and a tag.
+fn length_u32(length: usize) -> u32 {
+    u32::try_from(length).expect("a chunk's length fits 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DomainSecret;
+
+    struct Fixture {
+        id_key: IdKey,
+        session: SessionKey,
+        sealer: PackSealer,
+        scratch: Scratch,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let session = SessionKey::random();
+            let ids = (
+                RepositoryId::from_bytes([1; 32]),
+                DomainId::from_bytes([2; 16]),
+                SessionId::from_bytes([3; 32]),
+            );
+            Self {
+                id_key: DomainSecret::random().id_key(),
+                sealer: PackSealer::new(ids.0, ids.1, ids.2, &session, Content::Data),
+                session,
+                scratch: Scratch::new().unwrap(),
+            }
+        }
+
+        fn seal(&mut self, number: u32, plain: &[u8]) -> (FrameEntry, Vec<u8>) {
+            self.sealer
+                .seal(number, &self.id_key.chunk_id(plain), plain, &mut self.scratch)
+                .unwrap()
+        }
+
+        fn open(
+            &mut self,
+            number: u32,
+            entry: &FrameEntry,
+            stored: &[u8],
+        ) -> Result<Vec<u8>, SealError> {
+            let opener = FrameOpener::new(self.sealer.header(), &self.session).unwrap();
+            opener.open(number, entry, stored, &self.id_key, &mut self.scratch)
+        }
+    }
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn chunks_of_every_kind_come_back() {
+        let mut fixture = Fixture::new();
+        for plain in
+            [vec![7], vec![0; CHUNK_MAX], noise(CHUNK_MAX), noise(300), b"desa ".repeat(100_000)]
+        {
+            let (entry, stored) = fixture.seal(3, &plain);
+            assert!(stored.len() <= plain.len() + FRAME_TAG_BYTES);
+            assert_eq!(*entry.stored_hash.as_bytes(), *blake3::hash(&stored).as_bytes());
+            assert!(lumbung_pack::PackTable::new(*fixture.sealer.header(), vec![entry]).is_ok());
+            assert_eq!(fixture.open(3, &entry, &stored).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn threads_share_a_pack_and_seal_the_same_bytes() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let fixture = Fixture::new();
+        let plain = b"provinsi ".repeat(1000);
+        let chunk = fixture.id_key.chunk_id(&plain);
+        shared(&FrameOpener::new(fixture.sealer.header(), &fixture.session).unwrap());
+        let seal = || fixture.sealer.seal(1, &chunk, &plain, &mut Scratch::new().unwrap()).unwrap();
+        let sealed = std::thread::scope(|scope| {
+            let threads = [scope.spawn(seal), scope.spawn(seal)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(sealed[0], sealed[1]);
+    }
+
+    #[test]
+    fn lengths_outside_the_format_are_not_sealed() {
+        let mut fixture = Fixture::new();
+        for plain in [vec![], vec![0; CHUNK_MAX + 1]] {
+            let sealed = fixture.sealer.seal(0, &ChunkId::ZERO, &plain, &mut fixture.scratch);
+            assert!(matches!(sealed, Err(SealError::ChunkLength(n)) if n == plain.len()));
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_is_refused() {
+        let mut fixture = Fixture::new();
+        for plain in [noise(60), b"kecamatan ".repeat(20)] {
+            let (entry, stored) = fixture.seal(0, &plain);
+            for bit in 0..stored.len() * 8 {
+                let mut bad = stored.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(
+                    matches!(fixture.open(0, &entry, &bad), Err(SealError::Frame { .. })),
+                    "bit {bit}"
+                );
+            }
+            assert!(fixture.open(0, &entry, &stored[1..]).is_err());
+            assert!(fixture.open(0, &entry, &[]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_frame_opens_only_where_it_was_sealed() {
+        let mut fixture = Fixture::new();
+        let plain = b"kelurahan ".repeat(20);
+        let (entry, stored) = fixture.seal(5, &plain);
+        assert!(fixture.open(6, &entry, &stored).is_err());
+        for wrong in [
+            FrameEntry { chunk: ChunkId::from_bytes([9; 32]), ..entry },
+            FrameEntry { plain_length: entry.plain_length + 1, ..entry },
+            FrameEntry { plain_length: u32::MAX, ..entry },
+            FrameEntry { encoding: Encoding::Raw, ..entry },
+            FrameEntry { encoding: Encoding::Raw, plain_length: entry.stored_length - 16, ..entry },
+        ] {
+            assert!(fixture.open(5, &wrong, &stored).is_err());
+        }
+        let header = *fixture.sealer.header();
+        for wrong in [
+            PackHeader { repository: RepositoryId::ZERO, ..header },
+            PackHeader { session: SessionId::ZERO, ..header },
+            PackHeader { content: Content::Catalogue, ..header },
+        ] {
+            let opener = FrameOpener::new(&wrong, &fixture.session).unwrap();
+            assert!(
+                opener.open(5, &entry, &stored, &fixture.id_key, &mut fixture.scratch).is_err()
+            );
+        }
+        for wrong in
+            [PackHeader { salt: [0; 32], ..header }, PackHeader { commitment: [0; 32], ..header }]
+        {
+            assert!(matches!(
+                FrameOpener::new(&wrong, &fixture.session),
+                Err(SealError::Commitment)
+            ));
+        }
+        assert!(matches!(
+            FrameOpener::new(&header, &SessionKey::random()),
+            Err(SealError::Commitment)
+        ));
+    }
+
+    #[test]
+    fn a_chunk_under_a_false_name_is_refused() {
+        let mut fixture = Fixture::new();
+        let false_name = ChunkId::from_bytes([8; 32]);
+        let (entry, stored) =
+            fixture.sealer.seal(0, &false_name, b"isi", &mut fixture.scratch).unwrap();
+        assert!(matches!(
+            fixture.open(0, &entry, &stored),
+            Err(SealError::ChunkId { frame: 0, .. })
+        ));
+    }
+}
