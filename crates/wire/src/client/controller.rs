@@ -1,0 +1,115 @@
+//! The controller, as agents, sites and the command line use it.
+//!
+//! Invariant: what it says about keys and sites is a claim, to be held against the roster.
+
+use http::Method;
+use lumbung_model::TlsPin;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ClientError;
+use super::transport::{Timeouts, Transport};
+use crate::messages::{
+    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
+    RenewResponse, Report, ReportsAck,
+};
+use crate::tls::ClientTls;
+
+/// Longest JSON answer of the controller.
+const ANSWER_MAX_BYTES: usize = 64 << 20;
+
+/// The controller. Clones share their connections.
+#[derive(Clone)]
+pub struct ControllerClient {
+    transport: Transport,
+}
+
+impl ControllerClient {
+    /// The controller at `url` (`https://host:port`). Connects when the first request is made.
+    pub fn new(url: &str, tls: &ClientTls) -> Result<Self, ClientError> {
+        Self::with_timeouts(url, tls, Timeouts::default())
+    }
+
+    /// [`Self::new`] with other time-outs.
+    pub fn with_timeouts(
+        url: &str,
+        tls: &ClientTls,
+        timeouts: Timeouts,
+    ) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::new(url, tls, timeouts)? })
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        self.transport.server()
+    }
+
+    /// The TLS key that the controller proved to hold; `None` before the first connection.
+    #[must_use]
+    pub fn seen_pin(&self) -> Option<TlsPin> {
+        self.transport.seen_pin()
+    }
+
+    /// By how many seconds the controller's clock is ahead of ours, as of its last answer.
+    #[must_use]
+    pub fn clock_skew_s(&self) -> Option<i64> {
+        self.transport.clock_skew_s()
+    }
+
+    /// Enrols with a one-time token; needs no certificate.
+    pub async fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse, ClientError> {
+        self.post("/api/v1/enroll", request).await
+    }
+
+    /// A new certificate for the same identity.
+    pub async fn renew(&self, request: &RenewRequest) -> Result<RenewResponse, ClientError> {
+        self.post("/api/v1/renew", request).await
+    }
+
+    /// A sign of life.
+    pub async fn heartbeat(
+        &self,
+        request: &HeartbeatRequest,
+    ) -> Result<HeartbeatResponse, ClientError> {
+        self.post("/api/v1/heartbeat", request).await
+    }
+
+    /// Delivers reports; what comes back is durable there.
+    pub async fn reports(&self, reports: &[Report]) -> Result<ReportsAck, ClientError> {
+        self.post("/api/v1/reports", &reports).await
+    }
+
+    /// Any GET of the API, for instance `/api/v1/compliance`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.transport.read_json(self.transport.get(path.to_owned()), ANSWER_MAX_BYTES).await
+    }
+
+    /// Any POST of the API.
+    pub async fn post<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        self.with_body(Method::POST, path, body).await
+    }
+
+    /// Any PUT of the API.
+    pub async fn put<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        self.with_body(Method::PUT, path, body).await
+    }
+
+    async fn with_body<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        let call = self.transport.json(method, path.to_owned(), body)?;
+        self.transport.read_json(call, ANSWER_MAX_BYTES).await
+    }
+}

@@ -1,0 +1,662 @@
+//! The register and the compliance table: PD → servers → datasets, sites, and how far each dataset has come.
+//!
+//! What must be backed up comes from the register, never from the jobs that exist: a PD or a dataset
+//! without an agent has its row and is *belum mencadangkan*. Steps of proof rest on what the sites
+//! signed; what only the agent says stands apart, in `menurut_agen`. Inputs refuse unknown fields.
+
+use lumbung_model::{
+    AgentId, DatasetId, ManifestId, PdId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp,
+    TlsPin,
+};
+use serde::{Deserialize, Serialize};
+
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$item_doc])* #[serde(rename = $text)] $item),+
+        }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$item),+];
+
+            /// As it stands in JSON, TOML and the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$item => $text),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| UnknownWord {
+                    found: text.chars().take(64).collect(),
+                    allowed: concat!($($text, " "),+).trim_end(),
+                })
+            }
+        }
+    };
+}
+
+/// A word that the register does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not known here; use one of: {allowed}")]
+pub struct UnknownWord {
+    /// What was given.
+    pub found: String,
+    /// What there is, separated by spaces.
+    pub allowed: &'static str,
+}
+
+vocabulary! {
+    /// What a site is.
+    SiteKind {
+        /// The city's data centre.
+        PusatData = "pusat_data",
+        /// The disaster recovery center.
+        Drc = "drc",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+vocabulary! {
+    /// What a server is.
+    ServerKind {
+        /// A machine of its own.
+        Physical = "physical",
+        /// A virtual machine in the city's data centre.
+        Vps = "vps",
+        /// A virtual machine elsewhere.
+        Virtual = "virtual",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+vocabulary! {
+    /// What a dataset is made of.
+    DatasetKind {
+        /// Files and folders.
+        Files = "files",
+        /// A PostgreSQL cluster.
+        Postgresql = "postgresql",
+        /// A MySQL or MariaDB server.
+        Mysql = "mysql",
+        /// A SQLite database.
+        Sqlite = "sqlite",
+        /// A Microsoft SQL Server.
+        Sqlserver = "sqlserver",
+        /// An Oracle database.
+        Oracle = "oracle",
+        /// A whole virtual machine.
+        VirtualMachine = "virtual_machine",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+vocabulary! {
+    /// Who may see the data.
+    Classification {
+        /// Public.
+        Public = "public",
+        /// Not public.
+        NonPublic = "non_public",
+    }
+}
+
+vocabulary! {
+    /// How urgent the data is: schedule, RPO and retention follow from it unless the dataset says otherwise.
+    Urgency {
+        /// Services stop without it.
+        Critical = "critical",
+        /// Needed within the day.
+        High = "high",
+        /// Ordinary.
+        Normal = "normal",
+        /// Archive.
+        Low = "low",
+    }
+}
+
+vocabulary! {
+    /// Whether an agent or a site was heard of lately.
+    HeartbeatState {
+        /// Heard of within its interval.
+        Up = "up",
+        /// Missed a few.
+        Late = "late",
+        /// Silent for long.
+        Down = "down",
+        /// Never heard of.
+        Never = "never",
+    }
+}
+
+vocabulary! {
+    /// How far one step of proof has come.
+    StepState {
+        /// Evidence is there and fresh.
+        Met = "met",
+        /// Evidence is there, but older than the dataset allows.
+        Late = "late",
+        /// There was never any.
+        Missing = "missing",
+        /// A site's inventory is too old to rely on, or shows that what was there is gone.
+        Unknown = "unknown",
+    }
+}
+
+/// A site that keeps data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its id.
+    pub id: SiteId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: SiteKind,
+    /// Degrees north.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<f64>,
+    /// Street address.
+    #[serde(default)]
+    pub address: String,
+    /// Where its vault answers; `None` until it enrols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key of its receipts; `None` until it enrols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_key: Option<PublicKey>,
+    /// The pin of its TLS key; `None` until it enrols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<TlsPin>,
+}
+
+/// A site to be entered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteInput {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SiteId>,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: SiteKind,
+    /// Degrees north.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<f64>,
+    /// Street address.
+    #[serde(default)]
+    pub address: String,
+    /// Where its vault answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key of its receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_key: Option<PublicKey>,
+    /// The pin of its TLS key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<TlsPin>,
+}
+
+/// A Perangkat Daerah.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pd {
+    /// Its id.
+    pub id: PdId,
+    /// Its short code, for instance `DINKES`.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Whom to call.
+    #[serde(default)]
+    pub contact: String,
+    /// Whether it runs its own IT (*mandiri TIK*).
+    #[serde(default)]
+    pub mandiri_tik: bool,
+}
+
+/// A PD to be entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PdInput {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<PdId>,
+    /// Its short code.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Whom to call.
+    #[serde(default)]
+    pub contact: String,
+    /// Whether it runs its own IT.
+    #[serde(default)]
+    pub mandiri_tik: bool,
+}
+
+/// A server of a PD.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its id.
+    pub id: ServerId,
+    /// Whose it is.
+    pub pd: PdId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ServerKind,
+    /// The agent that enrolled for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// Whether that agent was heard of lately.
+    pub heartbeat: HeartbeatState,
+    /// When it was heard of last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A server to be entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerInput {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ServerId>,
+    /// Whose it is.
+    pub pd: PdId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ServerKind,
+}
+
+/// A dataset: what must be backed up (regulation map, O13).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its id.
+    pub id: DatasetId,
+    /// Whose it is.
+    pub pd: PdId,
+    /// The server it lies on, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub kind: DatasetKind,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// Who may see it.
+    pub classification: Classification,
+    /// How urgent it is.
+    pub urgency: Urgency,
+    /// Longest time between two backups, seconds.
+    pub rpo_s: u64,
+    /// How long copies are kept, in the register's own words.
+    #[serde(default)]
+    pub retention: String,
+    /// How often it is backed up, in the register's own words.
+    #[serde(default)]
+    pub period: String,
+    /// On what it is kept, in the register's own words.
+    #[serde(default)]
+    pub media: String,
+    /// The repository its snapshots lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryId>,
+    /// The paths it consists of.
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// A dataset to be entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetInput {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<DatasetId>,
+    /// Whose it is.
+    pub pd: PdId,
+    /// The server it lies on, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub kind: DatasetKind,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// Who may see it.
+    pub classification: Classification,
+    /// How urgent it is.
+    pub urgency: Urgency,
+    /// Longest time between two backups, seconds; the urgency's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_s: Option<u64>,
+    /// How long copies are kept.
+    #[serde(default)]
+    pub retention: String,
+    /// How often it is backed up.
+    #[serde(default)]
+    pub period: String,
+    /// On what it is kept.
+    #[serde(default)]
+    pub media: String,
+    /// The repository its snapshots lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryId>,
+    /// The paths it consists of.
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// The TOML document that fills the register: `[[site]]`, `[[pd]]`, `[[pd.server]]`, `[[pd.server.dataset]]`, `[[pd.dataset]]`.
+///
+/// Sites and servers are known by their names, PD by their codes: importing twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterImport {
+    /// Sites.
+    #[serde(default, rename = "site")]
+    pub sites: Vec<SiteInput>,
+    /// PD with their servers and datasets.
+    #[serde(default, rename = "pd")]
+    pub pds: Vec<PdImport>,
+}
+
+/// A PD in [`RegisterImport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PdImport {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<PdId>,
+    /// Its short code.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Whom to call.
+    #[serde(default)]
+    pub contact: String,
+    /// Whether it runs its own IT.
+    #[serde(default)]
+    pub mandiri_tik: bool,
+    /// Its servers.
+    #[serde(default, rename = "server")]
+    pub servers: Vec<ServerImport>,
+    /// Datasets that no server is known for.
+    #[serde(default, rename = "dataset")]
+    pub datasets: Vec<DatasetImport>,
+}
+
+/// A server in [`RegisterImport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerImport {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ServerId>,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ServerKind,
+    /// Its datasets.
+    #[serde(default, rename = "dataset")]
+    pub datasets: Vec<DatasetImport>,
+}
+
+/// A dataset in [`RegisterImport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetImport {
+    /// Its id, if it has one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<DatasetId>,
+    /// Its name.
+    pub name: String,
+    /// What it is made of.
+    pub kind: DatasetKind,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: String,
+    /// Who may see it.
+    pub classification: Classification,
+    /// How urgent it is.
+    pub urgency: Urgency,
+    /// Longest time between two backups, seconds; the urgency's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_s: Option<u64>,
+    /// How long copies are kept.
+    #[serde(default)]
+    pub retention: String,
+    /// How often it is backed up.
+    #[serde(default)]
+    pub period: String,
+    /// On what it is kept.
+    #[serde(default)]
+    pub media: String,
+    /// The repository its snapshots lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryId>,
+    /// The paths it consists of.
+    #[serde(default)]
+    pub paths: Vec<String>,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImportOutcome {
+    /// Rows that are new.
+    pub created: u64,
+    /// Rows that changed.
+    pub updated: u64,
+    /// Rows that were so already.
+    pub unchanged: u64,
+}
+
+/// A one-time enrolment token, shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollmentToken {
+    /// The token.
+    pub token: String,
+    /// Until when it can be used.
+    pub expires: Timestamp,
+    /// `sha256:<hex>` of the CA's certificate: goes onto the enrolment command line too.
+    pub ca_fingerprint: String,
+}
+
+/// What a step of proof rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The kind of object: `receipt`, `inventory`, `scrub`, `proof`.
+    pub kind: String,
+    /// Its id, hex.
+    pub id: String,
+    /// The site that signed it; `None` for proofs of restore read from a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteId>,
+}
+
+/// One step of proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// How far it has come.
+    pub state: StepState,
+    /// Since when it is in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// The time of the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// The evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Why it is not met; empty if it is.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What only the agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFigures {
+    /// When it reported.
+    pub at: Timestamp,
+    /// How its last run ended.
+    pub outcome: super::control::Outcome,
+    /// Its last good run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ok: Option<Timestamp>,
+    /// Its counts.
+    pub statistics: lumbung_pack::Statistics,
+    /// Its message.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// One row of the compliance table: a dataset, or a PD or server that has none yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComplianceRow {
+    /// The PD.
+    pub pd: PdId,
+    /// Its code.
+    pub pd_code: String,
+    /// Its name.
+    pub pd_name: String,
+    /// The server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// Its name; empty if there is none.
+    #[serde(default)]
+    pub server_name: String,
+    /// The server's agent.
+    pub heartbeat: HeartbeatState,
+    /// The dataset; `None`: the PD or server has none in the register, and counts as *belum mencadangkan*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetId>,
+    /// Its name; empty if there is none.
+    #[serde(default)]
+    pub dataset_name: String,
+    /// How urgent it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<Urgency>,
+    /// Longest time between two backups, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_s: Option<u64>,
+    /// The newest snapshot that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ManifestId>,
+    /// Snapshots that no roster vouches for (*belum disahkan*).
+    #[serde(default)]
+    pub unauthorized_snapshots: u64,
+    /// Nothing was ever backed up (*belum mencadangkan*).
+    pub belum_mencadangkan: bool,
+    /// *Tercadang*: at the Pusat Data, or at any site.
+    pub backed_up: Step,
+    /// *Di DRC*.
+    pub at_drc: Step,
+    /// *Terverifikasi*: a site read every byte and it matched.
+    pub verified: Step,
+    /// *Terbukti pulih*: a restore was compared.
+    pub proven: Step,
+    /// Stored bytes of the snapshot, from its usage list.
+    pub stored_bytes: u64,
+    /// What only the agent says, apart from the sites' evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub menurut_agen: Option<AgentFigures>,
+}
+
+/// How many datasets and bytes have come how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StepTotals {
+    /// Datasets that meet the step.
+    pub datasets: u64,
+    /// Their stored bytes.
+    pub stored_bytes: u64,
+}
+
+/// `GET /api/v1/compliance`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ComplianceTable {
+    /// When it was computed.
+    pub at: Timestamp,
+    /// Rows, by PD code, server and dataset.
+    pub rows: Vec<ComplianceRow>,
+    /// Datasets of the register, with their stored bytes.
+    pub all: StepTotals,
+    /// Of them, *tercadang*.
+    pub backed_up: StepTotals,
+    /// Of them, *di DRC*.
+    pub at_drc: StepTotals,
+    /// Of them, *terverifikasi*.
+    pub verified: StepTotals,
+    /// Of them, *terbukti pulih*.
+    pub proven: StepTotals,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_has_one_spelling_everywhere() {
+        for kind in DatasetKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(*kind));
+            let json = serde_json::to_value(kind).unwrap();
+            assert_eq!(json, kind.as_str());
+            assert_eq!(serde_json::from_value::<DatasetKind>(json).unwrap(), *kind);
+        }
+        let error = "Pusat Data".parse::<SiteKind>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#""Pusat Data" is not known here; use one of: pusat_data drc other"#
+        );
+    }
+
+    #[test]
+    fn an_import_nests_and_refuses_what_it_does_not_know() {
+        let document = serde_json::json!({
+            "site": [{ "name": "DRC Batam", "kind": "drc", "latitude": 1.13, "longitude": 104.05 }],
+            "pd": [{
+                "code": "DINKES",
+                "name": "Dinas Kesehatan",
+                "server": [{
+                    "name": "simpus", "kind": "vps",
+                    "dataset": [{
+                        "name": "rekam medis", "kind": "files",
+                        "classification": "non_public", "urgency": "critical",
+                        "paths": ["/srv/simpus"],
+                    }],
+                }],
+            }],
+        });
+        let import: RegisterImport = serde_json::from_value(document.clone()).unwrap();
+        assert_eq!(import.pds[0].servers[0].datasets[0].paths, ["/srv/simpus"]);
+        assert_eq!(import.sites[0].kind, SiteKind::Drc);
+        let mut misspelt = document;
+        misspelt["pd"][0]["server"][0]["dataset"][0]["rpo"] = 3600.into();
+        let error = serde_json::from_value::<RegisterImport>(misspelt).unwrap_err();
+        assert!(error.to_string().contains("unknown field `rpo`"), "{error}");
+    }
+}
