@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod chaos;
+mod damage;
 mod house;
+mod main_job;
+mod reader;
+mod thieves;

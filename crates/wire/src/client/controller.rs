@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ClientError;
-use super::transport::{Timeouts, Transport};
+use super::transport::{Call, Timeouts, Transport};
 use crate::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -101,6 +101,12 @@ impl ControllerClient {
         body: &B,
     ) -> Result<T, ClientError> {
         self.with_body(Method::PUT, path, body).await
+    }
+
+    /// A POST of bytes, for instance of a signed proof to `/api/v1/proofs`.
+    pub async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
+        let call = Call { method: Method::POST, ..self.transport.put(path.to_owned(), vec![body.into()]) };
+        self.transport.read_json(call, ANSWER_MAX_BYTES).await
     }
 
     async fn with_body<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(

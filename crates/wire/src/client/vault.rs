@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::{
-    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
+    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo, VaultAlarms,
 };
 use crate::tls::ClientTls;
 
@@ -94,6 +94,11 @@ impl VaultClient {
     /// `GET /v1/site`.
     pub async fn site_info(&self) -> Result<SiteInfo, ClientError> {
         self.transport.read_json(self.transport.get("/v1/site".to_owned()), 64 << 10).await
+    }
+
+    /// `GET /v1/alarms`, for sites, the controller and operators.
+    pub async fn alarms(&self) -> Result<VaultAlarms, ClientError> {
+        self.transport.read_json(self.transport.get("/v1/alarms".to_owned()), 8 << 20).await
     }
 
     /// The repositories that this certificate may see.

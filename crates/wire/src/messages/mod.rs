@@ -18,5 +18,5 @@ pub use lumbung_pack::{Missing, PackUse, Statistics};
 pub use register::SiteKind;
 pub use vault::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
-    VAULT_JSON_MAX_BYTES,
+    VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms,
 };

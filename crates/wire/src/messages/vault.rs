@@ -3,7 +3,7 @@
 //! Objects themselves travel as bytes and are checked against their ids; nothing here is evidence.
 
 use lumbung_model::{
-    AgentId, DatasetId, DomainId, ManifestId, PublicKey, ReceiptId, SiteId, Timestamp,
+    AgentId, DatasetId, DomainId, ManifestId, PublicKey, ReceiptId, RepositoryId, SiteId, Timestamp,
 };
 use lumbung_pack::{PackUse, Statistics};
 use serde::{Deserialize, Serialize};
@@ -85,4 +85,25 @@ pub struct HaveRequest {
 pub struct HaveAnswer {
     /// Which of the frames asked for are not there.
     pub absent: Vec<PackUse>,
+}
+
+/// One alarm of [`VaultAlarms`]: a claim of the vault, no evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultAlarm {
+    /// When it was seen first, by the vault's clock.
+    pub at: Timestamp,
+    /// Where, if it is about one repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryId>,
+    /// `fork`, `gap`, `roster-fork`, `lost`, `damaged`, `source` …
+    pub kind: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// `GET /v1/alarms`: the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VaultAlarms {
+    /// The alarms.
+    pub alarms: Vec<VaultAlarm>,
 }

@@ -1,0 +1,323 @@
+//! The agent's line to the controller: heartbeats, reports, renewal of the certificate.
+//!
+//! Invariants: nothing here is needed for a backup, and no failure here stops one. A report leaves the
+//! spool only after the controller said that it has it. A renewed certificate is written only once it
+//! is known to fit its key and to say what the old one says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lumbung_model::schedule::{Period, jitter};
+use lumbung_model::{Clock, Timestamp};
+use lumbung_wire::certs::{self, CertError};
+use lumbung_wire::client::{ClientError, ControllerClient, Timeouts};
+use lumbung_wire::messages::{HeartbeatRequest, HostHealth, JobState, RenewRequest, Report, ReportId};
+use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
+use tokio::task::JoinHandle;
+
+use crate::db::{Db, DbError, Memo};
+use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
+
+/// From this difference on, the clocks are worth a warning.
+pub const CLOCK_WARN_S: i64 = 2 * 3600;
+/// Reports in one request.
+const BATCH: u32 = 100;
+/// Everything that is kept is told again so often, and whenever the controller was away.
+const RESEND_ALL_S: i64 = 86_400;
+/// After a renewal that failed.
+const RENEW_AGAIN_S: i64 = 3600;
+/// A file system that has not answered by then is left out of this heartbeat.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(10),
+    stall: Duration::from_secs(30),
+    commit: Duration::from_secs(30),
+};
+
+/// Why the controller was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It did not answer, or refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The agent's files.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertError),
+    /// The renewed certificate is not ours.
+    #[error("the controller renewed the certificate of another agent; the old one stays, tell the Dinas")]
+    OtherAgent,
+}
+
+/// A line to the controller.
+pub struct Link {
+    client: ControllerClient,
+    state: StateDir,
+    clock: Arc<dyn Clock>,
+    /// Spreads the renewals of a city's agents.
+    seed: u64,
+    hostname: String,
+    reachable: Option<bool>,
+    renew_not_before: Timestamp,
+    health: Option<JoinHandle<HostHealth>>,
+    last_health: HostHealth,
+    clock_warned: bool,
+}
+
+/// Whether the controller refused what was said, and would refuse it again.
+fn is_about_content(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| matches!(problem.status, 400 | 404 | 409 | 413 | 422))
+}
+
+/// The host part of an `https://` address, as a certificate names it.
+fn host_of(url: &str) -> String {
+    let authority = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default().to_owned();
+    }
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_owned()
+}
+
+fn connect(
+    url: &str,
+    enrolment: &Enrolment,
+    tls: &TlsFiles,
+    clock: Arc<dyn Clock>,
+) -> Result<ControllerClient, LinkError> {
+    let own = TlsIdentity::from_pem(&tls.certificate_pem, &tls.key)?;
+    let trust = ServerTrust::Ca { ca_pems: enrolment.ca_pems.clone(), name: host_of(url) };
+    let config = tls::client_config(Some(&own), trust, clock)?;
+    Ok(ControllerClient::with_timeouts(url, &config, TIMEOUTS)?)
+}
+
+impl Link {
+    /// A line to the controller of the configuration, else of the enrolment. Connects when first used.
+    ///
+    /// # Errors
+    /// If the agent is not enrolled, or its certificate cannot be used.
+    pub fn open(
+        state: &StateDir,
+        url: Option<&str>,
+        hostname: String,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LinkError> {
+        let (_, tls, enrolment) = state.enrolled()?;
+        let url = url.unwrap_or(&enrolment.controller);
+        Ok(Self {
+            client: connect(url, &enrolment, &tls, clock.clone())?,
+            state: state.clone(),
+            clock,
+            seed,
+            hostname,
+            reachable: None,
+            renew_not_before: Timestamp(i64::MIN),
+            health: None,
+            last_health: HostHealth::default(),
+            clock_warned: false,
+        })
+    }
+
+    /// Says that the host is alive, delivers what waits, renews what is due. Failures are logged once.
+    pub async fn visit(&mut self, db: &std::sync::Mutex<Db>, jobs: Vec<JobState>, paths: Vec<PathBuf>) {
+        match self.try_visit(db, jobs, paths).await {
+            Ok(()) => {
+                if self.reachable == Some(false) {
+                    tracing::info!("the controller {} answers again", self.client.server());
+                }
+                self.reachable = Some(true);
+            }
+            Err(error) => {
+                let text = crate::output::chain(&error);
+                if self.reachable == Some(false) {
+                    tracing::debug!("still no controller: {text}");
+                } else {
+                    tracing::warn!("the controller could not be told; backups go on, reports wait: {text}");
+                }
+                self.reachable = Some(false);
+            }
+        }
+    }
+
+    async fn try_visit(
+        &mut self,
+        db: &std::sync::Mutex<Db>,
+        jobs: Vec<JobState>,
+        paths: Vec<PathBuf>,
+    ) -> Result<(), LinkError> {
+        let health = self.health(paths).await;
+        let now = self.clock.now();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let answer = self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs }).await?;
+        let now = self.clock.now();
+        let ahead = self.client.clock_skew_s().unwrap_or_else(|| answer.now.seconds_since(now));
+        self.judge_clock(ahead);
+        let resend = {
+            let db = crate::daemon::locked(db);
+            db.set_memo(Memo::ControllerSeen, now.0)?;
+            db.set_memo(Memo::ClockAhead, ahead)?;
+            db.memo(Memo::ResentAll)?.is_none_or(|last| (now.0 - last).abs() >= RESEND_ALL_S)
+        };
+        self.note_sites(&answer.sites)?;
+        // A report that is refused must not hold up the certificate, nor the other way round.
+        let delivered = self.deliver(db, resend || self.reachable != Some(true)).await;
+        self.renew_if_due().await?;
+        delivered
+    }
+
+    fn judge_clock(&mut self, ahead: i64) {
+        let off = ahead.abs() > CLOCK_WARN_S;
+        if off && !self.clock_warned {
+            let direction = if ahead > 0 { "behind" } else { "ahead of" };
+            tracing::warn!(
+                "this host's clock is {} min {direction} the controller's: set it (timedatectl); backups go on",
+                ahead.abs() / 60
+            );
+        }
+        self.clock_warned = off;
+    }
+
+    /// How the host is; a file system that does not answer leaves the figures of last time.
+    async fn health(&mut self, paths: Vec<PathBuf>) -> HostHealth {
+        let hostname = self.hostname.clone();
+        let asking = self.health.get_or_insert_with(|| {
+            tokio::task::spawn_blocking(move || crate::health::collect(&hostname, &paths))
+        });
+        if let Ok(done) = tokio::time::timeout(HEALTH_PATIENCE, asking).await {
+            self.health = None;
+            if let Ok(health) = done {
+                self.last_health = health;
+            }
+        }
+        self.last_health.hostname.clone_from(&self.hostname);
+        self.last_health.clone()
+    }
+
+    /// Remembers the sites of the register where they have changed.
+    fn note_sites(&self, sites: &[lumbung_wire::messages::SiteEntry]) -> Result<(), LinkError> {
+        let Some(mut enrolment) = self.state.enrolment()? else { return Ok(()) };
+        if !sites.is_empty() && enrolment.sites != sites {
+            tracing::info!("the register has {} sites now", sites.len());
+            enrolment.sites = sites.to_vec();
+            self.state.write_enrolment(&enrolment)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers reports; with `all`, those too that were acknowledged before (its copy may be older).
+    async fn deliver(&self, db: &std::sync::Mutex<Db>, all: bool) -> Result<(), LinkError> {
+        let mut after = 0;
+        loop {
+            let page = crate::daemon::locked(db).reports(after, all, BATCH)?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            let reports: Vec<Report> = page.into_iter().map(|(_, report)| report).collect();
+            let taken = self.send(&reports).await?;
+            crate::daemon::locked(db).acknowledge(&taken, self.clock.now())?;
+        }
+        let db = crate::daemon::locked(db);
+        let now = self.clock.now();
+        if all {
+            db.set_memo(Memo::ResentAll, now.0)?;
+        }
+        db.prune(now)?;
+        Ok(())
+    }
+
+    /// Sends reports; where the controller refuses them together, one by one, so that one which it will
+    /// never take does not hold up the others.
+    async fn send(&self, reports: &[Report]) -> Result<Vec<ReportId>, LinkError> {
+        match self.client.reports(reports).await {
+            Ok(answer) => return Ok(answer.acknowledged),
+            Err(error) if is_about_content(&error) && reports.len() > 1 => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut taken = Vec::new();
+        for report in reports {
+            match self.client.reports(std::slice::from_ref(report)).await {
+                Ok(answer) => taken.extend(answer.acknowledged),
+                Err(error) if is_about_content(&error) => {
+                    tracing::warn!("report {} waits: {}", report.id, crate::output::chain(&error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Delivers what waits, once.
+    ///
+    /// # Errors
+    /// If the controller does not take it.
+    pub async fn deliver_waiting(&self, db: &std::sync::Mutex<Db>) -> Result<(), LinkError> {
+        self.deliver(db, false).await
+    }
+
+    async fn renew_if_due(&mut self) -> Result<(), LinkError> {
+        let now = self.clock.now();
+        let (_, tls, mut enrolment) = self.state.enrolled()?;
+        let facts = certs::facts(&tls.certificate_pem)?;
+        if now < renew_from(facts.not_after, self.seed) || now < self.renew_not_before {
+            return Ok(());
+        }
+        self.renew_not_before = now.plus_seconds(RENEW_AGAIN_S);
+        let key = certs::generate_key()?;
+        let request = RenewRequest { csr_pem: certs::csr(&key, &self.hostname)? };
+        let answer = self.client.renew(&request).await?;
+        if certs::facts(&answer.certificate_pem)?.names != facts.names {
+            return Err(LinkError::OtherAgent);
+        }
+        let files = TlsFiles { certificate_pem: answer.certificate_pem, key };
+        enrolment.ca_pems = answer.ca_pems;
+        // Fails where certificate, key and CAs do not fit, before the old ones are given up.
+        self.client = connect(self.client.server(), &enrolment, &files, self.clock.clone())?;
+        self.state.write_tls(&files)?;
+        self.state.write_enrolment(&enrolment)?;
+        tracing::info!("the certificate was renewed");
+        Ok(())
+    }
+}
+
+/// From when a certificate is renewed: its ninetieth day, and up to a day more, so that a city's
+/// agents do not come at once.
+#[must_use]
+pub fn renew_from(not_after: Timestamp, seed: u64) -> Timestamp {
+    let spread = jitter(seed, not_after, Period::seconds(86_400));
+    not_after.plus_seconds(-certs::RENEW_BEFORE_S + i64::from(spread.as_seconds()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_from_addresses() {
+        for (url, host) in [
+            ("https://lumbung.example.go.id:7443", "lumbung.example.go.id"),
+            ("https://127.0.0.1:7443", "127.0.0.1"),
+            ("https://[::1]:7443", "::1"),
+            ("https://controller", "controller"),
+        ] {
+            assert_eq!(host_of(url), host);
+        }
+    }
+
+    #[test]
+    fn certificates_renew_from_day_ninety() {
+        let day = 86_400;
+        let not_after = Timestamp(397 * day);
+        for seed in 0..50 {
+            let from = renew_from(not_after, seed);
+            assert!(from >= Timestamp(90 * day) && from <= Timestamp(91 * day), "{from}");
+        }
+    }
+}

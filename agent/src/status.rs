@@ -1,0 +1,227 @@
+//! `status` and `config check`: what there is to see, gathered and put in words.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use lumbung_model::{AgentId, DatasetId, ManifestId, RepositoryId, ServerId, Timestamp};
+use lumbung_seal::AgentIdentity;
+use lumbung_wire::certs;
+use lumbung_wire::messages::Outcome;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::controller::CLOCK_WARN_S;
+use crate::db::{Db, Memo, SpoolCount};
+use crate::output::local;
+use crate::plan::next_run;
+use crate::run::job_plan;
+use crate::state::StateDir;
+
+/// The agent, as `status --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// Its server in the register.
+    pub server: Option<ServerId>,
+    /// What the custodian adds to the roster.
+    pub code: String,
+    /// Whether the daemon runs.
+    pub daemon: bool,
+    /// When its certificate expires.
+    pub certificate_until: Timestamp,
+    /// The controller's address.
+    pub controller: String,
+    /// When the controller last answered.
+    pub controller_seen: Option<Timestamp>,
+    /// Seconds by which the controller's clock is ahead.
+    pub clock_ahead_s: Option<i64>,
+    /// Reports that wait, and that are kept.
+    pub spool: SpoolCount,
+    /// The jobs.
+    pub jobs: Vec<JobStatus>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// One job.
+#[derive(Debug, Serialize)]
+pub struct JobStatus {
+    /// Its name.
+    pub name: String,
+    /// Its dataset.
+    pub dataset: DatasetId,
+    /// Whether the daemon may start it.
+    pub enabled: bool,
+    /// Its schedule; none: only by hand.
+    pub schedule: Option<String>,
+    /// Whether the daemon runs it, or was killed while it did.
+    pub running: bool,
+    /// When it last started.
+    pub last_started: Option<Timestamp>,
+    /// When it last made a snapshot.
+    pub last_ok: Option<Timestamp>,
+    /// The newest snapshot.
+    pub manifest: Option<ManifestId>,
+    /// How it last ended.
+    pub outcome: Option<Outcome>,
+    /// What there is to say about that.
+    pub message: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it starts next.
+    pub next_run: Option<Timestamp>,
+}
+
+/// Gathers the status. Works with and without a daemon.
+///
+/// # Errors
+/// If the agent is not enrolled, or its files cannot be read.
+pub fn collect(config: &Config, now: Timestamp) -> anyhow::Result<Status> {
+    let state = StateDir::create(&config.state)?;
+    let (identity, tls, enrolment) = state.enrolled()?;
+    let db = Db::open(&state.database())?;
+    let controller = config.controller.as_ref().map_or(enrolment.controller, ToString::to_string);
+    let jobs = config.jobs.iter().map(|job| job_status(&db, job, &identity, now)).collect::<anyhow::Result<_>>()?;
+    Ok(Status {
+        agent: identity.agent,
+        repository: identity.repository,
+        server: enrolment.server,
+        code: identity.public_code(),
+        daemon: state.lock_daemon()?.is_none(),
+        certificate_until: certs::facts(&tls.certificate_pem)?.not_after,
+        controller,
+        controller_seen: db.memo(Memo::ControllerSeen)?.map(Timestamp),
+        clock_ahead_s: db.memo(Memo::ClockAhead)?,
+        spool: db.spool()?,
+        jobs,
+        now,
+    })
+}
+
+fn job_status(db: &Db, job: &crate::config::Job, identity: &AgentIdentity, now: Timestamp) -> anyhow::Result<JobStatus> {
+    let known = db.peek(&job.name)?.unwrap_or_else(|| crate::plan::Record::new(now));
+    let running = known.last_started.is_some() && known.last_finished.is_none();
+    Ok(JobStatus {
+        name: job.name.clone(),
+        dataset: job.dataset,
+        enabled: job.enabled,
+        schedule: job.schedule.as_ref().map(ToString::to_string),
+        running,
+        last_started: known.last_started,
+        last_ok: known.last_ok,
+        manifest: known.manifest,
+        outcome: known.outcome,
+        next_run: next_run(now, &job_plan(job, identity), &known),
+        message: known.message,
+        failures: known.failures,
+    })
+}
+
+impl Status {
+    /// In words.
+    #[must_use]
+    pub fn to_text(&self, zone: chrono_tz::Tz) -> String {
+        let mut out = format!("agent {}, repository {}\n", self.agent, self.repository);
+        if !self.daemon {
+            out.push_str("the daemon does not run: nothing happens by schedule (systemctl start lumbung-agent)\n");
+        }
+        let until = local(self.certificate_until, zone);
+        let _ = writeln!(out, "certificate valid until {until}{}", if self.now > self.certificate_until { ": EXPIRED" } else { "" });
+        let seen = self.controller_seen.map_or_else(|| "never".to_owned(), |t| local(t, zone));
+        let _ = writeln!(out, "controller {}, last answer {seen}; {} reports wait", self.controller, self.spool.waiting);
+        if let Some(ahead) = self.clock_ahead_s.filter(|s| s.abs() > CLOCK_WARN_S) {
+            let direction = if ahead > 0 { "behind" } else { "ahead of" };
+            let _ = writeln!(out, "warning: this host's clock is {} min {direction} the controller's", ahead.abs() / 60);
+        }
+        for job in &self.jobs {
+            out.push('\n');
+            out.push_str(&job.to_text(zone, self.daemon));
+        }
+        out
+    }
+}
+
+impl JobStatus {
+    fn to_text(&self, zone: chrono_tz::Tz, daemon: bool) -> String {
+        let when = |time: Option<Timestamp>, none: &str| time.map_or_else(|| none.to_owned(), |t| local(t, zone));
+        let mut out = format!("{} (dataset {})\n", self.name, self.dataset);
+        let _ = writeln!(out, "  last good   {}", when(self.last_ok, "never"));
+        let last = match self.outcome {
+            _ if self.running && daemon => "running".to_owned(),
+            _ if self.running => "killed with the daemon; goes on when that starts".to_owned(),
+            None => "never ran".to_owned(),
+            Some(Outcome::Ok) => "ok".to_owned(),
+            Some(Outcome::Warnings) => "ok, with warnings".to_owned(),
+            Some(Outcome::Failed) => format!("failed, {} in a row", self.failures),
+            Some(Outcome::Interrupted) => "interrupted".to_owned(),
+        };
+        let _ = writeln!(out, "  last run    {last}");
+        if let Some(message) = &self.message {
+            let _ = writeln!(out, "              {message}");
+        }
+        let next = match (self.enabled, &self.schedule) {
+            (false, _) => "off (enabled = false)".to_owned(),
+            (true, None) => "by hand only (no schedule)".to_owned(),
+            (true, Some(schedule)) => format!("{}, schedule {schedule}", when(self.next_run, "never")),
+        };
+        let _ = writeln!(out, "  next run    {next}");
+        out
+    }
+}
+
+/// A configuration that was found to be right.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// What to look at all the same.
+    pub warnings: Vec<String>,
+    /// Its jobs.
+    pub jobs: Vec<CheckedJob>,
+}
+
+/// A job of it.
+#[derive(Debug, Serialize)]
+pub struct CheckedJob {
+    /// Its name.
+    pub name: String,
+    /// The next times it is due, before jitter.
+    pub next: Vec<Timestamp>,
+}
+
+/// What a right configuration will do.
+#[must_use]
+pub fn check(config: &Config, now: Timestamp) -> Checked {
+    let mut warnings = Vec::new();
+    let mut jobs = Vec::new();
+    for job in &config.jobs {
+        for path in job.paths.iter().filter(|path| std::fs::symlink_metadata(path).is_err()) {
+            warnings.push(format!("job {}: {} is not there, or this user may not see it", job.name, path.display()));
+        }
+        let due = |t: &Timestamp| job.schedule.as_ref().and_then(|s| s.next_after(*t));
+        let next = std::iter::successors(due(&now), due).take(3).collect();
+        jobs.push(CheckedJob { name: job.name.clone(), next });
+    }
+    if config.jobs.is_empty() {
+        warnings.push("there is no [[job]]: nothing will be backed up".to_owned());
+    }
+    Checked { warnings, jobs }
+}
+
+impl Checked {
+    /// In words.
+    #[must_use]
+    pub fn to_text(&self, file: &Path, zone: chrono_tz::Tz) -> String {
+        let mut out = format!("{}: fine\n", file.display());
+        for warning in &self.warnings {
+            let _ = writeln!(out, "warning: {warning}");
+        }
+        for job in &self.jobs {
+            let times: Vec<String> = job.next.iter().map(|t| local(*t, zone)).collect();
+            let next = if times.is_empty() { "by hand only".to_owned() } else { times.join(", ") };
+            let _ = writeln!(out, "{}: {next}", job.name);
+        }
+        out
+    }
+}

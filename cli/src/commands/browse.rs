@@ -1,0 +1,312 @@
+//! `lumbung ls`, `find` and `dump`: look into a snapshot without restoring it.
+
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use lumbung_engine::{Excludes, Include, Snapshot, SnapshotError, SnapshotReader};
+use lumbung_seal::KeyBundle;
+use lumbung_seal::catalogue::{Entry, EntryKind};
+use serde_json::{Value, json};
+
+use crate::depot::{Access, DepotArgs, Opened};
+use crate::entry::{absolute, long, to_json};
+use crate::failure::{Code, Exit, Failure, Outcome};
+use crate::keys::KeyArgs;
+use crate::listing;
+use crate::terminal::{Terminal, printable, stdout_failure};
+
+/// List what a snapshot holds
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    depot: DepotArgs,
+    /// latest, latest:DATASET, an id or its beginning
+    snapshot: String,
+    /// Folder or file (default: the top)
+    #[arg(default_value = "/")]
+    path: PathBuf,
+    /// Type, mode, owner, size and time
+    #[arg(short, long)]
+    long: bool,
+    /// Everything beneath too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    #[command(flatten)]
+    chosen: ChosenArgs,
+}
+
+/// Find files by name, in one snapshot or in all
+#[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    #[command(flatten)]
+    depot: DepotArgs,
+    /// Pattern: *.pdf, surat/2026-*, /srv/**/data?.db
+    pattern: String,
+    /// latest, latest:DATASET, an id or its beginning; or all
+    #[arg(long, default_value = "all")]
+    snapshot: String,
+    #[command(flatten)]
+    chosen: ChosenArgs,
+}
+
+/// Write one file of a snapshot to stdout
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    depot: DepotArgs,
+    /// latest, latest:DATASET, an id or its beginning
+    snapshot: String,
+    /// The file
+    path: PathBuf,
+    #[command(flatten)]
+    chosen: ChosenArgs,
+}
+
+/// Key, and dataset where several have a latest snapshot.
+#[derive(Debug, Args)]
+pub(crate) struct ChosenArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Only this dataset: its id, eight or more digits of it, or its name
+    #[arg(long, value_name = "NAME|HEX")]
+    pub(crate) dataset: Option<String>,
+}
+
+/// Opens the snapshot that is meant.
+///
+/// # Errors
+/// If none or several are meant, or it does not open.
+pub(crate) fn reader(
+    opened: &Opened,
+    spec: &str,
+    dataset: Option<&str>,
+    bundle: &KeyBundle,
+    terminal: &Terminal,
+) -> Outcome<(Snapshot, SnapshotReader)> {
+    let snapshot = listing::read(opened)?.select(spec, dataset, terminal)?;
+    let reader = open_reader(opened, &snapshot, bundle)?;
+    Ok((snapshot, reader))
+}
+
+fn open_reader(opened: &Opened, snapshot: &Snapshot, bundle: &KeyBundle) -> Outcome<SnapshotReader> {
+    let repository = Some(opened.chain.repository());
+    SnapshotReader::open(Arc::clone(&opened.depot), repository, &snapshot.id, bundle.recovery())
+        .map_err(|e| listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e))
+}
+
+/// A path of the command line as it stands in a catalogue.
+#[must_use]
+pub(crate) fn inner(path: &std::path::Path) -> Vec<u8> {
+    let bytes = path.as_os_str().as_bytes();
+    let parts: Vec<&[u8]> = bytes.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    parts.join(&b'/')
+}
+
+/// Runs `lumbung ls`.
+///
+/// # Errors
+/// If the snapshot or the path is not there.
+pub(crate) fn ls(args: &LsArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let bundle = args.chosen.key.open()?;
+    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let (snapshot, reader) = reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+    let folder = inner(&args.path);
+    let what = format!("snapshot {} could not be listed", snapshot.id.short());
+    if terminal.json {
+        let entries = if args.recursive {
+            all_beneath(&reader, &folder).map_err(|e| listing::explain(&what, e))?
+        } else {
+            reader.list(&folder).map_err(|e| listing::explain(&what, e))?
+        };
+        let entries: Vec<Value> = entries.iter().map(to_json).collect();
+        terminal.result(&json!({ "snapshot": snapshot.id, "entries": entries }), String::new)?;
+        return Ok(Exit::Fine);
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut show = |entry: &Entry| {
+        let line = if args.long { long(entry, terminal) } else { printable(&absolute(&entry.path)) };
+        writeln!(out, "{line}").map_err(|e| stdout_failure(&e))
+    };
+    if args.recursive {
+        // A path that is not there is an error, not an empty list.
+        check_path(&reader, &folder, &what)?;
+        each(&reader, &folder, &what, &mut |entry| show(&entry))?;
+    } else {
+        for entry in reader.list(&folder).map_err(|e| listing::explain(&what, e))? {
+            show(&entry)?;
+        }
+    }
+    out.flush().map_err(|e| stdout_failure(&e))?;
+    Ok(Exit::Fine)
+}
+
+fn check_path(reader: &SnapshotReader, path: &[u8], what: &str) -> Outcome<()> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    reader.entry(path).map(drop).map_err(|e| listing::explain(what, e))
+}
+
+fn all_beneath(reader: &SnapshotReader, folder: &[u8]) -> Result<Vec<Entry>, SnapshotError> {
+    if !folder.is_empty() {
+        reader.entry(folder)?;
+    }
+    let include = Include::paths([folder]);
+    let mut entries = Vec::new();
+    reader.for_each::<SnapshotError>(&include, &mut |entry| {
+        if include.contains(&entry.path) {
+            entries.push(entry);
+        }
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// What ends a walk: the snapshot, or whoever is told of the entries.
+enum Stop {
+    Snapshot(SnapshotError),
+    Told(Failure),
+}
+
+impl From<SnapshotError> for Stop {
+    fn from(error: SnapshotError) -> Self {
+        Self::Snapshot(error)
+    }
+}
+
+fn each(
+    reader: &SnapshotReader,
+    folder: &[u8],
+    what: &str,
+    visit: &mut dyn FnMut(Entry) -> Outcome<()>,
+) -> Outcome<()> {
+    let include = Include::paths([folder]);
+    let walked = reader.for_each::<Stop>(&include, &mut |entry| {
+        // Folders on the way to the one that is meant are not part of it.
+        if include.contains(&entry.path) { visit(entry).map_err(Stop::Told) } else { Ok(()) }
+    });
+    walked.map_err(|stop| match stop {
+        Stop::Snapshot(error) => listing::explain(what, error),
+        Stop::Told(failure) => failure,
+    })
+}
+
+/// Runs `lumbung find`.
+///
+/// # Errors
+/// If no snapshot can be searched.
+pub(crate) fn find(args: &FindArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let pattern = Excludes::new([args.pattern.as_bytes()]).map_err(|e| {
+        let next = "write a pattern such as '*.pdf' or '/srv/**/data?.db'";
+        Failure::new(Code::Usage, format!("{:?} is no pattern", args.pattern), next).because(e)
+    })?;
+    let bundle = args.chosen.key.open()?;
+    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let list = listing::read(&opened)?;
+    let dataset = args.chosen.dataset.as_deref();
+    let snapshots: Vec<Snapshot> = if args.snapshot == "all" {
+        let wanted = |s: &&Snapshot| !s.partial && dataset.is_none_or(|named| list.is_of(s, named));
+        list.snapshots.iter().filter(wanted).cloned().collect()
+    } else {
+        vec![list.select(&args.snapshot, dataset, terminal)?]
+    };
+    let mut found = Vec::new();
+    let mut closed = 0;
+    for snapshot in snapshots {
+        let what = format!("snapshot {} could not be searched", snapshot.id.short());
+        let searched = open_reader(&opened, &snapshot, &bundle)
+            .and_then(|reader| reader.find(&pattern).map_err(|e| listing::explain(&what, e)));
+        match searched {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => found.push((snapshot, entries)),
+            Err(failure) if args.snapshot == "all" => {
+                closed += 1;
+                terminal.warn(failure.text().trim_end());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    tell_found(&found, terminal)?;
+    list.warn_unreadable(terminal);
+    let whole = closed == 0 && list.unreadable.is_empty();
+    Ok(if whole { Exit::Fine } else { Exit::Warnings })
+}
+
+fn tell_found(found: &[(Snapshot, Vec<Entry>)], terminal: &Terminal) -> Outcome<()> {
+    let matches: Vec<Value> = found
+        .iter()
+        .map(|(snapshot, entries)| {
+            json!({
+                "snapshot": snapshot.id,
+                "finished": snapshot.finished,
+                "entries": entries.iter().map(to_json).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    terminal.result(&json!({ "matches": matches }), || {
+        if found.is_empty() {
+            return terminal.pick("Tidak ditemukan.\n", "Nothing found.\n").to_owned();
+        }
+        let mut text = String::new();
+        for (snapshot, entries) in found {
+            let word = terminal.pick("Cuplikan", "Snapshot");
+            text.push_str(&format!("{word} {} ({})\n", snapshot.id.short(), terminal.time(snapshot.finished)));
+            for entry in entries {
+                text.push_str(&format!("  {}\n", long(entry, terminal)));
+            }
+        }
+        text
+    })
+}
+
+/// Runs `lumbung dump`.
+///
+/// # Errors
+/// If it is no file, or a part of it is damaged.
+pub(crate) fn dump(args: &DumpArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let bundle = args.chosen.key.open()?;
+    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let (snapshot, reader) = reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+    let path = inner(&args.path);
+    let shown = printable(&absolute(&path));
+    let what = format!("{shown} of snapshot {} could not be read", snapshot.id.short());
+    let entry = file(&reader, &path).map_err(|e| listing::explain(&what, e))?;
+    if !matches!(entry.kind, EntryKind::File { .. }) || entry.unreadable.is_some() {
+        let message = format!("{shown} of snapshot {} has no content: it is a {}", snapshot.id.short(), crate::entry::kind(&entry));
+        return Err(Failure::new(Code::UnknownPath, message, "name a file; `lumbung ls --long` shows what is there"));
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    reader.write_content(&entry, &mut out).map_err(|error| match error {
+        SnapshotError::Write(error) => stdout_failure(&error),
+        error => listing::explain(&what, error),
+    })?;
+    out.flush().map_err(|e| stdout_failure(&e))?;
+    if entry.changed_while_read {
+        terminal.warn(&format!("{shown} changed while it was backed up"));
+        return Ok(Exit::Warnings);
+    }
+    Ok(Exit::Fine)
+}
+
+/// The entry, or the first name of the file that it is a hard link to.
+fn file(reader: &SnapshotReader, path: &[u8]) -> Result<Entry, SnapshotError> {
+    let entry = reader.entry(path)?;
+    match &entry.kind {
+        EntryKind::HardLink { first } => reader.entry(first),
+        _ => Ok(entry),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_as_in_a_catalogue() {
+        assert_eq!(inner("/srv//data/./x/".as_ref()), b"srv/data/x");
+        assert_eq!(inner("/".as_ref()), b"");
+    }
+}

@@ -1,0 +1,15 @@
+//! The commands, one module each (or each family).
+
+pub(crate) mod backup;
+pub(crate) mod browse;
+pub(crate) mod diff;
+pub(crate) mod generate;
+pub(crate) mod key;
+pub(crate) mod register;
+mod register_text;
+pub(crate) mod repo;
+pub(crate) mod restore;
+pub(crate) mod roster;
+pub(crate) mod snapshots;
+pub(crate) mod status;
+pub(crate) mod verify;

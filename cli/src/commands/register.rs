@@ -1,0 +1,460 @@
+//! `lumbung pd`, `server`, `dataset`, `site`, `token`, `register`, `proof`: what the controller is told.
+//!
+//! People name PD by code and servers by name; ids are looked up here, so that nobody types one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use lumbung_model::RepositoryId;
+use lumbung_wire::Role;
+use lumbung_wire::messages::overview::{ImportRequest, Overview, ProofAccepted, TokenRequest};
+use lumbung_wire::messages::register::{
+    Classification, Dataset, DatasetInput, DatasetKind, EnrollmentToken, ImportOutcome, Pd, PdInput, Server,
+    ServerInput, ServerKind, Site, SiteInput, SiteKind, Urgency,
+};
+use serde_json::json;
+
+use crate::commands::register_text as text;
+use crate::commands::status::query;
+use crate::controller::{Controller, ControllerArgs};
+use crate::duration::Seconds;
+use crate::failure::{Code, Exit, Failure, Outcome};
+use crate::files::{read_bytes, read_text};
+use crate::table::pairs;
+use crate::terminal::Terminal;
+
+/// Perangkat Daerah of the register
+#[derive(Debug, Subcommand)]
+pub(crate) enum PdCommand {
+    /// List the PD
+    List(ControllerArgs),
+    /// Enter a PD
+    Add(PdAdd),
+    /// Show a PD with its servers and datasets
+    Show(PdShow),
+}
+
+/// Arguments of `pd add`.
+#[derive(Debug, Args)]
+pub(crate) struct PdAdd {
+    /// Short code, for instance DINKES
+    code: String,
+    /// Full name
+    #[arg(long)]
+    name: String,
+    /// Whom to call
+    #[arg(long, default_value = "")]
+    contact: String,
+    /// It runs its own IT (mandiri TIK)
+    #[arg(long)]
+    mandiri_tik: bool,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Arguments of `pd show`.
+#[derive(Debug, Args)]
+pub(crate) struct PdShow {
+    /// Code or id
+    pd: String,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Servers of the register
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// List the servers
+    List(OfPd),
+    /// Enter a server
+    Add(ServerAdd),
+}
+
+/// A list, of one PD if one is named.
+#[derive(Debug, Args)]
+pub(crate) struct OfPd {
+    /// Only this PD, by code or id
+    #[arg(long, value_name = "PD")]
+    pd: Option<String>,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Arguments of `server add`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerAdd {
+    /// Name
+    name: String,
+    /// Whose it is: code or id
+    #[arg(long)]
+    pd: String,
+    /// physical, vps, virtual or other
+    #[arg(long, default_value_t = ServerKind::Physical)]
+    kind: ServerKind,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Datasets of the register
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// List the datasets
+    List(OfPd),
+    /// Enter a dataset
+    Add(Box<DatasetAdd>),
+}
+
+/// Arguments of `dataset add`.
+#[derive(Debug, Args)]
+pub(crate) struct DatasetAdd {
+    /// Name
+    name: String,
+    /// Whose it is: code or id
+    #[arg(long)]
+    pd: String,
+    /// The server it lies on: name or id
+    #[arg(long)]
+    server: Option<String>,
+    /// files, postgresql, mysql, sqlite, sqlserver, oracle, virtual_machine or other
+    #[arg(long, default_value_t = DatasetKind::Files)]
+    kind: DatasetKind,
+    /// Who answers for it
+    #[arg(long, default_value = "")]
+    owner: String,
+    /// public or non_public
+    #[arg(long, default_value_t = Classification::NonPublic)]
+    classification: Classification,
+    /// critical, high, normal or low
+    #[arg(long, default_value_t = Urgency::Normal)]
+    urgency: Urgency,
+    /// Longest time between two backups, for instance 24h or 7d (default: by urgency)
+    #[arg(long, value_name = "TIME")]
+    rpo: Option<Seconds>,
+    /// How long copies are kept
+    #[arg(long, default_value = "")]
+    retention: String,
+    /// How often it is backed up
+    #[arg(long, default_value = "")]
+    period: String,
+    /// On what it is kept
+    #[arg(long, default_value = "")]
+    media: String,
+    /// The repository its snapshots lie in
+    #[arg(long, value_name = "HEX")]
+    repository: Option<RepositoryId>,
+    /// A path it consists of; may be given again
+    #[arg(long)]
+    path: Vec<String>,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Sites of the register
+#[derive(Debug, Subcommand)]
+pub(crate) enum SiteCommand {
+    /// List the sites
+    List(ControllerArgs),
+    /// Enter a site
+    Add(SiteAdd),
+    /// Show how far the sites are apart, and what is asked for
+    Distance(ControllerArgs),
+}
+
+/// Arguments of `site add`.
+#[derive(Debug, Args)]
+pub(crate) struct SiteAdd {
+    /// Name
+    name: String,
+    /// pusat_data, drc or other
+    #[arg(long)]
+    kind: SiteKind,
+    /// Degrees north (negative: south)
+    #[arg(long, allow_negative_numbers = true, requires = "longitude")]
+    latitude: Option<f64>,
+    /// Degrees east
+    #[arg(long, allow_negative_numbers = true, requires = "latitude")]
+    longitude: Option<f64>,
+    /// Street address
+    #[arg(long, default_value = "")]
+    address: String,
+    /// Where its vault answers, https://…
+    #[arg(long)]
+    url: Option<String>,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// One-time tokens for enrolment
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token for a server's agent or a site's vault; it is shown once
+    New(TokenNew),
+}
+
+/// Arguments of `token new`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("for").required(true).args(["server", "site"]))]
+pub(crate) struct TokenNew {
+    /// For the agent of this server: name, PD/name or id
+    #[arg(long)]
+    server: Option<String>,
+    /// For the vault of this site: name or id
+    #[arg(long)]
+    site: Option<String>,
+    /// How long it can be used
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    life_h: u32,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// The register as a file
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegisterCommand {
+    /// Import a register in TOML: all of it or nothing; importing again changes nothing
+    Import(ImportArgs),
+}
+
+/// Arguments of `register import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The TOML file
+    file: PathBuf,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// Proofs of restore
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProofCommand {
+    /// Hand in a proof that `lumbung restore --proof FILE` wrote
+    Submit(SubmitArgs),
+}
+
+/// Arguments of `proof submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The proof's file
+    file: PathBuf,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// The one PD of a code or id.
+fn find_pd(controller: &Controller, named: &str) -> Outcome<Pd> {
+    // The path takes a code too; a slash in it would be another path.
+    controller.get(&format!("/api/v1/pd/{}", query(named)))
+}
+
+fn list_of<T: serde::de::DeserializeOwned>(controller: &Controller, what: &str, pd: Option<&str>) -> Outcome<Vec<T>> {
+    let of = pd.map(|pd| format!("?pd={}", query(pd))).unwrap_or_default();
+    controller.get(&format!("/api/v1/{what}{of}"))
+}
+
+/// Runs `lumbung pd`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn pd(command: &PdCommand, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        PdCommand::List(args) => {
+            let pds: Vec<Pd> = args.connect()?.get("/api/v1/pd")?;
+            terminal.result(&pds, || text::pds(&pds, terminal))?;
+        }
+        PdCommand::Add(args) => {
+            let input = PdInput {
+                id: None,
+                code: args.code.clone(),
+                name: args.name.clone(),
+                contact: args.contact.clone(),
+                mandiri_tik: args.mandiri_tik,
+            };
+            let pd: Pd = args.controller.connect()?.post("/api/v1/pd", &input)?;
+            terminal.result(&pd, || text::pds(std::slice::from_ref(&pd), terminal))?;
+        }
+        PdCommand::Show(args) => {
+            let controller = args.controller.connect()?;
+            let pd = find_pd(&controller, &args.pd)?;
+            let servers: Vec<Server> = list_of(&controller, "servers", Some(&args.pd))?;
+            let datasets: Vec<Dataset> = list_of(&controller, "datasets", Some(&args.pd))?;
+            let value = json!({ "pd": pd, "servers": servers, "datasets": datasets });
+            terminal.result(&value, || {
+                let pds = text::pds(std::slice::from_ref(&pd), terminal);
+                let servers_text = text::servers(&servers, std::slice::from_ref(&pd), terminal);
+                let datasets_text = text::datasets(&datasets, std::slice::from_ref(&pd), &servers, terminal);
+                format!("{pds}\n{servers_text}\n{datasets_text}")
+            })?;
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Runs `lumbung server`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        ServerCommand::List(args) => {
+            let controller = args.controller.connect()?;
+            let servers: Vec<Server> = list_of(&controller, "servers", args.pd.as_deref())?;
+            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            terminal.result(&servers, || text::servers(&servers, &pds, terminal))?;
+        }
+        ServerCommand::Add(args) => {
+            let controller = args.controller.connect()?;
+            let pd = find_pd(&controller, &args.pd)?;
+            let input = ServerInput { id: None, pd: pd.id, name: args.name.clone(), kind: args.kind };
+            let server: Server = controller.post("/api/v1/servers", &input)?;
+            terminal.result(&server, || text::servers(std::slice::from_ref(&server), &[pd], terminal))?;
+            terminal.note(&format!("Next: lumbung token new --server {}", args.name));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Runs `lumbung dataset`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn dataset(command: &DatasetCommand, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        DatasetCommand::List(args) => {
+            let controller = args.controller.connect()?;
+            let datasets: Vec<Dataset> = list_of(&controller, "datasets", args.pd.as_deref())?;
+            let servers: Vec<Server> = list_of(&controller, "servers", args.pd.as_deref())?;
+            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            terminal.result(&datasets, || text::datasets(&datasets, &pds, &servers, terminal))?;
+        }
+        DatasetCommand::Add(args) => add_dataset(args, terminal)?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn add_dataset(args: &DatasetAdd, terminal: &Terminal) -> Outcome<()> {
+    let controller = args.controller.connect()?;
+    let pd = find_pd(&controller, &args.pd)?;
+    let servers: Vec<Server> = list_of(&controller, "servers", Some(&args.pd))?;
+    let server = args.server.as_deref().map(|named| find_server(&servers, named)).transpose()?;
+    let input = DatasetInput {
+        id: None,
+        pd: pd.id,
+        server: server.map(|server| server.id),
+        name: args.name.clone(),
+        kind: args.kind,
+        owner: args.owner.clone(),
+        classification: args.classification,
+        urgency: args.urgency,
+        rpo_s: args.rpo.map(|rpo| rpo.0),
+        retention: args.retention.clone(),
+        period: args.period.clone(),
+        media: args.media.clone(),
+        repository: args.repository,
+        paths: args.path.clone(),
+    };
+    let dataset: Dataset = controller.post("/api/v1/datasets", &input)?;
+    terminal.result(&dataset, || text::datasets(std::slice::from_ref(&dataset), &[pd], &servers, terminal))
+}
+
+fn find_server<'a>(servers: &'a [Server], named: &str) -> Outcome<&'a Server> {
+    servers.iter().find(|server| server.name == named || server.id.to_string() == named).ok_or_else(|| {
+        let message = format!("that PD has no server {named:?}");
+        Failure::new(Code::Controller, message, "enter it first with `lumbung server add`, or name one of these")
+            .listing(servers.iter().map(|server| server.name.clone()).collect())
+    })
+}
+
+/// Runs `lumbung site`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn site(command: &SiteCommand, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        SiteCommand::List(args) => {
+            let sites: Vec<Site> = args.connect()?.get("/api/v1/sites")?;
+            terminal.result(&sites, || text::sites(&sites, terminal))?;
+        }
+        SiteCommand::Add(args) => {
+            let input = SiteInput {
+                id: None,
+                name: args.name.clone(),
+                kind: args.kind,
+                latitude: args.latitude,
+                longitude: args.longitude,
+                address: args.address.clone(),
+                url: args.url.clone(),
+                receipt_key: None,
+                tls_pin: None,
+            };
+            let site: Site = args.controller.connect()?.post("/api/v1/sites", &input)?;
+            terminal.result(&site, || text::sites(std::slice::from_ref(&site), terminal))?;
+            terminal.note(&format!("Next: lumbung token new --site {:?}", args.name));
+        }
+        SiteCommand::Distance(args) => {
+            let overview: Overview = args.connect()?.get("/api/v1/status")?;
+            terminal.result(&overview.distances, || text::distances(&overview, terminal))?;
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Runs `lumbung token`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn token(command: &TokenCommand, terminal: &Terminal) -> Outcome<Exit> {
+    let TokenCommand::New(args) = command;
+    let request = TokenRequest {
+        role: if args.site.is_some() { Role::Site } else { Role::Agent },
+        server: args.server.clone(),
+        site: args.site.clone(),
+        life_h: Some(args.life_h),
+    };
+    let token: EnrollmentToken = args.controller.connect()?.post("/api/v1/tokens", &request)?;
+    terminal.result(&token, || {
+        pairs(&[
+            ("Token", token.token.clone()),
+            (terminal.pick("Berlaku sampai", "Valid until"), terminal.time(token.expires)),
+            (terminal.pick("Sidik jari CA", "CA fingerprint"), token.ca_fingerprint.clone()),
+        ])
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// Runs `lumbung register`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn import(command: &RegisterCommand, terminal: &Terminal) -> Outcome<Exit> {
+    let RegisterCommand::Import(args) = command;
+    let toml = read_text(&args.file, "the register")?.to_string();
+    let request = ImportRequest { file: args.file.display().to_string(), toml };
+    let outcome: ImportOutcome = args.controller.connect()?.post("/api/v1/import", &request)?;
+    terminal.result(&outcome, || {
+        let words = terminal.pick(["baru", "diubah", "tetap"], ["new", "changed", "unchanged"]);
+        format!("{} {}, {} {}, {} {}\n", outcome.created, words[0], outcome.updated, words[1], outcome.unchanged, words[2])
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// Runs `lumbung proof`.
+///
+/// # Errors
+/// If it is no proof, or the controller does not take it.
+pub(crate) fn proof(command: &ProofCommand, terminal: &Terminal) -> Outcome<Exit> {
+    let ProofCommand::Submit(args) = command;
+    let object = read_bytes(&args.file, "the proof")?;
+    lumbung_pack::open_signed::<lumbung_pack::Proof>(&object).map_err(|e| {
+        let message = format!("{} is no proof of restore", args.file.display());
+        Failure::new(Code::BadFile, message, "name the file that `lumbung restore --proof FILE` wrote").because(e)
+    })?;
+    let accepted: ProofAccepted = args.controller.connect()?.post_bytes("/api/v1/proofs", object)?;
+    terminal.result(&accepted, || {
+        let dataset = accepted.dataset.map_or_else(|| "–".to_owned(), |dataset| dataset.to_string());
+        pairs(&[
+            (terminal.pick("Bukti pulih", "Proof of restore"), accepted.proof.clone()),
+            (terminal.pick("Himpunan data", "Dataset"), dataset),
+        ])
+    })?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,169 @@
+//! The controller as an operator's command reaches it: address, certificate, CA fingerprint.
+//!
+//! Invariants: options win over the environment, the environment over `client.toml`; the controller is
+//! always authenticated, by the fingerprint of the city's CA; an unknown key in the file is an error.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lumbung_model::SystemClock;
+use lumbung_wire::client::{ClientError, ControllerClient};
+use lumbung_wire::tls::{ServerTrust, client_config};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Code, Explain as _, Failure, Outcome};
+use crate::files::read_text;
+use crate::remote::{pem_identity, refused, runtime};
+
+/// Where the controller is and as whom to ask it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ControllerArgs {
+    /// Address of the controller, https://host:port
+    #[arg(long, value_name = "URL", env = "LUMBUNG_CONTROLLER", hide_env_values = true)]
+    controller: Option<String>,
+    /// Operator's certificate and key, PEM in one file
+    #[arg(long, value_name = "FILE", env = "LUMBUNG_IDENTITY", hide_env_values = true)]
+    identity: Option<PathBuf>,
+    /// Fingerprint of the city's CA, sha256:… (the controller printed it at its init)
+    #[arg(long, value_name = "SHA256", env = "LUMBUNG_CA_FINGERPRINT", hide_env_values = true)]
+    ca_fingerprint: Option<String>,
+    /// Configuration file (default: ~/.config/lumbung/client.toml)
+    #[arg(long, value_name = "FILE", env = "LUMBUNG_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+/// `client.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    controller: Option<String>,
+    identity: Option<PathBuf>,
+    ca_fingerprint: Option<String>,
+}
+
+/// A controller at hand.
+pub(crate) struct Controller {
+    client: ControllerClient,
+    url: String,
+}
+
+impl ControllerArgs {
+    /// Sets up the connection; the first request makes it.
+    ///
+    /// # Errors
+    /// If something that is needed is said nowhere.
+    pub(crate) fn connect(&self) -> Outcome<Controller> {
+        let settings = self.settings()?;
+        let url = self.controller.clone().or(settings.controller).ok_or_else(|| unsaid("the controller's address", "controller"))?;
+        let identity = self.identity.clone().or(settings.identity).ok_or_else(|| unsaid("the operator's certificate", "identity"))?;
+        let fingerprint = self
+            .ca_fingerprint
+            .clone()
+            .or(settings.ca_fingerprint)
+            .ok_or_else(|| unsaid("the fingerprint of the city's CA", "ca-fingerprint"))?;
+        let identity = pem_identity(&identity)?;
+        let tls = client_config(Some(&identity), ServerTrust::CaFingerprint(fingerprint), Arc::new(SystemClock))
+            .explain(
+                Code::Usage,
+                || "TLS to the controller could not be set up".to_owned(),
+                "write the fingerprint as sha256: and 64 hex digits, as the controller printed it",
+            )?;
+        let client = ControllerClient::new(&url, &tls).map_err(|e| refused(&url, e))?;
+        Ok(Controller { client, url })
+    }
+
+    fn settings(&self) -> Outcome<Settings> {
+        let Some(path) = self.config.clone().or_else(default_path) else { return Ok(Settings::default()) };
+        if self.config.is_none() && !path.exists() {
+            return Ok(Settings::default());
+        }
+        let text = read_text(&path, "the configuration")?;
+        let mut settings = parse(&path, &text)?;
+        // A path in the file is meant from where the file lies.
+        if let (Some(identity), Some(folder)) = (&mut settings.identity, path.parent()) {
+            *identity = folder.join(&identity);
+        }
+        Ok(settings)
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Outcome<Settings> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let message = format!("{}, line {line}: {}", path.display(), error.message().replace('\n', " "));
+        Failure::new(Code::BadFile, message, "correct that line; docs/cli.md shows what client.toml may hold")
+    })
+}
+
+fn unsaid(what: &str, name: &str) -> Failure {
+    let variable = name.replace('-', "_");
+    let next = format!(
+        "give --{name}, set LUMBUNG_{}, or write {variable} = \"…\" in ~/.config/lumbung/client.toml",
+        variable.to_uppercase()
+    );
+    Failure::new(Code::Usage, format!("{what} is said nowhere"), next)
+}
+
+fn default_path() -> Option<PathBuf> {
+    let config = match std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".config"),
+    };
+    Some(config.join("lumbung/client.toml"))
+}
+
+impl Controller {
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        runtime()?.block_on(self.client.get(path)).map_err(|e| self.explain(e))
+    }
+
+    /// Sends something.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Outcome<T> {
+        runtime()?.block_on(self.client.post(path, body)).map_err(|e| self.explain(e))
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Outcome<T> {
+        runtime()?.block_on(self.client.post_bytes(path, body)).map_err(|e| self.explain(e))
+    }
+
+    fn explain(&self, error: ClientError) -> Failure {
+        match &error {
+            ClientError::Refused { problem, .. } if !matches!(problem.status, 401 | 403) => {
+                let message = format!("the controller at {} refused", self.url);
+                Failure::new(Code::Controller, message, "correct what it names, then run the command again").because(error)
+            }
+            ClientError::Unreachable { .. } | ClientError::Stalled { .. } | ClientError::Protocol { .. } => {
+                let message = format!("the controller at {} did not answer", self.url);
+                let next = "backups and restores go on without it; check address, network and `lumbung-controller`";
+                Failure::new(Code::Controller, message, next).because(error)
+            }
+            _ => refused(&self.url, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let failure = parse(Path::new("client.toml"), "controller = \"https://a\"\nidentiti = \"x\"\n");
+        let text = failure.map(|_| ()).map_err(|f| f.text());
+        let text = text.expect_err("refused");
+        assert!(text.contains("client.toml, line 2") && text.contains("identiti") && text.contains("`identity`"), "{text}");
+        assert!(parse(Path::new("client.toml"), "ca_fingerprint = \"sha256:ab\"").is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! What a snapshot's sealed root says of it: host, label, sources. Needs the recovery key.
+
+use lumbung_engine::{Depot, DepotError};
+use lumbung_model::ManifestId;
+use lumbung_pack::{FormatError, Kind, Manifest, Session, object_id, open_signed};
+use lumbung_seal::{RecoveryKey, RootPlain, SealError, open_root, open_session};
+
+/// Why a root stays closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LabelError {
+    /// The depot.
+    #[error(transparent)]
+    Depot(#[from] DepotError),
+    /// Not what its name says.
+    #[error("its bytes are not what its name says")]
+    WrongBytes,
+    /// It does not decode.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// It does not open with this key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// Opens the root of a snapshot, partial ones too, and nothing more.
+///
+/// # Errors
+/// If manifest or session are missing, damaged or not sealed to this key.
+pub(crate) fn open(depot: &dyn Depot, id: &ManifestId, key: &RecoveryKey) -> Result<RootPlain, LabelError> {
+    let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
+    let first = manifest.sessions.first().ok_or(LabelError::WrongBytes)?;
+    let session = open_signed::<Session>(&fetch(depot, Kind::Session, first.as_bytes())?)?.body;
+    let opened = open_session(&session, key)?;
+    Ok(open_root(&opened.key, &manifest)?)
+}
+
+fn fetch(depot: &dyn Depot, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, LabelError> {
+    let bytes = depot.get(kind, id)?;
+    if object_id(&bytes) == *id { Ok(bytes) } else { Err(LabelError::WrongBytes) }
+}

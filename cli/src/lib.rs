@@ -1,0 +1,86 @@
+//! `lumbung`, the command line: keys, repositories, snapshots and restores straight on a depot, and the
+//! register and compliance at the controller.
+//!
+//! Invariants: stdout carries results only, stderr everything else; each command ends in one of four
+//! exit codes; a passphrase or key is never an argument, never printed, and never leaves the machine.
+//! A command works on a depot with nothing but the key bundle: no controller, no configuration.
+
+mod args;
+mod chain;
+mod commands;
+mod controller;
+mod dataset;
+mod depot;
+mod duration;
+mod entry;
+mod failure;
+mod files;
+mod interrupt;
+mod keys;
+mod labels;
+mod listing;
+mod machine;
+mod paper;
+mod passphrase;
+mod progress;
+mod remote;
+mod roster_edit;
+mod roster_text;
+mod sites;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Code, Exit, Outcome};
+use crate::terminal::Terminal;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = cli.global.terminal();
+    let exit = match run(&cli.command, &terminal) {
+        Ok(exit) => exit,
+        Err(failure) if failure.code() == Code::ClosedPipe => Exit::Fine,
+        Err(failure) => {
+            if terminal.json {
+                eprintln!("{}", failure.json());
+            } else {
+                eprint!("{}", failure.text());
+            }
+            failure.exit()
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        Command::Key(command) => commands::key::run(command, terminal),
+        Command::Repo(command) => commands::repo::run(command, terminal),
+        Command::Roster(command) => commands::roster::run(command, terminal),
+        Command::Backup(args) => commands::backup::run(args, terminal),
+        Command::Snapshots(args) => commands::snapshots::run(args, terminal),
+        Command::Ls(args) => commands::browse::ls(args, terminal),
+        Command::Find(args) => commands::browse::find(args, terminal),
+        Command::Dump(args) => commands::browse::dump(args, terminal),
+        Command::Diff(args) => commands::diff::run(args, terminal),
+        Command::Restore(args) => commands::restore::run(args, terminal),
+        Command::Verify(args) => commands::verify::run(args, terminal),
+        Command::Status(args) => commands::status::status(args, terminal),
+        Command::Compliance(args) => commands::status::compliance(args, terminal),
+        Command::Pd(command) => commands::register::pd(command, terminal),
+        Command::Server(command) => commands::register::server(command, terminal),
+        Command::Dataset(command) => commands::register::dataset(command, terminal),
+        Command::Site(command) => commands::register::site(command, terminal),
+        Command::Token(command) => commands::register::token(command, terminal),
+        Command::Register(command) => commands::register::import(command, terminal),
+        Command::Proof(command) => commands::register::proof(command, terminal),
+        Command::Completions(args) => commands::generate::completions(args),
+        Command::Man(args) => commands::generate::man(args, terminal),
+    }
+}

@@ -1,0 +1,9 @@
+//! The real binary on a repository in a temporary directory: what people do, what goes wrong, what is printed.
+
+mod errors;
+mod generated;
+mod keys;
+mod life;
+mod office;
+mod rosters;
+mod shapes;

@@ -1,0 +1,172 @@
+//! What agents and sites call: enrolment, renewal, heartbeats, reports.
+//!
+//! Invariants: an agent speaks for the agent that its certificate names, and for no other; what it says
+//! is kept as its word. The answer to a heartbeat carries facts (time, sites), never an order.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use lumbung_model::AgentId;
+use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
+use lumbung_wire::messages::{
+    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest, RenewResponse, Report, ReportsAck,
+};
+use lumbung_wire::server::read_json;
+use lumbung_wire::{Peer, PeerIdentity, Problem};
+
+use super::problems::Refused;
+use super::{AppState, BODY_MAX_BYTES};
+use crate::db::{DbError, agents as rows, register};
+use crate::enroll::{self, EnrollError};
+
+/// Jobs in one heartbeat.
+const JOBS_MAX: usize = 1000;
+/// Disks in one heartbeat.
+const DISKS_MAX: usize = 1000;
+/// Reports at once.
+const REPORTS_MAX: usize = 1000;
+/// Longest text that an agent tells.
+const TEXT_MAX_CHARS: usize = 4000;
+
+pub(super) async fn health(State(app): State<AppState>) -> Json<ControllerHealth> {
+    Json(ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() })
+}
+
+pub(super) async fn ca(State(app): State<AppState>) -> Json<CaInfo> {
+    Json(CaInfo {
+        fingerprint: app.authority.fingerprint().to_owned(),
+        ca_pems: vec![app.authority.certificate_pem().to_owned()],
+    })
+}
+
+pub(super) async fn enroll(State(app): State<AppState>, body: Body) -> Result<Json<EnrollResponse>, Refused> {
+    let request: EnrollRequest = read_json(body, 64 << 10).await?;
+    let now = app.clock.now();
+    let shared = app.clone();
+    let role = request.role;
+    let response = app
+        .db
+        .write_async(move |tx| enroll::enroll(tx, now, &shared.authority, &request))
+        .await
+        .inspect_err(|error: &EnrollError| tracing::warn!(%role, %error, "enrolment refused"))?;
+    tracing::info!(%role, server = ?response.server, site = ?response.site, "enrolled");
+    app.poll.notify_one();
+    Ok(Json(response))
+}
+
+pub(super) async fn renew(State(app): State<AppState>, peer: Peer, body: Body) -> Result<Json<RenewResponse>, Refused> {
+    let identity = certified(&peer)?.clone();
+    let request: RenewRequest = read_json(body, 64 << 10).await?;
+    let now = app.clock.now();
+    let shared = app.clone();
+    let renewed = app
+        .db
+        .write_async(move |tx| enroll::renew(tx, now, &shared.authority, &identity, &request.csr_pem))
+        .await?;
+    Ok(Json(renewed))
+}
+
+fn certified(peer: &Peer) -> Result<&PeerIdentity, Refused> {
+    peer.identity().ok_or_else(|| Problem::certificate_needed("enrol first").into())
+}
+
+/// The agent that speaks.
+fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
+    let agent = certified(peer)?.agent;
+    agent.ok_or_else(|| Problem::forbidden("this certificate names no agent: enrol again").into())
+}
+
+fn unknown_agent(agent: AgentId) -> Refused {
+    Problem::forbidden(format!("agent {agent} is not in the register (restored from an older copy?): enrol it again")).into()
+}
+
+pub(super) async fn heartbeat(
+    State(app): State<AppState>,
+    peer: Peer,
+    body: Body,
+) -> Result<Json<HeartbeatResponse>, Refused> {
+    let agent = agent_of(&peer)?;
+    let beat: HeartbeatRequest = read_json(body, 256 << 10).await?;
+    check_heartbeat(&beat)?;
+    let now = app.clock.now();
+    let late_after_s = app.config.heartbeat.patience().late_after_s();
+    let sites = app
+        .db
+        .write_async(move |tx| {
+            if rows::agent(tx, &agent)?.is_none() {
+                return Ok::<_, DbError>(None);
+            }
+            rows::heartbeat(tx, now, &agent, &beat, late_after_s)?;
+            for job in &beat.jobs {
+                rows::note_unregistered(tx, now, &job.dataset, None, Some(&agent), &job.name)?;
+            }
+            Ok(Some(enroll::site_entries(tx)?))
+        })
+        .await?;
+    let sites = sites.ok_or_else(|| unknown_agent(agent))?;
+    Ok(Json(HeartbeatResponse { now, sites }))
+}
+
+fn check_heartbeat(beat: &HeartbeatRequest) -> Result<(), Refused> {
+    let texts = [&beat.version, &beat.health.hostname, &beat.health.os, &beat.health.kernel];
+    let long = texts.into_iter().any(|text| text.chars().count() > TEXT_MAX_CHARS);
+    if beat.jobs.len() > JOBS_MAX || beat.health.disks.len() > DISKS_MAX || long {
+        let detail = format!("a heartbeat has at most {JOBS_MAX} jobs, {DISKS_MAX} disks and texts of {TEXT_MAX_CHARS} characters");
+        return Err(Problem::bad_request(detail).into());
+    }
+    Ok(())
+}
+
+pub(super) async fn reports(State(app): State<AppState>, peer: Peer, body: Body) -> Result<Json<ReportsAck>, Refused> {
+    let agent = agent_of(&peer)?;
+    let reports: Vec<Report> = read_json(body, BODY_MAX_BYTES).await?;
+    if reports.len() > REPORTS_MAX || reports.iter().any(|one| one.message.chars().count() > TEXT_MAX_CHARS) {
+        let detail = format!("send at most {REPORTS_MAX} reports at once, with messages of {TEXT_MAX_CHARS} characters");
+        return Err(Problem::bad_request(detail).into());
+    }
+    let now = app.clock.now();
+    let acknowledged = app
+        .db
+        .write_async(move |tx| {
+            if rows::agent(tx, &agent)?.is_none() {
+                return Ok::<_, DbError>(None);
+            }
+            let mut acknowledged = Vec::with_capacity(reports.len());
+            for report in &reports {
+                rows::insert_report(tx, now, &agent, report)?;
+                rows::note_unregistered(tx, now, &report.dataset, None, Some(&agent), "")?;
+                // An id that another agent has used is not this agent's report: it is not acknowledged.
+                if rows::report_sender(tx, &report.id)? == Some(agent) {
+                    acknowledged.push(report.id);
+                }
+            }
+            Ok(Some(acknowledged))
+        })
+        .await?;
+    Ok(Json(ReportsAck { acknowledged: acknowledged.ok_or_else(|| unknown_agent(agent))? }))
+}
+
+/// The register's servers, with the state of their agents as of `now`.
+pub(super) fn with_heartbeats(
+    app: &AppState,
+    mut servers: Vec<lumbung_wire::messages::register::Server>,
+) -> Vec<lumbung_wire::messages::register::Server> {
+    let (patience, now) = (app.config.heartbeat.patience(), app.clock.now());
+    for server in &mut servers {
+        server.heartbeat = patience.state(server.last_seen, now);
+    }
+    servers
+}
+
+/// The PD that a query names, by id or code.
+pub(super) fn find_pd(
+    db: &rusqlite::Connection,
+    text: &str,
+) -> Result<lumbung_wire::messages::register::Pd, Refused> {
+    let by_id = text.parse().ok().map(|id| register::pd(db, &id)).transpose()?.flatten();
+    let found = match by_id {
+        Some(pd) => Some(pd),
+        None => register::pd_by_code(db, text)?,
+    };
+    found.ok_or_else(|| Problem::not_found("no PD has this id or code: GET /api/v1/pd lists them").into())
+}

@@ -1,0 +1,122 @@
+//! Compliance, overview, alarms, proofs of restore. For operators.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use http::StatusCode;
+use lumbung_pack::{Proof, open_signed};
+use lumbung_wire::Problem;
+use lumbung_wire::messages::overview::{AlarmEntry, ControllerHealth, Overview, ProofAccepted};
+use lumbung_wire::messages::register::ComplianceTable;
+use lumbung_wire::server::read_capped;
+use serde::Deserialize;
+
+use super::AppState;
+use super::agents::find_pd;
+use super::problems::Refused;
+use crate::db::{alarms as alarm_rows, evidence, rosters};
+use crate::overview;
+use crate::report::{self, Language, Terms};
+
+/// Alarms in one answer.
+const ALARMS_MAX: u32 = 1000;
+/// Longest proof of restore.
+const PROOF_MAX_BYTES: usize = 4096;
+
+#[derive(Deserialize)]
+pub(super) struct TableQuery {
+    pd: Option<String>,
+    lang: Option<String>,
+}
+
+fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
+    let language = match lang {
+        None | Some("id") => Language::Indonesian,
+        Some("en") => Language::English,
+        Some(_) => return Err(Problem::bad_request("lang is id (Indonesian) or en (English)").into()),
+    };
+    Ok(Terms {
+        rules: app.config.compliance.rules(),
+        patience: app.config.heartbeat.patience(),
+        now: app.clock.now(),
+        language,
+    })
+}
+
+pub(super) async fn table(
+    State(app): State<AppState>,
+    Query(query): Query<TableQuery>,
+) -> Result<Json<ComplianceTable>, Refused> {
+    let terms = terms(&app, query.lang.as_deref())?;
+    let read = move |tx: &rusqlite::Transaction<'_>| {
+        let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
+        Ok::<_, Refused>(report::table(tx, &terms, pd.map(|pd| pd.id))?)
+    };
+    Ok(Json(app.db.read_async(read).await?))
+}
+
+pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overview>, Refused> {
+    let terms = terms(&app, None)?;
+    let asked = app.config.sites.clone();
+    Ok(Json(app.db.read_async(move |tx| overview::overview(tx, &terms, &asked)).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct AlarmQuery {
+    #[serde(default)]
+    all: bool,
+}
+
+pub(super) async fn alarms(
+    State(app): State<AppState>,
+    Query(query): Query<AlarmQuery>,
+) -> Result<Json<Vec<AlarmEntry>>, Refused> {
+    let rows = app.db.read_async(move |tx| alarm_rows::list(tx, query.all, ALARMS_MAX)).await?;
+    let entry = |row: alarm_rows::AlarmRow| AlarmEntry {
+        sequence: row.sequence.unsigned_abs(),
+        kind: row.kind,
+        subject: row.finding.subject,
+        pd: row.finding.pd,
+        site: row.finding.site,
+        detail: row.finding.detail,
+        raised: row.raised,
+        last: row.last,
+        cleared: row.cleared,
+    };
+    Ok(Json(rows.into_iter().map(entry).collect()))
+}
+
+pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<ControllerHealth>) {
+    app.poll.notify_one();
+    let health = ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() };
+    (StatusCode::ACCEPTED, Json(health))
+}
+
+pub(super) async fn proof(
+    State(app): State<AppState>,
+    body: Body,
+) -> Result<(StatusCode, Json<ProofAccepted>), Refused> {
+    let object = read_capped(body, PROOF_MAX_BYTES).await?;
+    let proof = open_signed::<Proof>(&object).map_err(|error| Problem::invalid(format!("this is no proof of restore: {error}")))?;
+    let now = app.clock.now();
+    let keep = move |tx: &rusqlite::Transaction<'_>| {
+        let body = &proof.body;
+        let chain = rosters::chain(tx, &body.repository)?.ok_or_else(|| {
+            Problem::not_found(format!("no roster of repository {} is known here yet: register it, and wait for the next poll", body.repository))
+        })?;
+        if !chain.is_root_key(&proof.signer) {
+            let detail = format!("{} is no root key of the newest roster: sign with the PD's key bundle", proof.signer);
+            return Err(Problem::invalid(detail).into());
+        }
+        match evidence::manifest_place(tx, &body.manifest)? {
+            Some((repository, false)) if repository == body.repository => {}
+            Some(_) => return Err(Problem::invalid("the snapshot is partial, or of another repository").into()),
+            None => return Err(Problem::not_found(format!("snapshot {} is not known here yet: wait for the next poll", body.manifest)).into()),
+        }
+        evidence::put_proof(tx, now, &proof, &object)?;
+        let dataset = evidence::dataset_of(tx, &body.manifest)?;
+        Ok::<_, Refused>(ProofAccepted { proof: proof.id.to_string(), dataset })
+    };
+    let accepted = app.db.write_async(keep).await?;
+    Ok((StatusCode::CREATED, Json(accepted)))
+}

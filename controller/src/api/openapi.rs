@@ -1,0 +1,96 @@
+//! The OpenAPI document of the API, from the table of routes and the schemas.
+//!
+//! Invariants: every route of the table is in it and nothing else; every schema that a route names is
+//! there; the checked-in `docs/openapi.json` is this document (a test holds them against each other).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Route, routes, schemas};
+
+/// The whole document.
+#[must_use]
+pub fn document() -> Value {
+    let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
+    for (route, _) in routes() {
+        let operation = operation(&route);
+        paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Lumbung controller",
+            "version": "1",
+            "description": "Register, enrolment, heartbeats and compliance. Every connection is TLS 1.3 with client certificates of the city's CA. Refusals are RFC 9457 problem documents. Ids are lower-case hexadecimal, times are seconds since 1970 UTC.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "securitySchemes": { "mtls": { "type": "mutualTLS" } },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let success = match (route.path, route.method.as_str()) {
+        ("/api/v1/poll", _) => "202",
+        ("/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets" | "/api/v1/tokens" | "/api/v1/proofs", "POST") => "201",
+        _ => "200",
+    };
+    let problem = json!({
+        "description": "A refusal; its detail tells what to do next.",
+        "content": { "application/problem+json": { "schema": reference("Problem") } },
+    });
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "description": route.access.describe(),
+        "responses": {
+            success: { "description": route.summary, "content": content(route.response) },
+            "default": problem,
+        },
+        "security": if route.access == super::access::Access::Anyone { json!([]) } else { json!([{ "mtls": [] }]) },
+    });
+    let parameters = parameters(route);
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    if let Some(request) = route.request {
+        let mut body = content(request);
+        if request == "ImportRequest" {
+            body["application/toml"] = json!({ "schema": { "type": "string" } });
+        }
+        operation["requestBody"] = json!({ "required": true, "content": body });
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route.path.trim_start_matches("/api/v1/").replace("/{id}", "_one");
+    format!("{}_{words}", route.method.as_str().to_ascii_lowercase())
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let parameter = |name: &str, place: &str| {
+        json!({ "name": name, "in": place, "required": place == "path", "schema": { "type": "string" } })
+    };
+    let in_path = route.path.contains("{id}").then(|| parameter("id", "path"));
+    in_path.into_iter().chain(route.query.iter().map(|name| parameter(name, "query"))).collect()
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn content(name: &str) -> Value {
+    if name == "octets" {
+        return json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+    }
+    let schema = match name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => json!({ "type": "array", "items": reference(inner) }),
+        None => reference(name),
+    };
+    json!({ "application/json": { "schema": schema } })
+}

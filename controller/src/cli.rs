@@ -1,0 +1,246 @@
+//! The command line of the controller.
+//!
+//! Exit codes: 0 fine, 1 error, 2 usage. Errors go to stderr with what to do next; `--json` puts the
+//! answer on stdout as one JSON document.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use lumbung_model::{Clock, SystemClock};
+use lumbung_wire::Role;
+use lumbung_wire::messages::overview::TokenRequest;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::state_dir::StateDir;
+use crate::{api, daemon, import, issue};
+
+/// The register, the CA and the compliance table of a city's backups.
+#[derive(Debug, Parser)]
+#[command(name = "lumbung-controller", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file [default: /etc/lumbung/controller.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "LUMBUNG_CONTROLLER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data directory, instead of the configured one
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the database, the CA, the controller's own certificate and an operator's
+    Init,
+    /// Run the controller
+    Run(RunArgs),
+    /// Make a one-time enrolment token
+    Token(TokenArgs),
+    /// Import a register in TOML: all of it or none
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Make the operator's certificate anew (operator.pem in the data directory)
+    Operator {
+        /// Whose it is
+        #[arg(long, default_value = "operator")]
+        name: String,
+    },
+    /// Print the OpenAPI document of the API
+    Openapi,
+    /// Print the manual page
+    Man,
+    /// About the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read a configuration file and say what is wrong with it
+    Check {
+        /// The file, if it is not the one of --config
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Address to listen on, instead of the configured one; port 0 takes any
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TokenRole {
+    Agent,
+    Site,
+}
+
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// What it enrols
+    #[arg(long)]
+    role: TokenRole,
+    /// The server: its id, its name, or PD/name
+    #[arg(long, required_if_eq("role", "agent"), conflicts_with = "site")]
+    server: Option<String>,
+    /// The site: its id or its name
+    #[arg(long, required_if_eq("role", "site"))]
+    site: Option<String>,
+    /// For how many hours it can be used
+    #[arg(long, default_value_t = crate::tokens::DEFAULT_LIFE_H)]
+    hours: u32,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "lumbung-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Openapi => return print_json(&api::openapi::document()),
+        Command::Man => return man(),
+        Command::Config(ConfigCommand::Check { file }) => {
+            Config::load(file.as_deref().or(cli.config.as_deref()))?;
+            return answer(cli, &json!({ "ok": true }), "the configuration is in order\n");
+        }
+        _ => {}
+    }
+    let mut config = Config::load(cli.config.as_deref())?;
+    if let Some(dir) = &cli.data_dir {
+        config.data_dir = std::path::absolute(dir).context("--data-dir")?;
+    }
+    let state = StateDir::at(&config.data_dir);
+    match &cli.command {
+        Command::Init => init(cli, &config, &state),
+        Command::Run(args) => serve(cli, config, args),
+        Command::Token(args) => token(cli, &state, args),
+        Command::Import { file } => import_file(cli, &config, &state, file),
+        Command::Operator { name } => {
+            let path = state.issue_operator(&state.authority()?, name, SystemClock.now())?;
+            let text = format!("{}\n", path.display());
+            answer(cli, &json!({ "operator": path }), &text)
+        }
+        Command::Openapi | Command::Man | Command::Config(_) => Ok(()),
+    }
+}
+
+fn init(cli: &Cli, config: &Config, state: &StateDir) -> anyhow::Result<()> {
+    let made = state.init(&config.names, &SystemClock)?;
+    let text = format!(
+        "CA fingerprint: {}\nCA certificate: {}\noperator's certificate and key: {}\n\
+         Put the fingerprint on every enrolment command line. Give operator.pem to the operator, and\n\
+         keep a copy of the whole directory {} in a safe place: it is the city's CA.\n",
+        made.ca_fingerprint,
+        made.ca.display(),
+        made.operator.display(),
+        config.data_dir.display(),
+    );
+    let value = json!({ "ca_fingerprint": made.ca_fingerprint, "ca": made.ca, "operator": made.operator });
+    answer(cli, &value, &text)
+}
+
+fn serve(cli: &Cli, mut config: Config, args: &RunArgs) -> anyhow::Result<()> {
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LUMBUNG_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let json = cli.json;
+    let ready = move |address: SocketAddr| {
+        let line = if json { json!({ "listening": address }).to_string() } else { format!("listening on {address}") };
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    };
+    Ok(runtime.block_on(daemon::run(config, Arc::new(SystemClock), ready))?)
+}
+
+fn token(cli: &Cli, state: &StateDir, args: &TokenArgs) -> anyhow::Result<()> {
+    let role = match args.role {
+        TokenRole::Agent => Role::Agent,
+        TokenRole::Site => Role::Site,
+    };
+    let request =
+        TokenRequest { role, server: args.server.clone(), site: args.site.clone(), life_h: Some(args.hours) };
+    let db = state.open_db()?;
+    let authority = state.authority()?;
+    let token = db.write(|tx| issue::token(tx, SystemClock.now(), authority.fingerprint(), &request))?;
+    let text = format!(
+        "token: {}\nvalid until: {}\nCA fingerprint: {}\n",
+        token.token, token.expires, token.ca_fingerprint
+    );
+    answer(cli, &token, &text)
+}
+
+fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}: name a register such as config/register.example.toml", file.display()))?;
+    let db = state.open_db()?;
+    let name = file.display().to_string();
+    let outcome =
+        db.write(|tx| import::import(tx, SystemClock.now(), &name, &text, &config.compliance.rpo))?;
+    let words = format!(
+        "{} created, {} updated, {} unchanged\n",
+        outcome.created, outcome.updated, outcome.unchanged
+    );
+    answer(cli, &outcome, &words)
+}
+
+fn answer(cli: &Cli, value: &impl serde::Serialize, text: &str) -> anyhow::Result<()> {
+    if cli.json {
+        return print_json(value);
+    }
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+}
+
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).context("JSON")?;
+    text.push('\n');
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+}
+
+fn man() -> anyhow::Result<()> {
+    clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).context("standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_needs_what_it_is_for() {
+        let parse = |args: &str| Cli::try_parse_from(args.split(' ')).is_ok();
+        assert!(parse("x token --role agent --server web-1"));
+        assert!(parse("x token --role site --site Pusat"));
+        assert!(!parse("x token --role agent"));
+        assert!(!parse("x token --role site --server web-1"));
+        assert!(!parse("x token --role operator --server web-1"));
+    }
+}

@@ -1,0 +1,275 @@
+//! The controller's configuration: one TOML file, every key optional.
+//!
+//! Invariants: an unknown key is an error with its line; every number has its unit in its name; what no
+//! regulation fixes is a default marked *usulan* in the annotated example (`config/controller.toml`).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use lumbung_model::compliance::Rules;
+use serde::Deserialize;
+
+use crate::liveness::Patience;
+use crate::toml_text::{self, TomlError};
+
+/// Where the configuration is looked for.
+pub const DEFAULT_PATH: &str = "/etc/lumbung/controller.toml";
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Database, CA, keys and certificates.
+    pub data_dir: PathBuf,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Host names and addresses under which agents, sites and operators reach it: they stand in its certificate.
+    pub names: Vec<String>,
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// When silence means something.
+    pub heartbeat: Heartbeat,
+    /// How often the vaults are asked.
+    pub poll: Poll,
+    /// How long evidence lasts.
+    pub compliance: Compliance,
+    /// What the city profile asks of the sites.
+    pub sites: Sites,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "/var/lib/lumbung-controller".into(),
+            listen: SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 7443)),
+            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()],
+            max_connections: 16_384,
+            heartbeat: Heartbeat::default(),
+            poll: Poll::default(),
+            compliance: Compliance::default(),
+            sites: Sites::default(),
+        }
+    }
+}
+
+/// `[heartbeat]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeat {
+    /// Seconds between two heartbeats of an agent.
+    pub interval_s: u32,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { interval_s: 60 }
+    }
+}
+
+impl Heartbeat {
+    /// As the rule that it is.
+    #[must_use]
+    pub const fn patience(self) -> Patience {
+        Patience { interval_s: self.interval_s }
+    }
+}
+
+/// `[poll]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Poll {
+    /// Seconds between two rounds.
+    pub interval_s: u32,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self { interval_s: 300 }
+    }
+}
+
+/// `[compliance]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compliance {
+    /// An inventory older than this proves nothing, hours.
+    pub inventory_max_age_h: u32,
+    /// A verified snapshot speaks for its dataset this long, days.
+    pub verification_interval_days: u32,
+    /// A proof of restore lasts this long, days.
+    pub proof_interval_days: u32,
+    /// RPO by urgency.
+    pub rpo: RpoDefaults,
+}
+
+impl Default for Compliance {
+    fn default() -> Self {
+        Self {
+            inventory_max_age_h: 48,
+            verification_interval_days: 7,
+            proof_interval_days: 180,
+            rpo: RpoDefaults::default(),
+        }
+    }
+}
+
+impl Compliance {
+    /// As the rules that they are.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            inventory_max_age_s: i64::from(self.inventory_max_age_h) * 3600,
+            verification_interval_s: i64::from(self.verification_interval_days) * 86_400,
+            proof_interval_s: i64::from(self.proof_interval_days) * 86_400,
+        }
+    }
+}
+
+/// `[compliance.rpo]`: hours, for datasets that do not say their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RpoDefaults {
+    /// Services stop without it.
+    pub critical_h: u32,
+    /// Needed within the day.
+    pub high_h: u32,
+    /// Ordinary.
+    pub normal_h: u32,
+    /// Archive.
+    pub low_h: u32,
+}
+
+impl Default for RpoDefaults {
+    fn default() -> Self {
+        Self { critical_h: 6, high_h: 24, normal_h: 48, low_h: 192 }
+    }
+}
+
+/// `[sites]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sites {
+    /// Kilometres that Pusat Data and DRC should be apart.
+    pub min_site_distance_km: f64,
+    /// The legal instrument that sets it; empty while it is a proposal.
+    pub instrument: String,
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Self { min_site_distance_km: 30.0, instrument: String::new() }
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: name the file with --config, or copy config/controller.toml there")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what is expected.
+    #[error("{0}")]
+    Toml(TomlError),
+    /// A value that makes no sense.
+    #[error("{path}: {field} {reason}", path = path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        field: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the file; without one, only at the default path, every default holds.
+    ///
+    /// # Errors
+    /// If it cannot be read, or says what makes no sense.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Read { path: file.to_owned(), source }),
+        };
+        Self::from_text(file, &text)
+    }
+
+    /// Reads the text of `file`.
+    ///
+    /// # Errors
+    /// If it says what makes no sense.
+    pub fn from_text(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml_text::parse(&file.to_string_lossy(), text).map_err(ConfigError::Toml)?;
+        config.check(file)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |field, reason| Err(ConfigError::Value { path: path.to_owned(), field, reason });
+        let rpo = &self.compliance.rpo;
+        if !self.data_dir.is_absolute() {
+            return wrong("data_dir", "must be an absolute path");
+        }
+        if self.names.is_empty() {
+            return wrong("names", "must have at least the one name that agents use");
+        }
+        if !(1..=86_400).contains(&self.heartbeat.interval_s) {
+            return wrong("heartbeat.interval_s", "must be 1 to 86400 seconds");
+        }
+        if !(1..=86_400).contains(&self.poll.interval_s) {
+            return wrong("poll.interval_s", "must be 1 to 86400 seconds");
+        }
+        if !(1..=48).contains(&self.compliance.inventory_max_age_h) {
+            return wrong("compliance.inventory_max_age_h", "must be 1 to 48: an older inventory can hide what is lost");
+        }
+        if self.compliance.verification_interval_days == 0 || self.compliance.proof_interval_days == 0 {
+            return wrong("compliance", "intervals must be at least a day");
+        }
+        if [rpo.critical_h, rpo.high_h, rpo.normal_h, rpo.low_h].iter().any(|hours| !(1..=8784).contains(hours)) {
+            return wrong("compliance.rpo", "must be 1 to 8784 hours");
+        }
+        if !self.sites.min_site_distance_km.is_finite() || self.sites.min_site_distance_km < 0.0 {
+            return wrong("sites.min_site_distance_km", "must be a number of kilometres");
+        }
+        if self.max_connections == 0 {
+            return wrong("max_connections", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_example_says_the_defaults() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/controller.toml");
+        assert_eq!(Config::load(Some(Path::new(path))).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let read = |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
+        for (text, expected) in [
+            ("lisen = '[::]:1'", "did you mean `listen`"),
+            ("[compliance]\ninventory_max_age_h = 72", "inventory_max_age_h"),
+            ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
+            ("data_dir = 'here'", "data_dir"),
+            ("[sites]\nmin_site_distance_km = -1.0", "min_site_distance_km"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        assert!(read("").is_ok());
+    }
+}

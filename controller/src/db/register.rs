@@ -1,0 +1,269 @@
+//! Rows of the register: sites, PD, servers, datasets, and which PD a repository belongs to.
+//!
+//! Invariants: every change of a row writes its new version to `register_history`; nothing is deleted.
+//! Rules (what a name may be, who may own what) are `crate::register`'s.
+
+use lumbung_model::{
+    AgentId, DatasetId, PdId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp, TlsPin,
+};
+use lumbung_wire::messages::register::{Dataset, HeartbeatState, Pd, Server, Site};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::{DbError, count, id, maybe_id, signed, word};
+
+fn record(db: &Connection, now: Timestamp, kind: &str, id: &[u8], row: &impl Serialize) -> Result<(), DbError> {
+    let row = serde_json::to_string(row).map_err(|_| DbError::Corrupt { what: "a register row" })?;
+    db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
+        .execute(params![now.0, kind, id, row])?;
+    Ok(())
+}
+
+const SITE: &str = "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites";
+
+fn site_row(row: &Row<'_>) -> rusqlite::Result<Site> {
+    Ok(Site {
+        id: SiteId::from_bytes(id(row, 0)?),
+        name: row.get(1)?,
+        kind: word(row, 2)?,
+        latitude: row.get(3)?,
+        longitude: row.get(4)?,
+        address: row.get(5)?,
+        url: row.get(6)?,
+        receipt_key: maybe_id(row, 7)?.map(PublicKey::from_bytes),
+        tls_pin: maybe_id(row, 8)?.map(TlsPin::from_bytes),
+    })
+}
+
+/// All sites, by name.
+pub fn sites(db: &Connection) -> Result<Vec<Site>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SITE} ORDER BY name"))?;
+    Ok(statement.query_map([], site_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The site of that id.
+pub fn site(db: &Connection, site: &SiteId) -> Result<Option<Site>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SITE} WHERE id = ?"))?;
+    Ok(statement.query_row([site.as_bytes()], site_row).optional()?)
+}
+
+/// The site of that name.
+pub fn site_by_name(db: &Connection, name: &str) -> Result<Option<Site>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SITE} WHERE name = ?"))?;
+    Ok(statement.query_row([name], site_row).optional()?)
+}
+
+/// When the site enrolled.
+pub fn site_enrolled(db: &Connection, site: &SiteId) -> Result<Option<Timestamp>, DbError> {
+    let mut statement = db.prepare_cached("SELECT enrolled_s FROM sites WHERE id = ?")?;
+    let found: Option<Option<i64>> = statement.query_row([site.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(found.flatten().map(Timestamp))
+}
+
+/// Writes a site: new, or in place of the one with its id.
+pub fn put_site(db: &Connection, now: Timestamp, site: &Site) -> Result<(), DbError> {
+    db.prepare_cached(
+        "INSERT INTO sites (id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET name = ?2, kind = ?3, latitude = ?4, longitude = ?5, address = ?6,
+            url = ?7, receipt_key = ?8, tls_pin = ?9",
+    )?
+    .execute(params![
+        site.id.as_bytes(),
+        site.name,
+        site.kind.as_str(),
+        site.latitude,
+        site.longitude,
+        site.address,
+        site.url,
+        site.receipt_key.map(|key| *key.as_bytes()),
+        site.tls_pin.map(|pin| *pin.as_bytes()),
+    ])?;
+    record(db, now, "site", site.id.as_bytes(), site)
+}
+
+/// Gives a registered site the id that its vault was made with, and marks it enrolled.
+pub fn enrol_site(db: &Connection, now: Timestamp, registered: &SiteId, own: &SiteId) -> Result<(), DbError> {
+    db.execute(
+        "UPDATE sites SET id = ?1, enrolled_s = ?2 WHERE id = ?3",
+        params![own.as_bytes(), now.0, registered.as_bytes()],
+    )?;
+    Ok(())
+}
+
+const PD: &str = "SELECT id, code, name, contact, mandiri_tik FROM pds";
+
+fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
+    Ok(Pd {
+        id: PdId::from_bytes(id(row, 0)?),
+        code: row.get(1)?,
+        name: row.get(2)?,
+        contact: row.get(3)?,
+        mandiri_tik: row.get(4)?,
+    })
+}
+
+/// All PD, by code.
+pub fn pds(db: &Connection) -> Result<Vec<Pd>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{PD} ORDER BY code"))?;
+    Ok(statement.query_map([], pd_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The PD of that id.
+pub fn pd(db: &Connection, pd: &PdId) -> Result<Option<Pd>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{PD} WHERE id = ?"))?;
+    Ok(statement.query_row([pd.as_bytes()], pd_row).optional()?)
+}
+
+/// The PD of that code.
+pub fn pd_by_code(db: &Connection, code: &str) -> Result<Option<Pd>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{PD} WHERE code = ?"))?;
+    Ok(statement.query_row([code], pd_row).optional()?)
+}
+
+/// Writes a PD.
+pub fn put_pd(db: &Connection, now: Timestamp, pd: &Pd) -> Result<(), DbError> {
+    db.prepare_cached(
+        "INSERT INTO pds (id, code, name, contact, mandiri_tik) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5",
+    )?
+    .execute(params![pd.id.as_bytes(), pd.code, pd.name, pd.contact, pd.mandiri_tik])?;
+    record(db, now, "pd", pd.id.as_bytes(), pd)
+}
+
+/// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
+const SERVER: &str = "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s FROM servers AS s
+    LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
+        ORDER BY b.enrolled_s DESC, b.rowid DESC LIMIT 1)";
+
+fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
+    Ok(Server {
+        id: ServerId::from_bytes(id(row, 0)?),
+        pd: PdId::from_bytes(id(row, 1)?),
+        name: row.get(2)?,
+        kind: word(row, 3)?,
+        agent: maybe_id(row, 4)?.map(AgentId::from_bytes),
+        heartbeat: HeartbeatState::Never,
+        last_seen: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+    })
+}
+
+/// The servers, of all PD or of one, by name.
+pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE ?1 IS NULL OR s.pd = ?1 ORDER BY s.name, s.id"))?;
+    Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The server of that id.
+pub fn server(db: &Connection, server: &ServerId) -> Result<Option<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.id = ?"))?;
+    Ok(statement.query_row([server.as_bytes()], server_row).optional()?)
+}
+
+/// Every server of that name, whosever it is.
+pub fn servers_by_name(db: &Connection, name: &str) -> Result<Vec<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.name = ? ORDER BY s.id"))?;
+    Ok(statement.query_map([name], server_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Writes a server.
+pub fn put_server(db: &Connection, now: Timestamp, server: &Server) -> Result<(), DbError> {
+    db.prepare_cached(
+        "INSERT INTO servers (id, pd, name, kind) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4",
+    )?
+    .execute(params![server.id.as_bytes(), server.pd.as_bytes(), server.name, server.kind.as_str()])?;
+    record(db, now, "server", server.id.as_bytes(), server)
+}
+
+const DATASET: &str = "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
+    period, media, repository, paths FROM datasets";
+
+fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
+    let paths: String = row.get(13)?;
+    Ok(Dataset {
+        id: DatasetId::from_bytes(id(row, 0)?),
+        pd: PdId::from_bytes(id(row, 1)?),
+        server: maybe_id(row, 2)?.map(ServerId::from_bytes),
+        name: row.get(3)?,
+        kind: word(row, 4)?,
+        owner: row.get(5)?,
+        classification: word(row, 6)?,
+        urgency: word(row, 7)?,
+        rpo_s: count(row, 8)?,
+        retention: row.get(9)?,
+        period: row.get(10)?,
+        media: row.get(11)?,
+        repository: maybe_id(row, 12)?.map(RepositoryId::from_bytes),
+        paths: serde_json::from_str(&paths).unwrap_or_default(),
+    })
+}
+
+/// The datasets, of all PD or of one, by name.
+pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
+    Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The dataset of that id.
+pub fn dataset(db: &Connection, dataset: &DatasetId) -> Result<Option<Dataset>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE id = ?"))?;
+    Ok(statement.query_row([dataset.as_bytes()], dataset_row).optional()?)
+}
+
+/// Writes a dataset.
+pub fn put_dataset(db: &Connection, now: Timestamp, dataset: &Dataset) -> Result<(), DbError> {
+    let paths = serde_json::to_string(&dataset.paths).map_err(|_| DbError::Corrupt { what: "paths" })?;
+    db.prepare_cached(
+        "INSERT INTO datasets (id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
+            period, media, repository, paths)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (id) DO UPDATE SET pd = ?2, server = ?3, name = ?4, kind = ?5, owner = ?6,
+            classification = ?7, urgency = ?8, rpo_s = ?9, retention = ?10, period = ?11, media = ?12,
+            repository = ?13, paths = ?14",
+    )?
+    .execute(params![
+        dataset.id.as_bytes(),
+        dataset.pd.as_bytes(),
+        dataset.server.map(|server| *server.as_bytes()),
+        dataset.name,
+        dataset.kind.as_str(),
+        dataset.owner,
+        dataset.classification.as_str(),
+        dataset.urgency.as_str(),
+        signed(dataset.rpo_s),
+        dataset.retention,
+        dataset.period,
+        dataset.media,
+        dataset.repository.map(|repository| *repository.as_bytes()),
+        paths,
+    ])?;
+    db.prepare_cached("DELETE FROM unregistered_datasets WHERE dataset = ?")?
+        .execute([dataset.id.as_bytes()])?;
+    record(db, now, "dataset", dataset.id.as_bytes(), dataset)
+}
+
+/// The PD that the repository belongs to.
+pub fn repository_pd(db: &Connection, repository: &RepositoryId) -> Result<Option<PdId>, DbError> {
+    let mut statement = db.prepare_cached("SELECT pd FROM repositories WHERE id = ?")?;
+    let pd = statement.query_row([repository.as_bytes()], |row| id(row, 0)).optional()?;
+    Ok(pd.map(PdId::from_bytes))
+}
+
+/// All repositories with their PD.
+pub fn repositories(db: &Connection) -> Result<Vec<(RepositoryId, PdId)>, DbError> {
+    let mut statement = db.prepare_cached("SELECT id, pd FROM repositories ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        Ok((RepositoryId::from_bytes(id(row, 0)?), PdId::from_bytes(id(row, 1)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Notes that the repository belongs to the PD; a binding that stands is kept.
+pub fn bind_repository(db: &Connection, now: Timestamp, repository: &RepositoryId, pd: &PdId) -> Result<(), DbError> {
+    db.prepare_cached("INSERT INTO repositories (id, pd, bound_s) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING")?
+        .execute(params![repository.as_bytes(), pd.as_bytes(), now.0])?;
+    db.prepare_cached("DELETE FROM unregistered_repositories WHERE repository = ?")?
+        .execute([repository.as_bytes()])?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Migrations: numbered SQL files, compiled in, applied in order, each in a transaction of its own.
+//!
+//! Invariant: `user_version` is the number of the last one applied. A released file is never edited;
+//! `schema.sql` is what they add up to, and a test holds the two against each other.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::DbError;
+
+/// The migrations; number 1 comes first.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_register", include_str!("../../migrations/0001_register.sql")),
+    ("0002_evidence", include_str!("../../migrations/0002_evidence.sql")),
+];
+
+/// Brings the schema up to date.
+///
+/// # Errors
+/// If the file is newer than this program, or a migration fails.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), DbError> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let applied: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let applied = usize::try_from(applied).map_err(|_| DbError::Corrupt { what: "a schema number" })?;
+        if applied > MIGRATIONS.len() {
+            return Err(DbError::Newer { path: path.to_owned(), found: applied, known: MIGRATIONS.len() });
+        }
+        let Some((name, sql)) = MIGRATIONS.get(applied) else { return Ok(()) };
+        let failed = |source| DbError::Migration { name, source };
+        transaction.execute_batch(sql).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(applied + 1).unwrap_or(i64::MAX)).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+
+    fn dump(db: &Db) -> String {
+        db.read::<_, DbError>(|tx| {
+            let sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type, name";
+            let mut statement = tx.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(rows.map(|row| row.map(|sql| sql + ";\n")).collect::<Result<String, _>>()?)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_schema_is_the_sum_of_the_migrations() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::create(&dir.path().join("c.db")).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.sql");
+        if std::env::var_os("LUMBUNG_UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, dump(&db)).unwrap();
+        }
+        assert_eq!(dump(&db), std::fs::read_to_string(path).unwrap(), "run with LUMBUNG_UPDATE_GOLDEN=1 and read the difference");
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.db");
+        let before = dump(&Db::create(&path).unwrap());
+        assert_eq!(dump(&Db::open(&path).unwrap()), before);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.db");
+        drop(Db::create(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
+        assert!(matches!(Db::open(&path), Err(DbError::Newer { found: 999, .. })));
+    }
+
+    #[test]
+    fn a_missing_database_is_not_created_by_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("none.db");
+        assert!(matches!(Db::open(&path), Err(DbError::Open { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_fails_in_the_middle_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::create(&dir.path().join("c.db")).unwrap();
+        let failed = db.write::<(), DbError>(|tx| {
+            tx.execute("INSERT INTO pds VALUES (x'00000000000000000000000000000001', 'A', 'A', '', 0)", [])?;
+            Err(DbError::Worker)
+        });
+        assert!(failed.is_err());
+        let rows = db.read::<i64, DbError>(|tx| Ok(tx.query_row("SELECT count(*) FROM pds", [], |r| r.get(0))?));
+        assert_eq!(rows.unwrap(), 0);
+    }
+}

@@ -1,0 +1,30 @@
+//! `lumbung-controller`: register, CA and enrolment, heartbeats, compliance, JSON API.
+//!
+//! It knows what must be backed up (register first), and learns what is backed up from what the sites
+//! signed (`poller`), never from what agents say. It holds no key that reads or signs anything of a
+//! repository, and no channel by which it could command an agent: losing it, or having it stolen, stops no
+//! backup, adds no reader and deletes nothing.
+//!
+//! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`import`]: rules over it.
+//! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
+//! - [`report`], [`overview`]: the evidence weighed and put into tables.
+//! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod db;
+pub mod enroll;
+pub mod import;
+pub mod issue;
+pub mod liveness;
+pub mod overview;
+pub mod poller;
+pub mod register;
+pub mod report;
+pub mod state_dir;
+#[cfg(test)]
+mod testing;
+pub mod tokens;
+pub mod toml_text;

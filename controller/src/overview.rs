@@ -1,0 +1,161 @@
+//! The morning's overview: sites and how far they are apart, agents, totals, what the register does not know.
+
+use lumbung_model::Timestamp;
+use lumbung_model::geo::Coordinates;
+use lumbung_wire::messages::overview::{
+    AgentCounts, AgentStatus, Overview, SiteDistance, SiteStatus, UnregisteredDataset, UnregisteredRepository,
+};
+use lumbung_wire::messages::register::{HeartbeatState, Site};
+use rusqlite::Connection;
+
+use crate::config::Sites;
+use crate::db::{DbError, agents, alarms, polls, register as rows};
+use crate::liveness::{Patience, clock_warning_s};
+use crate::report::{self, Terms};
+
+/// Alarms that are counted at most.
+const ALARMS_MAX: u32 = 10_000;
+
+/// The overview.
+///
+/// # Errors
+/// If the database fails.
+pub fn overview(db: &Connection, terms: &Terms, asked: &Sites) -> Result<Overview, DbError> {
+    let table = report::table(db, terms, None)?;
+    let sites = rows::sites(db)?;
+    let pds = rows::pds(db)?;
+    let silent = |pd: &&lumbung_wire::messages::register::Pd| {
+        table.rows.iter().filter(|row| row.pd == pd.id).all(|row| row.belum_mencadangkan)
+    };
+    let agent_status = agent_status(db, terms.patience, terms.now)?;
+    let mut counts = AgentCounts::default();
+    for agent in &agent_status {
+        match agent.heartbeat {
+            HeartbeatState::Up => counts.up += 1,
+            HeartbeatState::Late => counts.late += 1,
+            HeartbeatState::Down => counts.down += 1,
+            HeartbeatState::Never => counts.never += 1,
+        }
+    }
+    Ok(Overview {
+        at: terms.now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        distances: distances(&sites, asked),
+        sites: sites.iter().map(|site| site_status(db, site)).collect::<Result<_, _>>()?,
+        agents: counts,
+        agent_status,
+        pds: pds.len() as u64,
+        belum_mencadangkan: pds.iter().filter(silent).count() as u64,
+        registered: table.all,
+        backed_up: table.backed_up,
+        at_drc: table.at_drc,
+        verified: table.verified,
+        proven: table.proven,
+        alarms: alarms::list(db, false, ALARMS_MAX)?.len() as u64,
+        unregistered_datasets: agents::unregistered(db)?.into_iter().map(unregistered).collect(),
+        unregistered_repositories: polls::unregistered(db)?
+            .into_iter()
+            .map(|(repository, site)| UnregisteredRepository { repository, site })
+            .collect(),
+    })
+}
+
+fn unregistered(row: agents::UnregisteredDataset) -> UnregisteredDataset {
+    UnregisteredDataset {
+        dataset: row.dataset,
+        repository: row.repository,
+        agent: row.agent,
+        name: row.name,
+        first: row.first,
+        last: row.last,
+    }
+}
+
+fn site_status(db: &Connection, site: &Site) -> Result<SiteStatus, DbError> {
+    let poll = polls::poll(db, &site.id)?.unwrap_or_default();
+    let enrolled = site.receipt_key.is_some() && site.url.is_some() && site.tls_pin.is_some();
+    let polled = (poll.tried != Timestamp::default()).then_some(poll.tried);
+    Ok(SiteStatus {
+        site: site.id,
+        name: site.name.clone(),
+        kind: site.kind,
+        enrolled,
+        polled,
+        succeeded: poll.succeeded,
+        error: poll.error,
+        version: poll.version,
+        clock_warning_s: poll.clock.and_then(|clock| clock_warning_s(clock, poll.reached.unwrap_or(poll.tried))),
+    })
+}
+
+/// The distance of every pair of sites whose coordinates are known.
+#[must_use]
+pub fn distances(sites: &[Site], asked: &Sites) -> Vec<SiteDistance> {
+    let place = |site: &Site| Coordinates::new(site.latitude?, site.longitude?).ok();
+    let placed: Vec<_> = sites.iter().filter_map(|site| Some((site.id, place(site)?))).collect();
+    let note = match asked.instrument.as_str() {
+        "" => "usulan: belum ada dasar hukum (proposal, no legal instrument yet)".to_owned(),
+        instrument => instrument.to_owned(),
+    };
+    let mut distances = Vec::new();
+    for (index, (from, here)) in placed.iter().enumerate() {
+        for (to, there) in &placed[index + 1..] {
+            let km = (here.distance_km(*there) * 10.0).round() / 10.0;
+            let min_km = asked.min_site_distance_km;
+            distances.push(SiteDistance { from: *from, to: *to, km, min_km, met: km >= min_km, note: note.clone() });
+        }
+    }
+    distances
+}
+
+fn agent_status(db: &Connection, patience: Patience, now: Timestamp) -> Result<Vec<AgentStatus>, DbError> {
+    let mut list = Vec::new();
+    for (agent, server, liveness) in agents::liveness(db)? {
+        let told = agents::last_told(db, &agent)?;
+        let skew = liveness.agent_clock.zip(liveness.last_seen);
+        list.push(AgentStatus {
+            agent,
+            server,
+            heartbeat: patience.state(liveness.last_seen, now),
+            last_seen: liveness.last_seen,
+            clock_warning_s: skew.and_then(|(theirs, ours)| clock_warning_s(theirs, ours)),
+            version: told.as_ref().map(|(version, _, _)| version.clone()),
+            health: told.as_ref().and_then(|(_, health, _)| serde_json::from_str(health).ok()),
+            jobs: told.and_then(|(_, _, jobs)| serde_json::from_str(&jobs).ok()).unwrap_or_default(),
+        });
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumbung_model::SiteId;
+    use lumbung_wire::messages::register::SiteKind;
+
+    fn site(n: u8, place: Option<(f64, f64)>) -> Site {
+        Site {
+            id: SiteId::from_bytes([n; 16]),
+            name: format!("site {n}"),
+            kind: SiteKind::Other,
+            latitude: place.map(|(latitude, _)| latitude),
+            longitude: place.map(|(_, longitude)| longitude),
+            address: String::new(),
+            url: None,
+            receipt_key: None,
+            tls_pin: None,
+        }
+    }
+
+    #[test]
+    fn every_pair_with_coordinates_has_its_distance_and_the_note() {
+        let sites = [site(1, Some((-6.1754, 106.8272))), site(2, None), site(3, Some((-6.4025, 106.7942)))];
+        let found = distances(&sites, &Sites::default());
+        assert_eq!(found.len(), 1);
+        assert!((found[0].km - 25.5).abs() < 0.01 && !found[0].met);
+        assert!(found[0].note.starts_with("usulan"));
+        let set = Sites { min_site_distance_km: 20.0, instrument: "Kepwal 1/2026".to_owned() };
+        let found = distances(&sites, &set);
+        assert!(found[0].met && found[0].note == "Kepwal 1/2026");
+    }
+}

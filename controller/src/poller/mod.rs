@@ -1,0 +1,97 @@
+//! The reconciler that reads the vaults: periodic, signalled, taking no argument but the state.
+//!
+//! Invariants: it only reads (its certificate of role controller lets it do no more); sites are polled
+//! at the same time, so a dead one delays no other; a round that finds nothing new changes nothing.
+
+pub mod check;
+pub mod site;
+pub mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lumbung_model::Clock;
+use lumbung_wire::client::VaultClient;
+use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
+use tokio::sync::{Notify, watch};
+
+use crate::db::{Db, DbError, polls, register};
+use site::{Enrolled, SitePoll};
+use source::SourceError;
+
+/// What the poller works on.
+pub struct Poller {
+    /// Where evidence is kept.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The controller's own certificate.
+    pub identity: Arc<TlsIdentity>,
+    /// Seconds between two rounds.
+    pub interval_s: u32,
+    /// Asks for a round now: a site enrolled, a repository was bound, a proof arrived.
+    pub signal: Arc<Notify>,
+}
+
+impl Poller {
+    /// Polls until told to stop.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut due = tokio::time::interval(Duration::from_secs(u64::from(self.interval_s)));
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                _ = due.tick() => {}
+                () = self.signal.notified() => {}
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                result = self.clone().round() => {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "a round of polling could not be kept");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One round over all sites that have enrolled.
+    ///
+    /// # Errors
+    /// If the database fails; what a site gets wrong is noted with the site.
+    pub async fn round(self: Arc<Self>) -> Result<(), DbError> {
+        let sites = self.db.read_async(|tx| register::sites(tx)).await?;
+        let mut polls = tokio::task::JoinSet::new();
+        for enrolled in sites.iter().filter_map(Enrolled::of) {
+            polls.spawn(self.clone().site(enrolled));
+        }
+        let mut outcome = Ok(());
+        while let Some(ended) = polls.join_next().await {
+            outcome = outcome.and(ended.unwrap_or(Err(DbError::Worker)));
+        }
+        outcome
+    }
+
+    async fn site(self: Arc<Self>, site: Enrolled) -> Result<(), DbError> {
+        match self.connect(&site) {
+            Ok(source) => {
+                let poll = SitePoll { db: &self.db, clock: &*self.clock, site: &site, source: &source };
+                poll.run().await
+            }
+            Err(error) => {
+                let (now, id) = (self.clock.now(), site.keys.site);
+                self.db.write_async(move |tx| polls::finished(tx, now, &id, Some(&error.to_string()))).await
+            }
+        }
+    }
+
+    fn connect(&self, site: &Enrolled) -> Result<VaultClient, SourceError> {
+        let trust = ServerTrust::Pins(vec![site.tls_pin]);
+        let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone())
+            .map_err(|error| SourceError { message: error.to_string(), not_found: false })?;
+        Ok(VaultClient::new(&site.url, &tls)?)
+    }
+}

@@ -1,0 +1,271 @@
+//! The data directory: database, CA, the controller's own certificate.
+//!
+//! Invariants: keys are written with mode 0600 before a byte stands in them, whole or not at all;
+//! `init` never writes over a CA. Names: `controller.db`, `ca.crt`, `ca.key`, `server.crt`, `server.key`,
+//! `operator.pem`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use lumbung_model::{Clock, Timestamp};
+use lumbung_wire::Role;
+use lumbung_wire::certs::{self, Authority, CertError, IssueRequest, KeyPem};
+use lumbung_wire::identity::CertificateNames;
+use lumbung_wire::tls::{TlsError, TlsIdentity};
+
+use crate::db::{Db, DbError};
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}: check its owner and mode", path = path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is a CA already.
+    #[error("{} has a CA already; a second one would lock out every agent. Use it, or name an empty data_dir", .0.display())]
+    Initialised(PathBuf),
+    /// There is no CA yet.
+    #[error("{} has no CA: run `lumbung-controller init` first, or name the right data_dir", .0.display())]
+    NotInitialised(PathBuf),
+    /// A certificate could not be made.
+    #[error("a certificate of the controller could not be made or read")]
+    Certificate(#[from] CertError),
+    /// The controller's own certificate cannot be used.
+    #[error("the controller's own certificate cannot be used: restore server.crt and server.key, or delete both to have new ones made")]
+    Tls(#[from] TlsError),
+    /// The database failed.
+    #[error("the database cannot be used")]
+    Db(#[from] DbError),
+}
+
+/// The data directory.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// What `init` made.
+#[derive(Debug)]
+pub struct Initialised {
+    /// `sha256:<hex>` of the CA's certificate.
+    pub ca_fingerprint: String,
+    /// The CA's certificate.
+    pub ca: PathBuf,
+    /// The operator's certificate and key.
+    pub operator: PathBuf,
+}
+
+impl StateDir {
+    /// The directory at `path`, which need not exist yet.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The database's file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.file("controller.db")
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_db(&self) -> Result<Db, StateError> {
+        if !self.file("ca.crt").exists() {
+            return Err(StateError::NotInitialised(self.path.clone()));
+        }
+        Ok(Db::open(&self.database())?)
+    }
+
+    /// Makes database, CA, the controller's certificate and an operator's.
+    ///
+    /// # Errors
+    /// If there is a CA already, or something cannot be written.
+    pub fn init(&self, names: &[String], clock: &dyn Clock) -> Result<Initialised, StateError> {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.path);
+        made.map_err(|source| StateError::File { action: "create", path: self.path.clone(), source })?;
+        if self.file("ca.key").exists() || self.file("ca.crt").exists() {
+            return Err(StateError::Initialised(self.path.clone()));
+        }
+        drop(Db::create(&self.database())?);
+        let now = clock.now();
+        let (authority, key) = Authority::generate("Lumbung CA", now)?;
+        self.issue_server(&authority, names, now)?;
+        let operator = self.issue_operator(&authority, "operator", now)?;
+        // The CA's certificate comes last: with it, init is done.
+        self.write_secret("ca.key", key.expose())?;
+        self.write("ca.crt", authority.certificate_pem(), 0o644)?;
+        Ok(Initialised {
+            ca_fingerprint: authority.fingerprint().to_owned(),
+            ca: self.file("ca.crt"),
+            operator,
+        })
+    }
+
+    /// The CA.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn authority(&self) -> Result<Authority, StateError> {
+        if !self.file("ca.crt").exists() {
+            return Err(StateError::NotInitialised(self.path.clone()));
+        }
+        let key = KeyPem::new(self.read("ca.key")?);
+        Ok(Authority::open(&self.read("ca.crt")?, &key)?)
+    }
+
+    /// The controller's own certificate: for serving, and as the client that reads vaults. A new one is
+    /// made where there is none, where it is due, or where it is not for all `names`.
+    ///
+    /// # Errors
+    /// If it cannot be read or made.
+    pub fn server_identity(&self, authority: &Authority, names: &[String], now: Timestamp) -> Result<TlsIdentity, StateError> {
+        if !self.file("server.crt").exists() || self.server_due(names, now)? {
+            self.issue_server(authority, names, now)?;
+        }
+        let key = KeyPem::new(self.read("server.key")?);
+        Ok(TlsIdentity::from_pem(&self.read("server.crt")?, &key)?)
+    }
+
+    fn server_due(&self, names: &[String], now: Timestamp) -> Result<bool, StateError> {
+        let facts = certs::facts(&self.read("server.crt")?)?;
+        let issued_for = self.read("server.names").unwrap_or_default();
+        let renew_at = facts.not_after.plus_seconds(-certs::RENEW_BEFORE_S);
+        Ok(now >= renew_at || issued_for != names.join("\n"))
+    }
+
+    fn issue_server(&self, authority: &Authority, names: &[String], now: Timestamp) -> Result<(), StateError> {
+        let wanted = IssueRequest {
+            common_name: "lumbung controller".to_owned(),
+            names: CertificateNames::of_role(Role::Controller),
+            hosts: names.to_vec(),
+            now,
+        };
+        let (issued, key) = authority.issue_with_key(&wanted)?;
+        // Names last: if this is interrupted, the pair is made again at the next start.
+        let _ = std::fs::remove_file(self.file("server.names"));
+        self.write_secret("server.key", key.expose())?;
+        self.write("server.crt", &issued.certificate_pem, 0o644)?;
+        self.write("server.names", &names.join("\n"), 0o644)
+    }
+
+    /// Makes an operator's certificate and key, in one file that only its owner can read.
+    ///
+    /// # Errors
+    /// If it cannot be made or written.
+    pub fn issue_operator(&self, authority: &Authority, name: &str, now: Timestamp) -> Result<PathBuf, StateError> {
+        let wanted = IssueRequest {
+            common_name: name.to_owned(),
+            names: CertificateNames::of_role(Role::Operator),
+            hosts: Vec::new(),
+            now,
+        };
+        let (issued, key) = authority.issue_with_key(&wanted)?;
+        let file = "operator.pem";
+        let both = joined(&issued.certificate_pem, &key);
+        self.write_secret(file, both.expose())?;
+        Ok(self.file(file))
+    }
+
+    fn read(&self, name: &str) -> Result<String, StateError> {
+        let path = self.file(name);
+        std::fs::read_to_string(&path).map_err(|source| StateError::File { action: "read", path, source })
+    }
+
+    fn write_secret(&self, name: &str, text: &str) -> Result<(), StateError> {
+        self.write(name, text, 0o600)
+    }
+
+    /// Temporary file, fsync, rename, fsync of the directory: whole or not at all.
+    fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), StateError> {
+        let path = self.file(name);
+        let temporary = self.file(&format!(".{name}.new"));
+        let written = (|| {
+            let _ = std::fs::remove_file(&temporary);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, &path)?;
+            File::open(&self.path)?.sync_all()
+        })();
+        written.map_err(|source| StateError::File { action: "write", path, source })
+    }
+}
+
+/// Certificate and key in one text, which is as secret as the key.
+fn joined(certificate_pem: &str, key: &KeyPem) -> KeyPem {
+    KeyPem::new(format!("{certificate_pem}{}", key.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumbung_model::FixedClock;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn init_makes_everything_once_and_keeps_keys_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(&dir.path().join("new"));
+        let clock = FixedClock::new(Timestamp(1_800_000_000));
+        let names = ["localhost".to_owned()];
+        let made = state.init(&names, &clock).unwrap();
+        assert!(made.ca_fingerprint.starts_with("sha256:"));
+        for secret in ["ca.key", "server.key", "operator.pem"] {
+            let mode = std::fs::metadata(state.file(secret)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{secret}");
+        }
+        let authority = state.authority().unwrap();
+        assert_eq!(authority.fingerprint(), made.ca_fingerprint);
+        let operator = std::fs::read_to_string(made.operator).unwrap();
+        assert_eq!(certs::facts(&operator).unwrap().names.unwrap().role, Role::Operator);
+        assert!(operator.contains("PRIVATE KEY"));
+        assert!(matches!(state.init(&names, &clock), Err(StateError::Initialised(_))));
+        assert_eq!(state.authority().unwrap().fingerprint(), made.ca_fingerprint);
+    }
+
+    #[test]
+    fn the_own_certificate_is_renewed_when_due_or_renamed() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let start = Timestamp(1_800_000_000);
+        let names = ["localhost".to_owned()];
+        state.init(&names, &FixedClock::new(start)).unwrap();
+        let authority = state.authority().unwrap();
+        let serial = || certs::facts(&state.read("server.crt").unwrap()).unwrap().serial;
+        let first = serial();
+        state.server_identity(&authority, &names, start.plus_seconds(89 * 86_400)).unwrap();
+        assert_eq!(serial(), first);
+        state.server_identity(&authority, &names, start.plus_seconds(91 * 86_400)).unwrap();
+        let second = serial();
+        assert_ne!(second, first);
+        let renamed = ["lumbung.example.go.id".to_owned()];
+        state.server_identity(&authority, &renamed, start.plus_seconds(92 * 86_400)).unwrap();
+        assert_ne!(serial(), second);
+    }
+
+    #[test]
+    fn without_init_it_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        assert!(matches!(state.open_db(), Err(StateError::NotInitialised(_))));
+        assert!(matches!(state.authority(), Err(StateError::NotInitialised(_))));
+    }
+}

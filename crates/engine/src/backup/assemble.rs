@@ -1,0 +1,390 @@
+//! The assembler: takes what the readers bring, in path order, and cuts it into chunks.
+//!
+//! Small files run together into one stream; a large file is cut alone. An entry goes on to the recorder
+//! when every chunk it refers to has been handed to the workers, and never before an entry that stands
+//! in front of it. Two buffers of a little more than one chunk are all the content in memory here.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use crossbeam_channel::{Receiver, Sender};
+use lumbung_model::ChunkId;
+use lumbung_pack::Content;
+use lumbung_seal::Chunker;
+use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind, Extent};
+use rustix::io::Errno;
+
+use super::plan::{ReadJob, refresh_entry};
+use super::read::{ATTEMPTS, Batch, Item, LARGE_BYTES, Reading, data_bytes, extents, open_file, stat_of, unreadable};
+use super::sealing::Job;
+use super::stop::Stopped;
+use crate::Progress;
+use crate::source::{FileKind, Stat, attributes_of};
+
+/// Entries that wait for the small files' chunk; more of them and it is cut where it is.
+const PENDING_MAX: usize = 16_384;
+/// Entries handed on together.
+const HAND_OVER: usize = 256;
+/// How much is shown to the chunker at first: nearly every chunk ends before it.
+const FIRST_LOOK: usize = 2 << 20;
+
+/// An entry whose chunks are on their way. Where `numbers` is not empty, it names the job of each content
+/// reference, whose chunk id is still to be filled in.
+pub(super) struct Assembled {
+    pub(super) entry: Entry,
+    pub(super) stat: Option<Stat>,
+    pub(super) numbers: Vec<u64>,
+}
+
+/// Entries for the recorder.
+pub(super) struct HandOver {
+    pub(super) entries: Vec<Assembled>,
+    /// No later entry refers to a job before this one.
+    pub(super) low: u64,
+}
+
+struct Pending {
+    assembled: Assembled,
+    /// What of the small files' stream is its content and not cut yet.
+    rest: Range<u64>,
+}
+
+/// Bytes that wait to be cut.
+struct Window {
+    bytes: Vec<u8>,
+    range: Range<usize>,
+}
+
+impl Window {
+    fn new(capacity: usize) -> Self {
+        Self { bytes: vec![0; capacity], range: 0..0 }
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
+    }
+
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Room for more, at least `least` bytes.
+    fn room(&mut self, least: usize) -> &mut [u8] {
+        if self.bytes.len() - self.range.end < least {
+            self.bytes.copy_within(self.range.clone(), 0);
+            self.range = 0..self.range.len();
+        }
+        &mut self.bytes[self.range.end..]
+    }
+
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let start = self.range.start;
+        self.range.start += length;
+        self.bytes[start..start + length].to_vec()
+    }
+}
+
+/// The assembler.
+pub(super) struct Assembler<'a> {
+    chunker: &'a Chunker,
+    reading: &'a Reading<'a>,
+    progress: &'a dyn Progress,
+    jobs: Sender<Job>,
+    recorder: Sender<HandOver>,
+    next_job: u64,
+    small: Window,
+    /// How much of it is shown to the chunker next.
+    small_look: usize,
+    /// Where the small files' window begins in their stream.
+    small_start: u64,
+    pending: VecDeque<Pending>,
+    /// Where in `pending` the entries are whose content is not all cut, counted from the first entry ever.
+    open: VecDeque<u64>,
+    /// How many entries have left `pending`.
+    handed: u64,
+    large: Window,
+    pub(super) read_bytes: u64,
+}
+
+impl<'a> Assembler<'a> {
+    pub(super) fn new(
+        chunker: &'a Chunker,
+        reading: &'a Reading<'a>,
+        progress: &'a dyn Progress,
+        jobs: Sender<Job>,
+        recorder: Sender<HandOver>,
+    ) -> Self {
+        let capacity = chunker.max().max(FIRST_LOOK) + (2 << 20);
+        Self {
+            chunker,
+            reading,
+            progress,
+            jobs,
+            recorder,
+            next_job: 0,
+            small: Window::new(capacity),
+            small_look: FIRST_LOOK,
+            small_start: 0,
+            pending: VecDeque::new(),
+            open: VecDeque::new(),
+            handed: 0,
+            large: Window::new(capacity),
+            read_bytes: 0,
+        }
+    }
+
+    /// Until there are no more batches; how many bytes were read.
+    pub(super) fn work(mut self, batches: &Receiver<Receiver<Batch>>) -> Result<u64, Stopped> {
+        for batch in batches {
+            let Batch { items, data } = batch.recv().map_err(|_| Stopped)?;
+            self.reading.stop.check()?;
+            for item in items {
+                self.take(item, &data)?;
+            }
+        }
+        self.cut_small(true)?;
+        self.hand_over(true)?;
+        Ok(self.read_bytes)
+    }
+
+    fn take(&mut self, item: Item, data: &[u8]) -> Result<(), Stopped> {
+        match item {
+            Item::Ready(entry, stat) => {
+                if let EntryKind::File { size, .. } = &entry.kind {
+                    self.progress.files(1);
+                    self.progress.bytes(*size);
+                }
+                self.queue(Assembled { entry, stat, numbers: Vec::new() }, 0..0);
+            }
+            Item::Small(entry, stat, range) => {
+                let data = &data[range];
+                self.progress.current(&entry.path);
+                self.progress.files(1);
+                self.progress.bytes(data.len() as u64);
+                self.read_bytes += data.len() as u64;
+                let start = self.small_start + self.small.len() as u64;
+                self.small.room(data.len())[..data.len()].copy_from_slice(data);
+                self.small.range.end += data.len();
+                let range = start..start + data.len() as u64;
+                self.queue(Assembled { entry, stat: Some(stat), numbers: Vec::new() }, range);
+                self.cut_small(false)?;
+            }
+            Item::Large(job) => self.large(*job)?,
+        }
+        if self.pending.len() >= PENDING_MAX && !self.open.is_empty() {
+            self.cut_small(true)?;
+        }
+        self.hand_over(false)
+    }
+
+    fn queue(&mut self, assembled: Assembled, rest: Range<u64>) {
+        if !rest.is_empty() {
+            self.open.push_back(self.handed + self.pending.len() as u64);
+        }
+        self.pending.push_back(Pending { assembled, rest });
+    }
+
+    fn send(&mut self, plain: Vec<u8>) -> Result<u64, Stopped> {
+        let number = self.next_job;
+        self.next_job += 1;
+        let job = Job { number, content: Content::Data, plain };
+        self.jobs.send(job).map_err(|_| Stopped)?;
+        Ok(number)
+    }
+
+    /// Cuts what can be cut of the small files; all of it at the `end`.
+    fn cut_small(&mut self, end: bool) -> Result<(), Stopped> {
+        while self.small.len() > 0 {
+            let enough = self.small.len() >= self.small_look;
+            let length = if enough || end { self.chunker.cut(self.small.filled()) } else { None };
+            let length = match length {
+                Some(length) => length,
+                None if end => self.small.len(),
+                None => {
+                    if enough {
+                        self.small_look = self.small.len() + (1 << 20);
+                    }
+                    return Ok(());
+                }
+            };
+            self.small_look = FIRST_LOOK;
+            let plain = self.small.take(length);
+            let number = self.send(plain)?;
+            self.refer(number, length as u64);
+        }
+        Ok(())
+    }
+
+    /// Tells the waiting entries of the chunk that was cut from the start of the small files' stream.
+    fn refer(&mut self, number: u64, length: u64) {
+        let chunk = self.small_start..self.small_start + length;
+        self.small_start = chunk.end;
+        while let Some(index) = self.open.front() {
+            let place = usize::try_from(index - self.handed).unwrap_or(usize::MAX);
+            let Some(pending) = self.pending.get_mut(place) else { return };
+            let part = pending.rest.start..pending.rest.end.min(chunk.end);
+            if part.is_empty() {
+                return;
+            }
+            refer_to(&mut pending.assembled, number, part.start - chunk.start, part.end - part.start);
+            pending.rest.start = part.end;
+            if !pending.rest.is_empty() {
+                return;
+            }
+            self.open.pop_front();
+        }
+    }
+
+    /// Hands on the entries in front that are complete.
+    fn hand_over(&mut self, all: bool) -> Result<(), Stopped> {
+        let ready = match self.open.front() {
+            Some(index) => usize::try_from(index - self.handed).unwrap_or(0),
+            None => self.pending.len(),
+        };
+        if ready == 0 || (ready < HAND_OVER && !all) {
+            return Ok(());
+        }
+        let entries = self.pending.drain(..ready).map(|pending| pending.assembled).collect();
+        self.handed += ready as u64;
+        let waiting = self.pending.iter().filter_map(|pending| pending.assembled.numbers.first());
+        let low = waiting.copied().min().unwrap_or(self.next_job);
+        self.recorder.send(HandOver { entries, low }).map_err(|_| Stopped)
+    }
+
+    fn large(&mut self, mut job: ReadJob) -> Result<(), Stopped> {
+        self.progress.current(&job.entry.path);
+        for attempt in 1..=ATTEMPTS {
+            let last = attempt == ATTEMPTS;
+            let (read, sparse, after) = match self.large_attempt(&mut job, last)? {
+                Ok(done) => done,
+                Err(errno) => {
+                    if let Some(entry) = unreadable(job, errno, self.reading.warnings) {
+                        self.queue(Assembled { entry, stat: None, numbers: Vec::new() }, 0..0);
+                    }
+                    return Ok(());
+                }
+            };
+            let length: u64 = read.iter().map(|(_, length)| u64::from(*length)).sum();
+            let whole = length == data_bytes(after.size, sparse.as_deref());
+            let same = whole && after.same_content(&job.stat);
+            if !same {
+                refresh_entry(&mut job.entry, &after, self.reading.names);
+                job.stat = after;
+            }
+            if same || last {
+                self.finish_large(job, &read, sparse, length, !same);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_large(&mut self, job: ReadJob, read: &[(u64, u32)], sparse: Option<Vec<Extent>>, length: u64, changed: bool) {
+        let ReadJob { mut entry, stat, .. } = job;
+        entry.changed_while_read = changed;
+        if changed {
+            let told = format!("changed while it was read, {ATTEMPTS} times: the snapshot has it as it was last read");
+            self.reading.warnings.push(&entry.path, told);
+        }
+        let size = if changed { length } else { stat.size };
+        entry.kind = EntryKind::File { size, sparse, content: Vec::new() };
+        let mut assembled = Assembled { entry, stat: Some(stat), numbers: Vec::new() };
+        for (number, length) in read {
+            refer_to(&mut assembled, *number, 0, u64::from(*length));
+        }
+        self.progress.files(1);
+        self.queue(assembled, 0..0);
+    }
+
+    /// Reads a large file once. The inner error is about the file, the outer one ends the run.
+    #[expect(clippy::type_complexity, reason = "what one attempt gives, used at one place")]
+    fn large_attempt(
+        &mut self,
+        job: &mut ReadJob,
+        last: bool,
+    ) -> Result<Result<(Vec<(u64, u32)>, Option<Vec<Extent>>, Stat), Errno>, Stopped> {
+        let begin = |job: &mut ReadJob| {
+            let file = open_file(job, self.reading.no_atime)?;
+            let sparse = if last { None } else { extents(&file, &job.stat)? };
+            job.entry.xattrs = attributes_of(&file)?;
+            Ok((file, sparse))
+        };
+        let (file, sparse) = match begin(job) {
+            Ok(begun) => begun,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        let whole = [Extent { offset: 0, length: job.stat.size }];
+        let ranges = sparse.as_deref().unwrap_or(&whole);
+        let read = match self.read_ranges(&file, ranges)? {
+            Ok(read) => read,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        Ok(match stat_of(&file) {
+            Ok(after) if after.kind == FileKind::File => Ok((read, sparse, after)),
+            Ok(_) => Err(Errno::STALE),
+            Err(errno) => Err(errno),
+        })
+    }
+
+    /// Reads and cuts; job and length of each chunk.
+    fn read_ranges(&mut self, file: &OwnedFd, ranges: &[Extent]) -> Result<Result<Vec<(u64, u32)>, Errno>, Stopped> {
+        let mut chunks = Vec::new();
+        self.large.range = 0..0;
+        let mut ranges = ranges.iter().copied();
+        let mut current = ranges.next();
+        let mut look = FIRST_LOOK.min(self.chunker.max());
+        loop {
+            self.reading.stop.check()?;
+            while let Some(extent) = current.as_mut().filter(|_| self.large.len() < look) {
+                match self.read_some(file, extent) {
+                    Ok(0) => current = None,
+                    Ok(_) if extent.length == 0 => current = ranges.next(),
+                    Ok(_) => {}
+                    Err(errno) => return Ok(Err(errno)),
+                }
+            }
+            let length = match self.chunker.cut(self.large.filled()) {
+                Some(length) => length,
+                None if current.is_some() => {
+                    look = self.chunker.max();
+                    continue;
+                }
+                None if self.large.len() == 0 => return Ok(Ok(chunks)),
+                None => self.large.len(),
+            };
+            look = FIRST_LOOK.min(self.chunker.max());
+            let plain = self.large.take(length);
+            let number = self.send(plain)?;
+            chunks.push((number, u32::try_from(length).expect("a chunk's length fits 32 bits")));
+        }
+    }
+
+    /// Reads once into the large window, from the front of `extent`.
+    fn read_some(&mut self, file: &OwnedFd, extent: &mut Extent) -> Result<usize, Errno> {
+        let room = self.large.room(1 << 20);
+        let most = usize::try_from(extent.length).unwrap_or(usize::MAX).min(room.len()).min(1 << 20);
+        let read = loop {
+            match rustix::io::pread(file, &mut room[..most], extent.offset) {
+                Err(Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        self.large.range.end += read;
+        extent.offset += read as u64;
+        extent.length -= read as u64;
+        self.read_bytes += read as u64;
+        self.progress.bytes(read as u64);
+        Ok(read)
+    }
+}
+
+/// Adds a content reference whose chunk is still unnamed.
+fn refer_to(assembled: &mut Assembled, number: u64, offset: u64, length: u64) {
+    let EntryKind::File { content, .. } = &mut assembled.entry.kind else { return };
+    let small = |n: u64| u32::try_from(n).expect("a place in a chunk fits 32 bits");
+    content.push(ContentRef { chunk: ChunkId::ZERO, offset: small(offset), length: small(length) });
+    assembled.numbers.push(number);
+}
+
+const _: () = assert!(LARGE_BYTES < (2 << 20), "a small file fits in the room that a window keeps");

@@ -1,0 +1,281 @@
+//! One pass over the sources: the threads, and the channels between them.
+//!
+//! ```text
+//! walk ─► readers ─► assembler ─► workers ─► uploaders ─► acknowledged (this thread)
+//!   └── order ──────────┘   └─► recorder ──┘▲
+//! ```
+//!
+//! Every channel is bounded, or carries no more than what is in flight. A thread that stops drops its ends,
+//! and so the others stop too.
+
+use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::assemble::Assembler;
+use super::plan::Planner;
+use super::read::Reading;
+use super::record::{Recorded, Recorder};
+use super::run::Run;
+use super::sealing::Sealing;
+use super::stop::{Stop, Stopped};
+use super::upload::Uploading;
+use super::{BackupError, retry::Retry};
+use crate::Total;
+use crate::source::{FileKind, Sources, Visit, VisitKind, Walk, WalkOptions, open_directory};
+use crate::state::{CacheHeader, CacheReader, CacheWriter, StateError};
+
+/// Batches between the walk and the assembler.
+const BATCHES: usize = 8;
+/// Progress files of runs that did not finish, at most.
+const PROGRESS_FILES: usize = 8;
+
+/// Numbers of the progress files in a dataset's directory, ascending.
+fn progress_numbers(dataset: &Path) -> Result<Vec<u64>, StateError> {
+    let failed = |e: std::io::Error| StateError::io("read", dataset, e);
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dataset).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if let Some(number) = name.to_str().and_then(|name| name.strip_prefix("progress.")) {
+            numbers.extend(number.parse::<u64>());
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn progress_path(dataset: &Path, number: u64) -> PathBuf {
+    dataset.join(format!("progress.{number}"))
+}
+
+/// Makes the cache of a finished pass the one that the next run reads.
+pub(super) fn adopt_cache(dataset: &Path, finished: &Path) -> Result<(), StateError> {
+    let cache = dataset.join("cache");
+    std::fs::rename(finished, &cache).map_err(|e| StateError::io("written", &cache, e))?;
+    for number in progress_numbers(dataset)? {
+        crate::state::remove(&progress_path(dataset, number))?;
+    }
+    Ok(())
+}
+
+/// The caches that this pass reads, newest first, and the one that it writes.
+fn caches(run: &Run<'_>) -> Result<(Vec<CacheReader>, PathBuf, CacheWriter), StateError> {
+    let dataset = &run.dataset_dir;
+    let identity = run.request.identity;
+    let header = CacheHeader { repository: identity.repository, domain: identity.domain };
+    let numbers = progress_numbers(dataset)?;
+    let mut readers = Vec::new();
+    if run.request.options.use_cache || run.round > 0 {
+        let names = numbers.iter().rev().map(|number| progress_path(dataset, *number));
+        let names = names.chain(run.request.options.use_cache.then(|| dataset.join("cache")));
+        readers.extend(names.filter_map(|path| CacheReader::open(&path, header)));
+    }
+    for number in numbers.iter().rev().skip(PROGRESS_FILES) {
+        crate::state::remove(&progress_path(dataset, *number))?;
+    }
+    let path = progress_path(dataset, numbers.last().map_or(0, |last| last + 1));
+    let writer = CacheWriter::create(&path, header)?;
+    Ok((readers, path, writer))
+}
+
+fn join<T>(stop: &Stop, handle: ScopedJoinHandle<'_, Result<T, Stopped>>) -> Result<T, Stopped> {
+    handle.join().unwrap_or_else(|_| Err(stop.fail(BackupError::Thread)))
+}
+
+/// Directories that a walk never enters: the agent's own state, and depots on this machine.
+fn own_directories(run: &Run<'_>) -> Vec<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let depots = run.request.depots.iter().filter_map(|depot| depot.local_path());
+    let paths = depots.chain(std::iter::once(run.request.state_dir.to_owned()));
+    paths.filter_map(|path| std::fs::metadata(path).ok()).map(|meta| (meta.dev(), meta.ino())).collect()
+}
+
+fn walk_options<'a>(run: &'a Run<'_>) -> WalkOptions<'a> {
+    let options = &run.request.options;
+    WalkOptions {
+        excludes: &options.excludes,
+        one_file_system: options.one_file_system,
+        skip: own_directories(run),
+    }
+}
+
+/// Counts what there will be.
+fn estimate(run: &Run<'_>, sources: &Sources, stop: &Stop, over: &Receiver<()>) {
+    let Ok(root) = open_directory(Path::new("/")) else { return };
+    let mut total = Total::default();
+    let walk = Walk::new(walk_options(run));
+    let counted = walk.run(root, sources, &mut |visit: Visit<'_>| {
+        stop.check()?;
+        if let VisitKind::Leaf(stat) = &visit.kind
+            && stat.kind == FileKind::File
+        {
+            total.files += 1;
+            total.bytes += stat.size;
+            if total.files.is_multiple_of(4096) {
+                run.request.progress.total(total);
+                if over.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
+                    return Err(Stopped);
+                }
+            }
+        }
+        Ok(())
+    });
+    if counted.is_ok() {
+        run.request.progress.total(total);
+    }
+}
+
+/// Walks, reads, seals and sends everything once. What it gives is complete: every pack is acknowledged.
+/// With the recorded snapshot comes the cache that the pass wrote.
+pub(super) fn pass(run: &mut Run<'_>, sources: &Sources) -> Result<(Recorded, PathBuf), BackupError> {
+    let stop = Stop::new(run.request.cancel);
+    let (readers, cache_path, cache) = caches(run)?;
+    let recorded = {
+        let (acknowledged_out, acknowledged) = unbounded();
+        // The publisher of partial manifests borrows the run mutably between the threads' shared borrows:
+        // it works on a part of the run that the threads do not see.
+        let mut publisher = run.take_publisher();
+        let shared = &*run;
+        let result = std::thread::scope(|scope| {
+            let (over, is_over) = bounded::<()>(0);
+            if shared.request.options.estimate && shared.round == 0 {
+                let stop = &stop;
+                scope.spawn(move || estimate(shared, sources, stop, &is_over));
+            }
+            let threads = Threads::start(scope, shared, sources, &stop, readers, cache, acknowledged_out);
+            for stored in &acknowledged {
+                publisher.acknowledged(shared, stored, &stop);
+            }
+            let result = threads.join(&stop);
+            drop(over);
+            result
+        });
+        run.return_publisher(publisher);
+        result
+    };
+    if let Some(error) = stop.take_error() {
+        return Err(error);
+    }
+    let (recorded, read_bytes) = recorded.map_err(|Stopped| BackupError::Thread)?;
+    run.read_bytes += read_bytes;
+    Ok((recorded, cache_path))
+}
+
+struct Threads<'scope> {
+    walk: ScopedJoinHandle<'scope, Result<(), Stopped>>,
+    assembler: ScopedJoinHandle<'scope, Result<u64, Stopped>>,
+    recorder: ScopedJoinHandle<'scope, Result<Recorded, Stopped>>,
+    others: Vec<ScopedJoinHandle<'scope, Result<(), Stopped>>>,
+}
+
+impl<'scope> Threads<'scope> {
+    fn start<'env: 'scope>(
+        scope: &'scope std::thread::Scope<'scope, 'env>,
+        run: &'env Run<'env>,
+        sources: &'env Sources,
+        stop: &'env Stop,
+        caches: Vec<CacheReader>,
+        cache: CacheWriter,
+        acknowledged: Sender<u64>,
+    ) -> Self {
+        let options = &run.request.options;
+        let workers = options.workers.max(1);
+        let (orders_out, orders) = bounded(BATCHES);
+        let (batches_out, batches) = bounded(BATCHES);
+        let (jobs_out, jobs) = bounded(2);
+        let (results_out, results) = unbounded();
+        let (entries_out, entries) = bounded(4);
+        let (packs_out, packs) = bounded(0);
+        let mut others = Vec::new();
+
+        let walk = scope.spawn(move || {
+            let mut planner = Planner {
+                caches,
+                known: &run.known,
+                names: &run.names,
+                warnings: &run.warnings,
+                stop,
+                orders: orders_out,
+                batches: batches_out,
+                steps: Vec::new(),
+                bytes: 0,
+            };
+            let root = open_directory(Path::new("/")).map_err(|e| {
+                stop.fail(StateError::io("opened", Path::new("/"), e))
+            })?;
+            Walk::new(walk_options(run)).run(root, sources, &mut |visit| planner.visit(visit))?;
+            planner.flush()
+        });
+        for _ in 0..options.readers.max(1) {
+            let orders = orders.clone();
+            others.push(scope.spawn(move || {
+                Reading::of(run, stop).work(&orders);
+                Ok(())
+            }));
+        }
+        let recorder_jobs = jobs_out.clone();
+        let assembler = scope.spawn(move || {
+            let reading = Reading::of(run, stop);
+            let progress = run.request.progress;
+            Assembler::new(&run.chunker, &reading, progress, jobs_out, entries_out).work(&batches)
+        });
+        let recorder = scope.spawn(move || {
+            Recorder::new(&run.known, stop, &run.gear, recorder_jobs, results, cache).work(&entries)
+        });
+        let sealing = std::sync::Arc::new(Sealing::new(run, workers, stop));
+        for _ in 0..workers {
+            let (sealing, jobs) = (sealing.clone(), jobs.clone());
+            let (results, packs) = (results_out.clone(), packs_out.clone());
+            others.push(scope.spawn(move || sealing.work(&jobs, &results, &packs)));
+        }
+        for _ in 0..options.uploaders.max(1) {
+            let (packs, acknowledged) = (packs.clone(), acknowledged.clone());
+            others.push(scope.spawn(move || Uploading::of(run, stop).work(&packs, &acknowledged)));
+        }
+        Self { walk, assembler, recorder, others }
+    }
+
+    /// What the recorder made, and how many bytes were read; once every thread is done.
+    fn join(self, stop: &Stop) -> Result<(Recorded, u64), Stopped> {
+        let walk = join(stop, self.walk);
+        let read = join(stop, self.assembler);
+        let recorded = join(stop, self.recorder);
+        for other in self.others {
+            join(stop, other)?;
+        }
+        walk?;
+        Ok((recorded?, read?))
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn of(run: &'a Run<'_>, stop: &'a Stop) -> Self {
+        let no_atime = rustix::process::geteuid().is_root();
+        Self { names: &run.names, warnings: &run.warnings, stop, no_atime }
+    }
+}
+
+impl<'a> Uploading<'a> {
+    fn of(run: &'a Run<'_>, stop: &'a Stop) -> Self {
+        Self {
+            depot: run.depot,
+            known: &run.known,
+            journal: &run.journal,
+            retry: Retry::of(run, stop),
+            throttle: run.request.throttle,
+            progress: run.request.progress,
+            stop,
+            plain_bytes: &run.plain_bytes,
+            stored_bytes: &run.stored_bytes,
+        }
+    }
+}
+
+impl<'a> Retry<'a> {
+    /// As the request says.
+    pub(super) fn of(run: &Run<'_>, stop: &'a Stop) -> Self {
+        let options = &run.request.options;
+        Self { attempts: options.attempts.max(1), pause_ms: options.pause_ms, stop }
+    }
+}

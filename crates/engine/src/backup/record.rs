@@ -1,0 +1,210 @@
+//! The recorder: writes the catalogue and the next run's cache, in path order, as chunks get their names.
+//!
+//! It also notes every frame that the snapshot uses. Catalogue chunks take the same way through the workers as
+//! data does.
+
+use std::collections::HashMap;
+
+use crossbeam_channel::{Receiver, Sender, select};
+use lumbung_model::ChunkId;
+use lumbung_pack::limits::CHUNK_MAX;
+use lumbung_pack::{Content, Statistics};
+use lumbung_seal::GearTable;
+use lumbung_seal::catalogue::{CatalogueChunk, CatalogueWriter, EntryKind, IndexEntry, encode_index};
+
+use super::BackupError;
+use super::assemble::{Assembled, HandOver};
+use super::known::{Known, Used};
+use super::sealing::Job;
+use super::stop::{Stop, Stopped};
+use crate::source::FileKind;
+use crate::state::{CacheWriter, CachedFile};
+
+/// Numbers of catalogue jobs have this bit, those of data jobs do not.
+const CATALOGUE_JOB: u64 = 1 << 63;
+/// The cache is handed to the system after so many bytes of content, so that a run that is killed does not
+/// read much again.
+const FLUSH_BYTES: u64 = 4 << 20;
+
+/// What the recorder made.
+pub(super) struct Recorded {
+    pub(super) statistics: Statistics,
+    pub(super) entries: u64,
+    pub(super) root_chunks: Vec<(ChunkId, u32)>,
+    pub(super) used: Used,
+}
+
+/// The recorder.
+pub(super) struct Recorder<'a> {
+    known: &'a Known,
+    stop: &'a Stop,
+    jobs: Sender<Job>,
+    results: Receiver<(u64, ChunkId)>,
+    names: HashMap<u64, ChunkId>,
+    writer: Option<CatalogueWriter>,
+    cache: CacheWriter,
+    unflushed: u64,
+    next_job: u64,
+    /// The index so far: with the job that names each chunk.
+    index: Vec<(IndexEntry, u64)>,
+    used: Used,
+    statistics: Statistics,
+    entries: u64,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(
+        known: &'a Known,
+        stop: &'a Stop,
+        gear: &GearTable,
+        jobs: Sender<Job>,
+        results: Receiver<(u64, ChunkId)>,
+        cache: CacheWriter,
+    ) -> Self {
+        Self {
+            known,
+            stop,
+            jobs,
+            results,
+            names: HashMap::new(),
+            writer: Some(CatalogueWriter::new(gear)),
+            cache,
+            unflushed: 0,
+            next_job: CATALOGUE_JOB,
+            index: Vec::new(),
+            used: Used::default(),
+            statistics: Statistics::default(),
+            entries: 0,
+        }
+    }
+
+    /// Until there are no more entries; then the index.
+    pub(super) fn work(mut self, entries: &Receiver<HandOver>) -> Result<Recorded, Stopped> {
+        for hand_over in entries {
+            self.stop.check()?;
+            for assembled in hand_over.entries {
+                self.record(assembled)?;
+            }
+            if self.names.len() > 4096 {
+                self.names.retain(|number, _| *number >= hand_over.low);
+            }
+        }
+        self.stop.check()?;
+        self.finish()
+    }
+
+    fn fail(&self, error: impl Into<BackupError>) -> Stopped {
+        self.stop.fail(error)
+    }
+
+    /// The chunk of a job, when it has its name.
+    fn name_of(&mut self, number: u64) -> Result<ChunkId, Stopped> {
+        loop {
+            if let Some(chunk) = self.names.get(&number) {
+                return Ok(*chunk);
+            }
+            select! {
+                recv(self.results) -> result => {
+                    let (number, chunk) = result.map_err(|_| Stopped)?;
+                    self.names.insert(number, chunk);
+                }
+                recv(self.stop.signal) -> _ => return Err(Stopped),
+            }
+        }
+    }
+
+    fn record(&mut self, assembled: Assembled) -> Result<(), Stopped> {
+        let Assembled { mut entry, stat, numbers } = assembled;
+        if let EntryKind::File { content, .. } = &mut entry.kind {
+            for (part, number) in content.iter_mut().zip(&numbers) {
+                part.chunk = self.name_of(*number)?;
+            }
+            self.use_chunks(content.iter().map(|part| part.chunk))?;
+        }
+        self.count(&entry.kind, entry.flagged());
+        self.entries += 1;
+        let pushed = self.writer.as_mut().map_or(Ok(Vec::new()), |writer| writer.push(&entry));
+        let complete = pushed.map_err(|e| self.fail(e))?;
+        for chunk in complete {
+            self.send_chunk(chunk)?;
+        }
+        let cacheable = stat.filter(|stat| stat.kind == FileKind::File && !entry.flagged());
+        if let (Some(stat), EntryKind::File { sparse, content, .. }) = (cacheable, entry.kind) {
+            let file = CachedFile { stat, xattrs: entry.xattrs, sparse, content };
+            self.unflushed += stat.size;
+            let mut written = self.cache.push(&entry.path, &file);
+            if written.is_ok() && self.unflushed >= FLUSH_BYTES {
+                self.unflushed = 0;
+                written = self.cache.flush();
+            }
+            written.map_err(|e| self.fail(e))?;
+        }
+        Ok(())
+    }
+
+    /// Notes the frames of these chunks. Each was found or claimed in this run.
+    fn use_chunks(&mut self, chunks: impl Iterator<Item = ChunkId>) -> Result<(), Stopped> {
+        let mut last = None;
+        for chunk in chunks {
+            if last == Some(chunk) {
+                continue;
+            }
+            last = Some(chunk);
+            let place = self.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
+            self.used.mark(place);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, kind: &EntryKind, flagged: bool) {
+        let statistics = &mut self.statistics;
+        match kind {
+            EntryKind::File { size, .. } => {
+                statistics.files += 1;
+                statistics.content_bytes += size;
+            }
+            EntryKind::Directory => statistics.directories += 1,
+            _ => statistics.others += 1,
+        }
+        statistics.flagged += u64::from(flagged);
+    }
+
+    fn send(&mut self, plain: Vec<u8>) -> Result<u64, Stopped> {
+        let number = self.next_job;
+        self.next_job += 1;
+        let job = Job { number, content: Content::Catalogue, plain };
+        self.jobs.send(job).map_err(|_| Stopped)?;
+        Ok(number)
+    }
+
+    fn send_chunk(&mut self, chunk: CatalogueChunk) -> Result<(), Stopped> {
+        let length = u32::try_from(chunk.bytes.len()).expect("a chunk's length fits 32 bits");
+        let CatalogueChunk { bytes, first_path, entries } = chunk;
+        let number = self.send(bytes)?;
+        self.index.push((IndexEntry { first_path, chunk: ChunkId::ZERO, length, entries }, number));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Recorded, Stopped> {
+        if let Some(chunk) = self.writer.take().and_then(CatalogueWriter::finish) {
+            self.send_chunk(chunk)?;
+        }
+        let mut index = Vec::with_capacity(self.index.len());
+        for (mut line, number) in std::mem::take(&mut self.index) {
+            line.chunk = self.name_of(number)?;
+            index.push(line);
+        }
+        self.use_chunks(index.iter().map(|line| line.chunk))?;
+        let encoded = encode_index(&index);
+        let mut root_chunks = Vec::new();
+        for piece in encoded.chunks(CHUNK_MAX) {
+            let number = self.send(piece.to_vec())?;
+            let length = u32::try_from(piece.len()).expect("a chunk's length fits 32 bits");
+            root_chunks.push((self.name_of(number)?, length));
+        }
+        self.use_chunks(root_chunks.iter().map(|(chunk, _)| *chunk))?;
+        let Self { cache, stop, used, statistics, entries, .. } = self;
+        cache.finish().map_err(|e| stop.fail(e))?;
+        Ok(Recorded { statistics, entries, root_chunks, used })
+    }
+}

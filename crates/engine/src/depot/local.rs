@@ -1,0 +1,163 @@
+//! A repository in a directory, used without a vault.
+//!
+//! The same commit check as a vault's stands before every manifest; there is no receipt, and no network
+//! identity: who can write to the directory is the file system's business.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use lumbung_model::{ManifestId, PackId};
+use lumbung_pack::{Kind, PackTable, PackUse};
+use lumbung_store::{RepositoryDir, StoreError};
+
+use super::admit::{Shelf, absent, admit_manifest, admit_session};
+use super::{Commit, Depot, DepotError};
+
+/// A repository in a directory.
+#[derive(Debug, Clone)]
+pub struct LocalDepot {
+    directory: RepositoryDir,
+}
+
+impl LocalDepot {
+    /// Uses an opened directory.
+    #[must_use]
+    pub const fn new(directory: RepositoryDir) -> Self {
+        Self { directory }
+    }
+
+    /// Opens the repository at `path`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        RepositoryDir::open(path).map(Self::new)
+    }
+
+    /// Makes an empty repository at `path`.
+    ///
+    /// # Errors
+    /// If the directory holds something else.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        RepositoryDir::create(path).map(Self::new)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub const fn directory(&self) -> &RepositoryDir {
+        &self.directory
+    }
+
+    fn translate(&self, what: &str, error: StoreError) -> DepotError {
+        let depot = self.describe();
+        match error {
+            StoreError::NotFound { kind, id } => DepotError::NotFound { kind, id, depot },
+            StoreError::Damaged { kind, id, .. } => {
+                DepotError::Damaged { kind, id, depot, source: Some(Box::new(error)) }
+            }
+            StoreError::Frame { id, .. } | StoreError::Range { id, .. } => {
+                DepotError::Damaged { kind: Kind::Pack, id, depot, source: Some(Box::new(error)) }
+            }
+            StoreError::TooLarge { .. } | StoreError::WrongId { .. } | StoreError::Pack { .. } => {
+                DepotError::Refused { depot, reason: error.to_string() }
+            }
+            StoreError::Full { .. } => DepotError::Full { depot },
+            other => DepotError::Unavailable { depot, what: what.to_owned(), source: Some(Box::new(other)) },
+        }
+    }
+}
+
+impl Shelf for LocalDepot {
+    fn name(&self) -> String {
+        self.describe()
+    }
+
+    fn object(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Vec<u8>>, DepotError> {
+        match self.directory.get(kind, id) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(self.translate("reading an object", error)),
+        }
+    }
+
+    fn table(&self, id: &PackId) -> Result<Option<(PackTable, u64)>, DepotError> {
+        let read = self.directory.open_pack(id).and_then(|file| Ok((file.head()?, file.length())));
+        match read {
+            Ok(found) => Ok(Some(found)),
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(self.translate("reading a pack", error)),
+        }
+    }
+
+    fn rosters(&self) -> Result<Vec<Vec<u8>>, DepotError> {
+        self.list(Kind::Roster)?.iter().map(|id| self.get(Kind::Roster, id)).collect()
+    }
+}
+
+impl Depot for LocalDepot {
+    fn describe(&self) -> String {
+        self.directory.path().display().to_string()
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, DepotError> {
+        self.directory.list(kind).map_err(|e| self.translate("listing objects", e))
+    }
+
+    fn get(&self, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, DepotError> {
+        self.directory.get(kind, id).map_err(|e| self.translate("reading an object", e))
+    }
+
+    fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), DepotError> {
+        match kind {
+            Kind::Manifest => {
+                let reason = "a manifest is published by a commit".to_owned();
+                return Err(DepotError::Refused { depot: self.describe(), reason });
+            }
+            Kind::Session => admit_session(self, bytes)?,
+            _ => {}
+        }
+        self.directory.put(kind, id, bytes).map_err(|e| self.translate("writing an object", e))?;
+        Ok(())
+    }
+
+    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
+        let write = || {
+            let mut writer = self.directory.pack_writer(id)?;
+            writer.write(head)?;
+            for frame in frames {
+                writer.write(frame)?;
+            }
+            // A file of this name whose head or length is wrong is no pack: this one takes its place.
+            let whole = self.directory.open_pack(id).and_then(|file| Ok(file.head()?.total_length() <= file.length()));
+            if matches!(whole, Ok(true) | Err(StoreError::NotFound { .. })) {
+                writer.finish()
+            } else {
+                writer.finish_over()
+            }
+        };
+        write().map_err(|e| self.translate("writing a pack", e))?;
+        Ok(())
+    }
+
+    fn read_pack(&self, id: &PackId, range: Range<u64>) -> Result<Vec<u8>, DepotError> {
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        self.directory.read_range(id, range.start, length).map_err(|e| self.translate("reading a pack", e))
+    }
+
+    fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
+        absent(self, packs)
+    }
+
+    fn commit(&self, id: &ManifestId, manifest: &[u8]) -> Result<Commit, DepotError> {
+        admit_manifest(self, manifest)?;
+        self.directory
+            .put(Kind::Manifest, id.as_bytes(), manifest)
+            .map_err(|e| self.translate("writing a manifest", e))?;
+        Ok(Commit::default())
+    }
+
+    fn local_path(&self) -> Option<PathBuf> {
+        Some(self.directory.path().to_owned())
+    }
+}

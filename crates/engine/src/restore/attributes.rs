@@ -1,0 +1,119 @@
+//! Sets what an entry says: owner, extended attributes, mode, ACLs and capabilities, times, in the order in
+//! which one does not undo another.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use lumbung_seal::catalogue::{Entry, EntryKind};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::OwnerPolicy;
+use super::outcome::{Findings, told};
+
+const SETUID_SETGID: u32 = 0o6000;
+
+/// How attributes are set.
+pub(super) struct Setter<'a> {
+    pub(super) owners: OwnerPolicy,
+    pub(super) findings: &'a Findings,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) is_root: bool,
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: entry.mtime_s, tv_nsec: entry.mtime_ns.into() },
+    }
+}
+
+/// A change of mode or owner changes these, so they come after both.
+fn comes_late(name: &[u8]) -> bool {
+    name.starts_with(b"system.posix_acl_") || name == b"security.capability"
+}
+
+impl<'a> Setter<'a> {
+    pub(super) fn new(owners: OwnerPolicy, findings: &'a Findings) -> Self {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        Self { owners, findings, uid: uid.as_raw(), gid: gid.as_raw(), is_root: uid.is_root() }
+    }
+
+    /// Whether the entry belongs to whom it should; `chown` is called if that is to be changed.
+    fn owner(
+        &self,
+        entry: &Entry,
+        chown: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> bool {
+        if self.owners == OwnerPolicy::Restorer {
+            return (entry.uid, entry.gid) == (self.uid, self.gid);
+        }
+        if !self.is_root && (entry.uid, entry.gid) == (self.uid, self.gid) {
+            return true;
+        }
+        match chown(Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))) {
+            Ok(()) => true,
+            Err(Errno::PERM) => {
+                self.findings.owner_failed(&entry.path);
+                false
+            }
+            Err(errno) => {
+                self.findings.warn(&entry.path, told("its owner cannot be set", errno));
+                false
+            }
+        }
+    }
+
+    fn note(&self, entry: &Entry, what: &str, result: Result<(), Errno>) {
+        if let Err(errno) = result {
+            self.findings.warn(&entry.path, told(what, errno));
+        }
+    }
+
+    fn xattrs(&self, entry: &Entry, late: bool, set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>) {
+        for (name, value) in entry.xattrs.iter().filter(|(name, _)| comes_late(name) == late) {
+            let what = format!("attribute {} cannot be set", String::from_utf8_lossy(name));
+            self.note(entry, &what, set(name, value));
+        }
+    }
+
+    /// A mode that gives nobody the rights of somebody else than was meant.
+    fn mode(entry: &Entry, owned: bool) -> Mode {
+        let dropped = if owned { 0 } else { SETUID_SETGID };
+        Mode::from_raw_mode(entry.mode & !dropped)
+    }
+
+    /// Of an opened file or directory.
+    pub(super) fn set_open(&self, file: BorrowedFd<'_>, entry: &Entry) {
+        let owned = self.owner(entry, |uid, gid| rustix::fs::fchown(file, uid, gid));
+        let set = |name: &[u8], value: &[u8]| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty());
+        self.xattrs(entry, false, set);
+        self.note(entry, "its mode cannot be set", rustix::fs::fchmod(file, Self::mode(entry, owned)));
+        self.xattrs(entry, true, set);
+        self.note(entry, "its times cannot be set", rustix::fs::futimens(file, &times(entry)));
+    }
+
+    /// Of something that is not opened: a link, a pipe, a socket, a device. Named in its directory, never
+    /// followed.
+    pub(super) fn set_named(&self, parent: &OwnedFd, name: &[u8], entry: &Entry) {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        let owned = self.owner(entry, |uid, gid| rustix::fs::chownat(parent, name, uid, gid, nofollow));
+        let mut path = format!("/proc/self/fd/{}/", parent.as_fd().as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        let set = |name: &[u8], value: &[u8]| rustix::fs::lsetxattr(&path[..], name, value, XattrFlags::empty());
+        self.xattrs(entry, false, set);
+        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
+            let result = change_mode(parent, name, Self::mode(entry, owned));
+            self.note(entry, "its mode cannot be set", result);
+        }
+        self.xattrs(entry, true, set);
+        let result = rustix::fs::utimensat(parent, name, &times(entry), nofollow);
+        self.note(entry, "its times cannot be set", result);
+    }
+}
+
+/// Changes the mode of what `name` is now, even if someone puts a link in its place meanwhile.
+fn change_mode(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
+    let file = rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)
+}

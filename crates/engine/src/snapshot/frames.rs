@@ -1,0 +1,322 @@
+//! From a chunk's id to its plaintext: pack, range, hash, tag, chunk id; each checked.
+//!
+//! A frame that is bad in one depot is read from the other, if there is one. Opened chunks are kept for a
+//! while, and a chunk that two threads want is opened once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use lumbung_model::{ChunkId, SessionId};
+use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
+use lumbung_pack::{Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed};
+use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_session};
+
+use super::SnapshotError;
+use super::listing::read_object;
+use crate::{Depot, DepotError};
+
+/// Threads that read the heads of packs.
+const HEAD_READERS: usize = 4;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An opened session.
+pub(crate) struct Keys {
+    pub(crate) key: SessionKey,
+    id_key: IdKey,
+}
+
+/// Opens a session of this manifest.
+pub(crate) fn open_keys(
+    depot: &dyn Depot,
+    manifest: &Manifest,
+    id: &SessionId,
+    recovery: &RecoveryKey,
+) -> Result<Keys, SnapshotError> {
+    let what = || format!("session {id}");
+    let bytes = read_object(depot, Kind::Session, id.as_bytes())?;
+    let session = open_signed::<Session>(&bytes)
+        .map_err(|source| SnapshotError::Object { what: what(), depot: depot.describe(), source })?;
+    if session.body.repository != manifest.repository || session.body.domain != manifest.domain {
+        return Err(SnapshotError::UnknownSession(*id));
+    }
+    let opened =
+        open_session(&session.body, recovery).map_err(|source| SnapshotError::Open { what: what(), source })?;
+    Ok(Keys { key: opened.key, id_key: opened.domain.id_key() })
+}
+
+/// The packs that a usage list names, in its order.
+pub(crate) fn read_usage(depot: &dyn Depot, manifest: &Manifest) -> Result<Vec<PackUse>, SnapshotError> {
+    let damaged = |what: String| {
+        move |source| SnapshotError::Object { what, depot: depot.describe(), source }
+    };
+    let mismatch = || lumbung_pack::FormatError::IdMismatch;
+    let bytes = read_object(depot, Kind::Usage, manifest.usage.as_bytes())?;
+    let name = || format!("usage list {}", manifest.usage);
+    let (list, _) = decode::<UsageList>(&bytes).map_err(damaged(name()))?;
+    if list.repository != manifest.repository || list.domain != manifest.domain {
+        return Err(damaged(name())(mismatch()));
+    }
+    let mut packs = Vec::new();
+    for line in &list.segments {
+        let bytes = read_object(depot, Kind::Segment, line.segment.as_bytes())?;
+        let name = || format!("segment {}", line.segment);
+        let (segment, _) = decode::<Segment>(&bytes).map_err(damaged(name()))?;
+        if segment.repository != manifest.repository || segment.domain != manifest.domain {
+            return Err(damaged(name())(mismatch()));
+        }
+        packs.extend(segment.packs);
+    }
+    Ok(packs)
+}
+
+/// Header and table of a pack with that many frames, checked against its id.
+pub(crate) fn read_head(depot: &dyn Depot, pack: &PackUse) -> Result<PackTable, SnapshotError> {
+    let length = PACK_FIXED_BYTES + FRAME_ENTRY_BYTES * pack.used.bits() as usize;
+    let head = depot.read_pack(&pack.pack, 0..length as u64)?;
+    let damaged = |source: Option<lumbung_pack::FormatError>| DepotError::Damaged {
+        kind: Kind::Pack,
+        id: *pack.pack.as_bytes(),
+        depot: depot.describe(),
+        source: source.map(Into::into),
+    };
+    if head.len() != length {
+        return Err(damaged(None).into());
+    }
+    Ok(PackTable::open(&pack.pack, &head).map_err(|e| damaged(Some(e)))?)
+}
+
+struct OpenedPack {
+    table: PackTable,
+    id: lumbung_model::PackId,
+    opener: Mutex<Option<Arc<FrameOpener>>>,
+}
+
+/// The frames of a snapshot.
+pub(crate) struct Frames {
+    depot: Arc<dyn Depot>,
+    fallback: Option<Arc<dyn Depot>>,
+    manifest: Manifest,
+    recovery: RecoveryKey,
+    packs: Vec<OpenedPack>,
+    index: HashMap<ChunkId, (u32, u32)>,
+    sessions: Mutex<HashMap<SessionId, Arc<Keys>>>,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+impl Frames {
+    /// Reads usage list, segments and heads.
+    pub(crate) fn open(
+        depot: Arc<dyn Depot>,
+        fallback: Option<Arc<dyn Depot>>,
+        manifest: &Manifest,
+        recovery: &RecoveryKey,
+    ) -> Result<Self, SnapshotError> {
+        let used = match (read_usage(depot.as_ref(), manifest), fallback.as_deref()) {
+            (Err(_), Some(other)) => read_usage(other, manifest)?,
+            (result, _) => result?,
+        };
+        let tables = read_heads(depot.as_ref(), fallback.as_deref(), &used)?;
+        let mut frames = Self {
+            depot,
+            fallback,
+            manifest: manifest.clone(),
+            recovery: RecoveryKey::from_seed(lumbung_model::Secret::new(*recovery.expose())),
+            packs: Vec::with_capacity(used.len()),
+            index: HashMap::new(),
+            sessions: Mutex::default(),
+            scratches: Mutex::default(),
+        };
+        let named: HashSet<SessionId> = manifest.sessions.iter().copied().collect();
+        for (pack, table) in used.iter().zip(tables) {
+            let header = &table.header;
+            if !named.contains(&header.session) {
+                return Err(SnapshotError::UnknownSession(header.session));
+            }
+            if header.repository != manifest.repository || header.domain != manifest.domain {
+                let error = lumbung_pack::FormatError::IdMismatch;
+                let (what, depot) = (format!("pack {}", pack.pack), frames.depot.describe());
+                return Err(SnapshotError::Object { what, depot, source: error });
+            }
+            let number = u32::try_from(frames.packs.len()).unwrap_or(u32::MAX);
+            for frame in pack.used.iter_ones() {
+                if let Some(entry) = table.frames.get(frame as usize) {
+                    frames.index.entry(entry.chunk).or_insert((number, frame));
+                }
+            }
+            frames.packs.push(OpenedPack { table, id: pack.pack, opener: Mutex::default() });
+        }
+        Ok(frames)
+    }
+
+    /// A session's keys; opened once.
+    pub(crate) fn keys(&self, id: &SessionId) -> Result<Arc<Keys>, SnapshotError> {
+        if let Some(keys) = lock(&self.sessions).get(id) {
+            return Ok(keys.clone());
+        }
+        let keys = Arc::new(open_keys(self.depot.as_ref(), &self.manifest, id, &self.recovery)?);
+        lock(&self.sessions).insert(*id, keys.clone());
+        Ok(keys)
+    }
+
+    fn opener(&self, pack: &OpenedPack) -> Result<(Arc<FrameOpener>, Arc<Keys>), SnapshotError> {
+        let keys = self.keys(&pack.table.header.session)?;
+        let mut kept = lock(&pack.opener);
+        if let Some(opener) = kept.as_ref() {
+            return Ok((opener.clone(), keys));
+        }
+        let opener = FrameOpener::new(&pack.table.header, &keys.key)
+            .map_err(|source| SnapshotError::Open { what: format!("pack {}", pack.id), source })?;
+        let opener = Arc::new(opener);
+        *kept = Some(opener.clone());
+        Ok((opener, keys))
+    }
+
+    /// A chunk's plaintext, and whether a fallback was needed for it: the caller's, or else the snapshot's own.
+    pub(crate) fn chunk(&self, id: &ChunkId, fallback: Option<&dyn Depot>) -> Result<(Vec<u8>, bool), SnapshotError> {
+        let fallback = fallback.or(self.fallback.as_deref());
+        let (pack, frame) = *self.index.get(id).ok_or(SnapshotError::UnknownChunk(*id))?;
+        let pack = self.packs.get(pack as usize).ok_or(SnapshotError::UnknownChunk(*id))?;
+        match (self.read_from(self.depot.as_ref(), pack, frame), fallback) {
+            (Ok(plain), _) => Ok((plain, false)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(other)) => match self.read_from(other, pack, frame) {
+                Ok(plain) => Ok((plain, true)),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    fn read_from(&self, depot: &dyn Depot, pack: &OpenedPack, frame: u32) -> Result<Vec<u8>, SnapshotError> {
+        let number = frame as usize;
+        let stored = depot.read_pack(&pack.id, pack.table.frame_range(number))?;
+        let what = || format!("frame {frame} of pack {}", pack.id);
+        pack.table
+            .verify_frame(number, &stored)
+            .map_err(|source| SnapshotError::Object { what: what(), depot: depot.describe(), source })?;
+        let (opener, keys) = self.opener(pack)?;
+        let mut scratch = match lock(&self.scratches).pop() {
+            Some(scratch) => scratch,
+            None => Scratch::new().map_err(|e| SnapshotError::Open {
+                what: what(),
+                source: lumbung_seal::SealError::Compress(e),
+            })?,
+        };
+        let opened = opener.open(frame, &pack.table.frames[number], &stored, &keys.id_key, &mut scratch);
+        lock(&self.scratches).push(scratch);
+        opened.map_err(|source| SnapshotError::Open { what: what(), source })
+    }
+
+    /// Every chunk that the snapshot uses.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkId> {
+        self.index.keys()
+    }
+}
+
+fn read_heads(
+    depot: &dyn Depot,
+    fallback: Option<&dyn Depot>,
+    packs: &[PackUse],
+) -> Result<Vec<PackTable>, SnapshotError> {
+    let read = |pack: &PackUse| match (read_head(depot, pack), fallback) {
+        (Err(_), Some(other)) => read_head(other, pack),
+        (result, _) => result,
+    };
+    let share = packs.len().div_ceil(HEAD_READERS).max(64);
+    let parts = std::thread::scope(|scope| {
+        let threads: Vec<_> = packs
+            .chunks(share)
+            .map(|part| scope.spawn(|| part.iter().map(read).collect::<Result<Vec<_>, _>>()))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().ok()).collect::<Vec<_>>()
+    });
+    let mut tables = Vec::with_capacity(packs.len());
+    for part in parts {
+        tables.extend(part.unwrap_or(Err(SnapshotError::Thread))?);
+    }
+    Ok(tables)
+}
+
+struct Kept {
+    chunk: Arc<Vec<u8>>,
+    used: u64,
+}
+
+#[derive(Default)]
+struct CacheState {
+    kept: HashMap<ChunkId, Kept>,
+    by_use: BTreeMap<u64, ChunkId>,
+    bytes: usize,
+    clock: u64,
+    opening: HashSet<ChunkId>,
+}
+
+/// Opened chunks, the last used ones kept.
+pub(crate) struct ChunkCache<'a> {
+    frames: &'a Frames,
+    fallback: Option<Arc<dyn Depot>>,
+    capacity: usize,
+    state: Mutex<CacheState>,
+    opened: Condvar,
+    /// Frames that came from the fallback.
+    pub(crate) repaired: AtomicU64,
+}
+
+impl<'a> ChunkCache<'a> {
+    pub(crate) fn new(frames: &'a Frames, fallback: Option<Arc<dyn Depot>>, capacity: usize) -> Self {
+        let (state, opened, repaired) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
+        Self { frames, fallback, capacity, state, opened, repaired }
+    }
+
+    /// A chunk's plaintext.
+    pub(crate) fn get(&self, id: &ChunkId) -> Result<Arc<Vec<u8>>, SnapshotError> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(chunk) = state.take_note(id) {
+                return Ok(chunk);
+            }
+            if state.opening.insert(*id) {
+                break;
+            }
+            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        let result = self.frames.chunk(id, self.fallback.as_deref());
+        let mut state = lock(&self.state);
+        state.opening.remove(id);
+        self.opened.notify_all();
+        let (plain, repaired) = result?;
+        self.repaired.fetch_add(u64::from(repaired), Ordering::Relaxed);
+        let chunk = Arc::new(plain);
+        state.keep(*id, chunk.clone(), self.capacity);
+        Ok(chunk)
+    }
+}
+
+impl CacheState {
+    /// A kept chunk, noted as just used.
+    fn take_note(&mut self, id: &ChunkId) -> Option<Arc<Vec<u8>>> {
+        self.clock += 1;
+        let kept = self.kept.get_mut(id)?;
+        self.by_use.remove(&kept.used);
+        kept.used = self.clock;
+        self.by_use.insert(self.clock, *id);
+        Some(kept.chunk.clone())
+    }
+
+    fn keep(&mut self, id: ChunkId, chunk: Arc<Vec<u8>>, capacity: usize) {
+        self.clock += 1;
+        self.bytes += chunk.len();
+        self.kept.insert(id, Kept { chunk, used: self.clock });
+        self.by_use.insert(self.clock, id);
+        while self.bytes > capacity && self.kept.len() > 1 {
+            let Some((_, oldest)) = self.by_use.pop_first() else { return };
+            if let Some(gone) = self.kept.remove(&oldest) {
+                self.bytes -= gone.chunk.len();
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The journal: what this agent itself sent and a depot acknowledged.
+//!
+//! Records follow each other: `u32` length ‖ type ‖ payload ‖ BLAKE3 of type and payload. A record is
+//! durable before the pack it tells of counts as sent. A torn end is cut off. The journal is the agent's
+//! own word, so frames in it may be reused; whether a depot still has them is asked each time.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use lumbung_pack::limits::PACK_MAX_BYTES;
+
+use super::{StateError, options};
+
+const HASH_BYTES: usize = 32;
+const RECORD_MAX_BYTES: usize = PACK_MAX_BYTES;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Header and table of an acknowledged pack.
+    Pack(Vec<u8>),
+    /// A session that was published, as signed.
+    Session(Vec<u8>),
+    /// A manifest was taken: everything before is protected by it.
+    Committed,
+}
+
+impl Record {
+    const fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Self::Pack(head) => (1, head.as_slice()),
+            Self::Session(object) => (2, object.as_slice()),
+            Self::Committed => (3, &[]),
+        }
+    }
+
+    fn from_parts(code: u8, payload: &[u8]) -> Option<Self> {
+        match code {
+            1 => Some(Self::Pack(payload.to_vec())),
+            2 => Some(Self::Session(payload.to_vec())),
+            3 if payload.is_empty() => Some(Self::Committed),
+            _ => None,
+        }
+    }
+}
+
+/// The journal, open for appending.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    fn path_in(state: &Path) -> PathBuf {
+        state.join("journal")
+    }
+
+    /// Whether there is one: if not, what was sent before is found through manifests.
+    pub(crate) fn exists(state: &Path) -> bool {
+        Self::path_in(state).exists()
+    }
+
+    /// Opens it and cuts off a torn end; makes it if it is not there.
+    pub(crate) fn open(state: &Path) -> Result<Self, StateError> {
+        let path = Self::path_in(state);
+        let good = read_records(&path, &mut |_| Ok(()))?;
+        let file = options().create(true).truncate(false).write(true).open(&path);
+        let mut file = file.map_err(|e| StateError::io("opened", &path, e))?;
+        let cut = file.set_len(good).and_then(|()| file.seek(SeekFrom::Start(good)));
+        cut.map_err(|e| StateError::io("written", &path, e))?;
+        Ok(Self { path, file })
+    }
+
+    /// Tells `visit` of each record, oldest first.
+    pub(crate) fn replay(
+        &self,
+        visit: &mut dyn FnMut(Record) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        read_records(&self.path, visit).map(|_| ())
+    }
+
+    /// Appends records and makes them durable.
+    pub(crate) fn append(&mut self, records: &[Record]) -> Result<(), StateError> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, &mut bytes));
+        let write = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        write.map_err(|e| StateError::io("written", &self.path, e))
+    }
+
+    /// Replaces it by these records only.
+    pub(crate) fn rewrite(
+        &mut self,
+        keep: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<(), StateError> {
+        let temporary = self.path.with_extension("new");
+        let file = options().create(true).truncate(true).write(true).open(&temporary);
+        let mut file = file.map_err(|e| StateError::io("opened", &temporary, e))?;
+        let mut buffer = Vec::new();
+        read_records(&self.path, &mut |record| {
+            if keep(&record) {
+                buffer.clear();
+                encode(&record, &mut buffer);
+                file.write_all(&buffer).map_err(|e| StateError::io("written", &temporary, e))?;
+            }
+            Ok(())
+        })?;
+        let publish = file
+            .sync_all()
+            .and_then(|()| std::fs::rename(&temporary, &self.path))
+            .and_then(|()| super::sync_parent(&self.path));
+        publish.map_err(|e| StateError::io("written", &self.path, e))?;
+        self.file = file;
+        Ok(())
+    }
+}
+
+fn encode(record: &Record, out: &mut Vec<u8>) {
+    let (code, payload) = record.parts();
+    let length = u32::try_from(payload.len() + 1).expect("a record is no longer than a pack");
+    out.extend_from_slice(&length.to_le_bytes());
+    let start = out.len();
+    out.push(code);
+    out.extend_from_slice(payload);
+    let hash = blake3::hash(&out[start..]);
+    out.extend_from_slice(hash.as_bytes());
+}
+
+/// Reads records until the end or the first that is torn; how many bytes were good.
+fn read_records(
+    path: &Path,
+    visit: &mut dyn FnMut(Record) -> Result<(), StateError>,
+) -> Result<u64, StateError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(StateError::io("opened", path, error)),
+    };
+    let mut reader = BufReader::with_capacity(256 << 10, file);
+    let mut good = 0;
+    let mut body = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        if reader.read_exact(&mut length).is_err() {
+            return Ok(good);
+        }
+        let length = u32::from_le_bytes(length) as usize;
+        if length == 0 || length > RECORD_MAX_BYTES {
+            return Ok(good);
+        }
+        body.resize(length + HASH_BYTES, 0);
+        if reader.read_exact(&mut body).is_err() {
+            return Ok(good);
+        }
+        let (content, hash) = body.split_at(length);
+        if blake3::hash(content).as_bytes() != hash {
+            return Ok(good);
+        }
+        let Some(record) = Record::from_parts(content[0], &content[1..]) else { return Ok(good) };
+        visit(record)?;
+        good += (4 + length + HASH_BYTES) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(journal: &Journal) -> Vec<Record> {
+        let mut found = Vec::new();
+        journal.replay(&mut |record| Ok(found.push(record))).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_and_the_rest_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path()).unwrap();
+        let all = [Record::Pack(vec![1; 300]), Record::Session(vec![2]), Record::Committed];
+        journal.append(&all).unwrap();
+        let path = state.path().join("journal");
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let mut journal = Journal::open(state.path()).unwrap();
+            let found = records(&journal);
+            assert!(found.len() < 3 && all.starts_with(&found), "{length}");
+            journal.append(&[Record::Committed]).unwrap();
+            assert_eq!(records(&journal).len(), found.len() + 1, "{length}");
+        }
+    }
+
+    #[test]
+    fn rewriting_keeps_what_is_wanted() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path()).unwrap();
+        journal.append(&[Record::Pack(vec![1]), Record::Pack(vec![2])]).unwrap();
+        journal.rewrite(&mut |record| *record == Record::Pack(vec![2])).unwrap();
+        journal.append(&[Record::Committed]).unwrap();
+        assert_eq!(records(&journal), [Record::Pack(vec![2]), Record::Committed]);
+    }
+}

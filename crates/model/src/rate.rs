@@ -1,0 +1,214 @@
+//! Rate caps by time of day, and the bucket that enforces one.
+//!
+//! Invariants: pure; times are arguments. Of the windows that contain a moment, the first counts.
+//! The bucket never lets more through than its burst plus rate × time, whatever the calls are.
+
+mod bucket;
+
+pub use bucket::TokenBucket;
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{Datelike, TimeZone, Timelike};
+use chrono_tz::Tz;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Timestamp;
+use crate::schedule::Weekdays;
+
+/// Bytes in a second; at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(u64);
+
+/// Why a text is not a rate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a rate: write a whole number above 0 and kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, KiB/s or MiB/s, \
+     as in \"20 Mbit/s\", or \"unlimited\""
+)]
+pub struct RateError(String);
+
+/// Units, in bits a second.
+const UNITS: [(&str, u64); 9] = [
+    ("bit/s", 1),
+    ("kbit/s", 1_000),
+    ("Mbit/s", 1_000_000),
+    ("Gbit/s", 1_000_000_000),
+    ("kB/s", 8_000),
+    ("MB/s", 8_000_000),
+    ("GB/s", 8_000_000_000),
+    ("KiB/s", 8 << 10),
+    ("MiB/s", 8 << 20),
+];
+
+impl Rate {
+    /// That many bytes a second, none for 0.
+    #[must_use]
+    pub const fn bytes_per_second(bytes: u64) -> Option<Self> {
+        if bytes == 0 { None } else { Some(Self(bytes)) }
+    }
+
+    /// How many bytes a second.
+    #[must_use]
+    pub const fn as_bytes_per_second(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let error = || RateError(text.to_owned());
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| error())?;
+        let unit = text[digits..].trim_start();
+        let (_, bits) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+        number
+            .checked_mul(*bits)
+            .and_then(|bits| Self::bytes_per_second(bits / 8))
+            .ok_or_else(error)
+    }
+}
+
+impl fmt::Display for Rate {
+    /// In bits a second, as lines are sold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.0.saturating_mul(8);
+        let units =
+            [(1_000_000_000, "Gbit/s"), (1_000_000, "Mbit/s"), (1_000, "kbit/s"), (1, "bit/s")];
+        let exact =
+            units.iter().find(|(unit, _)| bits.is_multiple_of(*unit)).unwrap_or(&(1, "bit/s"));
+        f.pad(&format!("{} {}", bits / exact.0, exact.1))
+    }
+}
+
+/// A rate cap as files have it: a [`Rate`], or `unlimited`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cap(pub Option<Rate>);
+
+impl<'de> Deserialize<'de> for Cap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "unlimited" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|rate| Self(Some(rate))).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Cap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.serialize_str("unlimited"),
+            Some(rate) => serializer.collect_str(&rate),
+        }
+    }
+}
+
+/// A time of day to the minute, `00:00` to `24:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeOfDay(u16);
+
+/// Why a text is not a time of day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a time of day: write hours and minutes from \"00:00\" to \"24:00\", as in \"07:30\""
+)]
+pub struct TimeOfDayError(String);
+
+impl FromStr for TimeOfDay {
+    type Err = TimeOfDayError;
+
+    fn from_str(text: &str) -> Result<Self, TimeOfDayError> {
+        let error = || TimeOfDayError(text.to_owned());
+        let (hours, minutes) = text.split_once(':').ok_or_else(error)?;
+        let digits = |t: &str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit());
+        if !digits(hours) || !digits(minutes) {
+            return Err(error());
+        }
+        let number = |t: &str| t.parse::<u16>().map_err(|_| error());
+        let (hours, minutes) = (number(hours)?, number(minutes)?);
+        let all = hours * 60 + minutes;
+        if minutes > 59 || all > 24 * 60 { Err(error()) } else { Ok(Self(all)) }
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One `[[window]]`: from a time of day to another, past midnight if that is earlier.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its first minute.
+    pub from: TimeOfDay,
+    /// The minute at which it has ended; the same as `from` for the whole day.
+    pub to: TimeOfDay,
+    /// Days on which it begins, such as `mon-fri`; every day if absent.
+    pub days: Option<Weekdays>,
+    /// The cap while it lasts.
+    pub rate: Cap,
+}
+
+impl Window {
+    fn contains(&self, day: chrono::Weekday, minute: u16) -> bool {
+        let begins = |day| self.days.unwrap_or(Weekdays::ALL).contains(day);
+        let (from, to) = (self.from.0, self.to.0);
+        if from < to {
+            return begins(day) && (from..to).contains(&minute);
+        }
+        (begins(day) && minute >= from) || (begins(day.pred()) && minute < to)
+    }
+}
+
+/// The rate caps of one daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RatePlan {
+    zone: Tz,
+    windows: Vec<Window>,
+    otherwise: Cap,
+}
+
+impl RatePlan {
+    /// The windows in `zone`, the first that contains a moment counts; `otherwise` outside them.
+    #[must_use]
+    pub const fn new(zone: Tz, windows: Vec<Window>, otherwise: Cap) -> Self {
+        Self { zone, windows, otherwise }
+    }
+
+    /// No cap at any time.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self { zone: Tz::UTC, windows: Vec::new(), otherwise: Cap(None) }
+    }
+
+    /// The cap at `now`; none is unlimited.
+    #[must_use]
+    pub fn rate_at(&self, now: Timestamp) -> Option<Rate> {
+        let local = self.zone.from_utc_datetime(&now.to_utc().naive_utc());
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
+        let window = self.windows.iter().find(|window| window.contains(local.weekday(), minute));
+        window.map_or(self.otherwise, |window| window.rate).0
+    }
+
+    /// Whether no moment has a cap, so that nobody need ask.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.otherwise.0.is_none() && self.windows.iter().all(|window| window.rate.0.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! A repository in a directory: the layout of `docs/format.md` §3, written durably and read with checks.
+//!
+//! Invariants:
+//! - A name appears only when all of its bytes are on the disk (temporary file, fsync, rename without
+//!   replacing, fsync of the directory) and only after the bytes have been checked against that name.
+//! - Nothing here deletes an object. A file is replaced only by one of the same id whose bytes match,
+//!   where the one in place is damaged.
+//! - Everything read is checked against its id, with its size capped before memory is taken.
+
+mod directory;
+pub mod durable;
+mod error;
+mod intake;
+mod packs;
+
+pub use directory::{PutOutcome, RepositoryDir};
+pub use error::StoreError;
+pub use intake::{PackChecker, PackFault};
+pub use packs::{PackFile, PackWriter};

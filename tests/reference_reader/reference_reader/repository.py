@@ -1,0 +1,110 @@
+"""Section 16, steps 1 and 2: from a directory to its roster chain, its manifests, and the snapshot that was asked for.
+
+Which repository this is never comes from the directory alone: it is the id that was given, or the roster number 1 that lists
+the key bundle's root key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .depot import Depot
+from .errors import DepotError, FormatError, LumbungError, SignatureError, UsageError
+from .header import Kind
+from .manifest import Manifest, decode_manifest
+from .roster import Roster, RosterChain, decode_roster
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A manifest, and whether it counts: signed by an agent that the newest roster lists."""
+
+    manifest: Manifest
+    listed: bool
+
+
+class Repository:
+    def __init__(self, depot: Depot, chain: RosterChain, warn: Warn):
+        self.depot = depot
+        self.chain = chain
+        self.warn = warn
+
+    @property
+    def id(self) -> bytes:
+        return self.chain.repository
+
+    @classmethod
+    def open(cls, depot: Depot, warn: Warn, repository: bytes | None, root_public: bytes | None) -> "Repository":
+        rosters = list(_readable_rosters(depot, warn))
+        firsts = [roster for roster in rosters if _is_first(roster, repository, root_public)]
+        if len(firsts) != 1:
+            raise UsageError(
+                f"{len(firsts)} rosters of {depot.root} can be the first of this repository; name it with --repository"
+            )
+        chain = RosterChain(firsts[0])
+        chain.follow(rosters, warn)
+        highest = max((roster.number for roster in rosters if roster.header_repository == chain.repository), default=1)
+        if highest > chain.newest.number:
+            warn(f"rosters up to number {highest} are here, but the chain ends at {chain.newest.number}")
+        return cls(depot, chain, warn)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every manifest that verifies, oldest first; what does not is reported and left aside."""
+        found = []
+        for manifest_id in self.depot.list(Kind.MANIFEST):
+            try:
+                manifest = decode_manifest(self.depot.get(Kind.MANIFEST, manifest_id), manifest_id, self.id)
+            except LumbungError as error:
+                self.warn(f"left aside: {error}")
+                continue
+            found.append(Snapshot(manifest, self.chain.lists(manifest.agent, manifest.signer, manifest.domain)))
+        return sorted(found, key=lambda item: (item.manifest.finished, item.manifest.id))
+
+    def by_id(self, manifest_id: bytes, accept_unlisted: bool) -> Manifest:
+        manifest = decode_manifest(self.depot.get(Kind.MANIFEST, manifest_id), manifest_id, self.id)
+        if manifest.partial:
+            raise UsageError(f"snapshot {manifest_id.hex()} is partial: it has no catalogue to restore")
+        if not self.chain.lists(manifest.agent, manifest.signer, manifest.domain):
+            message = f"snapshot {manifest_id.hex()} is belum disahkan: the newest roster does not list its agent"
+            if not accept_unlisted:
+                raise SignatureError(f"{message}; --accept-unlisted restores it nevertheless")
+            self.warn(message)
+        return manifest
+
+    def latest(self, agent: bytes | None, dataset: bytes | None) -> Manifest:
+        """The newest whole, listed snapshot of the one agent and dataset that are left after filtering."""
+        series: dict[tuple[bytes, bytes], list[Manifest]] = {}
+        for snapshot in self.snapshots():
+            manifest = snapshot.manifest
+            wanted = agent in (None, manifest.agent) and dataset in (None, manifest.dataset)
+            if wanted and snapshot.listed and not manifest.partial:
+                series.setdefault((manifest.agent, manifest.dataset), []).append(manifest)
+        if not series:
+            raise UsageError("no snapshot that counts is here")
+        if len(series) > 1:
+            names = "; ".join(f"--agent {a.hex()} --dataset {d.hex()}" for a, d in sorted(series))
+            raise UsageError(f"snapshots of several agents or datasets are here; choose with one of: {names}")
+        (manifests,) = series.values()
+        newest = max((manifest.epoch, manifest.sequence) for manifest in manifests)
+        heads = [manifest for manifest in manifests if (manifest.epoch, manifest.sequence) == newest]
+        if len(heads) > 1:
+            ids = ", ".join(manifest.id.hex() for manifest in heads)
+            raise FormatError(f"the chain of snapshots is forked; choose one by its id: {ids}")
+        return heads[0]
+
+
+def _readable_rosters(depot: Depot, warn: Warn):
+    for roster_id in depot.list(Kind.ROSTER):
+        try:
+            yield decode_roster(depot.get(Kind.ROSTER, roster_id), roster_id)
+        except (DepotError, FormatError, SignatureError) as error:
+            warn(f"left aside: {error}")
+
+
+def _is_first(roster: Roster, repository: bytes | None, root_public: bytes | None) -> bool:
+    if roster.number != 1:
+        return False
+    if repository is not None:
+        return roster.id == repository
+    return root_public is None or roster.is_root_key(root_public)

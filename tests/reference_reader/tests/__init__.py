@@ -1,0 +1,1 @@
+"""Tests of the reference reader: `python -m unittest` in tests/reference_reader."""

@@ -1,0 +1,9 @@
+//! The test bed: a city in a temporary directory, made of the real programs.
+//!
+//! Everything is done as a user would do it, through the programs' command lines and configuration files.
+
+pub mod alone;
+pub mod city;
+pub mod evidence;
+pub mod process;
+pub mod tree;

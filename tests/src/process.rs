@@ -1,0 +1,179 @@
+//! The real programs as child processes: started, watched line by line, killed.
+//!
+//! Invariants: a [`Daemon`] that goes out of scope is killed and waited for, so that nothing started here outlives
+//! its test; everything that a daemon writes is kept in its log file, whatever the test reads of it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long anything on loopback may take before it counts as hung; not a measurement.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the programs are: beside the one that runs (its own directory, or the one above `deps`).
+///
+/// # Errors
+/// If a program was not built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path is unknown")?;
+    let mut directory = own.parent().context("this program stands in no directory")?;
+    if directory.ends_with("deps") {
+        directory = directory.parent().unwrap_or(directory);
+    }
+    let path = directory.join(name);
+    if !path.is_file() {
+        bail!("{} was not built: run `cargo build --workspace --bins` first", path.display());
+    }
+    Ok(path)
+}
+
+/// Runs a command to its end and gives what it printed.
+///
+/// # Errors
+/// If it does not start, or ends with another status than 0.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = any_output(command)?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command to its end, whatever it ends with.
+///
+/// # Errors
+/// If it does not start.
+pub fn any_output(command: &mut Command) -> Result<Output> {
+    command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} does not start"))
+}
+
+/// A program that runs until it is stopped.
+pub struct Daemon {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts a program; what it writes is appended to `log`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log);
+        let file = Arc::new(Mutex::new(file.with_context(|| format!("{}", log.display()))?));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
+        let (sender, lines) = channel();
+        let outputs: [Option<Box<dyn Read + Send>>; 2] =
+            [child.stdout.take().map(|out| Box::new(out) as _), child.stderr.take().map(|err| Box::new(err) as _)];
+        for output in outputs.into_iter().flatten() {
+            let (sender, file) = (sender.clone(), Arc::clone(&file));
+            std::thread::spawn(move || keep_lines(output, &file, &sender));
+        }
+        Ok(Self { name: name.to_owned(), child, lines, log: log.to_path_buf() })
+    }
+
+    /// Waits until the program writes a line that contains `text`.
+    ///
+    /// # Errors
+    /// If it ends first, or takes longer than [`PATIENCE`].
+    pub fn wait_for(&mut self, text: &str) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return Ok(line),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => bail!("{} did not say {text:?}; its log:\n{}", self.name, self.tail()),
+                Err(RecvTimeoutError::Disconnected) => bail!("{} ended before it said {text:?}; its log:\n{}", self.name, self.tail()),
+            }
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// If the signal cannot be sent.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().and_then(|()| self.child.wait()).with_context(|| format!("{} cannot be killed", self.name))?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// If it ends with another status than 0.
+    pub fn stop(mut self) -> Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.with_context(|| format!("{} has no process id", self.name))?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("{} ended with {status} on SIGTERM; its log:\n{}", self.name, self.tail());
+        }
+        Ok(())
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep_lines(output: impl Read, file: &Mutex<File>, sender: &Sender<String>) {
+    for line in BufReader::new(output).lines() {
+        let Ok(line) = line else { return };
+        if let Ok(mut file) = file.lock() {
+            let _ = writeln!(file, "{line}");
+        }
+        // Whoever listened may be gone; the log is kept all the same.
+        let _ = sender.send(line);
+    }
+}
+
+/// Asks again until there is an answer: for states that a program only tells when asked.
+///
+/// # Errors
+/// The question's own error, or the last state seen where [`PATIENCE`] ends.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<std::result::Result<T, String>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask()? {
+            Ok(answer) => return Ok(answer),
+            Err(state) if Instant::now() > deadline => bail!("{what} did not come about; last seen: {state}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(150)),
+        }
+    }
+}
+
+/// A port of loopback that is free now.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

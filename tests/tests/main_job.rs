@@ -1,0 +1,48 @@
+//! The main job, as `cargo demo` shows it, on data of its own.
+
+use std::fs;
+use std::process::Command;
+
+use lumbung_tests::alone::{Alone, furnish};
+use lumbung_tests::process::{output, program};
+use lumbung_tests::tree;
+use tempfile::TempDir;
+
+#[test]
+fn the_demo_runs() {
+    let data = TempDir::with_prefix("lumbung-data-").unwrap();
+    furnish(data.path()).unwrap();
+    let printed = output(Command::new(program("demo").unwrap()).arg(data.path())).unwrap();
+    let last = printed.lines().last().unwrap_or_default();
+    assert!(last.starts_with("demo: ok "), "{printed}");
+    let not_backing_up = printed.lines().find(|line| line.contains("DISHUB")).unwrap_or_default();
+    assert!(not_backing_up.contains("belum mencadangkan"), "{printed}");
+}
+
+#[test]
+fn a_directory_is_a_depot_of_its_own() {
+    let alone = Alone::new().unwrap();
+    furnish(&alone.source()).unwrap();
+    alone.backup().unwrap();
+    let target = alone.path().join("out");
+    output(&mut alone.restore(&alone.depot(), &target)).unwrap();
+    let expected = tree::read(&alone.source()).unwrap();
+    let found = tree::read(&alone.restored(&target)).unwrap();
+    assert_eq!(tree::differences(&expected, &found, 3), (vec![], 0));
+    output(alone.lumbung().arg("verify").arg(alone.depot())).unwrap();
+}
+
+#[test]
+fn what_did_not_change_is_not_stored_again() {
+    let alone = Alone::new().unwrap();
+    furnish(&alone.source()).unwrap();
+    alone.backup().unwrap();
+    let packs = lumbung_tests::evidence::packs(&alone.depot()).unwrap();
+    alone.backup().unwrap();
+    alone.backup().unwrap();
+    assert_eq!(lumbung_tests::evidence::packs(&alone.depot()).unwrap(), packs, "nothing changed");
+    fs::write(alone.source().join("satu-baris"), "baru").unwrap();
+    alone.backup().unwrap();
+    let more = lumbung_tests::evidence::packs(&alone.depot()).unwrap();
+    assert!(more > packs && more <= packs + 2, "one pack of data, one of catalogue: {packs} → {more}");
+}

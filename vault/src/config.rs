@@ -1,0 +1,292 @@
+//! The configuration file. An unknown key is an error that names its line and the nearest known key.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use lumbung_model::rate::{Cap, RatePlan, Window};
+use lumbung_model::schedule::{Period, parse_zone};
+use lumbung_model::{ByteSize, RepositoryId, SiteId, TlsPin};
+use serde::Deserialize;
+
+
+/// `vault.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the repositories and the index lie.
+    pub data: PathBuf,
+    /// Where keys and certificates lie; `<data>/state` if not given.
+    #[serde(default)]
+    state: Option<PathBuf>,
+    /// Address and port to answer at.
+    pub listen: SocketAddr,
+    /// How agents and other sites reach this vault; entered in the register at enrolment.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Receipts promise to keep a snapshot at least this long.
+    #[serde(default = "defaults::lock")]
+    pub lock: Period,
+    /// How often an inventory of each repository is signed, changed or not.
+    #[serde(default = "defaults::day")]
+    pub inventory_interval: Period,
+    /// How soon after a change an inventory is signed.
+    #[serde(default = "defaults::inventory_delay")]
+    pub inventory_delay: Period,
+    /// How often every frame is read and compared.
+    #[serde(default = "defaults::scrub")]
+    pub scrub_interval: Period,
+    /// How fast a scrub reads.
+    #[serde(default)]
+    pub scrub_rate: Cap,
+    /// How often the sources are asked for what is new there.
+    #[serde(default = "defaults::pull")]
+    pub pull_interval: Period,
+    /// Transfers at once while pulling.
+    #[serde(default = "defaults::transfers")]
+    pub pull_transfers: usize,
+    /// Bytes of the file system that are kept free.
+    #[serde(default = "defaults::reserve")]
+    pub reserve: ByteSize,
+    /// Bytes that a repository may keep here, if it has no limit of its own.
+    #[serde(default)]
+    pub quota: Option<ByteSize>,
+    /// Bytes that one agent (its dedup domain) may keep here.
+    #[serde(default)]
+    pub agent_quota: Option<ByteSize>,
+    /// Sessions without a snapshot that an agent may have.
+    #[serde(default = "defaults::open_sessions")]
+    pub open_sessions: u64,
+    /// Requests that may work on the storage at once.
+    #[serde(default = "defaults::requests")]
+    pub requests: usize,
+    /// Repositories with settings of their own.
+    #[serde(default, rename = "repository")]
+    pub repositories: Vec<RepositoryConfig>,
+    /// Sites to pull from and to repair from.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<SourceConfig>,
+    /// The pull's speed outside the windows.
+    #[serde(default)]
+    pub pull_rate: Cap,
+    /// The pull's speed by time of day; the first window that fits applies.
+    #[serde(default, rename = "window")]
+    pub windows: Vec<Window>,
+    /// The time zone of the windows.
+    #[serde(default = "defaults::time_zone")]
+    pub time_zone: String,
+}
+
+/// `[[repository]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryConfig {
+    /// Which one.
+    pub id: RepositoryId,
+    /// Whether its owner may create it here without a certificate.
+    #[serde(default)]
+    pub admit: bool,
+    /// Bytes it may keep here.
+    #[serde(default)]
+    pub quota: Option<ByteSize>,
+}
+
+/// `[[source]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// The site.
+    pub site: SiteId,
+    /// Where it answers, `https://…`.
+    pub url: String,
+    /// The pin of its TLS key, as `lumbung-vault init` printed it there.
+    pub pin: TlsPin,
+}
+
+mod defaults {
+    use super::{ByteSize, Period};
+
+    pub(super) const fn lock() -> Period {
+        Period::seconds(30 * 86_400)
+    }
+    pub(super) const fn day() -> Period {
+        Period::seconds(86_400)
+    }
+    pub(super) const fn inventory_delay() -> Period {
+        Period::seconds(60)
+    }
+    pub(super) const fn scrub() -> Period {
+        Period::seconds(7 * 86_400)
+    }
+    pub(super) const fn pull() -> Period {
+        Period::seconds(900)
+    }
+    pub(super) const fn transfers() -> usize {
+        8
+    }
+    pub(super) const fn reserve() -> ByteSize {
+        ByteSize::bytes(256 << 20)
+    }
+    pub(super) const fn open_sessions() -> u64 {
+        256
+    }
+    pub(super) const fn requests() -> usize {
+        32
+    }
+    pub(super) fn time_zone() -> String {
+        "Asia/Jakarta".to_owned()
+    }
+}
+
+/// Why a configuration is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{}, line {line}: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what was perhaps meant.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Naming the line, if it is not a valid configuration.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let invalid = |line, message| ConfigError::Invalid { path: path.to_owned(), line, message };
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            invalid(line, with_suggestion(error.message()))
+        })?;
+        if config.pull_transfers == 0 || config.requests == 0 {
+            return Err(invalid(1, "`pull_transfers` and `requests` must be at least 1".to_owned()));
+        }
+        if config.rate_plan().is_none() {
+            return Err(invalid(1, format!("`time_zone`: {:?} is not one such as \"Asia/Jakarta\"", config.time_zone)));
+        }
+        if let Some(source) = config.sources.iter().find(|source| !source.url.starts_with("https://")) {
+            return Err(invalid(1, format!("the source's url {:?} must begin with https://", source.url)));
+        }
+        Ok(config)
+    }
+
+    /// The pull's speed; none if the time zone is unknown, which [`Config::load`] refuses.
+    #[must_use]
+    pub fn rate_plan(&self) -> Option<RatePlan> {
+        let zone = parse_zone(&self.time_zone).ok()?;
+        Some(RatePlan::new(zone, self.windows.clone(), self.pull_rate))
+    }
+
+    /// Where keys and certificates lie.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| self.data.join("state"))
+    }
+
+    /// What the file says of a repository.
+    #[must_use]
+    pub fn repository(&self, id: &RepositoryId) -> Option<&RepositoryConfig> {
+        self.repositories.iter().find(|repository| repository.id == *id)
+    }
+
+    /// Bytes that a repository may keep here.
+    #[must_use]
+    pub fn quota_of(&self, id: &RepositoryId) -> Option<u64> {
+        self.repository(id).and_then(|repository| repository.quota).or(self.quota).map(ByteSize::as_u64)
+    }
+}
+
+/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let nearest = (message.starts_with("unknown field"))
+        .then(|| quoted.next())
+        .flatten()
+        .and_then(|given| quoted.map(|known| (distance(given, known), known)).min());
+    match nearest {
+        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
+            format!("{}; did you mean `{known}`?", message.split(',').next().unwrap_or(message))
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = corner + usize::from(from != *to);
+            corner = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("vault.toml"), text)
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
+        let error = parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\ninventory_intervall = \"1h\"\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "vault.toml, line 3: unknown field `inventory_intervall`; did you mean `inventory_interval`?"
+        );
+        let error = parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\nlock = \"3 weeks\"\n").unwrap_err();
+        assert!(error.to_string().starts_with("vault.toml, line 3: \"3 weeks\" is not"), "{error}");
+        assert!(parse("listen = \"0.0.0.0:8441\"").unwrap_err().to_string().contains("data"));
+    }
+
+    #[test]
+    fn a_minimal_file_has_the_documented_defaults() {
+        let config = parse("data = \"/srv/vault\"\nlisten = \"0.0.0.0:8441\"\n").unwrap();
+        assert_eq!(config.inventory_interval, Period::seconds(86_400));
+        assert_eq!(config.state(), PathBuf::from("/srv/vault/state"));
+        assert_eq!(config.quota_of(&RepositoryId::ZERO), None);
+    }
+
+    #[test]
+    fn the_example_is_valid() {
+        let example = include_str!("../../config/vault.toml");
+        parse(example).unwrap();
+        // What is commented out as an example must be valid as well.
+        let all: String = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).fold(
+            String::new(),
+            |text, line| text + line + "\n",
+        );
+        let config = parse(&all).unwrap();
+        assert_eq!(config.sources.len(), 1);
+        assert_eq!(config.windows.len(), 1);
+    }
+}

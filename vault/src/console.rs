@@ -1,0 +1,226 @@
+//! The console of a running vault: a socket in the state directory, for who may read that directory.
+//!
+//! One line of JSON in, one line of JSON out. Invariants: the socket has mode 0600; nothing that can be
+//! asked deletes anything.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lumbung_model::RepositoryId;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::inventory::Occasion;
+use crate::pull::{Sources, pull_all};
+use crate::state::State;
+use crate::{Vault, VaultError, chain, daemon};
+
+/// Longest request.
+const REQUEST_MAX_BYTES: u64 = 4096;
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command", deny_unknown_fields)]
+pub enum Command {
+    /// One pass now: of one repository, or of all.
+    Scrub {
+        /// Which.
+        repository: Option<RepositoryId>,
+    },
+    /// An inventory of every repository now.
+    Inventory,
+    /// Everything that is new at the sources, now.
+    Pull,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It was done.
+    Done(Vec<Line>),
+    /// It failed.
+    Failed(String),
+}
+
+/// What was done in one repository (or by one pull).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Line {
+    /// A scrub.
+    Scrub {
+        /// Where.
+        repository: RepositoryId,
+        /// Frames read.
+        frames: u64,
+        /// Bytes read.
+        bytes: u64,
+        /// Frames repaired.
+        repaired: u32,
+        /// Frames that stay bad.
+        bad: u32,
+        /// Small objects repaired.
+        objects_repaired: u32,
+        /// Small objects that stay bad.
+        objects_bad: u32,
+        /// Snapshots read whole.
+        verified: usize,
+        /// Snapshots that miss something.
+        damaged: usize,
+    },
+    /// An inventory.
+    Inventory {
+        /// Where.
+        repository: RepositoryId,
+        /// Its id.
+        inventory: Option<lumbung_model::InventoryId>,
+    },
+    /// A pull.
+    Pull {
+        /// Snapshots that are new here.
+        snapshots: u64,
+        /// Packs that are new here.
+        packs: u64,
+        /// Things that were left out.
+        failures: u64,
+    },
+}
+
+/// Where the socket is.
+fn socket(state: &State) -> PathBuf {
+    state.dir().join("console.sock")
+}
+
+/// Does what is asked.
+pub async fn perform(command: Command, vault: &Arc<Vault>, sources: &Arc<Sources>, stop: &CancellationToken) -> Answer {
+    let done = match command {
+        Command::Pull => {
+            let pulled = pull_all(vault, sources, stop).await;
+            let (snapshots, packs, failures) = (pulled.snapshots, pulled.packs, pulled.failures);
+            Ok(vec![Line::Pull { snapshots, packs, failures }])
+        }
+        Command::Scrub { repository } => {
+            let (vault, sources, stop) = (Arc::clone(vault), Arc::clone(sources), stop.clone());
+            run(move || scrub(&vault, repository.as_ref(), &sources, &stop)).await
+        }
+        Command::Inventory => {
+            let vault = Arc::clone(vault);
+            run(move || inventory(&vault)).await
+        }
+    };
+    match done {
+        Ok(lines) => Answer::Done(lines),
+        Err(error) => Answer::Failed(chain(&error)),
+    }
+}
+
+async fn run(work: impl FnOnce() -> Result<Vec<Line>, VaultError> + Send + 'static) -> Result<Vec<Line>, VaultError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(VaultError::Stopping))
+}
+
+fn scrub(
+    vault: &Vault,
+    only: Option<&RepositoryId>,
+    sources: &Sources,
+    stop: &CancellationToken,
+) -> Result<Vec<Line>, VaultError> {
+    let repositories = match only {
+        Some(id) => vec![vault.repository(id)?],
+        None => vault.repositories(),
+    };
+    let mut lines = Vec::new();
+    for repository in repositories {
+        let scrubbed = daemon::scrub(vault, &repository, sources, stop.clone())?;
+        let report = scrubbed.report;
+        lines.push(Line::Scrub {
+            repository: repository.id(),
+            frames: report.frames,
+            bytes: report.bytes,
+            repaired: report.repaired,
+            bad: report.bad,
+            objects_repaired: scrubbed.objects_repaired,
+            objects_bad: scrubbed.objects_bad,
+            verified: report.verified.len(),
+            damaged: report.damaged.len(),
+        });
+    }
+    Ok(lines)
+}
+
+fn inventory(vault: &Vault) -> Result<Vec<Line>, VaultError> {
+    vault
+        .repositories()
+        .iter()
+        .map(|repository| {
+            let inventory = vault.make_inventory(repository, Occasion::Demand)?;
+            Ok(Line::Inventory { repository: repository.id(), inventory })
+        })
+        .collect()
+}
+
+/// Answers at the socket until the vault stops. A socket that cannot be made is logged: the vault goes on.
+pub(crate) fn listen(
+    state: &State,
+    vault: Arc<Vault>,
+    sources: Arc<Sources>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let path = socket(state);
+    async move {
+        // The vault holds its lock: a socket that is there was left by a crash.
+        let _ = std::fs::remove_file(&path);
+        let listener = match UnixListener::bind(&path) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::warn!(%error, path = %path.display(), "no console"),
+        };
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        if let Err(error) = std::fs::set_permissions(&path, mode) {
+            return tracing::warn!(%error, path = %path.display(), "no console");
+        }
+        loop {
+            let stream = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            if let Ok((stream, _)) = stream {
+                tokio::spawn(answer(stream, Arc::clone(&vault), Arc::clone(&sources), stop.clone()));
+            }
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+async fn answer(mut stream: UnixStream, vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) {
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    let mut reader = tokio::io::BufReader::new(read.take(REQUEST_MAX_BYTES));
+    if reader.read_line(&mut line).await.is_err() {
+        return;
+    }
+    let answer = match serde_json::from_str(&line) {
+        Ok(command) => perform(command, &vault, &sources, &stop).await,
+        Err(error) => Answer::Failed(format!("the request is not understood: {error}")),
+    };
+    let mut text = serde_json::to_vec(&answer).unwrap_or_default();
+    text.push(b'\n');
+    // Who asked may have gone; the work is done all the same.
+    let _ = write.write_all(&text).await;
+}
+
+/// Asks a running vault; nothing if none runs.
+///
+/// # Errors
+/// If it breaks off.
+pub fn ask(state: &State, command: Command) -> std::io::Result<Option<Answer>> {
+    let Ok(mut stream) = BlockingStream::connect(socket(state)) else { return Ok(None) };
+    let mut text = serde_json::to_vec(&command)?;
+    text.push(b'\n');
+    stream.write_all(&text)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(Some(serde_json::from_str(&line)?))
+}

@@ -1,0 +1,197 @@
+//! The running vault: the server, and the background work beside it.
+//!
+//! Invariants: background work is idempotent and takes no argument but the state; it wakes at its interval
+//! and when something happened; nothing of it ends the server. SIGTERM lets requests under way finish.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lumbung_model::Clock;
+use lumbung_model::rate::{Cap, TokenBucket};
+use lumbung_wire::tls::ServerTls;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::inventory::Occasion;
+use crate::pull::{Pulled, Sources, pull_all};
+use crate::scrub::{Pace, Scrubbed};
+use crate::state::State;
+use crate::{Repository, Vault, VaultError, chain, http};
+
+/// The background looks for what is due at least this often.
+const ROUND: Duration = Duration::from_secs(60);
+/// How often the certificate's age is looked at.
+const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+
+/// A vault with everything that runs beside it.
+pub struct Daemon {
+    vault: Arc<Vault>,
+    sources: Arc<Sources>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// A daemon over an open vault. `stop` ends it.
+    #[must_use]
+    pub const fn new(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) -> Self {
+        Self { vault, sources, stop }
+    }
+
+    /// Serves and works until it is told to stop.
+    pub async fn run(self, listener: TcpListener, tls: ServerTls, state: State, clock: Arc<dyn Clock>) {
+        let mut work = JoinSet::new();
+        let console = crate::console::listen(&state, Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone());
+        work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
+        work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
+        work.spawn(pulls(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
+        work.spawn(renewals(state, tls.clone(), clock, self.stop.clone()));
+        work.spawn(console);
+        let stopped = self.stop.clone().cancelled_owned();
+        lumbung_wire::serve(listener, tls, http::router(self.vault), stopped).await;
+        self.stop.cancel();
+        while let Some(ended) = work.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "background work ended abnormally");
+            }
+        }
+    }
+}
+
+/// Waits for the next round: the interval, a call, or the end (`false`).
+async fn next_round(interval: Duration, call: &Notify, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = call.notified() => true,
+        () = tokio::time::sleep(interval) => true,
+    }
+}
+
+/// Runs blocking background work; a failure is logged and tried again in the next round.
+async fn attempt<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(VaultError::Stopping)) => None,
+        Ok(Err(error)) => {
+            tracing::error!("{what}: {}", chain(&error));
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "{what} ended abnormally");
+            None
+        }
+    }
+}
+
+async fn inventories(vault: Arc<Vault>, stop: CancellationToken) {
+    let interval = vault.config.inventory_interval.to_duration().min(ROUND);
+    loop {
+        for repository in vault.repositories() {
+            let vault = Arc::clone(&vault);
+            attempt("an inventory could not be signed", move || vault.make_inventory(&repository, Occasion::Round)).await;
+        }
+        let call = &vault.wake.inventory;
+        let called = tokio::select! {
+            () = stop.cancelled() => return,
+            () = call.notified() => true,
+            () = tokio::time::sleep(interval) => false,
+        };
+        // Changes come in bursts: one inventory for all of them.
+        let delay = vault.config.inventory_delay.to_duration();
+        if called && !delay.is_zero() && !next_round(delay, &Notify::new(), &stop).await {
+            return;
+        }
+    }
+}
+
+async fn scrubs(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) {
+    let interval = vault.config.scrub_interval.to_duration().min(ROUND);
+    loop {
+        for repository in vault.repositories() {
+            if stop.is_cancelled() {
+                return;
+            }
+            let (vault, sources, stop) = (Arc::clone(&vault), Arc::clone(&sources), stop.clone());
+            attempt("a scrub could not finish", move || {
+                if vault.scrub_is_due(&repository)? { scrub(&vault, &repository, &sources, stop).map(Some) } else { Ok(None) }
+            })
+            .await;
+        }
+        if !next_round(interval, &Notify::new(), &stop).await {
+            return;
+        }
+    }
+}
+
+/// One pass at the configured speed. Blocks.
+pub(crate) fn scrub(
+    vault: &Vault,
+    repository: &Repository,
+    sources: &Sources,
+    stop: CancellationToken,
+) -> Result<Scrubbed, VaultError> {
+    let pace = Throttle::new(vault.config.scrub_rate, stop);
+    vault.scrub(repository, sources, &pace)
+}
+
+async fn pulls(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) {
+    if sources.all().is_empty() {
+        return;
+    }
+    let interval = vault.config.pull_interval.to_duration();
+    loop {
+        let Pulled { .. } = pull_all(&vault, &sources, &stop).await;
+        if !next_round(interval, &vault.wake.pull, &stop).await {
+            return;
+        }
+    }
+}
+
+/// Renews the certificate of an enrolled site; the server shows the new one from the next connection on.
+async fn renewals(state: State, tls: ServerTls, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        match state.renew(Arc::clone(&clock)).await {
+            Ok(false) => {}
+            Ok(true) => match state.server_tls(Arc::clone(&clock)) {
+                Ok(newer) => {
+                    tls.replace(&newer);
+                    tracing::info!("certificate renewed; pulls use it from the next start on");
+                }
+                Err(error) => tracing::error!("the renewed certificate cannot be used: {}", chain(&error)),
+            },
+            Err(error) => tracing::warn!("the certificate is due for renewal: {}", chain(&error)),
+        }
+        if !next_round(RENEWAL, &Notify::new(), &stop).await {
+            return;
+        }
+    }
+}
+
+/// Keeps a scrub at its configured speed and ends it with the vault.
+struct Throttle {
+    bucket: Mutex<TokenBucket>,
+    since: Instant,
+    stop: CancellationToken,
+}
+
+impl Throttle {
+    fn new(cap: Cap, stop: CancellationToken) -> Self {
+        let Cap(rate) = cap;
+        Self { bucket: Mutex::new(TokenBucket::new(rate, 8 << 20)), since: Instant::now(), stop }
+    }
+}
+
+impl Pace for Throttle {
+    fn after(&self, bytes: u64) -> bool {
+        let now_ns = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(bytes, now_ns);
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
+        !self.stop.is_cancelled()
+    }
+}

@@ -1,0 +1,165 @@
+//! Why the vault refuses or fails. `http::problem` turns each into a status, exhaustively.
+
+use lumbung_model::{AgentId, DomainId, RepositoryId, SessionId};
+use lumbung_pack::{FormatError, Kind, Missing, Refusal, RosterError};
+use lumbung_store::StoreError;
+
+use crate::index::IndexError;
+
+/// Why the vault did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// Storage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// No such repository here.
+    #[error("repository {0} is not at this site")]
+    NoRepository(RepositoryId),
+    /// A repository that nobody admitted.
+    #[error("repository {0} is not admitted at this site: enrol its agent with the controller, or run `lumbung-vault admit {0}` at the vault")]
+    NotAdmitted(RepositoryId),
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The caller showed no certificate.
+    #[error("this needs a client certificate: enrol with the controller, or use the repository's key bundle")]
+    Anonymous,
+    /// The caller's certificate has expired and no roster vouches for its key.
+    #[error("the certificate of agent {0} has expired and the newest roster does not list its key: renew it with the controller, or have the custodian add the agent to the roster")]
+    Expired(AgentId),
+    /// A roster that does not fit.
+    #[error("the roster does not fit this repository's chain: {0}")]
+    Roster(#[source] RosterError),
+    /// Bytes that are not such an object.
+    #[error("this is not a {}: {source}", kind.name())]
+    Format {
+        /// What it should have been.
+        kind: Kind,
+        /// What is wrong.
+        #[source]
+        source: FormatError,
+    },
+    /// An object of another repository.
+    #[error("this {} belongs to repository {found}, not to the one it was sent to", kind.name())]
+    OtherRepository {
+        /// What it is.
+        kind: Kind,
+        /// Where it belongs.
+        found: RepositoryId,
+    },
+    /// A dedup domain that is not the sender's.
+    #[error("this {} is of dedup domain {domain}, which is not the sender's", kind.name())]
+    OtherDomain {
+        /// What it is.
+        kind: Kind,
+        /// Its domain.
+        domain: DomainId,
+    },
+    /// A pack whose session is not here.
+    #[error("session {0} is not here: publish it before its packs")]
+    NoSession(SessionId),
+    /// A session or manifest that the rules refuse.
+    #[error("this {} is refused: {reason}", kind.name())]
+    Refused {
+        /// What it is.
+        kind: Kind,
+        /// Why, with its causes.
+        reason: String,
+    },
+    /// A session for other recipients than the newest roster's: the sender lacks that roster.
+    #[error("{0}")]
+    Recipients(String),
+    /// A manifest that needs what is not here.
+    #[error("the snapshot is not complete at this site")]
+    Incomplete(Box<Missing>),
+    /// A quota is used up.
+    #[error("{what} is limited to {limit} bytes at this site and holds {used}: ask its operator for more")]
+    Quota {
+        /// Whose quota.
+        what: String,
+        /// Bytes allowed.
+        limit: u64,
+        /// Bytes kept.
+        used: u64,
+    },
+    /// Less space is free than the vault keeps in reserve.
+    #[error("less than the reserve of {reserve} bytes is free at this site: its operator must add storage; reading goes on")]
+    Reserve {
+        /// Bytes kept free.
+        reserve: u64,
+    },
+    /// Too many sessions without a snapshot.
+    #[error("agent {agent} has {limit} sessions open without any snapshot; a new one is taken when the oldest is 14 days old, or ask the site's operator to raise `open_sessions`")]
+    OpenSessions {
+        /// The agent.
+        agent: AgentId,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// A kind of object that is not written this way.
+    #[error("a {} is not sent to a vault", kind.name())]
+    NotSent {
+        /// The kind.
+        kind: Kind,
+    },
+    /// Rebuilding what should be here needs a person.
+    #[error("{0}")]
+    Inconsistent(String),
+    /// The vault is shutting down.
+    #[error("the vault is shutting down: try again")]
+    Stopping,
+}
+
+impl VaultError {
+    /// Names the rule that a session or manifest breaks.
+    pub(crate) fn refused(kind: Kind, refusal: Refusal<Self>) -> Self {
+        match refusal {
+            Refusal::Holdings(error) => error,
+            Refusal::Incomplete(missing) => Self::Incomplete(Box::new(missing)),
+            Refusal::Recipients { .. } => Self::Recipients(refusal.to_string()),
+            Refusal::OtherRepository
+            | Refusal::Signer { .. }
+            | Refusal::Withdrawn(_)
+            | Refusal::Domain { .. }
+            | Refusal::UnnamedSession { .. }
+            | Refusal::Segment(_)
+            | Refusal::Frames { .. }
+            | Refusal::Format(_) => Self::Refused { kind, reason: chain(&refusal) },
+        }
+    }
+
+    pub(crate) const fn format(kind: Kind) -> impl Fn(FormatError) -> Self {
+        move |source| Self::Format { kind, source }
+    }
+
+    /// Whether it is for want of space.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Full { .. })
+                | Self::Index(IndexError::Full { .. })
+                | Self::Quota { .. }
+                | Self::Reserve { .. }
+        )
+    }
+}
+
+/// An error and its causes in one line, for people.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,103 @@
+//! What this site holds, as the commit check asks for it: the index, and the files where it matters.
+
+use std::sync::Arc;
+
+use lumbung_model::{AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId};
+use lumbung_pack::{Holdings, Kind, PackFacts, RosterChain, SessionFacts};
+use lumbung_store::StoreError;
+
+use crate::index::{ManifestRow, PackRow, SessionRow, bad_frames, verified_segment};
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// A repository's holdings during one check.
+pub(crate) struct Held<'a> {
+    pub(crate) vault: &'a Vault,
+    pub(crate) repository: &'a Repository,
+    pub(crate) chain: Arc<RosterChain>,
+    /// The key in the certificate that the manifest came with.
+    pub(crate) certified: Option<(AgentId, PublicKey)>,
+}
+
+impl Held<'_> {
+    /// An object that may be missing; a damaged one counts as missing, so that it is sent again.
+    fn object(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Vec<u8>>, VaultError> {
+        match self.repository.dir.get(kind, id) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn row(&self) -> i64 {
+        self.repository.row
+    }
+}
+
+impl Holdings for Held<'_> {
+    type Error = VaultError;
+
+    fn chain(&self) -> &RosterChain {
+        &self.chain
+    }
+
+    fn session(&self, id: &SessionId) -> Result<Option<SessionFacts>, VaultError> {
+        let row = self.vault.index.read(|c| SessionRow::find(c, self.row(), id))?;
+        Ok(row.map(|row| SessionFacts {
+            domain: row.domain,
+            agent: row.agent,
+            roster_number: row.roster_number,
+            recipients: row.recipients,
+        }))
+    }
+
+    fn usage(&self, id: &UsageId) -> Result<Option<Vec<u8>>, VaultError> {
+        self.object(Kind::Usage, id.as_bytes())
+    }
+
+    fn segment(&self, id: &SegmentId) -> Result<Option<Vec<u8>>, VaultError> {
+        self.object(Kind::Segment, id.as_bytes())
+    }
+
+    fn verified_segment(&self, id: &SegmentId) -> Result<Option<Vec<SessionId>>, VaultError> {
+        Ok(self.vault.index.read(|c| verified_segment(c, self.row(), id))?)
+    }
+
+    fn pack(&self, id: &PackId) -> Result<Option<PackFacts>, VaultError> {
+        let found = self.vault.index.read(|c| {
+            let Some(row) = PackRow::find(c, self.row(), id)? else { return Ok(None) };
+            Ok(Some((row, bad_frames(c, self.row(), id)?)))
+        })?;
+        let Some((row, bad)) = found else { return Ok(None) };
+        // The index may remember what somebody took from the disk: one stat a pack that is new here.
+        match self.repository.dir.pack_len(id) {
+            Ok(length) if length == row.bytes => {}
+            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(PackFacts { domain: row.domain, session: row.session, frames: row.frames, bad }))
+    }
+
+    fn agent_key(&self, agent: &AgentId) -> Option<PublicKey> {
+        if let Some((certified, key)) = self.certified {
+            return (certified == *agent).then_some(key);
+        }
+        // Pulled: the key that opened this agent's first session here.
+        let first = self.vault.index.read(|c| SessionRow::first_of_agent(c, self.row(), agent));
+        first.ok().flatten().map(|session| session.signer)
+    }
+
+    fn manifest_at(
+        &self,
+        agent: &AgentId,
+        dataset: &DatasetId,
+        epoch: u32,
+        sequence: u64,
+    ) -> Result<Option<ManifestId>, VaultError> {
+        Ok(self.vault.index.read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
+    }
+
+    fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {
+        Ok(self.vault.index.read(|c| ManifestRow::find(c, self.row(), id))?.is_some())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is about the site as a whole: who it is, what it keeps, its alarms, and a pull now.
+
+use axum::Json;
+use axum::extract::State;
+use lumbung_model::{RepositoryId, Timestamp};
+use lumbung_wire::messages::{IdList, SiteInfo};
+use lumbung_wire::{Peer, Problem};
+use serde::{Deserialize, Serialize};
+
+use super::{App, problem};
+use crate::VaultError;
+use crate::tenancy::Caller;
+
+/// Alarms in one answer.
+const ALARMS: u32 = 1000;
+
+/// One alarm of [`AlarmList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmEntry {
+    /// When it was seen first.
+    pub at: Timestamp,
+    /// Where, if it is about one repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryId>,
+    /// `fork`, `gap`, `roster-fork`, `lost`, `damaged`, `source` …
+    pub kind: String,
+    /// The rest.
+    pub detail: String,
+}
+
+/// `GET /v1/alarms`: the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AlarmList {
+    /// The alarms.
+    pub alarms: Vec<AlarmEntry>,
+}
+
+/// `POST /v1/pull`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullAnswer {
+    /// How many sources are asked.
+    pub sources: usize,
+}
+
+pub(super) async fn site(State(app): State<App>, peer: Peer) -> Json<SiteInfo> {
+    Json(SiteInfo {
+        site: app.vault.site(),
+        receipt_key: app.vault.identity.key.public(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: app.vault.now(),
+        role_seen: peer.role_name().to_owned(),
+    })
+}
+
+pub(super) async fn repositories(State(app): State<App>, peer: Peer) -> Result<Json<IdList>, Problem> {
+    let caller = app.caller(&peer)?;
+    if caller == Caller::Anonymous {
+        return Err(problem::of(&VaultError::Anonymous));
+    }
+    let all = app.vault.repositories();
+    let ids = all.iter().filter(|repository| caller.sees(&repository.chain())).map(|r| r.id().to_string()).collect();
+    Ok(Json(IdList { ids }))
+}
+
+pub(super) async fn alarms(State(app): State<App>, peer: Peer) -> Result<Json<AlarmList>, Problem> {
+    app.caller(&peer)?.overseeing().map_err(|error| problem::of(&error))?;
+    let rows = app.run(|vault| vault.alarms(ALARMS)).await?;
+    let alarms = rows
+        .into_iter()
+        .map(|row| AlarmEntry { at: row.at, repository: row.repository, kind: row.kind, detail: row.detail })
+        .collect();
+    Ok(Json(AlarmList { alarms }))
+}
+
+pub(super) async fn pull(State(app): State<App>, peer: Peer) -> Result<Json<PullAnswer>, Problem> {
+    app.caller(&peer)?.overseeing().map_err(|error| problem::of(&error))?;
+    app.vault.wake.pull.notify_one();
+    Ok(Json(PullAnswer { sources: app.vault.config.sources.len() }))
+}

@@ -1,0 +1,203 @@
+//! The index: an SQLite file beside the repositories, for looking up what would need many files to be read.
+//!
+//! Invariants: holds nothing that cannot be rebuilt from the files; is written after the file, never
+//! before it; every statement is scoped to one repository's row. An index of another version is thrown
+//! away and rebuilt.
+
+mod manifests;
+mod objects;
+mod packs;
+mod statements;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lumbung_model::RepositoryId;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+
+pub(crate) use manifests::{Cursor, ManifestRow, add_orphan, orphan, receipt_given, receipts_given};
+pub use manifests::AlarmRow;
+pub(crate) use objects::{
+    ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified, list as list_objects,
+    list_sessions, object_domain, open_sessions, publish_sessions, set_verified, verified_segment,
+};
+pub(crate) use packs::{PackRow, bad_frames, count, forget as forget_pack, list as list_packs, set_bad_frames};
+pub(crate) use statements::{StatementRow, repositories, repository_status};
+
+/// Raised with every change of the schema: an older file is rebuilt.
+const VERSION: i64 = 1;
+/// Connections kept for reading.
+const READERS: usize = 4;
+
+/// Why the index did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// No space left for it.
+    #[error("no space left for the index at {}: free some; nothing was lost, reading goes on", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite refuses.
+    #[error("the index at {} does not answer; if this persists, stop the vault and run `lumbung-vault reindex`", path.display())]
+    Sql {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+/// The open index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Index {
+    /// Opens the index, making it if there is none. The flag says that it is new and must be filled.
+    ///
+    /// # Errors
+    /// If SQLite cannot open or make it.
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
+        let error = |source| sql_error(path, source);
+        let mut writer = connect(path).map_err(error)?;
+        let version: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
+        let fresh = version != VERSION;
+        if version != 0 && fresh {
+            drop(writer);
+            remove(path).map_err(|e| sql_error(path, rusqlite::Error::ToSqlConversionFailure(e.into())))?;
+            writer = connect(path).map_err(error)?;
+        }
+        if fresh {
+            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
+            tx.execute_batch(include_str!("schema.sql")).map_err(error)?;
+            tx.pragma_update(None, "user_version", VERSION).map_err(error)?;
+            tx.commit().map_err(error)?;
+        }
+        let index = Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
+        Ok((index, fresh))
+    }
+
+    /// Opens the index of a vault that may be running; nothing if there is none of this version.
+    pub(crate) fn look(path: &Path) -> Result<Option<Self>, IndexError> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let error = |source| sql_error(path, source);
+        let writer = connect(path).map_err(error)?;
+        let version: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
+        let index = Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
+        Ok((version == VERSION).then_some(index))
+    }
+
+    /// Runs a query.
+    pub(crate) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, IndexError> {
+        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => connect(&self.path).map_err(|e| sql_error(&self.path, e))?,
+        };
+        let result = query(&connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
+        result.map_err(|e| sql_error(&self.path, e))
+    }
+
+    /// Runs a change as one durable transaction.
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, IndexError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = |writer: &mut Connection| {
+            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = change(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        run(&mut writer).map_err(|e| sql_error(&self.path, e))
+    }
+
+    /// The row of a repository, made if it is new.
+    pub(crate) fn repository(&self, repository: &RepositoryId) -> Result<i64, IndexError> {
+        let find = |connection: &Connection| {
+            connection
+                .prepare_cached("SELECT id FROM repositories WHERE repository = ?1")?
+                .query_row([repository.as_bytes()], |row| row.get(0))
+                .optional()
+        };
+        if let Some(row) = self.read(find)? {
+            return Ok(row);
+        }
+        self.write(|tx| {
+            tx.execute("INSERT OR IGNORE INTO repositories (repository) VALUES (?1)", [repository.as_bytes()])?;
+            find(tx)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        })
+    }
+}
+
+/// Removes the index's files, for `reindex`.
+///
+/// # Errors
+/// If one is there and cannot be removed.
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(20))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a committed row survives power loss, as the file that it describes does.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn sql_error(path: &Path, source: rusqlite::Error) -> IndexError {
+    /// SQLITE_IOERR_SHMSIZE: the shared-memory file of the WAL could not grow.
+    const SHM_SIZE: i32 = 10 | (19 << 8);
+    let full = match &source {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            error.code == ErrorCode::DiskFull || error.extended_code == SHM_SIZE
+        }
+        _ => false,
+    };
+    if full { IndexError::Full { path: path.to_owned() } } else { IndexError::Sql { path: path.to_owned(), source } }
+}
+
+/// SQLite's integers are signed; what we count fits.
+pub(crate) fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A count that SQLite returned.
+pub(crate) fn from_sql(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Joined ids of 32 bytes each.
+pub(crate) fn join(ids: impl IntoIterator<Item = [u8; 32]>) -> Vec<u8> {
+    ids.into_iter().flatten().collect()
+}
+
+/// The ids that [`join`] joined.
+pub(crate) fn split(bytes: &[u8]) -> impl Iterator<Item = [u8; 32]> + '_ {
+    bytes.chunks_exact(32).map(|chunk| {
+        let mut id = [0; 32];
+        id.copy_from_slice(chunk);
+        id
+    })
+}

@@ -1,0 +1,108 @@
+//! Packs and their bad frames in the index.
+
+use lumbung_model::{DomainId, PackId, SessionId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{from_sql, to_sql};
+
+/// What the index knows of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackRow {
+    pub(crate) pack: PackId,
+    pub(crate) domain: DomainId,
+    pub(crate) session: SessionId,
+    pub(crate) frames: u32,
+    /// Bytes of the whole file.
+    pub(crate) bytes: u64,
+}
+
+impl PackRow {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            pack: PackId::from_bytes(row.get(0)?),
+            domain: DomainId::from_bytes(row.get(1)?),
+            session: SessionId::from_bytes(row.get(2)?),
+            frames: row.get(3)?,
+            bytes: from_sql(row.get(4)?),
+        })
+    }
+
+    /// Takes the pack up, whole: what was known to be bad in it is forgotten.
+    pub(crate) fn insert(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
+        tx.prepare_cached(
+            "INSERT OR REPLACE INTO packs (repo, pack, domain, session, frames, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            repo,
+            self.pack.as_bytes(),
+            self.domain.as_bytes(),
+            self.session.as_bytes(),
+            self.frames,
+            to_sql(self.bytes)
+        ])?;
+        set_bad_frames(tx, repo, &self.pack, &[])
+    }
+
+    pub(crate) fn find(connection: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<Option<Self>> {
+        connection
+            .prepare_cached("SELECT pack, domain, session, frames, bytes FROM packs WHERE repo = ?1 AND pack = ?2")?
+            .query_row(params![repo, pack.as_bytes()], Self::read)
+            .optional()
+    }
+}
+
+/// Ids of all packs, ascending; of one domain if it is given.
+pub(crate) fn list(connection: &Connection, repo: i64, domain: Option<&DomainId>) -> rusqlite::Result<Vec<[u8; 32]>> {
+    match domain {
+        None => connection
+            .prepare_cached("SELECT pack FROM packs WHERE repo = ?1 ORDER BY pack")?
+            .query_map([repo], |row| row.get(0))?
+            .collect(),
+        Some(domain) => connection
+            .prepare_cached("SELECT pack FROM packs WHERE repo = ?1 AND domain = ?2 ORDER BY pack")?
+            .query_map(params![repo, domain.as_bytes()], |row| row.get(0))?
+            .collect(),
+    }
+}
+
+/// Forgets a pack whose file is gone.
+pub(crate) fn forget(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM packs WHERE repo = ?1 AND pack = ?2")?.execute(params![repo, pack.as_bytes()])?;
+    set_bad_frames(tx, repo, pack, &[])
+}
+
+/// Numbers of the frames known to be bad, ascending.
+pub(crate) fn bad_frames(connection: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<Vec<u32>> {
+    connection
+        .prepare_cached("SELECT frame FROM bad_frames WHERE repo = ?1 AND pack = ?2 ORDER BY frame")?
+        .query_map(params![repo, pack.as_bytes()], |row| row.get(0))?
+        .collect()
+}
+
+/// Replaces what is known of a pack's bad frames.
+pub(crate) fn set_bad_frames(tx: &Connection, repo: i64, pack: &PackId, frames: &[u32]) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM bad_frames WHERE repo = ?1 AND pack = ?2")?
+        .execute(params![repo, pack.as_bytes()])?;
+    let mut insert = tx.prepare_cached("INSERT INTO bad_frames (repo, pack, frame) VALUES (?1, ?2, ?3)")?;
+    for frame in frames {
+        insert.execute(params![repo, pack.as_bytes(), frame])?;
+    }
+    Ok(())
+}
+
+/// Packs and bytes of everything kept, by dedup domain.
+pub(crate) fn count(connection: &Connection, repo: i64) -> rusqlite::Result<Vec<(DomainId, u64, u64)>> {
+    connection
+        .prepare_cached(
+            "SELECT domain, SUM(packs), SUM(bytes) FROM (
+                 SELECT domain, COUNT(*) AS packs, SUM(bytes) AS bytes FROM packs WHERE repo = ?1 GROUP BY domain
+                 UNION ALL SELECT domain, 0, SUM(bytes) FROM objects WHERE repo = ?1 GROUP BY domain
+                 UNION ALL SELECT domain, 0, SUM(bytes) FROM sessions WHERE repo = ?1 GROUP BY domain
+                 UNION ALL SELECT domain, 0, SUM(bytes) FROM manifests WHERE repo = ?1 GROUP BY domain)
+             GROUP BY domain",
+        )?
+        .query_map([repo], |row| {
+            Ok((DomainId::from_bytes(row.get(0)?), from_sql(row.get(1)?), from_sql(row.get(2)?)))
+        })?
+        .collect()
+}

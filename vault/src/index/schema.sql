@@ -1,0 +1,121 @@
+-- What the vault can look up quickly. Everything here is rebuilt from the files (`lumbung-vault reindex`).
+CREATE TABLE repositories (
+    id INTEGER PRIMARY KEY,
+    repository BLOB NOT NULL UNIQUE,
+    -- The highest number that this site gave to a receipt in it.
+    receipts INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE packs (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    pack BLOB NOT NULL,
+    domain BLOB NOT NULL,
+    session BLOB NOT NULL,
+    frames INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (repo, pack)
+) WITHOUT ROWID;
+CREATE INDEX packs_by_domain ON packs (repo, domain);
+
+-- Frames that a scrub read and could not repair.
+CREATE TABLE bad_frames (
+    repo INTEGER NOT NULL,
+    pack BLOB NOT NULL,
+    frame INTEGER NOT NULL,
+    PRIMARY KEY (repo, pack, frame)
+) WITHOUT ROWID;
+
+-- Small objects other than rosters, sessions, manifests and receipts.
+CREATE TABLE objects (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    kind INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    domain BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (repo, kind, id)
+) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    session BLOB NOT NULL,
+    agent BLOB NOT NULL,
+    domain BLOB NOT NULL,
+    dataset BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    roster_number INTEGER NOT NULL,
+    recipients BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    -- 1 once a manifest of this agent names it: the session is no longer open.
+    published INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (repo, session)
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_agent ON sessions (repo, agent, published, received);
+CREATE INDEX sessions_by_domain ON sessions (repo, domain);
+
+-- Segments whose every pack was found here, with the sessions of those packs.
+CREATE TABLE verified_segments (
+    repo INTEGER NOT NULL,
+    segment BLOB NOT NULL,
+    sessions BLOB NOT NULL,
+    PRIMARY KEY (repo, segment)
+) WITHOUT ROWID;
+
+-- Manifests that have this site's receipt. `arrival` is the receipt's number.
+CREATE TABLE manifests (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    manifest BLOB NOT NULL,
+    agent BLOB NOT NULL,
+    dataset BLOB NOT NULL,
+    domain BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    signer BLOB NOT NULL,
+    arrival INTEGER NOT NULL,
+    receipt BLOB NOT NULL,
+    received INTEGER NOT NULL,
+    locked_until INTEGER NOT NULL,
+    pulled_from BLOB,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (repo, manifest)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX manifests_by_arrival ON manifests (repo, arrival);
+CREATE INDEX manifests_by_place ON manifests (repo, agent, dataset, epoch, sequence);
+
+-- Receipts of this site whose manifest is not on the disk: used again when the manifest comes back.
+CREATE TABLE orphan_receipts (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    manifest BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    PRIMARY KEY (repo, manifest)
+) WITHOUT ROWID;
+
+-- This site's own inventories and scrub reports, newest last.
+CREATE TABLE statements (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    kind INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    -- Of an inventory: what it lists, so that an unchanged repository is recognised.
+    digest BLOB NOT NULL,
+    PRIMARY KEY (repo, kind, number)
+) WITHOUT ROWID;
+
+-- Where the pull from each source has come to; without it the pull starts over and finds everything here.
+CREATE TABLE cursors (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    source BLOB NOT NULL,
+    arrival INTEGER NOT NULL,
+    manifest BLOB NOT NULL,
+    PRIMARY KEY (repo, source)
+) WITHOUT ROWID;
+
+CREATE TABLE alarms (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    repository BLOB,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    UNIQUE (repository, kind, detail)
+);

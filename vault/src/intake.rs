@@ -1,0 +1,460 @@
+//! Takes rosters, sessions, segments, usage lists, proofs and packs: what each must fulfil before it is kept.
+//!
+//! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
+//! there already is taken up in the index if a crash left it out.
+
+use std::sync::Arc;
+
+use lumbung_model::{
+    AgentId, DomainId, PackId, PublicKey, RepositoryId, SessionId, SiteId, Timestamp,
+};
+use lumbung_pack::{
+    AgentStatus, Kind, Object, PackTable, Proof, Provenance, RosterChain, RosterError, Segment, Session, UsageList,
+    check_session, decode, open_signed,
+};
+use lumbung_store::{PackChecker, PackWriter, PutOutcome, StoreError};
+
+use crate::index::{ObjectRow, PackRow, SessionRow, bad_frames, open_sessions};
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// Sessions without a snapshot count as open for this long.
+const OPEN_SESSION_S: i64 = 14 * 86_400;
+
+/// Who brings an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// An agent, with the signing key that its certificate or the roster binds to it.
+    Agent {
+        /// Which.
+        agent: AgentId,
+        /// Its signing key.
+        key: PublicKey,
+    },
+    /// Nobody: a manifest is here without its receipt, after a crash. It was checked when it came.
+    Recovered {
+        /// The agent that it names.
+        agent: AgentId,
+        /// Who signed it.
+        key: PublicKey,
+    },
+    /// Who holds a root key.
+    Owner,
+    /// It was pulled from this site.
+    Site(SiteId),
+}
+
+impl Sender {
+    pub(crate) const fn provenance(&self) -> Provenance {
+        match self {
+            Self::Agent { .. } | Self::Owner => Provenance::Agent,
+            Self::Site(_) | Self::Recovered { .. } => Provenance::Pulled,
+        }
+    }
+
+    pub(crate) const fn certified(&self) -> Option<(AgentId, PublicKey)> {
+        match self {
+            Self::Agent { agent, key } | Self::Recovered { agent, key } => Some((*agent, *key)),
+            Self::Owner | Self::Site(_) => None,
+        }
+    }
+
+    pub(crate) const fn site(&self) -> Option<SiteId> {
+        match self {
+            Self::Site(site) => Some(*site),
+            Self::Agent { .. } | Self::Recovered { .. } | Self::Owner => None,
+        }
+    }
+}
+
+/// Who may make a repository of its first roster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Founder {
+    /// An agent whose certificate names the repository, or a source that it is pulled from.
+    Entitled,
+    /// The holder of this key, if it is one of the roster's root keys and the repository was admitted.
+    Key(PublicKey),
+    /// Nobody: the caller may only add to what is there.
+    Nobody,
+}
+
+fn check_id(kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), VaultError> {
+    let found = lumbung_pack::object_id(bytes);
+    if found == *id { Ok(()) } else { Err(StoreError::WrongId { kind, id: *id, found }.into()) }
+}
+
+impl Vault {
+    /// Takes a roster. Number 1 makes the repository, if `founder` may.
+    ///
+    /// # Errors
+    /// If it does not fit the chain, or the repository is not admitted.
+    pub fn put_roster(
+        &self,
+        repository: &RepositoryId,
+        id: &[u8; 32],
+        bytes: &[u8],
+        founder: Founder,
+    ) -> Result<PutOutcome, VaultError> {
+        check_id(Kind::Roster, id, bytes)?;
+        self.check_reserve()?;
+        let open = match self.repository(repository) {
+            Ok(open) => open,
+            Err(VaultError::NoRepository(_)) => return self.found_repository(repository, bytes, founder),
+            Err(error) => return Err(error),
+        };
+        let _gate = open.gate();
+        let mut chain = RosterChain::clone(&open.chain());
+        let before = chain.objects().len();
+        chain.push(bytes).map_err(|error| {
+            if let RosterError::Forked(number) = &error {
+                let id = RepositoryId::from_bytes(*id);
+                self.alarm(Some(repository), "roster-fork", format!("a second roster number {number} was sent: {id}"));
+            }
+            VaultError::Roster(error)
+        })?;
+        let outcome = open.dir.put(Kind::Roster, id, bytes)?;
+        if chain.objects().len() > before {
+            tracing::info!(repository = %repository, number = chain.current().body.number, "new roster");
+            open.set_chain(chain);
+            self.wake.inventory.notify_one();
+        }
+        Ok(outcome)
+    }
+
+    fn found_repository(
+        &self,
+        repository: &RepositoryId,
+        bytes: &[u8],
+        founder: Founder,
+    ) -> Result<PutOutcome, VaultError> {
+        let chain = RosterChain::begin(bytes, Some(*repository)).map_err(|error| match error {
+            // A later roster of a repository that is not here: its first one must come before.
+            RosterError::Number { .. } => VaultError::NoRepository(*repository),
+            other => VaultError::Roster(other),
+        })?;
+        let entitled = match founder {
+            Founder::Entitled => true,
+            Founder::Key(key) => chain.is_root_key(&key) && self.is_admitted(repository),
+            Founder::Nobody => false,
+        };
+        if !entitled {
+            return Err(VaultError::NotAdmitted(*repository));
+        }
+        self.create_repository(chain)?;
+        Ok(PutOutcome::Created)
+    }
+
+    /// Takes a session, segment, usage list or proof.
+    ///
+    /// # Errors
+    /// If it is not what it is called, or not this sender's to bring.
+    pub fn put_object(
+        &self,
+        repository: &Repository,
+        kind: Kind,
+        id: &[u8; 32],
+        bytes: &[u8],
+        sender: Sender,
+    ) -> Result<PutOutcome, VaultError> {
+        check_id(kind, id, bytes)?;
+        self.check_reserve()?;
+        match kind {
+            Kind::Session => self.put_session(repository, id, bytes, sender),
+            Kind::Segment => {
+                let (segment, _) = decode::<Segment>(bytes).map_err(VaultError::format(kind))?;
+                self.put_indexed(repository, (&segment, segment.domain), id, bytes, sender)
+            }
+            Kind::Usage => {
+                let (usage, _) = decode::<UsageList>(bytes).map_err(VaultError::format(kind))?;
+                self.put_indexed(repository, (&usage, usage.domain), id, bytes, sender)
+            }
+            Kind::Proof => {
+                let proof = open_signed::<Proof>(bytes).map_err(VaultError::format(kind))?;
+                if !repository.chain().is_root_key(&proof.signer) {
+                    let reason = format!("{} is not a root key of the newest roster", proof.signer);
+                    return Err(VaultError::Refused { kind, reason });
+                }
+                self.put_indexed(repository, (&proof.body, DomainId::ZERO), id, bytes, Sender::Owner)
+            }
+            Kind::Roster
+            | Kind::Pack
+            | Kind::Manifest
+            | Kind::Receipt
+            | Kind::Inventory
+            | Kind::Scrub
+            | Kind::Wrap
+            | Kind::Grant
+            | Kind::Tombstone
+            | Kind::Order
+            | Kind::KeyBundle
+            | Kind::AgentIdentity
+            | Kind::SiteIdentity => Err(VaultError::NotSent { kind }),
+        }
+    }
+
+    fn put_indexed<T: Object>(
+        &self,
+        repository: &Repository,
+        (object, domain): (&T, DomainId),
+        id: &[u8; 32],
+        bytes: &[u8],
+        sender: Sender,
+    ) -> Result<PutOutcome, VaultError> {
+        check_repository(repository, object)?;
+        let kind = T::KIND;
+        if let Sender::Agent { agent, .. } = &sender {
+            repository.check_domain(&self.index, agent, &domain, kind)?;
+        }
+        let length = bytes.len() as u64;
+        let known = self.index.read(|c| ObjectRow::contains(c, repository.row, kind, id))?;
+        if !known {
+            self.check_quota(repository, &domain, length)?;
+        }
+        let outcome = repository.dir.put(kind, id, bytes)?;
+        if !known {
+            let row = ObjectRow { kind, id: *id, domain, bytes: length };
+            self.index.write(|tx| row.insert(tx, repository.row))?;
+            repository.ledger().add(&domain, length);
+        }
+        Ok(outcome)
+    }
+
+    fn put_session(
+        &self,
+        repository: &Repository,
+        id: &[u8; 32],
+        bytes: &[u8],
+        sender: Sender,
+    ) -> Result<PutOutcome, VaultError> {
+        let session = open_signed::<Session>(bytes).map_err(VaultError::format(Kind::Session))?;
+        check_repository(repository, &session.body)?;
+        if let Some(known) = self.index.read(|c| SessionRow::find(c, repository.row, &session.id))? {
+            if sender.certified().is_some_and(|(agent, _)| agent != known.agent) {
+                return Err(other_agent(Kind::Session));
+            }
+            return Ok(repository.dir.put(Kind::Session, id, bytes)?);
+        }
+        let agent = session.body.agent;
+        let certified = self.key_of(repository, &agent, &session.signer, sender)?;
+        check_session(&repository.chain(), &session, certified, sender.provenance())
+            .map_err(|refusal| VaultError::refused(Kind::Session, refusal))?;
+        repository.check_domain(&self.index, &agent, &session.body.domain, Kind::Session)?;
+        if let Sender::Agent { .. } = sender {
+            let since = Timestamp(self.now().0 - OPEN_SESSION_S);
+            let open = self.index.read(|c| open_sessions(c, repository.row, &agent, since))?;
+            if open >= self.config.open_sessions {
+                return Err(VaultError::OpenSessions { agent, limit: self.config.open_sessions });
+            }
+        }
+        self.check_quota(repository, &session.body.domain, bytes.len() as u64)?;
+        let outcome = repository.dir.put(Kind::Session, id, bytes)?;
+        let row = session_row(repository, &session, bytes.len() as u64);
+        self.index.write(|tx| row.insert(tx, repository.row))?;
+        repository.ledger().add(&row.domain, row.bytes);
+        Ok(outcome)
+    }
+
+    /// The key that binds an agent that no roster lists: from the certificate, or, for what is pulled, the
+    /// key of the agent's first session here.
+    fn key_of(
+        &self,
+        repository: &Repository,
+        agent: &AgentId,
+        signer: &PublicKey,
+        sender: Sender,
+    ) -> Result<Option<PublicKey>, VaultError> {
+        match sender {
+            Sender::Agent { agent: certified, key } | Sender::Recovered { agent: certified, key } if certified == *agent => {
+                Ok(Some(key))
+            }
+            Sender::Agent { .. } | Sender::Recovered { .. } => Err(other_agent(Kind::Session)),
+            Sender::Owner => Ok(None),
+            Sender::Site(_) => {
+                let first = self.index.read(|c| SessionRow::first_of_agent(c, repository.row, agent))?;
+                Ok(Some(first.map_or(*signer, |session| session.signer)))
+            }
+        }
+    }
+
+    /// Begins to take a pack.
+    ///
+    /// # Errors
+    /// If there is no space.
+    pub fn receive_pack(
+        self: &Arc<Self>,
+        repository: &Arc<Repository>,
+        id: PackId,
+        sender: Sender,
+    ) -> Result<PackIntake, VaultError> {
+        self.check_reserve()?;
+        let (known, bad) = self.index.read(|c| {
+            Ok((PackRow::find(c, repository.row, &id)?, bad_frames(c, repository.row, &id)?))
+        })?;
+        let length = match repository.dir.pack_len(&id) {
+            Ok(length) => Some(length),
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let whole = known.as_ref().is_some_and(|row| bad.is_empty() && length == Some(row.bytes));
+        let sink = if whole {
+            Sink::Compare(PackChecker::new(id))
+        } else {
+            Sink::Write { writer: Box::new(repository.dir.pack_writer(&id)?), replace: length.is_some() }
+        };
+        let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
+        Ok(PackIntake { vault, repository, id, sender, sink, admitted: false, counted: known.is_some() })
+    }
+
+    fn admit_pack(
+        &self,
+        repository: &Repository,
+        table: &PackTable,
+        sender: Sender,
+        counted: bool,
+    ) -> Result<(), VaultError> {
+        let header = &table.header;
+        if header.repository != repository.id {
+            return Err(VaultError::OtherRepository { kind: Kind::Pack, found: header.repository });
+        }
+        if let Sender::Agent { agent, .. } = &sender {
+            repository.check_domain(&self.index, agent, &header.domain, Kind::Pack)?;
+        }
+        let session = self.index.read(|c| SessionRow::find(c, repository.row, &header.session))?;
+        let session = session.ok_or(VaultError::NoSession(header.session))?;
+        if session.domain != header.domain {
+            return Err(VaultError::OtherDomain { kind: Kind::Pack, domain: header.domain });
+        }
+        if counted { Ok(()) } else { self.check_quota(repository, &header.domain, table.total_length()) }
+    }
+}
+
+fn check_repository<T: Object>(repository: &Repository, object: &T) -> Result<(), VaultError> {
+    if object.repository() == repository.id {
+        Ok(())
+    } else {
+        Err(VaultError::OtherRepository { kind: T::KIND, found: object.repository() })
+    }
+}
+
+fn other_agent(kind: Kind) -> VaultError {
+    VaultError::Forbidden(format!("this {} names another agent than the certificate", kind.name()))
+}
+
+/// A session's row. When it came is the file's time, so that a rebuilt index says the same.
+pub(crate) fn session_row(repository: &Repository, session: &lumbung_pack::Signed<Session>, bytes: u64) -> SessionRow {
+    let body = &session.body;
+    SessionRow {
+        session: session.id,
+        agent: body.agent,
+        domain: body.domain,
+        dataset: body.dataset,
+        signer: session.signer,
+        roster_number: body.roster_number,
+        recipients: body.sealed.iter().map(|sealed| sealed.recipient).collect(),
+        bytes,
+        received: file_time(repository, &session.id),
+    }
+}
+
+fn file_time(repository: &Repository, session: &SessionId) -> Timestamp {
+    let path = repository.dir.object_path(Kind::Session, session.as_bytes());
+    let since = std::fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    Timestamp(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+}
+
+/// Whether an agent may append to a repository: those that a roster lists until it withdraws them.
+pub(crate) fn withdrawn(chain: &RosterChain, agent: &AgentId) -> bool {
+    chain.agent(agent).is_some_and(|listed| listed.status == AgentStatus::Withdrawn)
+}
+
+enum Sink {
+    /// A whole pack of that name is here: the bytes are compared with it and dropped.
+    Compare(PackChecker),
+    Write { writer: Box<PackWriter>, replace: bool },
+}
+
+/// A pack on its way in. Dropping it leaves nothing.
+pub struct PackIntake {
+    vault: Arc<Vault>,
+    repository: Arc<Repository>,
+    id: PackId,
+    sender: Sender,
+    sink: Sink,
+    /// Header and table were found in order.
+    admitted: bool,
+    /// The index knew the pack, so its bytes count already.
+    counted: bool,
+}
+
+impl PackIntake {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// At the first byte that shows the pack to be wrong.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+        let table = match &mut self.sink {
+            Sink::Compare(checker) => {
+                let id = *self.id.as_bytes();
+                checker.push(bytes).map_err(|fault| StoreError::Pack { id, fault })?;
+                checker.table()
+            }
+            Sink::Write { writer, .. } => {
+                writer.write(bytes)?;
+                writer.table()
+            }
+        };
+        if let Some(table) = table.filter(|_| !self.admitted) {
+            self.vault.admit_pack(&self.repository, table, self.sender, self.counted)?;
+            self.admitted = true;
+        }
+        Ok(())
+    }
+
+    /// Keeps the pack, if all of it came.
+    ///
+    /// # Errors
+    /// If bytes are missing, or there is no space.
+    pub fn finish(self) -> Result<PutOutcome, VaultError> {
+        let (table, outcome) = match self.sink {
+            Sink::Compare(checker) => {
+                let id = *self.id.as_bytes();
+                checker.finish().map_err(|fault| StoreError::Pack { id, fault })?;
+                self.repository.dir.sync_pack_folder(&self.id)?;
+                return Ok(PutOutcome::AlreadyThere);
+            }
+            Sink::Write { writer, replace } => {
+                let table = writer.table().cloned();
+                let outcome = if replace { writer.finish_over()? } else { writer.finish()? };
+                // `finish` fails unless the head came.
+                let id = *self.id.as_bytes();
+                let table = table.ok_or(StoreError::NotFound { kind: Kind::Pack, id })?;
+                (table, outcome)
+            }
+        };
+        let row = pack_row(&self.id, &table);
+        let repo = self.repository.row;
+        let known = self.vault.index.write(|tx| {
+            let known = PackRow::find(tx, repo, &row.pack)?.is_some();
+            row.insert(tx, repo)?;
+            Ok(known)
+        })?;
+        if !known {
+            self.repository.ledger().add_pack(&row.domain, row.bytes);
+        }
+        Ok(outcome)
+    }
+}
+
+/// A pack's row.
+pub(crate) fn pack_row(id: &PackId, table: &PackTable) -> PackRow {
+    PackRow {
+        pack: *id,
+        domain: table.header.domain,
+        session: table.header.session,
+        frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+        bytes: table.total_length(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Inventories: numbered, chained, signed lists of the snapshots that this site holds.
+//!
+//! Invariants: an inventory lists a snapshot only if its manifest's file is here; each names the one
+//! before it; one is made when the last is older than the interval, or when what it would list changed.
+
+use lumbung_model::{InventoryId, Timestamp};
+use lumbung_pack::{Inventory, InventoryEntry, Kind, sign};
+
+use crate::index::{ManifestRow, StatementRow};
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// Why an inventory is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Somebody asks for one.
+    Demand,
+    /// The reconciler comes by: only if it is due.
+    Round,
+}
+
+/// What an inventory says, save its number, its time and its predecessor.
+pub(crate) fn digest(inventory: &Inventory) -> [u8; 32] {
+    let mut bytes = inventory.roster_number.to_le_bytes().to_vec();
+    for entry in &inventory.entries {
+        bytes.extend_from_slice(entry.manifest.as_bytes());
+        bytes.extend_from_slice(entry.receipt.as_bytes());
+    }
+    lumbung_pack::object_id(&bytes)
+}
+
+/// Whether the reconciler makes an inventory now. `last` is the newest one's time and digest.
+fn is_due(occasion: Occasion, last: Option<(Timestamp, [u8; 32])>, now: Timestamp, interval_s: i64, digest: [u8; 32]) -> bool {
+    match (occasion, last) {
+        (Occasion::Demand, _) | (_, None) => true,
+        // A clock that went back makes one rather than none.
+        (Occasion::Round, Some((made, said))) => said != digest || !(0..interval_s).contains(&now.seconds_since(made)),
+    }
+}
+
+impl Vault {
+    /// Makes an inventory of a repository, if the occasion asks for one.
+    ///
+    /// # Errors
+    /// If the storage or the index does not take it.
+    pub fn make_inventory(&self, repository: &Repository, occasion: Occasion) -> Result<Option<InventoryId>, VaultError> {
+        let mut gate = repository.gate();
+        if gate.behind {
+            crate::reconcile::reconcile_commits(self, repository)?;
+            gate.behind = false;
+        }
+        let last = self.index.read(|c| StatementRow::newest(c, repository.row, Kind::Inventory))?;
+        let inventory = self.draw_up(repository, last.as_ref())?;
+        let digest = digest(&inventory);
+        let before = last.as_ref().map(|row| (row.made, row.digest));
+        let interval_s = i64::from(self.config.inventory_interval.as_seconds());
+        if !is_due(occasion, before, inventory.made, interval_s, digest) {
+            return Ok(None);
+        }
+        let bytes = sign(&inventory, &self.identity.key);
+        let id = lumbung_pack::object_id(&bytes);
+        repository.dir.put(Kind::Inventory, &id, &bytes)?;
+        let row = StatementRow { kind: Kind::Inventory, number: inventory.number, id, made: inventory.made, digest };
+        self.index.write(|tx| row.insert(tx, repository.row))?;
+        tracing::info!(repository = %repository.id, number = inventory.number, snapshots = inventory.entries.len(), "inventory signed");
+        Ok(Some(InventoryId::from_bytes(id)))
+    }
+
+    fn draw_up(&self, repository: &Repository, last: Option<&StatementRow>) -> Result<Inventory, VaultError> {
+        let rows = self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            if repository.dir.contains(Kind::Manifest, row.manifest.as_bytes())? {
+                entries.push(InventoryEntry { manifest: row.manifest, receipt: row.receipt });
+            }
+        }
+        entries.sort_by_key(|entry| entry.manifest);
+        let (packs, bytes) = {
+            let ledger = repository.ledger();
+            (ledger.packs(), ledger.bytes())
+        };
+        Ok(Inventory {
+            repository: repository.id,
+            site: self.site(),
+            number: last.map_or(1, |row| row.number + 1),
+            previous: last.map_or(InventoryId::ZERO, |row| InventoryId::from_bytes(row.id)),
+            made: self.now(),
+            roster_number: repository.chain().current().body.number,
+            packs,
+            bytes,
+            entries,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_is_due_when_it_is_old_or_says_something_else() {
+        let (same, other) = ([1; 32], [2; 32]);
+        let due = |occasion, last, now| is_due(occasion, last, Timestamp(now), 100, same);
+        assert!(due(Occasion::Round, None, 1000));
+        assert!(!due(Occasion::Round, Some((Timestamp(950), same)), 1000));
+        assert!(due(Occasion::Round, Some((Timestamp(900), same)), 1000));
+        assert!(due(Occasion::Round, Some((Timestamp(950), other)), 1000));
+        assert!(due(Occasion::Round, Some((Timestamp(2000), same)), 1000), "the clock went back");
+        assert!(due(Occasion::Demand, Some((Timestamp(1000), same)), 1000));
+    }
+}

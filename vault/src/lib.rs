@@ -1,0 +1,36 @@
+//! `lumbung-vault`: one a site. Keeps what agents send, immutable and verified; can decrypt nothing.
+//!
+//! [`Vault`] is the vault itself: blocking, without network. [`http`] answers requests over mutual TLS,
+//! [`pull`] and [`scrub`] work in the background, [`cli`] is the console.
+//! Invariants: files are the authority and the index follows them; no request deletes anything; what
+//! comes from the network is checked before it gets a name.
+
+pub mod cli;
+mod commit;
+mod config;
+pub mod console;
+pub mod daemon;
+mod error;
+mod holdings;
+pub mod http;
+mod index;
+mod intake;
+mod inventory;
+mod ledger;
+pub mod pull;
+mod reconcile;
+mod repository;
+pub mod scrub;
+pub mod state;
+pub mod status;
+mod tenancy;
+mod vault;
+
+pub use commit::Committed;
+pub use config::{Config, ConfigError, RepositoryConfig, SourceConfig};
+pub use error::{VaultError, chain};
+pub use index::{AlarmRow, IndexError};
+pub use intake::{Founder, PackIntake, Sender};
+pub use inventory::Occasion;
+pub use repository::Repository;
+pub use vault::{Vault, admit, forget_index};

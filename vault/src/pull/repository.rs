@@ -1,0 +1,339 @@
+//! The pull of one repository from one source: rosters, sessions, then snapshot by snapshot.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use lumbung_model::{PackId, RepositoryId, SegmentId, UsageId};
+use lumbung_pack::{
+    Kind, Manifest, PackTable, PackUse, Receipt, Roster, Segment, Signed, UsageList, decode, open_signed,
+};
+use lumbung_store::PutOutcome;
+use lumbung_wire::messages::{MANIFESTS_PAGE_MAX, ManifestSummary};
+use tokio_util::sync::CancellationToken;
+
+use super::{Limiter, PullError, Pulled, Source, blocking, note};
+use crate::index::{Cursor, ManifestRow, PackRow, SessionRow, bad_frames, verified_segment};
+use crate::repository::Repository;
+use crate::{Founder, Sender, Vault, VaultError};
+
+/// Rosters that a repository can have.
+const MAX_ROSTERS: usize = 100_000;
+/// Bytes of frames asked for at once.
+const BATCH: u64 = 4 << 20;
+
+pub(super) struct RepositoryPull<'a> {
+    pub(super) vault: &'a Arc<Vault>,
+    pub(super) source: &'a Source,
+    pub(super) limiter: &'a Limiter,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) id: RepositoryId,
+    pub(super) pulled: Pulled,
+}
+
+impl RepositoryPull<'_> {
+    pub(super) async fn run(&mut self) -> Result<(), PullError> {
+        self.rosters().await?;
+        let repository = self.vault.repository(&self.id)?;
+        let cursor = self.cursor(&repository).await?;
+        if cursor.is_none() {
+            self.own_receipts(&repository).await?;
+        }
+        self.objects(&repository, Kind::Session).await?;
+        self.snapshots(&repository, cursor).await?;
+        self.objects(&repository, Kind::Proof).await
+    }
+
+    /// A failure that leaves out one thing; `Err` if it ends the pull.
+    fn left_out(&mut self, error: PullError) -> Result<(), PullError> {
+        if error.ends_pull() {
+            return Err(error);
+        }
+        self.pulled.failures += 1;
+        note(self.vault, self.source, Some(&self.id), &error);
+        Ok(())
+    }
+
+    /// All rosters that are missing here, in their order: the chain's rules decide.
+    async fn rosters(&self) -> Result<(), PullError> {
+        let ids = self.source.client.list(&self.id, Kind::Roster).await?;
+        if ids.len() > MAX_ROSTERS {
+            return Err(PullError::Excess(format!("{} rosters", ids.len())));
+        }
+        let known = self.vault.repository(&self.id).ok().map(|repository| repository.chain());
+        let mut new = Vec::new();
+        for id in ids {
+            if known.as_ref().is_some_and(|chain| chain.all().iter().any(|roster| roster.id.as_bytes() == &id)) {
+                continue;
+            }
+            let bytes = self.source.client.get(&self.id, Kind::Roster, &id).await?;
+            let roster = open_signed::<Roster>(&bytes).map_err(VaultError::format(Kind::Roster))?;
+            new.push((roster.body.number, id, bytes));
+        }
+        new.sort_by_key(|(number, ..)| *number);
+        for (_, id, bytes) in new {
+            let (vault, repository) = (Arc::clone(self.vault), self.id);
+            blocking(move || vault.put_roster(&repository, &id, &bytes, Founder::Entitled)).await?;
+        }
+        Ok(())
+    }
+
+    /// Where to go on; nothing if the source was never pulled from, or was rebuilt since.
+    async fn cursor(&self, repository: &Arc<Repository>) -> Result<Option<Cursor>, PullError> {
+        let (vault, row, site) = (Arc::clone(self.vault), repository.row, self.source.site);
+        let Some(cursor) = blocking(move || Ok(vault.index.read(|c| Cursor::load(c, row, &site))?)).await? else {
+            return Ok(None);
+        };
+        let there = self.source.client.manifests(&self.id, cursor.arrival.saturating_sub(1), 1).await?;
+        let same = there.first().is_some_and(|one| one.arrival == cursor.arrival && one.manifest == cursor.manifest);
+        Ok(same.then_some(cursor))
+    }
+
+    /// After this site was rebuilt: the receipts that it gave before, which the source keeps. They are given
+    /// again, and their numbers are not used twice.
+    async fn own_receipts(&mut self, repository: &Arc<Repository>) -> Result<(), PullError> {
+        for id in self.source.client.list(&self.id, Kind::Receipt).await? {
+            if repository.dir.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+                continue;
+            }
+            if let Err(error) = self.own_receipt(repository, id).await {
+                self.left_out(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn own_receipt(&self, repository: &Arc<Repository>, id: [u8; 32]) -> Result<(), PullError> {
+        let bytes = self.source.client.get(&self.id, Kind::Receipt, &id).await?;
+        let receipt = open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
+        let own = receipt.body.site == self.vault.site() && receipt.signer == self.vault.identity.key.public();
+        if own && receipt.body.repository == self.id {
+            let repository = Arc::clone(repository);
+            blocking(move || {
+                let mut gate = repository.gate();
+                gate.behind = true;
+                Ok(repository.dir.put(Kind::Receipt, &id, &bytes)?)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Every session, or every proof, that is missing here.
+    async fn objects(&mut self, repository: &Arc<Repository>, kind: Kind) -> Result<(), PullError> {
+        for id in self.source.client.list(&self.id, kind).await? {
+            if self.stop.is_cancelled() {
+                return Err(VaultError::Stopping.into());
+            }
+            if repository.dir.contains(kind, &id).map_err(VaultError::from)? {
+                continue;
+            }
+            if let Err(error) = self.object(repository, kind, id).await {
+                self.left_out(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn object(&self, repository: &Arc<Repository>, kind: Kind, id: [u8; 32]) -> Result<(), PullError> {
+        let bytes = self.source.client.get(&self.id, kind, &id).await?;
+        self.limiter.pass(bytes.len() as u64).await;
+        let (vault, repository, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+        blocking(move || vault.put_object(&repository, kind, &id, &bytes, Sender::Site(site))).await?;
+        Ok(())
+    }
+
+    /// All snapshots after the cursor. It moves on only while nothing was left out, so that what failed is
+    /// tried again.
+    async fn snapshots(&mut self, repository: &Arc<Repository>, cursor: Option<Cursor>) -> Result<(), PullError> {
+        let mut after = cursor.map_or(0, |cursor| cursor.arrival);
+        let mut complete = true;
+        loop {
+            let page = self.source.client.manifests(&self.id, after, MANIFESTS_PAGE_MAX).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.arrival;
+            for summary in &page {
+                if self.stop.is_cancelled() {
+                    return Err(VaultError::Stopping.into());
+                }
+                if let Err(error) = self.snapshot(repository, summary).await {
+                    complete = false;
+                    self.left_out(error)?;
+                }
+                if complete {
+                    let cursor = Cursor { arrival: summary.arrival, manifest: summary.manifest };
+                    let (vault, row, site) = (Arc::clone(self.vault), repository.row, self.source.site);
+                    blocking(move || Ok(vault.index.write(|tx| cursor.save(tx, row, &site))?)).await?;
+                }
+            }
+        }
+    }
+
+    async fn snapshot(&mut self, repository: &Arc<Repository>, summary: &ManifestSummary) -> Result<(), PullError> {
+        let id = summary.manifest;
+        let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
+        let known = blocking(move || {
+            let row = vault.index.read(|c| ManifestRow::find(c, here.row, &id))?;
+            Ok(row.is_some() && here.dir.contains(Kind::Manifest, id.as_bytes())?)
+        })
+        .await?;
+        if !known {
+            let bytes = self.source.client.get(&self.id, Kind::Manifest, id.as_bytes()).await?;
+            let manifest = open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+            self.needed(repository, &manifest).await?;
+            let (vault, here, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+            let committed = blocking(move || vault.commit(&here, &id, &bytes, Sender::Site(site))).await?;
+            if committed.outcome == PutOutcome::Created {
+                self.pulled.snapshots += 1;
+            }
+        }
+        self.receipt(repository, summary).await
+    }
+
+    /// Everything that a manifest needs and that is not here.
+    async fn needed(&mut self, repository: &Arc<Repository>, manifest: &Signed<Manifest>) -> Result<(), PullError> {
+        for session in &manifest.body.sessions {
+            let (vault, row, session) = (Arc::clone(self.vault), repository.row, *session);
+            let known = blocking(move || Ok(vault.index.read(|c| SessionRow::find(c, row, &session))?)).await?;
+            if known.is_none() {
+                self.object(repository, Kind::Session, *session.as_bytes()).await?;
+            }
+        }
+        let usage = self.usage(repository, &manifest.body.usage).await?;
+        let mut missing = Vec::new();
+        for segment in &usage.segments {
+            missing.extend(self.segment(repository, &segment.segment).await?);
+        }
+        self.packs(repository, missing).await
+    }
+
+    async fn usage(&self, repository: &Arc<Repository>, id: &UsageId) -> Result<UsageList, PullError> {
+        let bytes = self.present(repository, Kind::Usage, *id.as_bytes()).await?;
+        Ok(decode::<UsageList>(&bytes).map_err(VaultError::format(Kind::Usage))?.0)
+    }
+
+    /// The packs of a segment that this site lacks; none are looked for in a segment that was verified here.
+    async fn segment(&self, repository: &Arc<Repository>, id: &SegmentId) -> Result<Vec<PackUse>, PullError> {
+        let (vault, row, segment) = (Arc::clone(self.vault), repository.row, *id);
+        let verified = blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
+        if verified.is_some() && repository.dir.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)? {
+            return Ok(Vec::new());
+        }
+        let bytes = self.present(repository, Kind::Segment, *id.as_bytes()).await?;
+        let (segment, _) = decode::<Segment>(&bytes).map_err(VaultError::format(Kind::Segment))?;
+        let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
+        blocking(move || lacking(&vault, &here, segment.packs)).await
+    }
+
+    /// The bytes of an object, fetched and kept if it is not here.
+    async fn present(&self, repository: &Arc<Repository>, kind: Kind, id: [u8; 32]) -> Result<Vec<u8>, PullError> {
+        if let Ok(bytes) = repository.dir.get(kind, &id) {
+            return Ok(bytes);
+        }
+        self.object(repository, kind, id).await?;
+        let repository = Arc::clone(repository);
+        blocking(move || Ok(repository.dir.get(kind, &id)?)).await
+    }
+
+    /// Fetches packs, many at once. What was taken stays taken when one fails.
+    async fn packs(&mut self, repository: &Arc<Repository>, packs: Vec<PackUse>) -> Result<(), PullError> {
+        let transfers = self.vault.config.pull_transfers;
+        let this = &*self;
+        let mut results = stream::iter(packs)
+            .map(|pack| async move { this.pack(repository, pack.pack).await })
+            .buffer_unordered(transfers);
+        let (mut taken, mut failed) = (0, None);
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(()) => taken += 1,
+                Err(error) if error.ends_pull() => {
+                    failed = Some(error);
+                    break;
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        drop(results);
+        self.pulled.packs += taken;
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn pack(&self, repository: &Arc<Repository>, id: PackId) -> Result<(), PullError> {
+        if self.stop.is_cancelled() {
+            return Err(VaultError::Stopping.into());
+        }
+        let table = self.source.client.pack_head(&self.id, &id).await?;
+        let (vault, here, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+        let head = table.encode();
+        let mut intake = blocking(move || {
+            let mut intake = vault.receive_pack(&here, id, Sender::Site(site))?;
+            intake.write(&head)?;
+            Ok(intake)
+        })
+        .await?;
+        for frames in batches(&table) {
+            let length = table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
+            self.limiter.pass(length).await;
+            let frames = self.source.client.read_frames(&self.id, &id, &table, frames).await?;
+            intake = blocking(move || {
+                frames.iter().try_for_each(|frame| intake.write(frame))?;
+                Ok(intake)
+            })
+            .await?;
+        }
+        blocking(move || intake.finish()).await?;
+        Ok(())
+    }
+
+    /// The source's receipt, kept beside this site's own, if the newest roster vouches for the source's key.
+    async fn receipt(&self, repository: &Arc<Repository>, summary: &ManifestSummary) -> Result<(), PullError> {
+        let id = *summary.receipt.as_bytes();
+        let chain = repository.chain();
+        let Some(listed) = chain.site(&self.source.site) else { return Ok(()) };
+        if repository.dir.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+            return Ok(());
+        }
+        let bytes = self.source.client.get(&self.id, Kind::Receipt, &id).await?;
+        let receipt = open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
+        let body = &receipt.body;
+        if receipt.signer != listed.receipt_key
+            || (body.site, body.repository, body.manifest) != (self.source.site, self.id, summary.manifest)
+        {
+            let reason = format!("receipt {} is not the source's for snapshot {}", receipt.id, summary.manifest);
+            return Err(VaultError::Refused { kind: Kind::Receipt, reason }.into());
+        }
+        let repository = Arc::clone(repository);
+        blocking(move || Ok(repository.dir.put(Kind::Receipt, &id, &bytes)?)).await?;
+        Ok(())
+    }
+}
+
+/// Which of these packs this site lacks, or holds damaged in the frames that are used.
+fn lacking(vault: &Vault, repository: &Repository, packs: Vec<PackUse>) -> Result<Vec<PackUse>, VaultError> {
+    let mut lacking = Vec::new();
+    for pack in packs {
+        let (row, bad) = vault.index.read(|c| {
+            Ok((PackRow::find(c, repository.row, &pack.pack)?, bad_frames(c, repository.row, &pack.pack)?))
+        })?;
+        let whole = row.is_some_and(|row| repository.dir.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes));
+        if !whole || bad.iter().any(|frame| pack.used.get(*frame)) {
+            lacking.push(pack);
+        }
+    }
+    Ok(lacking)
+}
+
+/// Consecutive frames in groups of about [`BATCH`] bytes.
+fn batches(table: &PackTable) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let mut start = 0;
+    for frame in 0..table.frames.len() {
+        let bytes = table.frame_range(frame).end - table.frame_range(start).start;
+        if bytes > BATCH && frame > start {
+            batches.push(start..frame);
+            start = frame;
+        }
+    }
+    batches.push(start..table.frames.len());
+    batches
+}

@@ -1,0 +1,294 @@
+//! Brings the index in line with the files of a repository. The files are the authority.
+//!
+//! Invariants: only the index changes here, save for receipts of manifests that a crash left without one.
+//! What is listed in the index and no longer on the disk is forgotten and raises an alarm; a manifest
+//! keeps its row, so that its receipt stays.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lumbung_model::{DomainId, ManifestId, PackId};
+use lumbung_pack::{
+    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session, Signed, UsageList, decode,
+    open_signed,
+};
+use lumbung_store::StoreError;
+use rusqlite::Connection;
+
+use crate::commit::{Admitted, manifest_row};
+use crate::index::{
+    ManifestRow, ObjectRow, StatementRow, add_orphan, forget_object, forget_pack, forget_session, forget_verified,
+    list_objects, list_packs, list_sessions, publish_sessions, receipt_given,
+};
+use crate::intake::{Sender, pack_row, session_row};
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// Rows written in one transaction.
+const BATCH: usize = 500;
+
+/// Reconciles a whole repository; says how many rows changed.
+pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+    let mut changed = reconcile_kind(vault, repository, Kind::Session)?;
+    changed += reconcile_kind(vault, repository, Kind::Pack)?;
+    for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
+        changed += reconcile_kind(vault, repository, kind)?;
+    }
+    changed += reconcile_commits(vault, repository)?;
+    changed += reconcile_statements(vault, repository)?;
+    Ok(changed)
+}
+
+type Insert = Box<dyn Fn(&Connection, i64) -> rusqlite::Result<()>>;
+
+fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<usize, VaultError> {
+    let on_disk: BTreeSet<[u8; 32]> = repository.dir.list(kind)?.into_iter().collect();
+    let indexed: BTreeSet<[u8; 32]> = vault
+        .index
+        .read(|c| match kind {
+            Kind::Session => list_sessions(c, repository.row, None),
+            Kind::Pack => list_packs(c, repository.row, None),
+            _ => list_objects(c, repository.row, kind, None),
+        })?
+        .into_iter()
+        .collect();
+    let mut rows: Vec<Insert> = Vec::new();
+    let mut changed = 0;
+    for id in on_disk.difference(&indexed) {
+        match row_of(repository, kind, id) {
+            Ok(row) => rows.push(row),
+            Err(error) => {
+                let detail = format!("{} {} cannot be used: {error}", kind.name(), PackId::from_bytes(*id));
+                vault.alarm(Some(&repository.id), "damaged", detail);
+            }
+        }
+        if rows.len() == BATCH {
+            changed += insert(vault, repository, &mut rows)?;
+        }
+    }
+    changed += insert(vault, repository, &mut rows)?;
+    let lost: Vec<[u8; 32]> = indexed.difference(&on_disk).copied().collect();
+    forget(vault, repository, kind, &lost)?;
+    Ok(changed + lost.len())
+}
+
+fn insert(vault: &Vault, repository: &Repository, rows: &mut Vec<Insert>) -> Result<usize, VaultError> {
+    if !rows.is_empty() {
+        vault.index.write(|tx| rows.iter().try_for_each(|row| row(tx, repository.row)))?;
+    }
+    Ok(std::mem::take(rows).len())
+}
+
+/// Forgets objects whose files are gone, and every verification that may have rested on them.
+pub(crate) fn forget(vault: &Vault, repository: &Repository, kind: Kind, lost: &[[u8; 32]]) -> Result<(), VaultError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    vault.index.write(|tx| {
+        for id in lost {
+            match kind {
+                Kind::Session => forget_session(tx, repository.row, id)?,
+                Kind::Pack => forget_pack(tx, repository.row, &PackId::from_bytes(*id))?,
+                _ => forget_object(tx, repository.row, kind, id)?,
+            }
+        }
+        forget_verified(tx, repository.row)
+    })?;
+    for id in lost {
+        let detail = format!("{} {} is no longer on the disk", kind.name(), PackId::from_bytes(*id));
+        vault.alarm(Some(&repository.id), "lost", detail);
+    }
+    Ok(())
+}
+
+fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, VaultError> {
+    if kind == Kind::Pack {
+        let id = PackId::from_bytes(*id);
+        let table = repository.dir.pack_head(&id)?;
+        let row = pack_row(&id, &table);
+        return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
+    }
+    let bytes = repository.dir.get(kind, id)?;
+    let length = bytes.len() as u64;
+    let domain = match kind {
+        Kind::Session => {
+            let session = open_signed::<Session>(&bytes).map_err(VaultError::format(kind))?;
+            let row = session_row(repository, &session, length);
+            return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
+        }
+        Kind::Segment => decode::<Segment>(&bytes).map_err(VaultError::format(kind))?.0.domain,
+        Kind::Usage => decode::<UsageList>(&bytes).map_err(VaultError::format(kind))?.0.domain,
+        _ => open_signed::<Proof>(&bytes).map(|_| DomainId::ZERO).map_err(VaultError::format(kind))?,
+    };
+    let row = ObjectRow { kind, id: *id, domain, bytes: length };
+    Ok(Box::new(move |tx, repo| row.insert(tx, repo)))
+}
+
+/// Takes up manifests and receipts that the index does not know, and gives receipts that are missing.
+pub(crate) fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+    let known: HashMap<[u8; 32], ManifestRow> = vault
+        .index
+        .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?
+        .into_iter()
+        .map(|row| (*row.manifest.as_bytes(), row))
+        .collect();
+    let mut receipts = own_receipts(vault, repository, &known)?;
+    let mut new: Vec<(Signed<Manifest>, u64)> = Vec::new();
+    for id in repository.dir.list(Kind::Manifest)? {
+        if known.contains_key(&id) {
+            continue;
+        }
+        let opened = repository.dir.get(Kind::Manifest, &id).map_err(VaultError::from).and_then(|bytes| {
+            let manifest = open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+            Ok((manifest, bytes.len() as u64))
+        });
+        match opened {
+            Ok(manifest) => new.push(manifest),
+            Err(error) => vault.alarm(Some(&repository.id), "damaged", format!("{error}")),
+        }
+    }
+    let changed = new.len();
+    // In the order of their receipts, so that alarms come out as they did at first.
+    new.sort_by_key(|(manifest, _)| {
+        (receipts.get(&manifest.id).map_or(u64::MAX, |receipt| receipt.body.number), manifest.body.started, manifest.id)
+    });
+    let (with, without): (Vec<_>, Vec<_>) = new.into_iter().partition(|(m, _)| receipts.contains_key(&m.id));
+    for (manifest, bytes) in with {
+        if let Some(receipt) = receipts.remove(&manifest.id) {
+            take_up(vault, repository, &manifest, bytes, &receipt)?;
+        }
+    }
+    for (manifest, receipt) in receipts {
+        vault.index.write(|tx| {
+            receipt_given(tx, repository.row, receipt.body.number)?;
+            if !known.contains_key(manifest.as_bytes()) {
+                add_orphan(tx, repository.row, &manifest, &receipt.id)?;
+            }
+            Ok(())
+        })?;
+        if !known.contains_key(manifest.as_bytes()) {
+            vault.alarm(Some(&repository.id), "lost", format!("snapshot {manifest} has a receipt and is not on the disk"));
+        }
+    }
+    for (manifest, bytes) in without {
+        finish_commit(vault, repository, manifest, bytes)?;
+    }
+    Ok(changed)
+}
+
+/// This site's receipts that the index does not know, by manifest.
+fn own_receipts(
+    vault: &Vault,
+    repository: &Repository,
+    known: &HashMap<[u8; 32], ManifestRow>,
+) -> Result<HashMap<ManifestId, Signed<Receipt>>, VaultError> {
+    let indexed: BTreeSet<[u8; 32]> = known.values().map(|row| *row.receipt.as_bytes()).collect();
+    let mut own: HashMap<ManifestId, Signed<Receipt>> = HashMap::new();
+    for id in repository.dir.list(Kind::Receipt)? {
+        if indexed.contains(&id) {
+            continue;
+        }
+        let bytes = match repository.dir.get(Kind::Receipt, &id) {
+            Ok(bytes) => bytes,
+            Err(error @ StoreError::Damaged { .. }) => {
+                vault.alarm(Some(&repository.id), "damaged", error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(receipt) = open_signed::<Receipt>(&bytes) else { continue };
+        if receipt.body.site != vault.site() || receipt.signer != vault.identity.key.public() {
+            continue;
+        }
+        let first = own.get(&receipt.body.manifest).is_none_or(|other| receipt.body.number < other.body.number);
+        if first {
+            own.insert(receipt.body.manifest, receipt);
+        }
+    }
+    Ok(own)
+}
+
+/// Enters a manifest that has its receipt; fork and gap are looked for as they were at first.
+fn take_up(
+    vault: &Vault,
+    repository: &Repository,
+    manifest: &Signed<Manifest>,
+    bytes: u64,
+    receipt: &Signed<Receipt>,
+) -> Result<(), VaultError> {
+    let row = manifest_row(manifest, bytes, receipt);
+    let body = &manifest.body;
+    let alarms = vault.index.write(|tx| {
+        let mut alarms = Vec::new();
+        let there = ManifestRow::at(tx, repository.row, (&row.agent, &row.dataset), (row.epoch, row.sequence))?;
+        alarms.extend(there.filter(|other| *other != row.manifest).map(|other| Alarm::Fork { other }));
+        let gap = if body.previous.is_zero() {
+            body.sequence > 1
+        } else {
+            ManifestRow::find(tx, repository.row, &body.previous)?.is_none()
+        };
+        if gap {
+            alarms.push(Alarm::Gap { previous: body.previous });
+        }
+        row.insert(tx, repository.row)?;
+        receipt_given(tx, repository.row, row.arrival)?;
+        publish_sessions(tx, repository.row, &body.sessions)?;
+        Ok(alarms)
+    })?;
+    alarms.iter().for_each(|alarm| vault.alarm_of(repository, manifest, alarm));
+    Ok(())
+}
+
+/// A crash came between the manifest's file and its receipt: the receipt is given now.
+fn finish_commit(vault: &Vault, repository: &Repository, manifest: Signed<Manifest>, bytes: u64) -> Result<(), VaultError> {
+    let id = manifest.id;
+    // It was checked before it was written, against the certificate that it came with; what is asked
+    // now is whether everything is still here.
+    let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
+    let admitted: Admitted = match vault.admit(repository, manifest, bytes, sender) {
+        Ok(admitted) => admitted,
+        Err(error) if error.is_full() => return Err(error),
+        Err(error) => {
+            let detail = format!("snapshot {id} has no receipt and cannot be given one: {error}");
+            vault.alarm(Some(&repository.id), "damaged", detail);
+            return Ok(());
+        }
+    };
+    let receipt = vault.give_receipt(repository, &id, sender)?;
+    let row = vault.record(repository, &admitted, &receipt)?;
+    tracing::info!(repository = %repository.id, manifest = %id, receipt = row.arrival, "receipt given after a crash");
+    Ok(())
+}
+
+fn reconcile_statements(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+    let inventories = statements::<Inventory>(vault, repository, |inventory| {
+        (inventory.site == vault.site())
+            .then(|| (inventory.number, inventory.made, crate::inventory::digest(inventory)))
+    })?;
+    let scrubs = statements::<ScrubReport>(vault, repository, |report| {
+        (report.site == vault.site()).then_some((report.number, report.finished, [0; 32]))
+    })?;
+    Ok(inventories + scrubs)
+}
+
+fn statements<T: Object>(
+    vault: &Vault,
+    repository: &Repository,
+    own: impl Fn(&T) -> Option<(u64, lumbung_model::Timestamp, [u8; 32])>,
+) -> Result<usize, VaultError> {
+    let mut rows = Vec::new();
+    for id in repository.dir.list(T::KIND)? {
+        if vault.index.read(|c| StatementRow::contains(c, repository.row, &id))? {
+            continue;
+        }
+        let Ok(bytes) = repository.dir.get(T::KIND, &id) else { continue };
+        let Ok(signed) = open_signed::<T>(&bytes) else { continue };
+        if signed.signer != vault.identity.key.public() {
+            continue;
+        }
+        if let Some((number, made, digest)) = own(&signed.body) {
+            rows.push(StatementRow { kind: T::KIND, number, id, made, digest });
+        }
+    }
+    vault.index.write(|tx| rows.iter().try_for_each(|row| row.insert(tx, repository.row)))?;
+    Ok(rows.len())
+}

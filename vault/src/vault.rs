@@ -1,0 +1,281 @@
+//! The vault itself: its identity, its repositories, its index, and what wakes its background work.
+//!
+//! Invariants: one process has the data directory (an advisory lock says so); every repository that is
+//! open was reconciled with its files; everything here blocks and is called from blocking threads.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lumbung_model::{Clock, RepositoryId, SiteId, Timestamp};
+use lumbung_pack::{Kind, RosterChain, SiteIdentity};
+use lumbung_store::{RepositoryDir, StoreError, durable};
+use tokio::sync::Notify;
+
+use crate::index::{AlarmRow, Index};
+use crate::repository::Repository;
+use crate::{Config, VaultError};
+
+/// Name of the index's file.
+pub(crate) const INDEX: &str = "index.sqlite";
+
+/// A vault that is open.
+pub struct Vault {
+    pub(crate) config: Config,
+    pub(crate) identity: SiteIdentity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) index: Index,
+    pub(crate) wake: Wake,
+    repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
+    _lock: File,
+}
+
+/// What wakes the background work before its interval is over.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    /// A repository changed: an inventory is due soon.
+    pub(crate) inventory: Notify,
+    /// Somebody asks for a pull now.
+    pub(crate) pull: Notify,
+}
+
+impl Vault {
+    /// Opens the vault: takes its lock, opens the index, reconciles it with the files.
+    ///
+    /// # Errors
+    /// If another vault runs on the same data, or the files cannot be read.
+    pub fn open(config: Config, identity: SiteIdentity, clock: Arc<dyn Clock>) -> Result<Self, VaultError> {
+        let repositories = config.data.join("repositories");
+        std::fs::create_dir_all(&repositories).map_err(|e| io("created", &repositories, e))?;
+        durable::sync_directory(&config.data)?;
+        let lock = lock(&config.data)?;
+        let (index, fresh) = Index::open(&config.data.join(INDEX))?;
+        let vault = Self {
+            config,
+            identity,
+            clock,
+            index,
+            wake: Wake::default(),
+            repositories: RwLock::default(),
+            _lock: lock,
+        };
+        if fresh {
+            tracing::info!("the index is new and is built from the files");
+        }
+        for id in ids_in(&repositories)? {
+            vault.open_repository(&id, fresh)?;
+        }
+        Ok(vault)
+    }
+
+    fn open_repository(&self, id: &RepositoryId, fresh: bool) -> Result<(), VaultError> {
+        let dir = match RepositoryDir::open(self.directory_of(id)) {
+            Ok(dir) => dir,
+            Err(StoreError::NotARepository { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(chain) = self.read_chain(id, &dir)? else { return Ok(()) };
+        let row = self.index.repository(id)?;
+        let repository = Arc::new(Repository::new(row, dir, chain));
+        let swept = repository.dir.sweep_unfinished()?;
+        let changed = crate::reconcile::reconcile(self, &repository)?;
+        repository.count(&self.index)?;
+        if swept > 0 || changed > 0 || fresh {
+            tracing::info!(repository = %id, swept, changed, "repository reconciled with its files");
+        }
+        self.insert(repository);
+        Ok(())
+    }
+
+    /// The rosters on the disk; none where only the directory was made before a crash. A damaged roster is
+    /// left out if the others still are a chain without it.
+    fn read_chain(&self, id: &RepositoryId, dir: &RepositoryDir) -> Result<Option<RosterChain>, VaultError> {
+        let mut objects = Vec::new();
+        for roster in dir.list(Kind::Roster)? {
+            match dir.get(Kind::Roster, &roster) {
+                Ok(bytes) => objects.push(bytes),
+                Err(StoreError::Damaged { .. }) => {
+                    self.alarm(Some(id), "damaged", format!("roster {} is damaged", RepositoryId::from_bytes(roster)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        match RosterChain::from_objects(*id, objects) {
+            Ok(chain) => Ok(Some(chain)),
+            Err(error) => {
+                self.alarm(Some(id), "rosters", format!("the rosters are no chain: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// This site.
+    #[must_use]
+    pub const fn site(&self) -> SiteId {
+        self.identity.site
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The repositories here, ascending by id.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<Arc<Repository>> {
+        self.repositories.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// A repository.
+    ///
+    /// # Errors
+    /// [`VaultError::NoRepository`].
+    pub fn repository(&self, id: &RepositoryId) -> Result<Arc<Repository>, VaultError> {
+        let open = self.repositories.read().unwrap_or_else(PoisonError::into_inner);
+        open.get(id).cloned().ok_or(VaultError::NoRepository(*id))
+    }
+
+    fn insert(&self, repository: Arc<Repository>) -> Arc<Repository> {
+        let mut open = self.repositories.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(open.entry(repository.id).or_insert(repository))
+    }
+
+    /// Makes a repository of its first roster, which the caller has found entitled.
+    pub(crate) fn create_repository(&self, chain: RosterChain) -> Result<Arc<Repository>, VaultError> {
+        let id = chain.repository();
+        let dir = RepositoryDir::create(self.directory_of(&id))?;
+        dir.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
+        let row = self.index.repository(&id)?;
+        let repository = Repository::new(row, dir, chain);
+        // There may be more than the roster: its rosters were damaged, or a crash came before.
+        crate::reconcile::reconcile(self, &repository)?;
+        repository.count(&self.index)?;
+        tracing::info!(repository = %id, "new repository");
+        let repository = self.insert(Arc::new(repository));
+        self.wake.inventory.notify_one();
+        Ok(repository)
+    }
+
+    fn directory_of(&self, id: &RepositoryId) -> PathBuf {
+        self.config.data.join("repositories").join(id.to_string())
+    }
+
+    /// Whether the owner may create this repository here with the key bundle alone.
+    #[must_use]
+    pub fn is_admitted(&self, id: &RepositoryId) -> bool {
+        let in_file = self.config.repository(id).is_some_and(|repository| repository.admit);
+        in_file || self.config.data.join("admitted").join(id.to_string()).is_file()
+    }
+
+    /// Fails while less than the reserve is free.
+    pub(crate) fn check_reserve(&self) -> Result<(), VaultError> {
+        let reserve = self.config.reserve.as_u64();
+        if reserve == 0 {
+            return Ok(());
+        }
+        let stat = rustix::fs::statvfs(&self.config.data).map_err(|e| io("read", &self.config.data, e.into()))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free < reserve { Err(VaultError::Reserve { reserve }) } else { Ok(()) }
+    }
+
+    /// Fails if `bytes` more would exceed a quota.
+    pub(crate) fn check_quota(
+        &self,
+        repository: &Repository,
+        domain: &lumbung_model::DomainId,
+        bytes: u64,
+    ) -> Result<(), VaultError> {
+        let ledger = repository.ledger();
+        if let Some(limit) = self.config.quota_of(&repository.id)
+            && ledger.bytes().saturating_add(bytes) > limit
+        {
+            return Err(VaultError::Quota { what: "the repository".into(), limit, used: ledger.bytes() });
+        }
+        if let Some(limit) = self.config.agent_quota.map(lumbung_model::ByteSize::as_u64)
+            && ledger.domain_bytes(domain).saturating_add(bytes) > limit
+        {
+            return Err(VaultError::Quota { what: "an agent".into(), limit, used: ledger.domain_bytes(domain) });
+        }
+        Ok(())
+    }
+
+    /// Records something that a person should look at. An alarm that cannot be recorded is in the log.
+    pub fn alarm(&self, repository: Option<&RepositoryId>, kind: &str, detail: impl Into<String>) {
+        let row = AlarmRow { at: self.now(), repository: repository.copied(), kind: kind.to_owned(), detail: detail.into() };
+        match self.index.write(|tx| row.insert(tx)) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(repository = ?row.repository, kind, detail = row.detail, "alarm"),
+            Err(error) => {
+                tracing::error!(repository = ?row.repository, kind, detail = row.detail, %error, "alarm, not recorded");
+            }
+        }
+    }
+
+    /// The newest alarms, newest first.
+    ///
+    /// # Errors
+    /// If the index does not answer.
+    pub fn alarms(&self, limit: u32) -> Result<Vec<AlarmRow>, VaultError> {
+        Ok(self.index.read(|c| AlarmRow::newest(c, limit))?)
+    }
+}
+
+/// Admits a repository at the console. Works beside a running vault.
+///
+/// # Errors
+/// If the note cannot be written.
+pub fn admit(data: &Path, id: &RepositoryId) -> Result<(), VaultError> {
+    let folder = data.join("admitted");
+    std::fs::create_dir_all(data).map_err(|e| io("created", data, e))?;
+    durable::make_directory(&folder, 0o750)?;
+    Ok(durable::replace_file(&folder.join(id.to_string()), b"", 0o640)?)
+}
+
+/// Removes the index, so that the next start builds it from the files.
+///
+/// # Errors
+/// If a vault runs on this data.
+pub fn forget_index(data: &Path) -> Result<(), VaultError> {
+    let _lock = lock(data)?;
+    crate::index::remove(&data.join(INDEX)).map_err(|e| io("removed", &data.join(INDEX), e))
+}
+
+/// Whether a vault runs on this data.
+pub(crate) fn is_locked(data: &Path) -> bool {
+    data.join(".lock").exists() && lock(data).is_err()
+}
+
+fn lock(data: &Path) -> Result<File, VaultError> {
+    let path = data.join(".lock");
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CREATE | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(&path, flags, rustix::fs::Mode::from_raw_mode(0o640))
+        .map_err(|e| io("opened", &path, e.into()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(File::from(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(VaultError::Inconsistent(format!(
+            "another lumbung-vault runs on {}: stop it first, or ask it (`status`, `POST /v1/pull`)",
+            data.display()
+        ))),
+        Err(e) => Err(io("locked", &path, e.into())),
+    }
+}
+
+fn ids_in(folder: &Path) -> Result<Vec<RepositoryId>, VaultError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| io("read", folder, e))?;
+    let mut ids = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| io("read", folder, e))?;
+        ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<RepositoryId>().ok()));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> VaultError {
+    StoreError::Io { action, path: path.to_owned(), source }.into()
+}

@@ -1,0 +1,504 @@
+//! A city for tests: a CA, owners with rosters, agents, snapshots of random frames, and vaults on loopback.
+//!
+//! Only the public half of the format is used: to a vault, stored frames are opaque.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use lumbung_model::{
+    AgentId, ChunkId, Clock, DatasetId, DomainId, FrameHash, ManifestId, PackId, PublicKey, RepositoryId, RosterId,
+    Secret, SessionId, SystemClock, Timestamp,
+};
+use lumbung_pack::{
+    AgentStatus, BuiltUsage, ChunkerParams, Content, Encoding, FrameEntry, Kind, Manifest, PackHeader, PackTable,
+    Recipient, RootKey, RootRole, Roster, RosterAgent, RosterSite, SealedKey, Session, SigningKey, Statistics,
+    UsageBuilder, object_id, sign,
+};
+use lumbung_vault::daemon::Daemon;
+use lumbung_vault::pull::{Pulled, Sources, pull_all};
+use lumbung_vault::scrub::{FullSpeed, Scrubbed};
+use lumbung_vault::state::{SitePublic, State};
+use lumbung_vault::{Config, Repository, Vault, http as vault_http};
+use lumbung_wire::certs::{Authority, IssueRequest, csr, root_key_identity};
+use lumbung_wire::identity::CertificateNames;
+use lumbung_wire::tls::{TlsIdentity, client_config};
+use lumbung_wire::{Peer, PeerIdentity, Problem, Role, ServerTrust, VaultClient};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    *Secret::<N>::random().expose()
+}
+
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// The city's CA.
+pub(crate) struct City {
+    ca: Authority,
+}
+
+impl City {
+    pub(crate) fn new() -> Self {
+        Self { ca: Authority::generate("test CA", SystemClock.now()).unwrap().0 }
+    }
+
+    pub(crate) fn identity(&self, names: CertificateNames) -> TlsIdentity {
+        let wanted =
+            IssueRequest { common_name: "test".into(), names, hosts: Vec::new(), now: SystemClock.now() };
+        let (issued, key) = self.ca.issue_with_key(&wanted).unwrap();
+        TlsIdentity::from_pem(&issued.certificate_pem, &key).unwrap()
+    }
+
+    pub(crate) fn agent_identity(&self, owner: &Owner, agent: &Agent) -> TlsIdentity {
+        self.identity(CertificateNames::agent(owner.repository, agent.id, agent.key.public(), None))
+    }
+
+    /// What `lumbung-vault enroll` does with a controller's answer.
+    fn enroll(&self, dir: &Path, public: &SitePublic) {
+        let key = lumbung_wire::certs::KeyPem::new(std::fs::read_to_string(dir.join("tls.key")).unwrap());
+        let wanted = IssueRequest {
+            common_name: "site".into(),
+            names: CertificateNames::site(public.site),
+            hosts: vec!["127.0.0.1".into()],
+            now: SystemClock.now(),
+        };
+        let issued = self.ca.issue(&csr(&key, "site").unwrap(), &wanted).unwrap();
+        std::fs::write(dir.join("tls.pem"), issued.certificate_pem).unwrap();
+        std::fs::write(dir.join("ca.pem"), self.ca.certificate_pem()).unwrap();
+    }
+}
+
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    pub(crate) key: SigningKey,
+    pub(crate) domain: DomainId,
+    pub(crate) dataset: DatasetId,
+}
+
+impl Agent {
+    pub(crate) fn new() -> Self {
+        Self { id: AgentId::random(), key: SigningKey::generate(), domain: DomainId::random(), dataset: DatasetId::random() }
+    }
+
+    fn listed(&self) -> RosterAgent {
+        RosterAgent {
+            agent: self.id,
+            key: self.key.public(),
+            domain: self.domain,
+            status: AgentStatus::Active,
+            label: "server".into(),
+        }
+    }
+}
+
+/// A PD with its root key and rosters.
+pub(crate) struct Owner {
+    pub(crate) root: SigningKey,
+    pub(crate) recipient: PublicKey,
+    pub(crate) repository: RepositoryId,
+    pub(crate) rosters: Vec<Vec<u8>>,
+    pub(crate) newest: Roster,
+}
+
+impl Owner {
+    pub(crate) fn new(agents: &[&Agent], sites: &[&Site]) -> Self {
+        let root = SigningKey::generate();
+        let recipient = PublicKey::from_bytes(random());
+        let newest = Roster {
+            repository: RepositoryId::ZERO,
+            number: 1,
+            previous: RosterId::ZERO,
+            created: Timestamp(1_700_000_000),
+            chunker: ChunkerParams::default(),
+            root_keys: vec![RootKey { key: root.public(), role: RootRole::Working, label: "root".into() }],
+            registrar: None,
+            recipients: vec![Recipient { key: recipient, label: "recovery".into() }],
+            agents: agents.iter().map(|agent| agent.listed()).collect(),
+            sites: sites.iter().map(|site| site.listed()).collect(),
+        };
+        let first = sign(&newest, &root);
+        let repository = RepositoryId::from_bytes(object_id(&first));
+        Self { root, recipient, repository, rosters: vec![first], newest }
+    }
+
+    /// The next roster, after `change`.
+    pub(crate) fn next_roster(&mut self, change: impl FnOnce(&mut Roster)) -> Vec<u8> {
+        let previous = object_id(self.rosters.last().unwrap());
+        let mut next = self.newest.clone();
+        next.repository = self.repository;
+        next.number += 1;
+        next.previous = RosterId::from_bytes(previous);
+        change(&mut next);
+        let bytes = sign(&next, &self.root);
+        self.newest = next;
+        self.rosters.push(bytes.clone());
+        bytes
+    }
+
+    pub(crate) fn add_agent(&mut self, agent: &Agent) -> Vec<u8> {
+        let listed = agent.listed();
+        self.next_roster(|roster| roster.agents.push(listed))
+    }
+
+    pub(crate) fn session(&self, agent: &Agent) -> Session {
+        Session {
+            repository: self.repository,
+            agent: agent.id,
+            domain: agent.domain,
+            dataset: agent.dataset,
+            started: Timestamp(1_700_000_000),
+            roster_number: self.newest.number,
+            sealed: vec![SealedKey { recipient: self.recipient, encapsulated: random(), ciphertext: random() }],
+        }
+    }
+}
+
+/// A pack of random frames.
+#[derive(Clone)]
+pub(crate) struct TestPack {
+    pub(crate) id: PackId,
+    pub(crate) table: PackTable,
+    pub(crate) bytes: Vec<u8>,
+}
+
+pub(crate) fn pack_of(repository: RepositoryId, domain: DomainId, session: SessionId, lengths: &[usize]) -> TestPack {
+    let mut body = Vec::new();
+    let mut frames = Vec::new();
+    for length in lengths {
+        let seed: [u8; 32] = random();
+        let stored: Vec<u8> = (0..length + 16).map(|i| seed[i % 32].wrapping_add(u8::try_from(i / 32 % 251).unwrap())).collect();
+        frames.push(FrameEntry {
+            chunk: ChunkId::from_bytes(random()),
+            stored_hash: FrameHash::from_bytes(object_id(&stored)),
+            plain_length: u32::try_from(*length).unwrap(),
+            stored_length: u32::try_from(stored.len()).unwrap(),
+            encoding: Encoding::Raw,
+        });
+        body.extend(stored);
+    }
+    let header = PackHeader { repository, domain, session, salt: random(), commitment: random(), content: Content::Data };
+    let table = PackTable::new(header, frames).unwrap();
+    let mut bytes = table.encode();
+    bytes.extend(body);
+    TestPack { id: table.id(), table, bytes }
+}
+
+/// Everything of one snapshot.
+pub(crate) struct Snapshot {
+    pub(crate) session_id: SessionId,
+    pub(crate) session: Vec<u8>,
+    pub(crate) packs: Vec<TestPack>,
+    pub(crate) usage: BuiltUsage,
+    pub(crate) manifest: Manifest,
+    pub(crate) id: ManifestId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(owner: &Owner, agent: &Agent, previous: Option<&Self>) -> Self {
+        Self::with(owner, agent, previous, |_| {})
+    }
+
+    /// A snapshot that uses everything of the one before it, two new packs, and what `change` makes of it.
+    pub(crate) fn with(
+        owner: &Owner,
+        agent: &Agent,
+        previous: Option<&Self>,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Self {
+        let session = sign(&owner.session(agent), &agent.key);
+        let session_id = SessionId::from_bytes(object_id(&session));
+        let mut packs: Vec<TestPack> = [&[40_000, 1000, 70_000][..], &[5000]]
+            .iter()
+            .map(|lengths| pack_of(owner.repository, agent.domain, session_id, lengths))
+            .collect();
+        packs.extend(previous.iter().flat_map(|before| before.packs.clone()));
+        let usage = usage_of(owner, agent, &packs);
+        let mut others: Vec<SessionId> = previous.iter().flat_map(|before| before.manifest.sessions.clone()).collect();
+        others.sort();
+        let mut manifest = Manifest {
+            repository: owner.repository,
+            agent: agent.id,
+            dataset: agent.dataset,
+            domain: agent.domain,
+            partial: false,
+            epoch: 1,
+            sequence: previous.map_or(1, |before| before.manifest.sequence + 1),
+            previous: previous.map_or(ManifestId::ZERO, |before| before.id),
+            started: Timestamp(1_700_000_000),
+            finished: Timestamp(1_700_000_100),
+            roster_number: owner.newest.number,
+            statistics: Statistics { files: 3, ..Statistics::default() },
+            usage: usage.usage_id,
+            sessions: std::iter::once(session_id).chain(others).collect(),
+            root_salt: random(),
+            sealed_root: vec![7; 64],
+        };
+        change(&mut manifest);
+        let bytes = sign(&manifest, &agent.key);
+        let id = ManifestId::from_bytes(object_id(&bytes));
+        Self { session_id, session, packs, usage, manifest, id, bytes }
+    }
+
+    /// All objects but the manifest, in the order in which they are sent.
+    pub(crate) fn objects(&self) -> Vec<(Kind, [u8; 32], Vec<u8>)> {
+        let mut objects = vec![(Kind::Session, *self.session_id.as_bytes(), self.session.clone())];
+        objects.extend(self.packs.iter().map(|pack| (Kind::Pack, *pack.id.as_bytes(), pack.bytes.clone())));
+        objects.extend(self.usage.segments.iter().map(|(id, bytes)| (Kind::Segment, *id.as_bytes(), bytes.clone())));
+        objects.push((Kind::Usage, *self.usage.usage_id.as_bytes(), self.usage.usage.clone()));
+        objects
+    }
+}
+
+pub(crate) fn usage_of(owner: &Owner, agent: &Agent, packs: &[TestPack]) -> BuiltUsage {
+    let mut builder = UsageBuilder::new(owner.repository, agent.domain);
+    for pack in packs {
+        let frames = u32::try_from(pack.table.frames.len()).unwrap();
+        for (frame, entry) in pack.table.frames.iter().enumerate() {
+            builder.add(pack.id, frames, u32::try_from(frame).unwrap(), entry.stored_length);
+        }
+    }
+    builder.build()
+}
+
+/// A vault on loopback, with its server running.
+pub(crate) struct Site {
+    pub(crate) dir: Option<tempfile::TempDir>,
+    pub(crate) data: PathBuf,
+    pub(crate) public: SitePublic,
+    pub(crate) url: String,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) sources: Arc<Sources>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Background work stays out of the way: tests call it.
+const QUIET: &str = "inventory_interval = \"24 h\"\ninventory_delay = \"24 h\"\nscrub_interval = \"90 d\"\n\
+                     pull_interval = \"24 h\"\n";
+
+impl Site {
+    pub(crate) async fn start(city: &City, extra: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Self::launch(city, Some(dir), data, extra).await
+    }
+
+    pub(crate) async fn launch(city: &City, dir: Option<tempfile::TempDir>, data: PathBuf, extra: &str) -> Self {
+        Self::launch_as(city, dir, data, &format!("reserve = \"0\"\n{extra}")).await
+    }
+
+    pub(crate) async fn launch_with_reserve(
+        city: &City,
+        dir: Option<tempfile::TempDir>,
+        data: PathBuf,
+        reserve: &str,
+    ) -> Self {
+        Self::launch_as(city, dir, data, &format!("reserve = \"{reserve}\"\n")).await
+    }
+
+    async fn launch_as(city: &City, dir: Option<tempfile::TempDir>, data: PathBuf, extra: &str) -> Self {
+        let file = data.join("vault.toml");
+        let text = format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\n{QUIET}{extra}");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        let state = State::at(config.state());
+        let public = state.init().unwrap();
+        city.enroll(&config.state(), &public);
+        let listener = tokio::net::TcpListener::bind(config.listen).await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let sources = Arc::new(Sources::connect(&config, &state.tls_identity().unwrap(), &clock()).unwrap());
+        let vault = Arc::new(Vault::open(config, state.identity().unwrap(), clock()).unwrap());
+        let stop = CancellationToken::new();
+        let tls = state.server_tls(clock()).unwrap();
+        // The daemon's own pull would come between the test's steps: it has no sources.
+        let none = Arc::new(Sources::connect(&Config::load(&bare(&data)).unwrap(), &state.tls_identity().unwrap(), &clock()).unwrap());
+        let daemon = Daemon::new(Arc::clone(&vault), none, stop.clone());
+        let task = tokio::spawn(daemon.run(listener, tls, state, clock()));
+        Self { dir, data, public, url, vault, sources, stop, task }
+    }
+
+    /// Stops the vault and gives back where its data is.
+    pub(crate) async fn stop(self) -> (Option<tempfile::TempDir>, PathBuf) {
+        let Self { dir, data, vault, sources, stop, task, .. } = self;
+        stop.cancel();
+        task.await.unwrap();
+        drop(sources);
+        assert!(Arc::into_inner(vault).is_some(), "nobody else holds the vault, so its lock is free");
+        (dir, data)
+    }
+
+    pub(crate) async fn restart(self, city: &City, extra: &str) -> Self {
+        let (dir, data) = self.stop().await;
+        Self::launch(city, dir, data, extra).await
+    }
+
+    fn listed(&self) -> RosterSite {
+        RosterSite {
+            site: self.public.site,
+            receipt_key: self.public.receipt_key,
+            tls_pin: self.public.tls_pin,
+            label: "site".into(),
+        }
+    }
+
+    /// How another site names this one as its source.
+    pub(crate) fn as_source(&self) -> String {
+        self.as_source_at(&self.url)
+    }
+
+    pub(crate) fn as_source_at(&self, url: &str) -> String {
+        format!("[[source]]\nsite = \"{}\"\nurl = \"{url}\"\npin = \"{}\"\n", self.public.site, self.public.tls_pin)
+    }
+
+    pub(crate) fn client(&self, identity: Option<&TlsIdentity>) -> VaultClient {
+        let trust = ServerTrust::Pins(vec![self.public.tls_pin]);
+        VaultClient::new(&self.url, &client_config(identity, trust, clock()).unwrap()).unwrap()
+    }
+
+    pub(crate) fn root_client(&self, owner: &Owner) -> VaultClient {
+        self.client(Some(&root_key_identity(&owner.root).unwrap()))
+    }
+
+    pub(crate) fn repository(&self, owner: &Owner) -> Arc<Repository> {
+        self.vault.repository(&owner.repository).unwrap()
+    }
+
+    pub(crate) fn repository_dir(&self, owner: &Owner) -> PathBuf {
+        self.data.join("repositories").join(owner.repository.to_string())
+    }
+
+    /// Scrubs a repository, repairing from the sources.
+    pub(crate) async fn scrub(&self, owner: &Owner) -> Scrubbed {
+        let (vault, sources, repository) = (Arc::clone(&self.vault), Arc::clone(&self.sources), self.repository(owner));
+        let scrub = tokio::task::spawn_blocking(move || vault.scrub(&repository, &*sources, &FullSpeed));
+        scrub.await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn pull(&self) -> Pulled {
+        pull_all(&self.vault, &self.sources, &CancellationToken::new()).await
+    }
+
+    /// Sends a request past TLS, as this peer.
+    pub(crate) async fn raw(&self, peer: Peer, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
+        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(peer);
+        let response = vault_http::router(Arc::clone(&self.vault)).oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap())
+    }
+
+    /// Sends a PUT past TLS and gives status and slug of the answer.
+    pub(crate) async fn put_as(&self, peer: Peer, owner: &Owner, kind: Kind, id: &[u8; 32], body: Vec<u8>) -> (u16, String) {
+        let path = format!("/v1/repositories/{}/{}/{}", owner.repository, kind.folder(), PackId::from_bytes(*id));
+        let (status, body) = self.raw(peer, Method::PUT, &path, body).await;
+        let slug = serde_json::from_slice::<Problem>(&body).map_or_else(|_| String::new(), |p| p.slug().to_owned());
+        (status.as_u16(), slug)
+    }
+
+    /// Path and hash of every file of every repository, and the rows of the index.
+    pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        walk(&self.data.join("repositories"), &mut all);
+        all.extend(dump(&self.data));
+        all
+    }
+}
+
+fn bare(data: &Path) -> PathBuf {
+    let file = data.join("bare.toml");
+    std::fs::write(&file, format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\n")).unwrap();
+    file
+}
+
+fn walk(dir: &Path, all: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, all);
+        } else {
+            let hash = PackId::from_bytes(object_id(&std::fs::read(&path).unwrap()));
+            all.insert(path.display().to_string(), hash.to_string());
+        }
+    }
+}
+
+/// The rows of the index that say something of the files. (Which segments were verified is found out again,
+/// cursors are about other sites.)
+pub(crate) fn dump(data: &Path) -> BTreeMap<String, String> {
+    let connection = rusqlite::Connection::open(data.join("index.sqlite")).unwrap();
+    let mut rows = BTreeMap::new();
+    for table in ["repositories", "packs", "bad_frames", "objects", "sessions", "manifests", "orphan_receipts", "statements", "alarms"] {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let found = statement
+            .query_map([], |row| {
+                let values: Vec<String> =
+                    (0..columns).map(|i| format!("{:?}", row.get_ref(i).unwrap())).collect();
+                Ok(values)
+            })
+            .unwrap();
+        for mut row in found.map(Result::unwrap) {
+            if table == "alarms" {
+                // Its number and the time at which it was seen.
+                row.drain(..2);
+            }
+            rows.insert(format!("{table}: {row:?}"), String::new());
+        }
+    }
+    rows
+}
+
+pub(crate) fn agent_peer(owner: &Owner, agent: &Agent) -> Peer {
+    Peer::Certified(PeerIdentity {
+        role: Role::Agent,
+        repository: Some(owner.repository),
+        agent: Some(agent.id),
+        agent_key: Some(agent.key.public()),
+        server: None,
+        site: None,
+        serial: "01".into(),
+        not_after: SystemClock.now().plus_seconds(1000),
+    })
+}
+
+pub(crate) fn peer_of(role: Role) -> Peer {
+    Peer::Certified(PeerIdentity {
+        role,
+        repository: None,
+        agent: None,
+        agent_key: None,
+        server: None,
+        site: (role == Role::Site).then(lumbung_model::SiteId::random),
+        serial: "02".into(),
+        not_after: SystemClock.now().plus_seconds(1000),
+    })
+}
+
+/// Puts the owner's rosters and a snapshot's objects in a vault, as the agent.
+pub(crate) async fn send(client: &VaultClient, owner: &Owner, snapshot: &Snapshot) {
+    for roster in &owner.rosters {
+        client.put(&owner.repository, Kind::Roster, &object_id(roster), Bytes::from(roster.clone())).await.unwrap();
+    }
+    for (kind, id, bytes) in snapshot.objects() {
+        let bytes = Bytes::from(bytes);
+        match kind {
+            Kind::Pack => client.put_pack(&owner.repository, &PackId::from_bytes(id), vec![bytes]).await.unwrap(),
+            _ => client.put(&owner.repository, kind, &id, bytes).await.unwrap(),
+        };
+    }
+}
+
+/// [`send`], then the manifest.
+pub(crate) async fn publish(client: &VaultClient, owner: &Owner, snapshot: &Snapshot) -> lumbung_wire::client::CommitAnswer {
+    send(client, owner, snapshot).await;
+    client.commit(&owner.repository, &snapshot.id, Bytes::from(snapshot.bytes.clone())).await.unwrap()
+}
