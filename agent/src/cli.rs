@@ -132,6 +132,7 @@ fn init_log(verbose: u8, daemon: bool) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .try_init();
 }
@@ -177,11 +178,17 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-fn enroll_command(common: &Common, args: EnrollArgs, clock: Arc<dyn Clock>) -> anyhow::Result<Exit> {
+fn enroll_command(
+    common: &Common,
+    args: EnrollArgs,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Exit> {
     // A first enrolment comes before the configuration is written.
     let written = common.config.exists();
-    let config = if written { Config::load(&common.config)? } else { Config::parse(&common.config, "")? };
-    let state = StateDir::create(common.state.as_ref().unwrap_or(&config.state))?;
+    let config =
+        if written { Config::load(&common.config)? } else { Config::parse(&common.config, "")? };
+    let state = std::path::absolute(common.state.as_ref().unwrap_or(&config.state))?;
+    let state = StateDir::create(&state)?;
     if let Some(path) = &args.roster {
         enroll::take_rosters(&state, args.repository, path)?;
     }
@@ -238,11 +245,16 @@ fn select<'a>(config: &'a Config, names: &[String]) -> anyhow::Result<Vec<&'a cr
     } else {
         let find = |name: &String| {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
-            config.job(name).with_context(|| format!("no job is called {name:?}; there are: {}", known.join(", ")))
+            config.job(name).with_context(|| {
+                format!("no job is called {name:?}; there are: {}", known.join(", "))
+            })
         };
         names.iter().map(find).collect::<Result<_, _>>()?
     };
-    anyhow::ensure!(!selected.is_empty(), "the configuration has no job: add a [[job]], as config/agent.toml shows");
+    anyhow::ensure!(
+        !selected.is_empty(),
+        "the configuration has no job: add a [[job]], as config/agent.toml shows"
+    );
     Ok(selected)
 }
 

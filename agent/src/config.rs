@@ -184,7 +184,8 @@ impl Config {
     /// # Errors
     /// With line and key, and what to write instead.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|e| ConfigError::from_toml(path, text, &e))?;
+        let file: File =
+            toml::from_str(text).map_err(|e| ConfigError::from_toml(path, text, &e))?;
         let agent = file.agent;
         check_interval(path, text, agent.heartbeat_interval)?;
         let mut jobs: Vec<Job> = Vec::with_capacity(file.job.len());
@@ -221,18 +222,29 @@ fn check_interval(path: &Path, text: &str, interval: Period) -> Result<(), Confi
 }
 
 impl JobSection {
-    fn check(self, path: &Path, text: &str, zone: &Zone, before: &[Job]) -> Result<Job, ConfigError> {
+    fn check(
+        self,
+        path: &Path,
+        text: &str,
+        zone: &Zone,
+        before: &[Job],
+    ) -> Result<Job, ConfigError> {
         let wrong = |span: std::ops::Range<usize>, key: &str, message: String| {
             ConfigError::at(path, text, span.start, Some(key), message)
         };
         let name = self.name.get_ref();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            let message = format!("{name:?} is not a job's name: 1 to 64 letters, digits, '-', '_' or '.'");
+            let message =
+                format!("{name:?} is not a job's name: 1 to 64 letters, digits, '-', '_' or '.'");
             return Err(wrong(self.name.span(), "name", message));
         }
         if before.iter().any(|job| job.name == *name) {
-            return Err(wrong(self.name.span(), "name", format!("two jobs are called {name:?}: rename one")));
+            return Err(wrong(
+                self.name.span(),
+                "name",
+                format!("two jobs are called {name:?}: rename one"),
+            ));
         }
         let dataset = *self.dataset.get_ref();
         if let Some(other) = before.iter().find(|job| job.dataset == dataset) {
@@ -244,11 +256,13 @@ impl JobSection {
             return Err(wrong(self.dataset.span(), "dataset", message));
         }
         if self.paths.get_ref().is_empty() {
-            let message = "no path to back up: write at least one, such as paths = [\"/srv/data\"]".to_owned();
+            let message = "no path to back up: write at least one, such as paths = [\"/srv/data\"]"
+                .to_owned();
             return Err(wrong(self.paths.span(), "paths", message));
         }
         if let Some(exclude) = &self.exclude {
-            Excludes::new(exclude.get_ref()).map_err(|e| wrong(exclude.span(), "exclude", e.to_string()))?;
+            Excludes::new(exclude.get_ref())
+                .map_err(|e| wrong(exclude.span(), "exclude", e.to_string()))?;
         }
         let zone = self.timezone.as_ref().unwrap_or(zone).0;
         Ok(Job {

@@ -12,7 +12,9 @@ use lumbung_model::schedule::{Period, jitter};
 use lumbung_model::{Clock, Timestamp};
 use lumbung_wire::certs::{self, CertError};
 use lumbung_wire::client::{ClientError, ControllerClient, Timeouts};
-use lumbung_wire::messages::{HeartbeatRequest, HostHealth, JobState, RenewRequest, Report, ReportId};
+use lumbung_wire::messages::{
+    HeartbeatRequest, HostHealth, JobState, RenewRequest, Report, ReportId,
+};
 use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use tokio::task::JoinHandle;
 
@@ -54,7 +56,9 @@ pub enum LinkError {
     #[error(transparent)]
     Certificate(#[from] CertError),
     /// The renewed certificate is not ours.
-    #[error("the controller renewed the certificate of another agent; the old one stays, tell the Dinas")]
+    #[error(
+        "the controller renewed the certificate of another agent; the old one stays, tell the Dinas"
+    )]
     OtherAgent,
 }
 
@@ -128,7 +132,12 @@ impl Link {
     }
 
     /// Says that the host is alive, delivers what waits, renews what is due. Failures are logged once.
-    pub async fn visit(&mut self, db: &std::sync::Mutex<Db>, jobs: Vec<JobState>, paths: Vec<PathBuf>) {
+    pub async fn visit(
+        &mut self,
+        db: &std::sync::Mutex<Db>,
+        jobs: Vec<JobState>,
+        paths: Vec<PathBuf>,
+    ) {
         match self.try_visit(db, jobs, paths).await {
             Ok(()) => {
                 if self.reachable == Some(false) {
@@ -141,7 +150,9 @@ impl Link {
                 if self.reachable == Some(false) {
                     tracing::debug!("still no controller: {text}");
                 } else {
-                    tracing::warn!("the controller could not be told; backups go on, reports wait: {text}");
+                    tracing::warn!(
+                        "the controller could not be told; backups go on, reports wait: {text}"
+                    );
                 }
                 self.reachable = Some(false);
             }
@@ -157,7 +168,8 @@ impl Link {
         let health = self.health(paths).await;
         let now = self.clock.now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let answer = self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs }).await?;
+        let answer =
+            self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs }).await?;
         let now = self.clock.now();
         let ahead = self.client.clock_skew_s().unwrap_or_else(|| answer.now.seconds_since(now));
         self.judge_clock(ahead);
@@ -215,17 +227,21 @@ impl Link {
 
     /// Delivers reports; with `all`, those too that were acknowledged before (its copy may be older).
     async fn deliver(&self, db: &std::sync::Mutex<Db>, all: bool) -> Result<(), LinkError> {
-        let mut after = 0;
+        let (mut after, mut sent) = (0, false);
         loop {
             let page = crate::daemon::locked(db).reports(after, all, BATCH)?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
+            sent = true;
             let reports: Vec<Report> = page.into_iter().map(|(_, report)| report).collect();
             let taken = self.send(&reports).await?;
             crate::daemon::locked(db).acknowledge(&taken, self.clock.now())?;
         }
         let db = crate::daemon::locked(db);
         let now = self.clock.now();
+        if sent {
+            db.set_memo(Memo::ControllerSeen, now.0)?;
+        }
         if all {
             db.set_memo(Memo::ResentAll, now.0)?;
         }

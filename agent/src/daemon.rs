@@ -105,9 +105,16 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let config = Arc::new(loader.load()?);
     let state = StateDir::create(&config.state)?;
     let (identity, ..) = state.enrolled()?;
-    let _only = state.lock_daemon()?.context("another lumbung-agent runs with this state directory: stop it first")?;
+    let _only = state
+        .lock_daemon()?
+        .context("another lumbung-agent runs with this state directory: stop it first")?;
     let db = Db::open(&state.database())?;
-    tracing::info!("agent {} of repository {}: {} jobs", identity.agent, identity.repository, config.jobs.len());
+    tracing::info!(
+        "agent {} of repository {}: {} jobs",
+        identity.agent,
+        identity.repository,
+        config.jobs.len()
+    );
     let shared = Arc::new(Shared {
         config: RwLock::new(config),
         state,
@@ -149,7 +156,10 @@ impl Shared {
             let known = db.record(&job.name, now)?;
             let next = known.recovered(now);
             if next != known {
-                tracing::info!("job {}: its last run was killed; it goes on from its journal", job.name);
+                tracing::info!(
+                    "job {}: its last run was killed; it goes on from its journal",
+                    job.name
+                );
                 db.write_record(&job.name, &next)?;
             }
         }
@@ -192,7 +202,9 @@ impl Shared {
         let now = self.clock.now();
         for action in plan(now, &plans, running.is_some()) {
             match action {
-                Action::Start(job, reason) => *running = Some(self.start(&config, job, &plans[job].1, reason)?),
+                Action::Start(job, reason) => {
+                    *running = Some(self.start(&config, job, &plans[job].1, reason)?)
+                }
                 Action::WakeAt(at) => {
                     let seconds = u64::try_from(at.seconds_since(now)).unwrap_or(0);
                     return Ok(Duration::from_secs(seconds).min(LOOK_AGAIN));
@@ -243,8 +255,13 @@ impl Shared {
         let db = locked(&self.db);
         if finished.ending.is_none() {
             tracing::info!("job {}: a run by hand is under way; it waits", job.name);
-            let retry_at = Some(self.clock.now().plus_seconds(BUSY_WAIT_S.min(i64::from(plan.retry.cap.as_seconds()))));
-            let waiting = Record { retry_at, last_finished: Some(finished.ended), ..running.record };
+            let retry_at = Some(
+                self.clock
+                    .now()
+                    .plus_seconds(BUSY_WAIT_S.min(i64::from(plan.retry.cap.as_seconds()))),
+            );
+            let waiting =
+                Record { retry_at, last_finished: Some(finished.ended), ..running.record };
             return db.write_record(&job.name, &waiting);
         }
         let next = record(&db, job, &plan, &running.record, &finished)?;
@@ -255,10 +272,16 @@ impl Shared {
     fn reload(&self, loader: &Loader) {
         match loader.load() {
             Ok(config) if config.state != self.state.path() => {
-                tracing::error!("the state directory cannot be changed while the agent runs: restart it; the old configuration stays");
+                tracing::error!(
+                    "the state directory cannot be changed while the agent runs: restart it; the old configuration stays"
+                );
             }
             Ok(config) => {
-                tracing::info!("{} was read again: {} jobs", loader.file().display(), config.jobs.len());
+                tracing::info!(
+                    "{} was read again: {} jobs",
+                    loader.file().display(),
+                    config.jobs.len()
+                );
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 self.news.notify_one();
             }
@@ -295,7 +318,10 @@ impl Shared {
             },
             last_ok: record.last_ok,
             next_run: next_run(now, plan, record),
-            message: record.message.as_ref().map(|text| text.chars().take(HEARTBEAT_TEXT_CHARS).collect()),
+            message: record
+                .message
+                .as_ref()
+                .map(|text| text.chars().take(HEARTBEAT_TEXT_CHARS).collect()),
         };
         config.jobs.iter().zip(&plans).map(state).collect()
     }
@@ -323,12 +349,17 @@ async fn ended(running: &mut Option<Running>) -> Finished {
 fn log_end(job: &str, finished: &Finished, record: &Record) {
     let message = record.message.as_deref().unwrap_or_default();
     match finished.ending {
-        Some(Ending::Ok) => tracing::info!("job {job}: done"),
+        Some(Ending::Ok) if message.is_empty() => tracing::info!("job {job}: done"),
+        Some(Ending::Ok) => tracing::info!("job {job}: done; {message}"),
         Some(Ending::Warnings) => tracing::warn!("job {job}: done, with warnings: {message}"),
-        Some(Ending::Interrupted) => tracing::info!("job {job}: stopped; it goes on from its journal"),
+        Some(Ending::Interrupted) => {
+            tracing::info!("job {job}: stopped; it goes on from its journal")
+        }
         Some(Ending::Transient | Ending::Permanent) | None => match record.retry_at {
             Some(at) => tracing::warn!("job {job}: failed, tried again at {at}: {message}"),
-            None => tracing::error!("job {job}: failed, not tried again before its next scheduled run: {message}"),
+            None => tracing::error!(
+                "job {job}: failed, not tried again before its next scheduled run: {message}"
+            ),
         },
     }
 }
@@ -344,7 +375,9 @@ async fn keep_in_touch(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
             let hostname = config.hostname.clone().unwrap_or_else(crate::health::host_name);
             match Link::open(&shared.state, url.as_deref(), hostname, seed, shared.clock.clone()) {
                 Ok(opened) => link = Some((url, opened)),
-                Err(error) => tracing::error!("no line to the controller: {}", crate::output::chain(&error)),
+                Err(error) => {
+                    tracing::error!("no line to the controller: {}", crate::output::chain(&error))
+                }
             }
         }
         let interval = config.heartbeat_interval.to_duration();

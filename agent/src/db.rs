@@ -74,7 +74,8 @@ impl Db {
             connection.pragma_update(None, "cache_size", -128)?;
             Ok(connection)
         };
-        let connection = open().map_err(|source| DbError::Sqlite { path: path.to_owned(), source })?;
+        let connection =
+            open().map_err(|source| DbError::Sqlite { path: path.to_owned(), source })?;
         let mut db = Self { connection, path: path.to_owned() };
         db.migrate()?;
         Ok(db)
@@ -86,7 +87,8 @@ impl Db {
         // Immediate: of two programs that start at once, one migrates and the other sees it done.
         let behavior = rusqlite::TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior).map_err(wrap)?;
-        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrap)?;
+        let found: i64 =
+            transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrap)?;
         let done = usize::try_from(found).ok().filter(|n| *n <= MIGRATIONS.len());
         let Some(done) = done else { return Err(DbError::TooNew { path, found }) };
         for (number, sql) in (1_i64..).zip(MIGRATIONS).skip(done) {
@@ -166,7 +168,12 @@ impl Db {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn reports(&self, after: i64, acknowledged_too: bool, limit: u32) -> Result<Vec<(i64, Report)>, DbError> {
+    pub fn reports(
+        &self,
+        after: i64,
+        acknowledged_too: bool,
+        limit: u32,
+    ) -> Result<Vec<(i64, Report)>, DbError> {
         let sql = "SELECT number, body FROM report WHERE number > ?1 AND (?2 OR acknowledged IS NULL) \
                    ORDER BY number LIMIT ?3";
         let rows = || {
@@ -178,7 +185,10 @@ impl Db {
         };
         let rows = self.wrap(rows())?;
         // One that cannot be read any more (an older version wrote it) must not hold up the others.
-        Ok(rows.into_iter().filter_map(|(n, body)| Some((n, serde_json::from_str(&body).ok()?))).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|(n, body)| Some((n, serde_json::from_str(&body).ok()?)))
+            .collect())
     }
 
     /// Marks reports as acknowledged at `now`; those that were acknowledged before keep their time.
@@ -212,7 +222,8 @@ impl Db {
     /// # Errors
     /// If the database fails.
     pub fn spool(&self) -> Result<SpoolCount, DbError> {
-        let sql = "SELECT COUNT(*) FILTER (WHERE acknowledged IS NULL), COUNT(acknowledged) FROM report";
+        let sql =
+            "SELECT COUNT(*) FILTER (WHERE acknowledged IS NULL), COUNT(acknowledged) FROM report";
         let count = |row: &Row<'_>| {
             let number = |n: i64| u64::try_from(n).unwrap_or(0);
             Ok(SpoolCount { waiting: number(row.get(0)?), kept: number(row.get(1)?) })

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use lumbung_model::{AgentId, Clock, RepositoryId, ServerId};
 use lumbung_pack::armor;
 use lumbung_seal::AgentIdentity;
+use lumbung_wire::Role;
 use lumbung_wire::certs::{self, CertError};
 use lumbung_wire::client::{ClientError, ControllerClient};
 use lumbung_wire::messages::register::Dataset;
 use lumbung_wire::messages::{EnrollRequest, EnrollResponse, SiteEntry};
 use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
-use lumbung_wire::Role;
 use serde::Serialize;
 
 use crate::config::SiteUrl;
@@ -49,10 +49,14 @@ pub enum EnrollError {
         found: RepositoryId,
     },
     /// The rosters that were given.
-    #[error("the rosters given with --roster cannot be used: ask the custodian of the PD for those of this repository")]
+    #[error(
+        "the rosters given with --roster cannot be used: ask the custodian of the PD for those of this repository"
+    )]
     Roster(#[source] lumbung_engine::StateError),
     /// A block of the rosters' file.
-    #[error("the file given with --roster is damaged: export it again with `lumbung roster export`")]
+    #[error(
+        "the file given with --roster is damaged: export it again with `lumbung roster export`"
+    )]
     RosterText(#[source] armor::ArmorError),
     /// No block in the rosters' file.
     #[error("{} holds no rosters: write it with `lumbung roster export`", .0.display())]
@@ -67,7 +71,9 @@ pub enum EnrollError {
     #[error(transparent)]
     Certificate(#[from] CertError),
     /// The controller's answer does not fit the request.
-    #[error("the controller's answer does not fit: {0}; do not go on before the Dinas has explained it")]
+    #[error(
+        "the controller's answer does not fit: {0}; do not go on before the Dinas has explained it"
+    )]
     Answer(&'static str),
 }
 
@@ -108,7 +114,11 @@ pub struct Enrolled {
 ///
 /// # Errors
 /// If it is not enrolled; the identity made for it is kept for the next try.
-pub async fn enroll(state: &StateDir, request: Request, clock: Arc<dyn Clock>) -> Result<Enrolled, EnrollError> {
+pub async fn enroll(
+    state: &StateDir,
+    request: Request,
+    clock: Arc<dyn Clock>,
+) -> Result<Enrolled, EnrollError> {
     let identity = identity(state, request.repository)?;
     let trust = ServerTrust::CaFingerprint(request.ca_fingerprint.clone());
     let tls = tls::client_config(None, trust, clock.clone())?;
@@ -156,7 +166,11 @@ pub async fn enroll(state: &StateDir, request: Request, clock: Arc<dyn Clock>) -
 ///
 /// # Errors
 /// If one cannot be read, or they are not such a chain.
-pub fn take_rosters(state: &StateDir, repository: RepositoryId, path: &Path) -> Result<(), EnrollError> {
+pub fn take_rosters(
+    state: &StateDir,
+    repository: RepositoryId,
+    path: &Path,
+) -> Result<(), EnrollError> {
     let wrong = |source| StateError::Io { action: "read", path: path.to_owned(), source };
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(wrong)?;
@@ -172,11 +186,13 @@ pub fn take_rosters(state: &StateDir, repository: RepositoryId, path: &Path) -> 
         }
     }
     let object = |block: &String| armor::decode(ROSTER_TITLE, block).map(|object| object.to_vec());
-    let objects: Vec<Vec<u8>> = blocks.iter().map(object).collect::<Result<_, _>>().map_err(EnrollError::RosterText)?;
+    let objects: Vec<Vec<u8>> =
+        blocks.iter().map(object).collect::<Result<_, _>>().map_err(EnrollError::RosterText)?;
     if objects.is_empty() {
         return Err(EnrollError::NoRosters(path.to_owned()));
     }
-    lumbung_engine::import_rosters(&state.engine(), repository, &objects).map_err(EnrollError::Roster)?;
+    lumbung_engine::import_rosters(&state.engine(), repository, &objects)
+        .map_err(EnrollError::Roster)?;
     Ok(())
 }
 
@@ -197,7 +213,11 @@ fn identity(state: &StateDir, repository: RepositoryId) -> Result<AgentIdentity,
 }
 
 /// The CA is the pinned one, and the certificate says what was asked for and nothing else.
-fn check(identity: &AgentIdentity, fingerprint: &str, answer: &EnrollResponse) -> Result<(), EnrollError> {
+fn check(
+    identity: &AgentIdentity,
+    fingerprint: &str,
+    answer: &EnrollResponse,
+) -> Result<(), EnrollError> {
     let is_pinned = |pem: &String| certs::fingerprint(pem).is_ok_and(|found| found == fingerprint);
     if !answer.ca_pems.iter().any(is_pinned) {
         return Err(EnrollError::Answer("none of its CAs has the fingerprint of the command line"));
@@ -209,7 +229,11 @@ fn check(identity: &AgentIdentity, fingerprint: &str, answer: &EnrollResponse) -
             && names.agent == Some(identity.agent)
             && names.agent_key == Some(identity.key.public())
     });
-    if fits { Ok(()) } else { Err(EnrollError::Answer("its certificate is for another agent or repository")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(EnrollError::Answer("its certificate is for another agent or repository"))
+    }
 }
 
 impl Enrolled {
@@ -227,7 +251,8 @@ impl Enrolled {
         match config {
             None => out.push_str("Start it: systemctl enable --now lumbung-agent\n"),
             Some(path) => {
-                let _ = write!(out, "Write {}, for instance:\n\n{}", path.display(), self.skeleton());
+                let _ =
+                    write!(out, "Write {}, for instance:\n\n{}", path.display(), self.skeleton());
                 out.push_str("\nand start it: systemctl enable --now lumbung-agent\n");
             }
         }

@@ -23,7 +23,8 @@ pub fn collect(hostname: &str, paths: &[PathBuf]) -> HostHealth {
         os: System::long_os_version().unwrap_or_default(),
         kernel: System::kernel_version().unwrap_or_default(),
         uptime_s: System::uptime().unwrap_or(0),
-        cpus: std::thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+        cpus: std::thread::available_parallelism()
+            .map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
         ..HostHealth::default()
     };
     if let Ok(load) = System::load_average() {
@@ -44,13 +45,17 @@ pub fn collect(hostname: &str, paths: &[PathBuf]) -> HostHealth {
 fn disks(paths: &[PathBuf]) -> Vec<DiskHealth> {
     let device = |path: &Path| std::fs::metadata(path).ok().map(|m| m.dev());
     let wanted: Vec<u64> = paths.iter().filter_map(|path| device(path)).collect();
-    let Ok(disks) = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage()) else {
+    let Ok(disks) =
+        Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage())
+    else {
         return Vec::new();
     };
     let mut seen = Vec::new();
     let mut out = Vec::new();
     for disk in &disks {
-        let Some(device) = device(disk.mount_point()).filter(|d| wanted.contains(d) && !seen.contains(d)) else {
+        let Some(device) =
+            device(disk.mount_point()).filter(|d| wanted.contains(d) && !seen.contains(d))
+        else {
             continue;
         };
         seen.push(device);
@@ -71,7 +76,10 @@ mod tests {
     fn the_host_is_described() {
         let health = collect("pd-dinkes-1", &[PathBuf::from("/"), PathBuf::from("/nonexistent")]);
         assert_eq!(health.hostname, "pd-dinkes-1");
-        assert!(health.cpus >= 1 && health.memory_total_bytes > 0 && health.uptime_s > 0, "{health:?}");
+        assert!(
+            health.cpus >= 1 && health.memory_total_bytes > 0 && health.uptime_s > 0,
+            "{health:?}"
+        );
         assert!(health.disks.len() <= 1, "one path, one disk: {:?}", health.disks);
         assert!(!host_name().is_empty());
     }

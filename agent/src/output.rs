@@ -33,7 +33,11 @@ impl Exit {
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn print<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> std::io::Result<()> {
+pub fn print<T: Serialize>(
+    json: bool,
+    value: &T,
+    text: impl FnOnce(&T) -> String,
+) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, value)?;

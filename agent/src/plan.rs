@@ -119,12 +119,24 @@ impl Record {
     #[must_use]
     pub fn started(&self, now: Timestamp, reason: Option<Reason>) -> Self {
         let failures = if reason == Some(Reason::Again) { self.failures } else { 0 };
-        Self { last_started: Some(now), last_finished: None, retry_at: None, failures, ..self.clone() }
+        Self {
+            last_started: Some(now),
+            last_finished: None,
+            retry_at: None,
+            failures,
+            ..self.clone()
+        }
     }
 
     /// After an end.
     #[must_use]
-    pub fn finished(&self, plan: &JobPlan, now: Timestamp, ending: Ending, message: Option<String>) -> Self {
+    pub fn finished(
+        &self,
+        plan: &JobPlan,
+        now: Timestamp,
+        ending: Ending,
+        message: Option<String>,
+    ) -> Self {
         let mut next = self.clone();
         next.last_finished = Some(now);
         next.outcome = Some(ending.outcome());
@@ -170,7 +182,9 @@ fn next(now: Timestamp, job: &JobPlan, record: &Record) -> Next {
     // A try further ahead than any wait was set before the clock was put back: it is due.
     let longest = now.plus_seconds(i64::from(job.retry.cap.as_seconds()));
     match (record.retry_at, scheduled) {
-        (Some(retry), _) if retry <= now || retry > longest => Next::Now(retry.min(now), Reason::Again),
+        (Some(retry), _) if retry <= now || retry > longest => {
+            Next::Now(retry.min(now), Reason::Again)
+        }
         (Some(retry), Due::At(at)) => Next::At(at.min(retry)),
         (Some(retry), _) => Next::At(retry),
         (None, Due::At(at)) => Next::At(at),

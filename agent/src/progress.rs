@@ -31,7 +31,8 @@ impl Console {
     pub fn new(name: &str, terminal: bool) -> Self {
         let bar = terminal.then(|| {
             let template = "{spinner} {prefix} {wide_bar} {msg}";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::no_length().with_style(style.progress_chars("=> "));
             bar.set_prefix(name.to_owned());
             bar.enable_steady_tick(Duration::from_millis(250));
@@ -131,7 +132,8 @@ impl Seen {
     fn line(&self) -> String {
         let millis = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let speed = self.bytes.saturating_mul(1000) / millis;
-        let of = |total: u64, text: String| if total > 0 { format!("/{text}") } else { String::new() };
+        let of =
+            |total: u64, text: String| if total > 0 { format!("/{text}") } else { String::new() };
         let size = |bytes| ByteSize::bytes(bytes).to_string();
         let mut line = format!(
             "{}{} files, {}{}, {} new, {}/s",
@@ -163,9 +165,21 @@ mod tests {
     #[test]
     fn a_line_has_files_bytes_speed_and_time_left() {
         let total = Total { files: 40, bytes: 2_000_000_000 };
-        let seen = Seen { elapsed: Duration::from_secs(20), files: 12, bytes: 1_000_000_000, new_bytes: 300_000_000, total };
+        let seen = Seen {
+            elapsed: Duration::from_secs(20),
+            files: 12,
+            bytes: 1_000_000_000,
+            new_bytes: 300_000_000,
+            total,
+        };
         assert_eq!(seen.line(), "12/40 files, 1.00 GB/2.00 GB, 300 MB new, 50.0 MB/s, 0:20 left");
-        let early = Seen { elapsed: Duration::ZERO, files: 0, bytes: 0, new_bytes: 0, total: Total::default() };
+        let early = Seen {
+            elapsed: Duration::ZERO,
+            files: 0,
+            bytes: 0,
+            new_bytes: 0,
+            total: Total::default(),
+        };
         assert_eq!(early.line(), "0 files, 0 B, 0 B new, 0 B/s");
         assert_eq!(minutes(3723), "1:02:03");
     }

@@ -56,7 +56,9 @@ pub enum RunError {
     #[error("no snapshot was made")]
     Backup(#[from] BackupError),
     /// Another run holds the state.
-    #[error("another backup of this agent is running: wait until it has finished (`lumbung-agent status` shows it)")]
+    #[error(
+        "another backup of this agent is running: wait until it has finished (`lumbung-agent status` shows it)"
+    )]
     Busy,
     /// The thread died.
     #[error("the run stopped unexpectedly: look at the log, and report this if it repeats")]
@@ -75,6 +77,8 @@ pub struct Runner {
     pub handle: Handle,
     /// The host's name.
     pub hostname: String,
+    /// Whether a scan ahead counts what there will be: only of use to somebody who watches.
+    pub estimate: bool,
 }
 
 /// Something about a run that is not about a path.
@@ -112,9 +116,14 @@ pub struct Finished {
 impl Runner {
     /// A runner for the configuration as it is now.
     #[must_use]
-    pub fn new(config: Arc<Config>, state: StateDir, clock: Arc<dyn Clock>, handle: Handle) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        state: StateDir,
+        clock: Arc<dyn Clock>,
+        handle: Handle,
+    ) -> Self {
         let hostname = config.hostname.clone().unwrap_or_else(crate::health::host_name);
-        Self { config, state, clock, handle, hostname }
+        Self { config, state, clock, handle, hostname, estimate: false }
     }
 
     /// Runs a job to its end. Blocks.
@@ -138,17 +147,25 @@ impl Runner {
         let engine_state = self.state.engine();
         let chain = load_rosters(&engine_state, identity.repository).map_err(RunError::Rosters)?;
         let roster = chain.as_ref().map(|chain| &chain.current().body);
-        let found = targets(&self.config.sites, &enrolment.sites, roster);
+        let mut found = targets(&self.config.sites, &enrolment.sites, roster);
         if found.usable.is_empty() {
             return Err(RunError::NoSite(no_site(&found.left_out, &enrolment)));
         }
-        notes.extend(found.left_out.into_iter().map(Note::LeftOut));
+        notes.extend(std::mem::take(&mut found.left_out).into_iter().map(Note::LeftOut));
         let own = TlsIdentity::from_pem(&tls.certificate_pem, &tls.key)?;
-        let clients: Vec<VaultClient> =
-            found.usable.iter().map(|target| self.client(target, &own)).collect::<Result<_, _>>()?;
-        let depots: Vec<Arc<dyn Depot>> =
-            found.usable.iter().zip(&clients).map(|(to, client)| self.depot(client.clone(), to.site, &identity)).collect();
-        let throttle = RateLimiter::new(self.config.rates.clone(), self.clock.clone(), cancel.clone());
+        let clients: Vec<VaultClient> = found
+            .usable
+            .iter()
+            .map(|target| self.client(target, &own))
+            .collect::<Result<_, _>>()?;
+        let depots: Vec<Arc<dyn Depot>> = found
+            .usable
+            .iter()
+            .zip(&clients)
+            .map(|(to, client)| self.depot(client.clone(), to.site, &identity))
+            .collect();
+        let throttle =
+            RateLimiter::new(self.config.rates.clone(), self.clock.clone(), cancel.clone());
         let outcome = backup(&BackupRequest {
             depots: &depots,
             identity: &identity,
@@ -157,25 +174,40 @@ impl Runner {
             label: &job.label,
             host: &self.hostname,
             sources: &job.paths,
-            options: options(job)?,
+            options: options(job, self.estimate)?,
             progress,
             throttle: &throttle,
             cancel,
             clock: &*self.clock,
         });
         notes.extend(clients.iter().filter_map(clock_note));
-        outcome.map_err(|error| match error {
+        let named = |outcome: BackupOutcome| match found.usable.get(outcome.depot_index) {
+            Some(site) => {
+                BackupOutcome { depot: format!("{} ({})", site.name, site.url), ..outcome }
+            }
+            None => outcome,
+        };
+        outcome.map(named).map_err(|error| match error {
             BackupError::State(EngineState::Locked(_)) => RunError::Busy,
             other => RunError::Backup(other),
         })
     }
 
     fn client(&self, target: &Target, own: &TlsIdentity) -> Result<VaultClient, RunError> {
-        let config = tls::client_config(Some(own), ServerTrust::Pins(target.pins.clone()), self.clock.clone())?;
+        let config = tls::client_config(
+            Some(own),
+            ServerTrust::Pins(target.pins.clone()),
+            self.clock.clone(),
+        )?;
         Ok(VaultClient::new(&target.url, &config)?)
     }
 
-    fn depot(&self, client: VaultClient, site: Option<SiteId>, identity: &AgentIdentity) -> Arc<dyn Depot> {
+    fn depot(
+        &self,
+        client: VaultClient,
+        site: Option<SiteId>,
+        identity: &AgentIdentity,
+    ) -> Arc<dyn Depot> {
         Arc::new(HttpDepot::new(client, identity.repository, site, self.handle.clone()))
     }
 }
@@ -185,14 +217,16 @@ fn clock_note(client: &VaultClient) -> Option<Note> {
     let ahead = client.clock_skew_s().filter(|s| s.abs() > CLOCK_WARN_S)?;
     let direction = if ahead > 0 { "behind" } else { "ahead of" };
     let (minutes, server) = (ahead.abs() / 60, client.server());
-    Some(Note::Clock(format!("this host's clock is {minutes} min {direction} that of {server}: set it (timedatectl)")))
+    Some(Note::Clock(format!(
+        "this host's clock is {minutes} min {direction} that of {server}: set it (timedatectl)"
+    )))
 }
 
-fn options(job: &Job) -> Result<BackupOptions, RunError> {
+fn options(job: &Job, estimate: bool) -> Result<BackupOptions, RunError> {
     Ok(BackupOptions {
         excludes: Excludes::new(&job.exclude)?,
         one_file_system: job.one_file_system,
-        estimate: true,
+        estimate,
         ..BackupOptions::default()
     })
 }
@@ -211,7 +245,9 @@ fn no_site(left_out: &[String], enrolment: &Enrolment) -> String {
 fn ending(result: &Result<BackupOutcome, RunError>, notes: &[Note]) -> Option<Ending> {
     let wrong_clock = notes.iter().any(|note| matches!(note, Note::Clock(_)));
     Some(match result {
-        Ok(outcome) if outcome.has_warnings() || !outcome.authorized || wrong_clock => Ending::Warnings,
+        Ok(outcome) if outcome.has_warnings() || !outcome.authorized || wrong_clock => {
+            Ending::Warnings
+        }
         Ok(_) => Ending::Ok,
         Err(RunError::Busy) => return None,
         Err(RunError::Backup(error)) => ending_of(error),
@@ -223,10 +259,14 @@ fn ending(result: &Result<BackupOutcome, RunError>, notes: &[Note]) -> Option<En
 fn ending_of(error: &BackupError) -> Ending {
     match error {
         BackupError::Cancelled => Ending::Interrupted,
-        BackupError::Unavailable { .. } | BackupError::StillMissing { .. } | BackupError::Thread => Ending::Transient,
+        BackupError::Unavailable { .. }
+        | BackupError::StillMissing { .. }
+        | BackupError::Thread => Ending::Transient,
         BackupError::Depot(error) | BackupError::State(EngineState::Depot(error)) => match error {
             // A full site is somebody's morning work; what lacks frames gets them with the next run.
-            DepotError::Unavailable { .. } | DepotError::Full { .. } | DepotError::Incomplete { .. } => Ending::Transient,
+            DepotError::Unavailable { .. }
+            | DepotError::Full { .. }
+            | DepotError::Incomplete { .. } => Ending::Transient,
             _ => Ending::Permanent,
         },
         _ => Ending::Permanent,
@@ -237,10 +277,21 @@ fn ending_of(error: &BackupError) -> Ending {
 ///
 /// # Errors
 /// If it was not kept.
-pub fn record(db: &Db, job: &Job, plan: &JobPlan, record: &Record, finished: &Finished) -> Result<Record, DbError> {
+pub fn record(
+    db: &Db,
+    job: &Job,
+    plan: &JobPlan,
+    record: &Record,
+    finished: &Finished,
+) -> Result<Record, DbError> {
     let Some(ending) = finished.ending else { return Ok(record.clone()) };
     let message = summary::message(finished);
-    let mut next = record.finished(plan, finished.ended, ending, (!message.is_empty()).then(|| message.clone()));
+    let mut next = record.finished(
+        plan,
+        finished.ended,
+        ending,
+        (!message.is_empty()).then(|| message.clone()),
+    );
     if let Ok(outcome) = &finished.result {
         next.manifest = Some(outcome.manifest);
     }
@@ -251,7 +302,11 @@ pub fn record(db: &Db, job: &Job, plan: &JobPlan, record: &Record, finished: &Fi
         dataset: job.dataset,
         manifest: finished.result.as_ref().ok().map(|outcome| outcome.manifest),
         outcome: ending.outcome(),
-        statistics: finished.result.as_ref().map(|o| summary::statistics(&o.statistics)).unwrap_or_default(),
+        statistics: finished
+            .result
+            .as_ref()
+            .map(|o| summary::statistics(&o.statistics))
+            .unwrap_or_default(),
         message,
     };
     // The report first: were only the record kept, a run would never be told of.

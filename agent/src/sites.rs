@@ -36,10 +36,14 @@ pub struct Targets {
 #[must_use]
 pub fn targets(configured: &[Site], register: &[SiteEntry], roster: Option<&Roster>) -> Targets {
     let mut out = Targets::default();
-    let mut add = |name: &str, url: &str, site: Option<SiteId>, pins: Result<Vec<TlsPin>, String>| match pins {
-        Ok(pins) => out.usable.push(Target { name: name.to_owned(), url: url.to_owned(), pins, site }),
-        Err(reason) => out.left_out.push(format!("{name} ({url}): {reason}")),
-    };
+    let mut add =
+        |name: &str, url: &str, site: Option<SiteId>, pins: Result<Vec<TlsPin>, String>| match pins
+        {
+            Ok(pins) => {
+                out.usable.push(Target { name: name.to_owned(), url: url.to_owned(), pins, site })
+            }
+            Err(reason) => out.left_out.push(format!("{name} ({url}): {reason}")),
+        };
     if configured.is_empty() {
         let mut sites: Vec<&SiteEntry> = register.iter().collect();
         sites.sort_by_key(|site| match site.kind {
@@ -52,7 +56,8 @@ pub fn targets(configured: &[Site], register: &[SiteEntry], roster: Option<&Rost
         }
     }
     for site in configured {
-        let known = register.iter().find(|entry| entry.url.trim_end_matches('/') == site.url.as_str());
+        let known =
+            register.iter().find(|entry| entry.url.trim_end_matches('/') == site.url.as_str());
         let pins = site.pin.map_or_else(|| pins_of(known, roster), |pin| Ok(vec![pin]));
         add(&site.name, site.url.as_str(), known.map(|entry| entry.site), pins);
     }

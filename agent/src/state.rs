@@ -138,7 +138,8 @@ impl StateDir {
     pub fn lock_daemon(&self) -> Result<Option<File>, StateError> {
         let path = self.path.join(DAEMON_LOCK);
         let io = |source| StateError::Io { action: "lock", path: path.clone(), source };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io)?;
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
@@ -159,7 +160,10 @@ impl StateDir {
     pub fn identity(&self) -> Result<Option<AgentIdentity>, StateError> {
         let path = self.path.join(IDENTITY);
         let Some(text) = read_secret(&path)? else { return Ok(None) };
-        let damaged = |e: &dyn std::error::Error| StateError::Damaged { path: path.clone(), reason: e.to_string() };
+        let damaged = |e: &dyn std::error::Error| StateError::Damaged {
+            path: path.clone(),
+            reason: e.to_string(),
+        };
         AgentIdentity::from_text(&text).map(Some).map_err(|e| damaged(&e))
     }
 
@@ -179,10 +183,12 @@ impl StateDir {
         let path = self.path.join(TLS);
         let Some(text) = read_secret(&path)? else { return Ok(None) };
         let begin = text.find("-----BEGIN PRIVATE KEY-----");
-        let at = begin.filter(|at| text[..*at].contains("-----BEGIN CERTIFICATE-----")).ok_or_else(|| {
-            let reason = "it should hold a certificate and then its private key".to_owned();
-            StateError::Damaged { path: path.clone(), reason }
-        })?;
+        let at = begin
+            .filter(|at| text[..*at].contains("-----BEGIN CERTIFICATE-----"))
+            .ok_or_else(|| {
+                let reason = "it should hold a certificate and then its private key".to_owned();
+                StateError::Damaged { path: path.clone(), reason }
+            })?;
         let key = KeyPem::new(text[at..].to_owned());
         Ok(Some(TlsFiles { certificate_pem: text[..at].to_owned(), key }))
     }
@@ -226,7 +232,8 @@ impl StateDir {
         match (self.identity()?, self.tls()?, self.enrolment()?) {
             (Some(identity), Some(tls), Some(enrolment)) => {
                 if identity.repository != enrolment.repository {
-                    let reason = "it belongs to another repository than the identity beside it".to_owned();
+                    let reason =
+                        "it belongs to another repository than the identity beside it".to_owned();
                     return Err(StateError::Damaged { path: self.path.join(ENROLMENT), reason });
                 }
                 Ok((identity, tls, enrolment))

@@ -84,7 +84,11 @@ pub fn collect(config: &Config, now: Timestamp) -> anyhow::Result<Status> {
     let (identity, tls, enrolment) = state.enrolled()?;
     let db = Db::open(&state.database())?;
     let controller = config.controller.as_ref().map_or(enrolment.controller, ToString::to_string);
-    let jobs = config.jobs.iter().map(|job| job_status(&db, job, &identity, now)).collect::<anyhow::Result<_>>()?;
+    let jobs = config
+        .jobs
+        .iter()
+        .map(|job| job_status(&db, job, &identity, now))
+        .collect::<anyhow::Result<_>>()?;
     Ok(Status {
         agent: identity.agent,
         repository: identity.repository,
@@ -101,7 +105,12 @@ pub fn collect(config: &Config, now: Timestamp) -> anyhow::Result<Status> {
     })
 }
 
-fn job_status(db: &Db, job: &crate::config::Job, identity: &AgentIdentity, now: Timestamp) -> anyhow::Result<JobStatus> {
+fn job_status(
+    db: &Db,
+    job: &crate::config::Job,
+    identity: &AgentIdentity,
+    now: Timestamp,
+) -> anyhow::Result<JobStatus> {
     let known = db.peek(&job.name)?.unwrap_or_else(|| crate::plan::Record::new(now));
     let running = known.last_started.is_some() && known.last_finished.is_none();
     Ok(JobStatus {
@@ -129,12 +138,24 @@ impl Status {
             out.push_str("the daemon does not run: nothing happens by schedule (systemctl start lumbung-agent)\n");
         }
         let until = local(self.certificate_until, zone);
-        let _ = writeln!(out, "certificate valid until {until}{}", if self.now > self.certificate_until { ": EXPIRED" } else { "" });
+        let _ = writeln!(
+            out,
+            "certificate valid until {until}{}",
+            if self.now > self.certificate_until { ": EXPIRED" } else { "" }
+        );
         let seen = self.controller_seen.map_or_else(|| "never".to_owned(), |t| local(t, zone));
-        let _ = writeln!(out, "controller {}, last answer {seen}; {} reports wait", self.controller, self.spool.waiting);
+        let _ = writeln!(
+            out,
+            "controller {}, last answer {seen}; {} reports wait",
+            self.controller, self.spool.waiting
+        );
         if let Some(ahead) = self.clock_ahead_s.filter(|s| s.abs() > CLOCK_WARN_S) {
             let direction = if ahead > 0 { "behind" } else { "ahead of" };
-            let _ = writeln!(out, "warning: this host's clock is {} min {direction} the controller's", ahead.abs() / 60);
+            let _ = writeln!(
+                out,
+                "warning: this host's clock is {} min {direction} the controller's",
+                ahead.abs() / 60
+            );
         }
         for job in &self.jobs {
             out.push('\n');
@@ -146,7 +167,9 @@ impl Status {
 
 impl JobStatus {
     fn to_text(&self, zone: chrono_tz::Tz, daemon: bool) -> String {
-        let when = |time: Option<Timestamp>, none: &str| time.map_or_else(|| none.to_owned(), |t| local(t, zone));
+        let when = |time: Option<Timestamp>, none: &str| {
+            time.map_or_else(|| none.to_owned(), |t| local(t, zone))
+        };
         let mut out = format!("{} (dataset {})\n", self.name, self.dataset);
         let _ = writeln!(out, "  last good   {}", when(self.last_ok, "never"));
         let last = match self.outcome {
@@ -165,7 +188,9 @@ impl JobStatus {
         let next = match (self.enabled, &self.schedule) {
             (false, _) => "off (enabled = false)".to_owned(),
             (true, None) => "by hand only (no schedule)".to_owned(),
-            (true, Some(schedule)) => format!("{}, schedule {schedule}", when(self.next_run, "never")),
+            (true, Some(schedule)) => {
+                format!("{}, schedule {schedule}", when(self.next_run, "never"))
+            }
         };
         let _ = writeln!(out, "  next run    {next}");
         out
@@ -197,7 +222,11 @@ pub fn check(config: &Config, now: Timestamp) -> Checked {
     let mut jobs = Vec::new();
     for job in &config.jobs {
         for path in job.paths.iter().filter(|path| std::fs::symlink_metadata(path).is_err()) {
-            warnings.push(format!("job {}: {} is not there, or this user may not see it", job.name, path.display()));
+            warnings.push(format!(
+                "job {}: {} is not there, or this user may not see it",
+                job.name,
+                path.display()
+            ));
         }
         let due = |t: &Timestamp| job.schedule.as_ref().and_then(|s| s.next_after(*t));
         let next = std::iter::successors(due(&now), due).take(3).collect();

@@ -22,7 +22,8 @@ impl Host {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let host = Self { dir };
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let nobody =
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!(
             "[agent]\nstate = {:?}\nheartbeat_interval = \"5 s\"\nhostname = \"pd-dinkes\"\n\
              [[site]]\nname = \"gone\"\nurl = \"https://127.0.0.1:{nobody}\"\npin = \"{}\"\n\
@@ -54,8 +55,16 @@ impl Host {
         let url = fake.url();
         let repository = "3".repeat(64);
         self.run(&[
-            "enroll", "--controller", &url, "--ca-fingerprint", fingerprint, "--token", token, "--repository",
-            &repository, "--json",
+            "enroll",
+            "--controller",
+            &url,
+            "--ca-fingerprint",
+            fingerprint,
+            "--token",
+            token,
+            "--repository",
+            &repository,
+            "--json",
         ])
     }
 
@@ -114,17 +123,29 @@ fn report_ids(event: &Event) -> Option<Vec<String>> {
 #[test]
 fn enrolment_prints_the_code_and_keeps_the_identity() {
     let (fake, host) = enrolled(FakeOptions::default());
-    let first: Value = serde_json::from_slice(&host.enroll(&fake, "right", &fake.fingerprint).stdout).unwrap();
-    let again: Value = serde_json::from_slice(&host.enroll(&fake, "right", &fake.fingerprint).stdout).unwrap();
+    let first: Value =
+        serde_json::from_slice(&host.enroll(&fake, "right", &fake.fingerprint).stdout).unwrap();
+    let again: Value =
+        serde_json::from_slice(&host.enroll(&fake, "right", &fake.fingerprint).stdout).unwrap();
     assert_eq!(first["agent"], again["agent"], "the identity that is there is kept");
     let code = first["code"].as_str().unwrap();
-    assert!(code.starts_with(&format!("lumbung-agent:{}:", first["agent"].as_str().unwrap())), "{code}");
+    assert!(
+        code.starts_with(&format!("lumbung-agent:{}:", first["agent"].as_str().unwrap())),
+        "{code}"
+    );
     let status = host.status();
     assert_eq!((&status["code"], &status["daemon"]), (&first["code"], &Value::Bool(false)));
     assert_eq!(status["jobs"][0]["last_ok"], Value::Null);
     let other = host.run(&[
-        "enroll", "--controller", &fake.url(), "--ca-fingerprint", &fake.fingerprint, "--token", "right",
-        "--repository", &"4".repeat(64),
+        "enroll",
+        "--controller",
+        &fake.url(),
+        "--ca-fingerprint",
+        &fake.fingerprint,
+        "--token",
+        "right",
+        "--repository",
+        &"4".repeat(64),
     ]);
     assert_eq!(other.status.code(), Some(1));
     assert!(stderr(&other).contains("already belongs to agent"), "{}", stderr(&other));
@@ -155,7 +176,10 @@ fn a_run_that_fails_is_told_at_once_and_ends_with_1() {
     let ids = fake.wait(report_ids);
     assert_eq!(ids.len(), 1);
     let status = host.status();
-    assert_eq!((&status["spool"]["waiting"], &status["spool"]["kept"]), (&Value::from(0), &Value::from(1)));
+    assert_eq!(
+        (&status["spool"]["waiting"], &status["spool"]["kept"]),
+        (&Value::from(0), &Value::from(1))
+    );
     assert_eq!(status["jobs"][0]["outcome"], "failed");
 }
 
@@ -167,9 +191,16 @@ fn a_run_beside_another_one_says_so_and_leaves_no_trace() {
     lock.lock().unwrap();
     let out = host.run(&["backup", "--quiet"]);
     assert_eq!(out.status.code(), Some(1));
-    assert!(stderr(&out).contains("files: busy: another backup of this agent is running"), "{}", stderr(&out));
+    assert!(
+        stderr(&out).contains("files: busy: another backup of this agent is running"),
+        "{}",
+        stderr(&out)
+    );
     let status = host.status();
-    assert_eq!((&status["spool"]["waiting"], &status["jobs"][0]["outcome"]), (&Value::from(0), &Value::Null));
+    assert_eq!(
+        (&status["spool"]["waiting"], &status["jobs"][0]["outcome"]),
+        (&Value::from(0), &Value::Null)
+    );
 }
 
 #[test]
@@ -219,7 +250,10 @@ fn the_daemon_beats_reloads_and_stops() {
         _ => None,
     };
     let first = fake.wait(beat);
-    assert_eq!((first["health"]["hostname"].as_str(), first["jobs"][0]["name"].as_str()), (Some("pd-dinkes"), Some("files")));
+    assert_eq!(
+        (first["health"]["hostname"].as_str(), first["jobs"][0]["name"].as_str()),
+        (Some("pd-dinkes"), Some("files"))
+    );
     assert!(first["health"]["memory_total_bytes"].as_u64().unwrap() > 0);
     assert_eq!(host.status()["daemon"], true);
     let second = host.run(&["run"]);
@@ -263,7 +297,10 @@ fn a_clock_that_is_hours_off_is_a_warning_and_no_more() {
     assert_eq!(daemon.stop(), Some(0));
     let out = host.run(&["status"]);
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(text.contains("warning: this host's clock is") && text.contains("min behind"), "{text}");
+    assert!(
+        text.contains("warning: this host's clock is") && text.contains("min behind"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, diff, generate, key, register, repo, restore, roster, snapshots, status, verify,
+    backup, browse, diff, generate, hand_in, key, register, repo, restore, roster, snapshots,
+    status, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -37,7 +38,14 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     json: bool,
     /// Language of headings and states
-    #[arg(long, global = true, value_enum, env = "LUMBUNG_LANG", default_value = "id", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "LUMBUNG_LANG",
+        default_value = "id",
+        hide_env = true
+    )]
     lang: Lang,
     /// Time zone of the times shown, for instance Asia/Makassar (default: this machine's)
     #[arg(long, global = true, value_name = "ZONE", env = "LUMBUNG_TIME_ZONE", hide_env = true)]
@@ -83,11 +91,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Site(register::SiteCommand),
     #[command(subcommand)]
-    Token(register::TokenCommand),
+    Token(hand_in::TokenCommand),
     #[command(subcommand)]
-    Register(register::RegisterCommand),
+    Register(hand_in::RegisterCommand),
     #[command(subcommand)]
-    Proof(register::ProofCommand),
+    Proof(hand_in::ProofCommand),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }

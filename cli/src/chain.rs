@@ -3,9 +3,11 @@
 //! Invariants: a chain that does not check is an error, never a shorter chain; a new roster is signed
 //! only after the chain has taken it, so that what is published always follows.
 
-use lumbung_model::{Clock as _, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_engine::Depot;
-use lumbung_pack::{Kind, Roster, RosterChain, RosterError, SigningKey, armor, object_id, open_signed, sign};
+use lumbung_model::{Clock as _, RepositoryId, RosterId, SystemClock, Timestamp};
+use lumbung_pack::{
+    Kind, Roster, RosterChain, RosterError, SigningKey, armor, object_id, open_signed, sign,
+};
 
 use crate::failure::{Code, Explain as _, Failure, Outcome};
 
@@ -31,16 +33,22 @@ pub(crate) fn objects(depot: &dyn Depot) -> Outcome<Vec<Vec<u8>>> {
     let name = depot.describe();
     let next = "bring the rosters in again from another copy: `lumbung roster publish FROM TO`";
     let what = || format!("the rosters of {name} could not be read");
-    let ids = depot.list(Kind::Roster).explain(Code::Depot, what, "check the address and that the depot can be read")?;
+    let ids = depot.list(Kind::Roster).explain(
+        Code::Depot,
+        what,
+        "check the address and that the depot can be read",
+    )?;
     if ids.len() > MAX_ROSTERS {
-        let message = format!("{name} offers {} rosters: that is no repository of this program", ids.len());
+        let message =
+            format!("{name} offers {} rosters: that is no repository of this program", ids.len());
         return Err(Failure::new(Code::BadRoster, message, "check the address"));
     }
     let mut objects = Vec::with_capacity(ids.len());
     for id in ids {
         let object = depot.get(Kind::Roster, &id).explain(Code::BadRoster, what, next)?;
         if object_id(&object) != id {
-            let message = format!("roster {} of {name} is not what its name says", RosterId::from_bytes(id));
+            let message =
+                format!("roster {} of {name} is not what its name says", RosterId::from_bytes(id));
             return Err(Failure::new(Code::BadRoster, message, next));
         }
         objects.push(object);
@@ -52,7 +60,11 @@ pub(crate) fn objects(depot: &dyn Depot) -> Outcome<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// If they do not make a chain.
-pub(crate) fn build(objects: Vec<Vec<u8>>, expected: Option<RepositoryId>, name: &str) -> Outcome<RosterChain> {
+pub(crate) fn build(
+    objects: Vec<Vec<u8>>,
+    expected: Option<RepositoryId>,
+    name: &str,
+) -> Outcome<RosterChain> {
     let repository = match expected {
         Some(repository) => repository,
         None => first(&objects, name)?,
@@ -138,8 +150,12 @@ pub(crate) fn extend(
             "this key is the registrar's, who may only add agents",
             "ask the custodian of the root key",
         ),
-        error => Failure::new(Code::BadRoster, "the change does not make a valid roster", "check what you entered")
-            .because(error),
+        error => Failure::new(
+            Code::BadRoster,
+            "the change does not make a valid roster",
+            "check what you entered",
+        )
+        .because(error),
     })?;
     Ok(Some((extended, object)))
 }
@@ -161,7 +177,11 @@ pub(crate) fn to_text(chain: &RosterChain) -> String {
 ///
 /// # Errors
 /// If it is damaged or does not check.
-pub(crate) fn from_text(text: &str, expected: Option<RepositoryId>, name: &str) -> Outcome<RosterChain> {
+pub(crate) fn from_text(
+    text: &str,
+    expected: Option<RepositoryId>,
+    name: &str,
+) -> Outcome<RosterChain> {
     let next = "export it again with `lumbung roster export`";
     let mut blocks: Vec<String> = Vec::new();
     for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
@@ -178,8 +198,9 @@ pub(crate) fn from_text(text: &str, expected: Option<RepositoryId>, name: &str) 
     }
     let mut objects = Vec::with_capacity(blocks.len());
     for block in blocks {
-        let object = armor::decode(TITLE, &block)
-            .map_err(|e| Failure::new(Code::BadFile, format!("{name} is damaged"), next).because(e))?;
+        let object = armor::decode(TITLE, &block).map_err(|e| {
+            Failure::new(Code::BadFile, format!("{name} is damaged"), next).because(e)
+        })?;
         objects.push(object.to_vec());
     }
     build(objects, expected, name)

@@ -55,26 +55,40 @@ impl ControllerArgs {
     /// If something that is needed is said nowhere.
     pub(crate) fn connect(&self) -> Outcome<Controller> {
         let settings = self.settings()?;
-        let url = self.controller.clone().or(settings.controller).ok_or_else(|| unsaid("the controller's address", "controller"))?;
-        let identity = self.identity.clone().or(settings.identity).ok_or_else(|| unsaid("the operator's certificate", "identity"))?;
+        let url = self
+            .controller
+            .clone()
+            .or(settings.controller)
+            .ok_or_else(|| unsaid("the controller's address", "controller"))?;
+        let identity = self
+            .identity
+            .clone()
+            .or(settings.identity)
+            .ok_or_else(|| unsaid("the operator's certificate", "identity"))?;
         let fingerprint = self
             .ca_fingerprint
             .clone()
             .or(settings.ca_fingerprint)
             .ok_or_else(|| unsaid("the fingerprint of the city's CA", "ca-fingerprint"))?;
         let identity = pem_identity(&identity)?;
-        let tls = client_config(Some(&identity), ServerTrust::CaFingerprint(fingerprint), Arc::new(SystemClock))
-            .explain(
-                Code::Usage,
-                || "TLS to the controller could not be set up".to_owned(),
-                "write the fingerprint as sha256: and 64 hex digits, as the controller printed it",
-            )?;
+        let tls = client_config(
+            Some(&identity),
+            ServerTrust::CaFingerprint(fingerprint),
+            Arc::new(SystemClock),
+        )
+        .explain(
+            Code::Usage,
+            || "TLS to the controller could not be set up".to_owned(),
+            "write the fingerprint as sha256: and 64 hex digits, as the controller printed it",
+        )?;
         let client = ControllerClient::new(&url, &tls).map_err(|e| refused(&url, e))?;
         Ok(Controller { client, url })
     }
 
     fn settings(&self) -> Outcome<Settings> {
-        let Some(path) = self.config.clone().or_else(default_path) else { return Ok(Settings::default()) };
+        let Some(path) = self.config.clone().or_else(default_path) else {
+            return Ok(Settings::default());
+        };
         if self.config.is_none() && !path.exists() {
             return Ok(Settings::default());
         }
@@ -90,9 +104,16 @@ impl ControllerArgs {
 
 fn parse(path: &Path, text: &str) -> Outcome<Settings> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        let message = format!("{}, line {line}: {}", path.display(), error.message().replace('\n', " "));
-        Failure::new(Code::BadFile, message, "correct that line; docs/cli.md shows what client.toml may hold")
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let message =
+            format!("{}, line {line}: {}", path.display(), error.message().replace('\n', " "));
+        Failure::new(
+            Code::BadFile,
+            message,
+            "correct that line; docs/cli.md shows what client.toml may hold",
+        )
     })
 }
 
@@ -126,7 +147,11 @@ impl Controller {
     ///
     /// # Errors
     /// If it does not answer or refuses.
-    pub(crate) fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Outcome<T> {
+    pub(crate) fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Outcome<T> {
         runtime()?.block_on(self.client.post(path, body)).map_err(|e| self.explain(e))
     }
 
@@ -142,9 +167,16 @@ impl Controller {
         match &error {
             ClientError::Refused { problem, .. } if !matches!(problem.status, 401 | 403) => {
                 let message = format!("the controller at {} refused", self.url);
-                Failure::new(Code::Controller, message, "correct what it names, then run the command again").because(error)
+                Failure::new(
+                    Code::Controller,
+                    message,
+                    "correct what it names, then run the command again",
+                )
+                .because(error)
             }
-            ClientError::Unreachable { .. } | ClientError::Stalled { .. } | ClientError::Protocol { .. } => {
+            ClientError::Unreachable { .. }
+            | ClientError::Stalled { .. }
+            | ClientError::Protocol { .. } => {
                 let message = format!("the controller at {} did not answer", self.url);
                 let next = "backups and restores go on without it; check address, network and `lumbung-controller`";
                 Failure::new(Code::Controller, message, next).because(error)
@@ -160,10 +192,16 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let failure = parse(Path::new("client.toml"), "controller = \"https://a\"\nidentiti = \"x\"\n");
+        let failure =
+            parse(Path::new("client.toml"), "controller = \"https://a\"\nidentiti = \"x\"\n");
         let text = failure.map(|_| ()).map_err(|f| f.text());
         let text = text.expect_err("refused");
-        assert!(text.contains("client.toml, line 2") && text.contains("identiti") && text.contains("`identity`"), "{text}");
+        assert!(
+            text.contains("client.toml, line 2")
+                && text.contains("identiti")
+                && text.contains("`identity`"),
+            "{text}"
+        );
         assert!(parse(Path::new("client.toml"), "ca_fingerprint = \"sha256:ab\"").is_ok());
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn given(domain: DomainId, given: &str) -> DatasetId {
 #[must_use]
 pub(crate) fn name_of_paths(paths: &[impl AsRef<Path>]) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt as _;
-    let mut names: Vec<&[u8]> = paths.iter().map(|path| path.as_ref().as_os_str().as_bytes()).collect();
+    let mut names: Vec<&[u8]> =
+        paths.iter().map(|path| path.as_ref().as_os_str().as_bytes()).collect();
     names.sort_unstable();
     names.join(&b'\n')
 }
@@ -56,7 +57,10 @@ mod tests {
         assert!(is_named("simrs", of_name(a, b"simrs"), Some(a)));
         assert!(!is_named("simrs", of_name(a, b"simrs"), Some(b)));
         let id = of_name(a, b"simrs").to_string();
-        assert!(is_named(&id, of_name(a, b"simrs"), None) && is_named(&id[..8], of_name(a, b"simrs"), None));
+        assert!(
+            is_named(&id, of_name(a, b"simrs"), None)
+                && is_named(&id[..8], of_name(a, b"simrs"), None)
+        );
         assert!(!is_named(&id[..7], of_name(a, b"simrs"), Some(a)));
         assert_eq!(given(a, &id), of_name(a, b"simrs"));
     }

@@ -128,7 +128,8 @@ fn find(path: &Path, wanted: Option<RepositoryId>) -> Outcome<Found> {
         let what = if path.exists() { "holds no repository" } else { "does not exist" };
         return Ok(Found::Nothing(format!("{} {what}", path.display())));
     }
-    let entries = std::fs::read_dir(&shelf).map_err(|e| crate::files::missing(&shelf, "the vault's directory", e))?;
+    let entries = std::fs::read_dir(&shelf)
+        .map_err(|e| crate::files::missing(&shelf, "the vault's directory", e))?;
     let mut found: Vec<RepositoryId> =
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     found.sort_unstable();
@@ -138,7 +139,9 @@ fn find(path: &Path, wanted: Option<RepositoryId>) -> Outcome<Found> {
     match found[..] {
         [one] => Ok(Found::InVault(shelf.join(one.to_string()), one)),
         [] => Ok(Found::Nothing(match wanted {
-            Some(wanted) => format!("the vault at {} does not keep repository {wanted}", path.display()),
+            Some(wanted) => {
+                format!("the vault at {} does not keep repository {wanted}", path.display())
+            }
             None => format!("the vault at {} keeps no repository yet", path.display()),
         })),
         _ => Err(several(&path.display().to_string(), &found)),
@@ -155,7 +158,8 @@ pub(crate) fn several(depot: &str, found: &[RepositoryId]) -> Failure {
 
 fn not_a_depot(path: &Path, error: StoreError) -> Failure {
     let next = "check the path, or make a repository there with `lumbung repo init`";
-    Failure::new(Code::NotADepot, format!("{} is no repository", path.display()), next).because(error)
+    Failure::new(Code::NotADepot, format!("{} is no repository", path.display()), next)
+        .because(error)
 }
 
 /// Makes an empty repository in a directory that does not exist or is empty.
@@ -164,14 +168,25 @@ fn not_a_depot(path: &Path, error: StoreError) -> Failure {
 /// If something is there.
 pub(crate) fn create_local(path: &Path) -> Outcome<LocalDepot> {
     if path.join("rosters").is_dir() {
-        let used = RepositoryDir::open(path).and_then(|d| d.list(lumbung_pack::Kind::Roster)).map_err(|e| not_a_depot(path, e))?;
+        let used = RepositoryDir::open(path)
+            .and_then(|d| d.list(lumbung_pack::Kind::Roster))
+            .map_err(|e| not_a_depot(path, e))?;
         if !used.is_empty() {
             let message = format!("{} is a repository already", path.display());
-            return Err(Failure::new(Code::FileExists, message, "choose another directory; `lumbung repo info` shows what is there"));
+            return Err(Failure::new(
+                Code::FileExists,
+                message,
+                "choose another directory; `lumbung repo info` shows what is there",
+            ));
         }
     }
     LocalDepot::create(path).map_err(|error| {
         let message = format!("no repository could be made at {}", path.display());
-        Failure::new(Code::NotADepot, message, "choose a directory that is empty or does not exist yet").because(error)
+        Failure::new(
+            Code::NotADepot,
+            message,
+            "choose a directory that is empty or does not exist yet",
+        )
+        .because(error)
     })
 }

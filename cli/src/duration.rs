@@ -19,8 +19,10 @@ impl FromStr for Seconds {
 
     fn from_str(text: &str) -> Result<Self, SecondsError> {
         let wrong = || SecondsError(text.to_owned());
-        let (digits, factor) =
-            UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor))).ok_or_else(wrong)?;
+        let (digits, factor) = UNITS
+            .iter()
+            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
+            .ok_or_else(wrong)?;
         let number: u64 = digits.parse().map_err(|_| wrong())?;
         number.checked_mul(factor).map(Self).ok_or_else(wrong)
     }
@@ -28,7 +30,10 @@ impl FromStr for Seconds {
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = UNITS.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)).unwrap_or(&("s", 1));
+        let (unit, factor) = UNITS
+            .iter()
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+            .unwrap_or(&("s", 1));
         f.pad(&format!("{} {unit}", self.0 / factor))
     }
 }

@@ -81,7 +81,8 @@ pub(crate) fn to_json(entry: &Entry) -> Value {
 /// One line, as `ls -l` writes it; flags of the snapshot at the end.
 #[must_use]
 pub(crate) fn long(entry: &Entry, terminal: &Terminal) -> String {
-    let owner = |name: &[u8], id: u32| if name.is_empty() { id.to_string() } else { printable(name) };
+    let owner =
+        |name: &[u8], id: u32| if name.is_empty() { id.to_string() } else { printable(name) };
     let size = size(entry).map_or_else(|| "–".to_owned(), |size| ByteSize::bytes(size).to_string());
     let mut line = format!(
         "{}{}  {:<8} {:<8} {:>8}  {}  {}",
@@ -95,7 +96,9 @@ pub(crate) fn long(entry: &Entry, terminal: &Terminal) -> String {
     );
     match &entry.kind {
         EntryKind::Symlink { target } => line.push_str(&format!(" -> {}", printable(target))),
-        EntryKind::HardLink { first } => line.push_str(&format!(" = {}", printable(&absolute(first)))),
+        EntryKind::HardLink { first } => {
+            line.push_str(&format!(" = {}", printable(&absolute(first))))
+        }
         _ => {}
     }
     if entry.changed_while_read {

@@ -151,7 +151,8 @@ impl Failure {
         let mut source = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = source {
             let text = error.to_string();
-            let said = causes.iter().any(|cause| cause.contains(&text)) || self.message.contains(&text);
+            let said =
+                causes.iter().any(|cause| cause.contains(&text)) || self.message.contains(&text);
             if !said {
                 causes.push(text);
             }
@@ -215,7 +216,8 @@ mod tests {
     #[test]
     fn a_failure_says_what_why_and_what_next() {
         let io = std::io::Error::other("the disk is on fire");
-        let failure = Failure::new(Code::Io, "a.key could not be read", "call the fire brigade").because(io);
+        let failure =
+            Failure::new(Code::Io, "a.key could not be read", "call the fire brigade").because(io);
         assert_eq!(
             failure.text(),
             "lumbung: a.key could not be read: the disk is on fire\nnext: call the fire brigade\n"
@@ -238,7 +240,11 @@ mod tests {
     fn every_code_is_documented() {
         let document = include_str!("../../docs/cli.md");
         for code in Code::ALL {
-            assert!(document.contains(&format!("`{}`", code.as_str())), "docs/cli.md lacks {}", code.as_str());
+            assert!(
+                document.contains(&format!("`{}`", code.as_str())),
+                "docs/cli.md lacks {}",
+                code.as_str()
+            );
         }
     }
 }

@@ -30,8 +30,12 @@ pub(crate) fn missing(path: &Path, what: &str, error: io::Error) -> Failure {
             format!("{what} {} may not be read by this user", path.display()),
             "run the command as the file's owner",
         ),
-        _ => Failure::new(Code::Io, format!("{what} {} could not be read", path.display()), "check the path and the disk")
-            .because(error),
+        _ => Failure::new(
+            Code::Io,
+            format!("{what} {} could not be read", path.display()),
+            "check the path and the disk",
+        )
+        .because(error),
     }
 }
 
@@ -59,7 +63,11 @@ pub(crate) fn read_text(path: &Path, what: &str) -> Outcome<Zeroizing<String>> {
     let bytes = Zeroizing::new(read_bytes(path, what)?);
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => Err(Failure::new(Code::BadFile, format!("{what} {} is not a text file", path.display()), WRONG_FILE)),
+        Err(_) => Err(Failure::new(
+            Code::BadFile,
+            format!("{what} {} is not a text file", path.display()),
+            WRONG_FILE,
+        )),
     }
 }
 
@@ -76,17 +84,19 @@ pub(crate) fn create_secret(path: &Path, what: &str, text: &str) -> Outcome<()> 
 /// # Errors
 /// If the file exists or cannot be written.
 pub(crate) fn create(path: &Path, what: &str, bytes: &[u8], mode: u32) -> Outcome<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| {
-        if e.kind() == io::ErrorKind::AlreadyExists {
-            return Failure::new(
-                Code::FileExists,
-                format!("{} exists already and is not overwritten", path.display()),
-                format!("choose another name for {what}, or move the old file away"),
-            );
-        }
-        unwritten(path, what, e)
-    })?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| {
+            if e.kind() == io::ErrorKind::AlreadyExists {
+                return Failure::new(
+                    Code::FileExists,
+                    format!("{} exists already and is not overwritten", path.display()),
+                    format!("choose another name for {what}, or move the old file away"),
+                );
+            }
+            unwritten(path, what, e)
+        })?;
+    let written =
+        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
     written.map_err(|e| {
         // Half a key file must not look like one.
         let _ = std::fs::remove_file(path);
@@ -103,15 +113,19 @@ pub(crate) fn replace_secret(path: &Path, what: &str, text: &str) -> Outcome<()>
     name.push(".new");
     let draft: PathBuf = path.with_file_name(name);
     create(&draft, what, text.as_bytes(), 0o600)?;
-    std::fs::rename(&draft, path).and_then(|()| sync_parent(path)).map_err(|e| unwritten(path, what, e))
+    std::fs::rename(&draft, path)
+        .and_then(|()| sync_parent(path))
+        .map_err(|e| unwritten(path, what, e))
 }
 
 fn unwritten(path: &Path, what: &str, error: io::Error) -> Failure {
     let next = "check that the folder exists, may be written and has space";
-    Failure::new(Code::Io, format!("{what} {} could not be written", path.display()), next).because(error)
+    Failure::new(Code::Io, format!("{what} {} could not be written", path.display()), next)
+        .because(error)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }

@@ -17,7 +17,9 @@ pub(crate) fn on_ctrl_c(quiet: bool) -> crate::failure::Outcome<Cancel> {
         }
         asked.cancel();
         if !quiet {
-            eprintln!("\nlumbung: stopping after what is under way; press Ctrl-C again to stop at once");
+            eprintln!(
+                "\nlumbung: stopping after what is under way; press Ctrl-C again to stop at once"
+            );
         }
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(1);

@@ -86,7 +86,12 @@ pub(crate) fn agent(path: &Path) -> Outcome<AgentIdentity> {
 ///
 /// # Errors
 /// If the repositories differ.
-pub(crate) fn check_agent(path: &Path, identity: &AgentIdentity, chain: &RosterChain, depot: &str) -> Outcome<()> {
+pub(crate) fn check_agent(
+    path: &Path,
+    identity: &AgentIdentity,
+    chain: &RosterChain,
+    depot: &str,
+) -> Outcome<()> {
     if identity.repository == chain.repository() {
         return Ok(());
     }
@@ -96,7 +101,11 @@ pub(crate) fn check_agent(path: &Path, identity: &AgentIdentity, chain: &RosterC
         identity.repository,
         chain.repository()
     );
-    Err(Failure::new(Code::OtherRepository, message, "name the depot that this agent belongs to, or this depot's agent file"))
+    Err(Failure::new(
+        Code::OtherRepository,
+        message,
+        "name the depot that this agent belongs to, or this depot's agent file",
+    ))
 }
 
 /// What a key file's error means to its owner.

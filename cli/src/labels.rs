@@ -26,7 +26,11 @@ pub(crate) enum LabelError {
 ///
 /// # Errors
 /// If manifest or session are missing, damaged or not sealed to this key.
-pub(crate) fn open(depot: &dyn Depot, id: &ManifestId, key: &RecoveryKey) -> Result<RootPlain, LabelError> {
+pub(crate) fn open(
+    depot: &dyn Depot,
+    id: &ManifestId,
+    key: &RecoveryKey,
+) -> Result<RootPlain, LabelError> {
     let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
     let first = manifest.sessions.first().ok_or(LabelError::WrongBytes)?;
     let session = open_signed::<Session>(&fetch(depot, Kind::Session, first.as_bytes())?)?.body;

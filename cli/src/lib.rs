@@ -77,9 +77,9 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Server(command) => commands::register::server(command, terminal),
         Command::Dataset(command) => commands::register::dataset(command, terminal),
         Command::Site(command) => commands::register::site(command, terminal),
-        Command::Token(command) => commands::register::token(command, terminal),
-        Command::Register(command) => commands::register::import(command, terminal),
-        Command::Proof(command) => commands::register::proof(command, terminal),
+        Command::Token(command) => commands::hand_in::token(command, terminal),
+        Command::Register(command) => commands::hand_in::import(command, terminal),
+        Command::Proof(command) => commands::hand_in::proof(command, terminal),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args, terminal),
     }

@@ -27,8 +27,9 @@ pub(crate) struct Listing<'a> {
 /// # Errors
 /// If the depot does not give them.
 pub(crate) fn read(opened: &Opened) -> Outcome<Listing<'_>> {
-    let (snapshots, unreadable) = list_snapshots(opened.depot.as_ref(), Some(opened.chain.repository()))
-        .map_err(|e| explain("the snapshots could not be listed", e))?;
+    let (snapshots, unreadable) =
+        list_snapshots(opened.depot.as_ref(), Some(opened.chain.repository()))
+            .map_err(|e| explain("the snapshots could not be listed", e))?;
     Ok(Listing { chain: &opened.chain, depot: opened.name(), snapshots, unreadable })
 }
 
@@ -42,28 +43,46 @@ pub(crate) fn explain(what: &str, error: SnapshotError) -> Failure {
         SnapshotError::Depot(error) if !error.is_transient() => {
             (Code::Damaged, "read it at another site; a scrub repairs what it can")
         }
-        SnapshotError::Depot(_) => (Code::Depot, "check the address, the network and that the depot can be read; then try again"),
+        SnapshotError::Depot(_) => (
+            Code::Depot,
+            "check the address, the network and that the depot can be read; then try again",
+        ),
         SnapshotError::Roster { .. } => (Code::BadRoster, "compare this copy with another one"),
-        SnapshotError::Open { .. } => {
-            (Code::NotEntitled, "use the key bundle of a recipient: `lumbung roster show DEPOT` lists them")
+        SnapshotError::Open { .. } => (
+            Code::NotEntitled,
+            "use the key bundle of a recipient: `lumbung roster show DEPOT` lists them",
+        ),
+        SnapshotError::Partial(_) => {
+            (Code::UnknownSnapshot, "`lumbung snapshots DEPOT` lists those that can be restored")
         }
-        SnapshotError::Partial(_) => (Code::UnknownSnapshot, "`lumbung snapshots DEPOT` lists those that can be restored"),
-        SnapshotError::OtherRepository { .. } => (Code::OtherRepository, "check the depot and the snapshot's id"),
+        SnapshotError::OtherRepository { .. } => {
+            (Code::OtherRepository, "check the depot and the snapshot's id")
+        }
         SnapshotError::NoRepository { .. } => (Code::NotADepot, "check the path or address"),
-        SnapshotError::SeveralRepositories { .. } => (Code::AmbiguousRepository, "say which one with --repository"),
-        SnapshotError::Write(_) => (Code::Io, "look at where the output goes (a full disk?), then try again"),
+        SnapshotError::SeveralRepositories { .. } => {
+            (Code::AmbiguousRepository, "say which one with --repository")
+        }
+        SnapshotError::Write(_) => {
+            (Code::Io, "look at where the output goes (a full disk?), then try again")
+        }
         SnapshotError::Root { .. } => (Code::Io, "check the directory and the rights of this user"),
         SnapshotError::Cancelled => (Code::Interrupted, "run the command again"),
         SnapshotError::Thread => (Code::Depot, "run the command again"),
-        SnapshotError::NotAFile(_) => (Code::UnknownPath, "name a file; `lumbung ls --long` shows what is there"),
-        SnapshotError::NoSuchPath(_) => (Code::UnknownPath, "`lumbung ls DEPOT SNAPSHOT` lists what is there"),
+        SnapshotError::NotAFile(_) => {
+            (Code::UnknownPath, "name a file; `lumbung ls --long` shows what is there")
+        }
+        SnapshotError::NoSuchPath(_) => {
+            (Code::UnknownPath, "`lumbung ls DEPOT SNAPSHOT` lists what is there")
+        }
         SnapshotError::NotFound(_) | SnapshotError::Ambiguous { .. } => {
             (Code::UnknownSnapshot, "`lumbung snapshots DEPOT --all` lists them")
         }
         SnapshotError::Object { .. }
         | SnapshotError::Catalogue(_)
         | SnapshotError::UnknownChunk(_)
-        | SnapshotError::UnknownSession(_) => (Code::Damaged, "read it at another site; `lumbung verify` tells what is damaged"),
+        | SnapshotError::UnknownSession(_) => {
+            (Code::Damaged, "read it at another site; `lumbung verify` tells what is damaged")
+        }
     };
     Failure::new(code, what, next).because(error)
 }
@@ -96,10 +115,18 @@ impl Listing<'_> {
     ///
     /// # Errors
     /// If none or several are meant.
-    pub(crate) fn select(&self, spec: &str, dataset: Option<&str>, terminal: &Terminal) -> Outcome<Snapshot> {
+    pub(crate) fn select(
+        &self,
+        spec: &str,
+        dataset: Option<&str>,
+        terminal: &Terminal,
+    ) -> Outcome<Snapshot> {
         let (wanted, named) = match spec.split_once(':') {
             Some(("latest", named)) if dataset.is_some_and(|dataset| dataset != named) => {
-                let message = format!("{spec} and --dataset {} name different datasets", dataset.unwrap_or_default());
+                let message = format!(
+                    "{spec} and --dataset {} name different datasets",
+                    dataset.unwrap_or_default()
+                );
                 return Err(Failure::new(Code::Usage, message, "name the dataset once"));
             }
             Some(("latest", named)) => ("latest", Some(named)),
@@ -111,12 +138,19 @@ impl Listing<'_> {
             .filter(|snapshot| named.is_none_or(|named| self.is_of(snapshot, named)))
             .cloned()
             .collect();
-        let found = select_snapshot(&chosen, wanted).map_err(|e| self.unselected(e, wanted, named, terminal))?;
+        let found = select_snapshot(&chosen, wanted)
+            .map_err(|e| self.unselected(e, wanted, named, terminal))?;
         self.warn_fork(&found, terminal);
         Ok(found)
     }
 
-    fn unselected(&self, error: SnapshotError, wanted: &str, named: Option<&str>, terminal: &Terminal) -> Failure {
+    fn unselected(
+        &self,
+        error: SnapshotError,
+        wanted: &str,
+        named: Option<&str>,
+        terminal: &Terminal,
+    ) -> Failure {
         let of = named.map(|named| format!(" of dataset {named:?}")).unwrap_or_default();
         match error {
             SnapshotError::NotFound(_) if wanted == "latest" => {
@@ -130,14 +164,20 @@ impl Listing<'_> {
                 Failure::new(Code::UnknownSnapshot, message, next)
             }
             SnapshotError::Ambiguous { candidates, .. } => {
-                let lines = candidates.iter().map(|snapshot| self.line(snapshot, terminal)).collect();
+                let lines =
+                    candidates.iter().map(|snapshot| self.line(snapshot, terminal)).collect();
                 if wanted == "latest" {
-                    let message = format!("`latest` is by dataset, and {} datasets{of} have one", candidates.len());
-                    let next = "write latest:DATASET with one of these datasets, or the snapshot's id";
+                    let message = format!(
+                        "`latest` is by dataset, and {} datasets{of} have one",
+                        candidates.len()
+                    );
+                    let next =
+                        "write latest:DATASET with one of these datasets, or the snapshot's id";
                     Failure::new(Code::AmbiguousLatest, message, next).listing(lines)
                 } else {
                     let message = format!("{} snapshots begin with {wanted}", candidates.len());
-                    Failure::new(Code::AmbiguousSnapshot, message, "give more digits").listing(lines)
+                    Failure::new(Code::AmbiguousSnapshot, message, "give more digits")
+                        .listing(lines)
                 }
             }
             other => explain("the snapshot could not be chosen", other),
@@ -173,9 +213,11 @@ impl Listing<'_> {
     /// The shortest beginnings of at least eight digits by which the ids differ.
     #[must_use]
     pub(crate) fn id_digits(&self) -> usize {
-        let mut ids: Vec<String> = self.snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
+        let mut ids: Vec<String> =
+            self.snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
         ids.sort_unstable();
-        let shared = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+        let shared =
+            |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
         let longest = ids.windows(2).map(|pair| shared(&pair[0], &pair[1]) + 1).max().unwrap_or(0);
         longest.clamp(8, 2 * ManifestId::LEN)
     }

@@ -15,7 +15,8 @@ use crate::terminal::{Terminal, printable};
 /// The file's lines that matter.
 #[must_use]
 pub(crate) fn bare(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -25,13 +26,23 @@ pub(crate) fn bare(text: &str) -> String {
 /// If the text is too long for one code.
 pub(crate) fn code(text: &str) -> Outcome<QrCode> {
     QrCode::with_error_correction_level(bare(text), EcLevel::M).map_err(|e| {
-        Failure::new(Code::BadFile, "the key file is too long for a QR code", "print it with --no-qr").because(e)
+        Failure::new(
+            Code::BadFile,
+            "the key file is too long for a QR code",
+            "print it with --no-qr",
+        )
+        .because(e)
     })
 }
 
 /// The whole page.
 #[must_use]
-pub(crate) fn page(text: &str, public: &KeyBundlePublic, qr: Option<&QrCode>, terminal: &Terminal) -> String {
+pub(crate) fn page(
+    text: &str,
+    public: &KeyBundlePublic,
+    qr: Option<&QrCode>,
+    terminal: &Terminal,
+) -> String {
     let title = terminal.pick("LUMBUNG: kunci di atas kertas", "LUMBUNG: paper key");
     let how = terminal.pick(
         "Simpan terpisah dari frasa sandinya. Untuk memakainya: ketik ulang atau pindai baris-baris ini\n\
@@ -52,7 +63,8 @@ pub(crate) fn page(text: &str, public: &KeyBundlePublic, qr: Option<&QrCode>, te
 /// Half blocks, dark on light; on a terminal the colours are set, since most are light on dark.
 fn draw(code: &QrCode, coloured: bool) -> String {
     // The crate's `Dark` is a filled cell, its `Light` an empty one: ink on paper.
-    let drawn = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
+    let drawn =
+        code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
     if !coloured {
         return drawn + "\n";
     }
@@ -70,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_code_is_dark_on_light_and_fits_the_page() {
-        let code = code(&format!("LUMBUNG KEY BUNDLE 1\n{}", "ABCD234\n".repeat(60))).expect("it fits");
+        let code =
+            code(&format!("LUMBUNG KEY BUNDLE 1\n{}", "ABCD234\n".repeat(60))).expect("it fits");
         let drawn = draw(&code, false);
         // The quiet zone around the code is light: empty on paper.
         assert!(drawn.lines().next().is_some_and(|line| line.trim().is_empty()), "{drawn}");

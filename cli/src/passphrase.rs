@@ -88,8 +88,13 @@ fn read(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|e| missing(path, "the passphrase file", e))?;
     if bytes.len() as u64 > MAX_BYTES {
-        let message = format!("{} has more than {MAX_BYTES} bytes: it is no passphrase", path.display());
-        return Err(Failure::new(Code::BadFile, message, "name the file that holds the passphrase alone"));
+        let message =
+            format!("{} has more than {MAX_BYTES} bytes: it is no passphrase", path.display());
+        return Err(Failure::new(
+            Code::BadFile,
+            message,
+            "name the file that holds the passphrase alone",
+        ));
     }
     while matches!(bytes.last(), Some(b'\n' | b'\r')) {
         bytes.pop();
@@ -100,10 +105,19 @@ fn read(path: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
 fn ask(prompt: &str, which: Which) -> Outcome<Zeroizing<Vec<u8>>> {
     if !io::stdin().is_terminal() {
         let next = format!("give --passphrase-file, or set {0} or {0}_FILE", which.variable());
-        return Err(Failure::new(Code::NoPassphrase, "a passphrase is needed and this is no terminal", next));
+        return Err(Failure::new(
+            Code::NoPassphrase,
+            "a passphrase is needed and this is no terminal",
+            next,
+        ));
     }
     let typed = rpassword::prompt_password(prompt).map_err(|e| {
-        Failure::new(Code::NoPassphrase, "the passphrase could not be read from the terminal", "try again").because(e)
+        Failure::new(
+            Code::NoPassphrase,
+            "the passphrase could not be read from the terminal",
+            "try again",
+        )
+        .because(e)
     })?;
     checked(Zeroizing::new(typed.into_bytes()), "what was typed")
 }
@@ -111,7 +125,11 @@ fn ask(prompt: &str, which: Which) -> Outcome<Zeroizing<Vec<u8>>> {
 fn checked(passphrase: Zeroizing<Vec<u8>>, from: &str) -> Outcome<Zeroizing<Vec<u8>>> {
     if passphrase.is_empty() {
         let next = "choose five or more random words and keep them apart from the key file";
-        return Err(Failure::new(Code::NoPassphrase, format!("the passphrase is empty ({from})"), next));
+        return Err(Failure::new(
+            Code::NoPassphrase,
+            format!("the passphrase is empty ({from})"),
+            next,
+        ));
     }
     Ok(passphrase)
 }

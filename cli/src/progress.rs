@@ -48,7 +48,15 @@ impl Meter {
             Show::Lines(Mutex::new(Instant::now()))
         };
         let zero = AtomicU64::default;
-        Self { show, started: Instant::now(), files: zero(), bytes: zero(), sent: zero(), total: zero(), verb }
+        Self {
+            show,
+            started: Instant::now(),
+            files: zero(),
+            bytes: zero(),
+            sent: zero(),
+            total: zero(),
+            verb,
+        }
     }
 
     /// Takes the bar off the screen.
@@ -93,7 +101,8 @@ impl Meter {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let total = self.total.load(Ordering::Relaxed);
         let speed = per_second(bytes, self.started.elapsed());
-        let of = if total > bytes { format!(" of {}", ByteSize::bytes(total)) } else { String::new() };
+        let of =
+            if total > bytes { format!(" of {}", ByteSize::bytes(total)) } else { String::new() };
         format!(
             "{}: {} files, {}{of}, {}/s, {} new",
             self.verb,
@@ -114,7 +123,8 @@ pub(crate) fn per_second(bytes: u64, elapsed: Duration) -> u64 {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REFRESH_HZ));
-    bar.set_style(style("{spinner} {prefix}, {bytes}, {bytes_per_sec}  {wide_msg}"));
+    bar.set_style(style("{spinner} {prefix}, {decimal_bytes}, {decimal_bytes_per_sec}  {wide_msg}"));
+    bar.set_prefix("0 files");
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
@@ -150,7 +160,7 @@ impl Progress for Meter {
         self.total.store(total.bytes, Ordering::Relaxed);
         if let Show::Bar(bar) = &self.show {
             bar.set_length(total.bytes);
-            bar.set_style(style("{bar:20} {percent}%  {prefix}, {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}"));
+            bar.set_style(style("{bar:20} {percent}%  {prefix}, {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left  {wide_msg}"));
         }
     }
 
@@ -158,7 +168,6 @@ impl Progress for Meter {
         self.say(text);
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -29,11 +29,15 @@ pub(crate) fn runtime() -> Outcome<Handle> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime.handle().clone());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().explain(
-        Code::Io,
-        || "the network runtime could not start".to_owned(),
-        "free memory or threads on this machine, then try again",
-    )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .explain(
+            Code::Io,
+            || "the network runtime could not start".to_owned(),
+            "free memory or threads on this machine, then try again",
+        )?;
     Ok(RUNTIME.get_or_init(|| runtime).handle().clone())
 }
 
@@ -52,7 +56,8 @@ pub(crate) fn open(url: &str, args: &AccessArgs, access: Access<'_>) -> Outcome<
         Some(repository) => repository,
         None => handle.block_on(only_repository(url, &client, access))?,
     };
-    let chain = chain::build(handle.block_on(rosters(url, &client, repository))?, Some(repository), url)?;
+    let chain =
+        chain::build(handle.block_on(rosters(url, &client, repository))?, Some(repository), url)?;
     if known.is_none() {
         check_founder(url, &chain, access)?;
     }
@@ -88,7 +93,12 @@ pub(crate) fn connect_known(
     Ok(Arc::new(HttpDepot::new(client, chain.repository(), Some(site), handle)))
 }
 
-fn client(url: &str, args: &AccessArgs, access: Access<'_>, trust: ServerTrust) -> Outcome<VaultClient> {
+fn client(
+    url: &str,
+    args: &AccessArgs,
+    access: Access<'_>,
+    trust: ServerTrust,
+) -> Outcome<VaultClient> {
     let identity = match (&args.identity, access) {
         (Some(path), _) => pem_identity(path)?,
         (None, Access::Bundle(bundle)) => root_key_identity(bundle.root()).explain(
@@ -98,11 +108,19 @@ fn client(url: &str, args: &AccessArgs, access: Access<'_>, trust: ServerTrust) 
         )?,
         (None, Access::Agent(_)) => {
             let message = format!("{url} wants the agent's certificate");
-            return Err(Failure::new(Code::Usage, message, "name it with --identity; enrolment made it"));
+            return Err(Failure::new(
+                Code::Usage,
+                message,
+                "name it with --identity; enrolment made it",
+            ));
         }
         (None, Access::Nobody) => {
             let message = format!("{url} wants to know who asks");
-            return Err(Failure::new(Code::Usage, message, "give --key (the custodian's bundle) or --identity (a certificate)"));
+            return Err(Failure::new(
+                Code::Usage,
+                message,
+                "give --key (the custodian's bundle) or --identity (a certificate)",
+            ));
         }
     };
     let tls = client_config(Some(&identity), trust, Arc::new(SystemClock)).explain(
@@ -127,10 +145,19 @@ pub(crate) fn pem_identity(path: &Path) -> Outcome<TlsIdentity> {
 }
 
 /// The repository that the vault lists for this certificate, if it is one.
-async fn only_repository(url: &str, client: &VaultClient, access: Access<'_>) -> Outcome<RepositoryId> {
+async fn only_repository(
+    url: &str,
+    client: &VaultClient,
+    access: Access<'_>,
+) -> Outcome<RepositoryId> {
     let Access::Bundle(bundle) = access else {
-        let next = "say which one with --repository: its id is what the rosters are checked against";
-        return Err(Failure::new(Code::Usage, "with a certificate alone the repository must be named", next));
+        let next =
+            "say which one with --repository: its id is what the rosters are checked against";
+        return Err(Failure::new(
+            Code::Usage,
+            "with a certificate alone the repository must be named",
+            next,
+        ));
     };
     let found = client.repositories().await.map_err(|e| refused(url, e))?;
     match found[..] {
@@ -144,10 +171,15 @@ async fn only_repository(url: &str, client: &VaultClient, access: Access<'_>) ->
     }
 }
 
-async fn rosters(url: &str, client: &VaultClient, repository: RepositoryId) -> Outcome<Vec<Vec<u8>>> {
+async fn rosters(
+    url: &str,
+    client: &VaultClient,
+    repository: RepositoryId,
+) -> Outcome<Vec<Vec<u8>>> {
     let mut objects = Vec::new();
     for id in client.list(&repository, Kind::Roster).await.map_err(|e| refused(url, e))? {
-        let object = client.get(&repository, Kind::Roster, &id).await.map_err(|e| refused(url, e))?;
+        let object =
+            client.get(&repository, Kind::Roster, &id).await.map_err(|e| refused(url, e))?;
         objects.push(object.to_vec());
     }
     Ok(objects)
@@ -160,13 +192,20 @@ fn check_founder(url: &str, chain: &RosterChain, access: Access<'_>) -> Outcome<
         Access::Bundle(bundle) if founder == Some(bundle.root_public()) => Ok(()),
         _ => Err(Failure::new(
             Code::ServerNotTrusted,
-            format!("repository {} at {url} was not founded by this key bundle", chain.repository()),
+            format!(
+                "repository {} at {url} was not founded by this key bundle",
+                chain.repository()
+            ),
             "if you expect that repository (a spare key, a key added later), name its id with --repository",
         )),
     }
 }
 
-fn check_pin<'a>(url: &str, chain: &'a RosterChain, seen: Option<TlsPin>) -> Outcome<&'a RosterSite> {
+fn check_pin<'a>(
+    url: &str,
+    chain: &'a RosterChain,
+    seen: Option<TlsPin>,
+) -> Outcome<&'a RosterSite> {
     let sites = &chain.current().body.sites;
     sites.iter().find(|site| Some(site.tls_pin) == seen).ok_or_else(|| {
         let shown = seen.map_or_else(|| "no TLS key".to_owned(), |pin| format!("the TLS key {pin}"));
@@ -180,30 +219,43 @@ fn check_pin<'a>(url: &str, chain: &'a RosterChain, seen: Option<TlsPin>) -> Out
 fn warn_clock(url: &str, client: &VaultClient) {
     if let Some(skew) = client.clock_skew_s().filter(|skew| skew.abs() >= CLOCK_SKEW_WARN_S) {
         let word = if skew > 0 { "behind" } else { "ahead of" };
-        eprintln!("warning: this machine's clock is {} s {word} that of {url}: set it (chrony, NTP)", skew.abs());
+        eprintln!(
+            "warning: this machine's clock is {} s {word} that of {url}: set it (chrony, NTP)",
+            skew.abs()
+        );
     }
+}
+
+/// Host and port: what an address is about, once its protocol is known.
+fn address(url: &str) -> &str {
+    url.trim_start_matches("https://").trim_end_matches('/')
 }
 
 /// What a vault's or controller's refusal means at the terminal.
 #[must_use]
 pub(crate) fn refused(url: &str, error: ClientError) -> Failure {
     let (code, next) = match &error {
-        ClientError::Unreachable { .. } | ClientError::Stalled { .. } => {
-            (Code::Depot, "check the address, the network and that the server runs; or use another site")
-        }
+        ClientError::Unreachable { .. } | ClientError::Stalled { .. } => (
+            Code::Depot,
+            "check the address, the network and that the server runs; or use another site",
+        ),
         ClientError::Pin { .. } | ClientError::Untrusted { .. } => {
             (Code::ServerNotTrusted, "do not go on before you know why")
         }
-        ClientError::Identity { .. } => (Code::NotEntitled, "use a valid certificate, or the key bundle"),
+        ClientError::Identity { .. } => {
+            (Code::NotEntitled, "use a valid certificate, or the key bundle")
+        }
         ClientError::Refused { problem, .. } if matches!(problem.status, 401 | 403) => {
             (Code::NotEntitled, "use a certificate or key that may do this")
         }
         ClientError::Refused { problem, .. } if problem.status == 404 => {
             (Code::NotADepot, "check the address and the repository id")
         }
-        ClientError::Refused { .. } | ClientError::Protocol { .. } => (Code::Depot, "look at the server's log"),
+        ClientError::Refused { .. } | ClientError::Protocol { .. } => {
+            (Code::Depot, "look at the server's log")
+        }
         ClientError::Damaged { .. } => (Code::Damaged, "read it at another site"),
         ClientError::Address { .. } => (Code::Usage, "write the address as https://host:port"),
     };
-    Failure::new(code, format!("{url} did not do what was asked"), next).because(error)
+    Failure::new(code, format!("the request to {} ended early", address(url)), next).because(error)
 }

@@ -13,12 +13,19 @@ use crate::failure::{Code, Failure, Outcome};
 ///
 /// # Errors
 /// If its id or key is taken by another one.
-pub(crate) fn add_agent(roster: &mut Roster, agent: &AgentPublic, label: Option<&str>) -> Outcome<bool> {
+pub(crate) fn add_agent(
+    roster: &mut Roster,
+    agent: &AgentPublic,
+    label: Option<&str>,
+) -> Outcome<bool> {
     if let Some(listed) = roster.agents.iter_mut().find(|listed| listed.agent == agent.agent) {
         if listed.key != agent.key || listed.domain != agent.domain {
             return Err(Failure::new(
                 Code::NotEntitled,
-                format!("agent {} is listed with another key or dedup domain, and those never change", agent.agent),
+                format!(
+                    "agent {} is listed with another key or dedup domain, and those never change",
+                    agent.agent
+                ),
                 "withdraw that agent and make a new identity for the server",
             ));
         }
@@ -52,7 +59,11 @@ pub(crate) fn add_agent(roster: &mut Roster, agent: &AgentPublic, label: Option<
 /// # Errors
 /// If no single agent is meant.
 pub(crate) fn withdraw_agent(roster: &mut Roster, given: &str) -> Outcome<bool> {
-    let index = pick("agent", given, roster.agents.iter().map(|a| (a.agent.to_string(), a.label.as_str())))?;
+    let index = pick(
+        "agent",
+        given,
+        roster.agents.iter().map(|a| (a.agent.to_string(), a.label.as_str())),
+    )?;
     let status = &mut roster.agents[index].status;
     let changed = *status == AgentStatus::Active;
     *status = AgentStatus::Withdrawn;
@@ -80,7 +91,8 @@ pub(crate) fn add_site(roster: &mut Roster, site: RosterSite) -> bool {
 /// # Errors
 /// If no single site is meant.
 pub(crate) fn remove_site(roster: &mut Roster, given: &str) -> Outcome<bool> {
-    let index = pick("site", given, roster.sites.iter().map(|s| (s.site.to_string(), s.label.as_str())))?;
+    let index =
+        pick("site", given, roster.sites.iter().map(|s| (s.site.to_string(), s.label.as_str())))?;
     roster.sites.remove(index);
     Ok(true)
 }
@@ -106,7 +118,11 @@ pub(crate) fn add_recipient(roster: &mut Roster, recipient: Recipient) -> bool {
 /// # Errors
 /// If no single recipient is meant, or it is the last one.
 pub(crate) fn remove_recipient(roster: &mut Roster, given: &str) -> Outcome<bool> {
-    let index = pick("recipient", given, roster.recipients.iter().map(|r| (r.key.to_string(), r.label.as_str())))?;
+    let index = pick(
+        "recipient",
+        given,
+        roster.recipients.iter().map(|r| (r.key.to_string(), r.label.as_str())),
+    )?;
     if roster.recipients.len() == 1 {
         return Err(Failure::new(
             Code::NotEntitled,
@@ -119,20 +135,28 @@ pub(crate) fn remove_recipient(roster: &mut Roster, given: &str) -> Outcome<bool
 }
 
 /// The one entry whose id begins like `given` or whose label is `given`.
-fn pick<'a>(what: &str, given: &str, entries: impl Iterator<Item = (String, &'a str)>) -> Outcome<usize> {
+fn pick<'a>(
+    what: &str,
+    given: &str,
+    entries: impl Iterator<Item = (String, &'a str)>,
+) -> Outcome<usize> {
     let entries: Vec<(String, &str)> = entries.collect();
-    let fits = |(id, label): &(String, &str)| (given.len() >= 4 && id.starts_with(given)) || *label == given;
+    let fits = |(id, label): &(String, &str)| {
+        (given.len() >= 4 && id.starts_with(given)) || *label == given
+    };
     let mut found = (0..entries.len()).filter(|index| fits(&entries[*index]));
     let list = || entries.iter().map(|(id, label)| format!("{id}  {label}")).collect();
     match (found.next(), found.next()) {
         (Some(index), None) => Ok(index),
         (None, _) => {
             let message = format!("the roster lists no {what} {given:?}");
-            Err(Failure::new(Code::NotInRoster, message, "name one of these by its id or label").listing(list()))
+            Err(Failure::new(Code::NotInRoster, message, "name one of these by its id or label")
+                .listing(list()))
         }
         (Some(_), Some(_)) => {
             let message = format!("{given:?} means more than one {what}");
-            Err(Failure::new(Code::NotInRoster, message, "give more digits of the id").listing(list()))
+            Err(Failure::new(Code::NotInRoster, message, "give more digits of the id")
+                .listing(list()))
         }
     }
 }

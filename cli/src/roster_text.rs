@@ -14,7 +14,10 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
     let mut text = pairs(&[
         (terminal.pick("Repositori", "Repository"), chain.repository().to_string()),
         ("Roster", format!("{} ({})", roster.number, terminal.time(roster.created))),
-        (terminal.pick("Registrar", "Registrar"), roster.registrar.map_or("–".into(), |key| key.to_string())),
+        (
+            terminal.pick("Registrar", "Registrar"),
+            roster.registrar.map_or("–".into(), |key| key.to_string()),
+        ),
     ]);
     let mut keys = Table::new()
         .rigid(terminal.pick("Kunci akar", "Root key"))
@@ -27,7 +30,9 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
         };
         keys.row([key.key.to_string(), role.to_owned(), label(&key.label)]);
     }
-    let mut recipients = Table::new().rigid(terminal.pick("Penerima (dapat membaca)", "Recipient (can read)")).text("Label");
+    let mut recipients = Table::new()
+        .rigid(terminal.pick("Penerima (dapat membaca)", "Recipient (can read)"))
+        .text("Label");
     for recipient in &roster.recipients {
         recipients.row([recipient.key.to_string(), label(&recipient.label)]);
     }
@@ -41,7 +46,12 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
             AgentStatus::Active => terminal.pick("aktif", "active"),
             AgentStatus::Withdrawn => terminal.pick("ditarik", "withdrawn"),
         };
-        agents.row([agent.agent.to_string(), agent.domain.short(), status.to_owned(), label(&agent.label)]);
+        agents.row([
+            agent.agent.to_string(),
+            agent.domain.short(),
+            status.to_owned(),
+            label(&agent.label),
+        ]);
     }
     let mut sites = Table::new()
         .rigid(terminal.pick("Lokasi", "Site"))
@@ -49,7 +59,12 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
         .rigid(terminal.pick("Kunci tanda terima", "Receipt key"))
         .text("Label");
     for site in &roster.sites {
-        sites.row([site.site.to_string(), site.tls_pin.short(), site.receipt_key.short(), label(&site.label)]);
+        sites.row([
+            site.site.to_string(),
+            site.tls_pin.short(),
+            site.receipt_key.short(),
+            label(&site.label),
+        ]);
     }
     for table in [keys, recipients, agents, sites].iter().filter(|table| !table.is_empty()) {
         text.push('\n');

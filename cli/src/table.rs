@@ -78,7 +78,9 @@ impl Table {
         let gaps = GAP * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > WIDTH {
             let flexible = |i: &usize| self.fits[*i] == Fit::Left && widths[*i] > NARROWEST;
-            let Some(widest) = (0..widths.len()).filter(flexible).max_by_key(|i| widths[*i]) else { break };
+            let Some(widest) = (0..widths.len()).filter(flexible).max_by_key(|i| widths[*i]) else {
+                break;
+            };
             widths[widest] -= 1;
         }
         widths
@@ -140,7 +142,10 @@ mod tests {
         table.row(["4567cdef".into(), "y".into(), "7 B".into()]);
         let text = table.render();
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(text.contains("0123abcd") && text.contains("x…") && text.contains("    7 B"), "{text}");
+        assert!(
+            text.contains("0123abcd") && text.contains("x…") && text.contains("    7 B"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -56,10 +56,16 @@ impl Terminal {
     ///
     /// # Errors
     /// If stdout cannot be written.
-    pub(crate) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Outcome<()> {
+    pub(crate) fn result(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Outcome<()> {
         if self.json {
-            let mut json = serde_json::to_string_pretty(value)
-                .map_err(|e| Failure::new(Code::Io, "the result could not be written as JSON", "report this").because(e))?;
+            let mut json = serde_json::to_string_pretty(value).map_err(|e| {
+                Failure::new(Code::Io, "the result could not be written as JSON", "report this")
+                    .because(e)
+            })?;
             json.push('\n');
             write_out(json.as_bytes())
         } else {
@@ -141,7 +147,9 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
                 text.push_str("\\\\");
             } else if c.is_control() || turns {
                 let mut buffer = [0; 4];
-                c.encode_utf8(&mut buffer).bytes().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+                c.encode_utf8(&mut buffer)
+                    .bytes()
+                    .for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
             } else {
                 text.push(c);
             }
@@ -171,7 +179,8 @@ mod tests {
     #[test]
     fn times_carry_their_zone() {
         let shown = |zone| {
-            Terminal { json: false, quiet: false, lang: Lang::Id, zone: Some(zone) }.time(Timestamp(1_700_000_000))
+            Terminal { json: false, quiet: false, lang: Lang::Id, zone: Some(zone) }
+                .time(Timestamp(1_700_000_000))
         };
         assert_eq!(shown(chrono_tz::Asia::Jakarta), "2023-11-15 05:13 WIB");
         assert_eq!(shown(chrono_tz::Asia::Makassar), "2023-11-15 06:13 WITA");

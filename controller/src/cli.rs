@@ -156,7 +156,8 @@ fn init(cli: &Cli, config: &Config, state: &StateDir) -> anyhow::Result<()> {
         made.operator.display(),
         config.data_dir.display(),
     );
-    let value = json!({ "ca_fingerprint": made.ca_fingerprint, "ca": made.ca, "operator": made.operator });
+    let value =
+        json!({ "ca_fingerprint": made.ca_fingerprint, "ca": made.ca, "operator": made.operator });
     answer(cli, &value, &text)
 }
 
@@ -164,13 +165,23 @@ fn serve(cli: &Cli, mut config: Config, args: &RunArgs) -> anyhow::Result<()> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LUMBUNG_LOG")
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(terminal)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
     let json = cli.json;
     let ready = move |address: SocketAddr| {
-        let line = if json { json!({ "listening": address }).to_string() } else { format!("listening on {address}") };
+        let line = if json {
+            json!({ "listening": address }).to_string()
+        } else {
+            format!("listening on {address}")
+        };
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
@@ -182,11 +193,16 @@ fn token(cli: &Cli, state: &StateDir, args: &TokenArgs) -> anyhow::Result<()> {
         TokenRole::Agent => Role::Agent,
         TokenRole::Site => Role::Site,
     };
-    let request =
-        TokenRequest { role, server: args.server.clone(), site: args.site.clone(), life_h: Some(args.hours) };
+    let request = TokenRequest {
+        role,
+        server: args.server.clone(),
+        site: args.site.clone(),
+        life_h: Some(args.hours),
+    };
     let db = state.open_db()?;
     let authority = state.authority()?;
-    let token = db.write(|tx| issue::token(tx, SystemClock.now(), authority.fingerprint(), &request))?;
+    let token =
+        db.write(|tx| issue::token(tx, SystemClock.now(), authority.fingerprint(), &request))?;
     let text = format!(
         "token: {}\nvalid until: {}\nCA fingerprint: {}\n",
         token.token, token.expires, token.ca_fingerprint
@@ -195,8 +211,12 @@ fn token(cli: &Cli, state: &StateDir, args: &TokenArgs) -> anyhow::Result<()> {
 }
 
 fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}: name a register such as config/register.example.toml", file.display()))?;
+    let text = std::fs::read_to_string(file).with_context(|| {
+        format!(
+            "cannot read {}: name a register such as config/register.example.toml",
+            file.display()
+        )
+    })?;
     let db = state.open_db()?;
     let name = file.display().to_string();
     let outcome =

@@ -165,7 +165,9 @@ impl Default for Sites {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: name the file with --config, or copy config/controller.toml there")]
+    #[error(
+        "cannot read {path}: name the file with --config, or copy config/controller.toml there"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -197,7 +199,9 @@ impl Config {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
-            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             Err(source) => return Err(ConfigError::Read { path: file.to_owned(), source }),
         };
         Self::from_text(file, &text)
@@ -208,13 +212,15 @@ impl Config {
     /// # Errors
     /// If it says what makes no sense.
     pub fn from_text(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml_text::parse(&file.to_string_lossy(), text).map_err(ConfigError::Toml)?;
+        let config: Self =
+            toml_text::parse(&file.to_string_lossy(), text).map_err(ConfigError::Toml)?;
         config.check(file)?;
         Ok(config)
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |field, reason| Err(ConfigError::Value { path: path.to_owned(), field, reason });
+        let wrong =
+            |field, reason| Err(ConfigError::Value { path: path.to_owned(), field, reason });
         let rpo = &self.compliance.rpo;
         if !self.data_dir.is_absolute() {
             return wrong("data_dir", "must be an absolute path");
@@ -229,12 +235,20 @@ impl Config {
             return wrong("poll.interval_s", "must be 1 to 86400 seconds");
         }
         if !(1..=48).contains(&self.compliance.inventory_max_age_h) {
-            return wrong("compliance.inventory_max_age_h", "must be 1 to 48: an older inventory can hide what is lost");
+            return wrong(
+                "compliance.inventory_max_age_h",
+                "must be 1 to 48: an older inventory can hide what is lost",
+            );
         }
-        if self.compliance.verification_interval_days == 0 || self.compliance.proof_interval_days == 0 {
+        if self.compliance.verification_interval_days == 0
+            || self.compliance.proof_interval_days == 0
+        {
             return wrong("compliance", "intervals must be at least a day");
         }
-        if [rpo.critical_h, rpo.high_h, rpo.normal_h, rpo.low_h].iter().any(|hours| !(1..=8784).contains(hours)) {
+        if [rpo.critical_h, rpo.high_h, rpo.normal_h, rpo.low_h]
+            .iter()
+            .any(|hours| !(1..=8784).contains(hours))
+        {
             return wrong("compliance.rpo", "must be 1 to 8784 hours");
         }
         if !self.sites.min_site_distance_km.is_finite() || self.sites.min_site_distance_km < 0.0 {
@@ -259,7 +273,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
-        let read = |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
+        let read =
+            |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
         for (text, expected) in [
             ("lisen = '[::]:1'", "did you mean `listen`"),
             ("[compliance]\ninventory_max_age_h = 72", "inventory_max_age_h"),

@@ -47,7 +47,11 @@ pub enum DaemonError {
 ///
 /// # Errors
 /// If something that it needs cannot be opened.
-pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(std::net::SocketAddr)) -> Result<(), DaemonError> {
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    ready: impl FnOnce(std::net::SocketAddr),
+) -> Result<(), DaemonError> {
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
     let authority = state.authority()?;
@@ -56,7 +60,9 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(std::
     let cas = vec![authority.certificate_pem().to_owned()];
     let tls = tls::server_config(&identity, &cas, access, clock.clone())?;
     let address = config.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| DaemonError::Listen { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DaemonError::Listen { address, source })?;
     let bound = listener.local_addr().map_err(|source| DaemonError::Listen { address, source })?;
 
     let signal = Arc::new(Notify::new());
@@ -68,7 +74,8 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(std::
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
-    let options = ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
+    let options =
+        ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let shared = Arc::new(Shared { db, clock, authority, config, poll: signal });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
@@ -97,7 +104,12 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError> {
 }
 
 /// Renews the controller's own certificate when it is due.
-async fn renew_own(app: Arc<Shared>, state: StateDir, tls: ServerTls, mut stop: watch::Receiver<bool>) {
+async fn renew_own(
+    app: Arc<Shared>,
+    state: StateDir,
+    tls: ServerTls,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut due = tokio::time::interval(RENEWAL_CHECK);
     loop {
         tokio::select! {

@@ -5,12 +5,12 @@
 //! transaction. An agent's id, key, domain and repository never change; neither do a site's keys. What
 //! this grants is a name: no certificate makes anybody a reader, or a snapshot count (rosters do).
 
-use lumbung_model::{AgentId, PublicKey, SiteId, Timestamp};
+use lumbung_model::{AgentId, PublicKey, RepositoryId, SiteId, Timestamp};
+use lumbung_wire::Role;
 use lumbung_wire::certs::{self, Authority, CertError, IssueRequest, Issued};
 use lumbung_wire::identity::{CertificateNames, PeerIdentity};
 use lumbung_wire::messages::register::{Server, Site};
 use lumbung_wire::messages::{EnrollRequest, EnrollResponse, RenewResponse, SiteEntry};
-use lumbung_wire::Role;
 use rusqlite::Connection;
 
 use crate::db::agents::{self, AgentRow};
@@ -34,7 +34,9 @@ pub enum EnrollError {
         field: &'static str,
     },
     /// The agent is known as somebody else.
-    #[error("agent {agent} is in the register with another {what}: make a new identity for this server (a new agent id)")]
+    #[error(
+        "agent {agent} is in the register with another {what}: make a new identity for this server (a new agent id)"
+    )]
     AgentDiffers {
         /// The agent.
         agent: AgentId,
@@ -42,7 +44,9 @@ pub enum EnrollError {
         what: &'static str,
     },
     /// The site is known with other keys.
-    #[error("site {name:?} has enrolled as {site} with another {what}: a vault that was rebuilt with new keys is a new site, enter it under a new name")]
+    #[error(
+        "site {name:?} has enrolled as {site} with another {what}: a vault that was rebuilt with new keys is a new site, enter it under a new name"
+    )]
     SiteDiffers {
         /// Its name.
         name: String,
@@ -97,7 +101,8 @@ pub fn enroll(
     let subject = tokens::judge(token_rows::find(db, &hash)?, request.role, now)?;
     let mut response = match subject {
         TokenSubject::Agent(server) => {
-            let server = rows::server(db, &server)?.ok_or(DbError::Corrupt { what: "a token's server" })?;
+            let server =
+                rows::server(db, &server)?.ok_or(DbError::Corrupt { what: "a token's server" })?;
             enroll_agent(db, now, authority, request, &server)?
         }
         TokenSubject::Site(site) => {
@@ -128,11 +133,19 @@ fn enroll_agent(
     same_agent(db, &row)?;
     register::bind_repository(db, now, row.repository, server.pd)?;
     agents::put_agent(db, now, &row)?;
+    pin_datasets(db, now, server, row.repository)?;
     let names = CertificateNames::agent(row.repository, row.agent, row.key, Some(server.id));
-    let wanted = IssueRequest { common_name: format!("lumbung agent {}", server.name), names, hosts: Vec::new(), now };
+    let wanted = IssueRequest {
+        common_name: format!("lumbung agent {}", server.name),
+        names,
+        hosts: Vec::new(),
+        now,
+    };
     let issued = authority.issue(&request.csr_pem, &wanted)?;
     record(db, now, Role::Agent, Some(row.agent), None, &issued)?;
-    let of_server = |dataset: &lumbung_wire::messages::register::Dataset| dataset.server.is_none_or(|id| id == server.id);
+    let of_server = |dataset: &lumbung_wire::messages::register::Dataset| {
+        dataset.server.is_none_or(|id| id == server.id)
+    };
     Ok(EnrollResponse {
         certificate_pem: issued.certificate_pem,
         ca_pems: vec![authority.certificate_pem().to_owned()],
@@ -143,9 +156,28 @@ fn enroll_agent(
     })
 }
 
+/// The server's datasets are held to the repository of its first agent: a second repository, enrolled with a
+/// token that went astray, cannot take their place. An operator changes it (`repository` in the import).
+fn pin_datasets(
+    db: &Connection,
+    now: Timestamp,
+    server: &Server,
+    repository: RepositoryId,
+) -> Result<(), DbError> {
+    for mut dataset in rows::datasets(db, Some(&server.pd))? {
+        if dataset.server == Some(server.id) && dataset.repository.is_none() {
+            dataset.repository = Some(repository);
+            rows::put_dataset(db, now, &dataset)?;
+        }
+    }
+    Ok(())
+}
+
 /// An agent may enrol again (a lost certificate, a moved server), as the same agent.
 fn same_agent(db: &Connection, row: &AgentRow) -> Result<(), EnrollError> {
-    if let Some(other) = agents::agent_by_key(db, &row.key)?.filter(|other| other.agent != row.agent) {
+    if let Some(other) =
+        agents::agent_by_key(db, &row.key)?.filter(|other| other.agent != row.agent)
+    {
         return Err(EnrollError::AgentDiffers { agent: other.agent, what: "id for this key" });
     }
     let Some(known) = agents::agent(db, &row.agent)? else { return Ok(()) };
@@ -211,7 +243,8 @@ fn same_site(
     receipt_key: PublicKey,
     pin: lumbung_model::TlsPin,
 ) -> Result<(), EnrollError> {
-    let differs = |what| Err(EnrollError::SiteDiffers { name: known.name.clone(), site: known.id, what });
+    let differs =
+        |what| Err(EnrollError::SiteDiffers { name: known.name.clone(), site: known.id, what });
     if known.receipt_key.is_some_and(|key| key != receipt_key) {
         return differs("receipt key");
     }
@@ -229,7 +262,9 @@ fn same_site(
     }
     let taken = rows::sites(db)?.into_iter().find(|site| site.receipt_key == Some(receipt_key));
     match taken {
-        Some(other) => Err(EnrollError::SiteDiffers { name: other.name, site: other.id, what: "name" }),
+        Some(other) => {
+            Err(EnrollError::SiteDiffers { name: other.name, site: other.id, what: "name" })
+        }
         None => Ok(()),
     }
 }
@@ -285,12 +320,16 @@ pub fn renew(
     let (common_name, hosts) = match (peer.role, peer.agent, peer.site) {
         (Role::Agent, Some(agent), _) => {
             let row = agents::agent(db, &agent)?;
-            let same = |row: &AgentRow| Some(row.key) == peer.agent_key && Some(row.repository) == peer.repository;
-            row.filter(same).ok_or(EnrollError::AgentDiffers { agent, what: "key or repository" })?;
+            let same = |row: &AgentRow| {
+                Some(row.key) == peer.agent_key && Some(row.repository) == peer.repository
+            };
+            row.filter(same)
+                .ok_or(EnrollError::AgentDiffers { agent, what: "key or repository" })?;
             (format!("lumbung agent {}", agent.short()), Vec::new())
         }
         (Role::Site, _, Some(id)) => {
-            let site = rows::site(db, &id)?.ok_or_else(|| RegisterError::Unknown { what: "site", id: id.to_string() })?;
+            let site = rows::site(db, &id)?
+                .ok_or_else(|| RegisterError::Unknown { what: "site", id: id.to_string() })?;
             let host = site.url.as_deref().map(register::url_host).transpose()?;
             (format!("lumbung site {}", site.name), host.into_iter().collect())
         }

@@ -5,7 +5,9 @@
 //! the field, and where it can what was meant.
 
 use lumbung_model::{PdId, ServerId, Timestamp};
-use lumbung_wire::messages::register::{DatasetImport, DatasetInput, ImportOutcome, PdInput, RegisterImport, ServerInput};
+use lumbung_wire::messages::register::{
+    DatasetImport, DatasetInput, ImportOutcome, PdInput, RegisterImport, ServerInput,
+};
 use rusqlite::Connection;
 
 use crate::config::RpoDefaults;
@@ -75,7 +77,11 @@ impl Run<'_> {
                 return Ok(());
             }
             let short = key.rsplit('\u{0}').next().unwrap_or_default().to_owned();
-            Err(self.refuse(&place, Some(field), format!("{what} {short:?} stands twice in this file: merge the two entries")))
+            Err(self.refuse(
+                &place,
+                Some(field),
+                format!("{what} {short:?} stands twice in this file: merge the two entries"),
+            ))
         };
         for (index, site) in document.sites.iter().enumerate() {
             check(vec![("site", index)], "name", "site", site.name.clone())?;
@@ -83,10 +89,20 @@ impl Run<'_> {
         for (p, pd) in document.pds.iter().enumerate() {
             check(vec![("pd", p)], "code", "PD", pd.code.clone())?;
             for (d, dataset) in pd.datasets.iter().enumerate() {
-                check(vec![("pd", p), ("dataset", d)], "name", "dataset", format!("{}\0\0{}", pd.code, dataset.name))?;
+                check(
+                    vec![("pd", p), ("dataset", d)],
+                    "name",
+                    "dataset",
+                    format!("{}\0\0{}", pd.code, dataset.name),
+                )?;
             }
             for (s, server) in pd.servers.iter().enumerate() {
-                check(vec![("pd", p), ("server", s)], "name", "server", format!("{}\0{}", pd.code, server.name))?;
+                check(
+                    vec![("pd", p), ("server", s)],
+                    "name",
+                    "server",
+                    format!("{}\0{}", pd.code, server.name),
+                )?;
                 for (d, dataset) in server.datasets.iter().enumerate() {
                     let key = format!("{}\0{}\0{}", pd.code, server.name, dataset.name);
                     check(vec![("pd", p), ("server", s), ("dataset", d)], "name", "dataset", key)?;
@@ -96,7 +112,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pd(&mut self, place: &Place, pd: &lumbung_wire::messages::register::PdImport) -> Result<(), ImportError> {
+    fn pd(
+        &mut self,
+        place: &Place,
+        pd: &lumbung_wire::messages::register::PdImport,
+    ) -> Result<(), ImportError> {
         let input = PdInput {
             id: pd.id,
             code: pd.code.clone(),
@@ -113,7 +133,8 @@ impl Run<'_> {
         for (index, server) in pd.servers.iter().enumerate() {
             let mut place = place.clone();
             place.push(("server", index));
-            let input = ServerInput { id: server.id, pd: id, name: server.name.clone(), kind: server.kind };
+            let input =
+                ServerInput { id: server.id, pd: id, name: server.name.clone(), kind: server.kind };
             let entered = register::put_server(self.db, self.now, &input, Mode::Upsert);
             let server_id = entered.as_ref().map_or(ServerId::ZERO, |(server, _)| server.id);
             self.entered(&place, entered.map(|(_, change)| change))?;
@@ -154,7 +175,11 @@ impl Run<'_> {
         self.entered(&place, entered.map(|(_, change)| change))
     }
 
-    fn entered(&mut self, place: &Place, entered: Result<register::Change, RegisterError>) -> Result<(), ImportError> {
+    fn entered(
+        &mut self,
+        place: &Place,
+        entered: Result<register::Change, RegisterError>,
+    ) -> Result<(), ImportError> {
         match entered {
             Ok(change) => {
                 register::count(&mut self.outcome, change);
@@ -177,7 +202,9 @@ fn locate(text: &str, place: &Place, field: Option<&str>) -> usize {
     let mut table = document.get_ref();
     let mut offset = document.span().start;
     for (key, index) in place {
-        let Some(entry) = table.get(*key).and_then(|value| value.get_ref().get(*index)) else { break };
+        let Some(entry) = table.get(*key).and_then(|value| value.get_ref().get(*index)) else {
+            break;
+        };
         offset = entry.span().start;
         match entry.get_ref().as_table() {
             Some(inner) => table = inner,

@@ -22,7 +22,9 @@ pub enum IssueError {
         needs: &'static str,
     },
     /// Operators and controllers do not enrol.
-    #[error("tokens enrol agents and sites, not {0}; `lumbung-controller init` makes the operator's certificate")]
+    #[error(
+        "tokens enrol agents and sites, not {0}; `lumbung-controller init` makes the operator's certificate"
+    )]
     Role(Role),
     /// Nothing has this name.
     #[error("no {what} is called {name:?}: enter it first, or look at the list of {what}s")]
@@ -69,16 +71,23 @@ pub fn token(
     let expires = tokens::expiry(now, life_h).map_err(IssueError::Token)?;
     let token = Token::random();
     token_rows::insert(db, now, &token.hash(), &TokenRow { subject, expires, used: None })?;
-    Ok(EnrollmentToken { token: token.text().to_owned(), expires, ca_fingerprint: ca_fingerprint.to_owned() })
+    Ok(EnrollmentToken {
+        token: token.text().to_owned(),
+        expires,
+        ca_fingerprint: ca_fingerprint.to_owned(),
+    })
 }
 
 fn agent_subject(db: &Connection, text: &str) -> Result<TokenSubject, IssueError> {
     let unknown = || IssueError::Unknown { what: "server", name: text.to_owned() };
     if let Ok(id) = text.parse() {
-        return rows::server(db, &id)?.map(|server| TokenSubject::Agent(server.id)).ok_or_else(unknown);
+        return rows::server(db, &id)?
+            .map(|server| TokenSubject::Agent(server.id))
+            .ok_or_else(unknown);
     }
     let pds = rows::pds(db)?;
-    let code_of = |id| pds.iter().find(|pd| pd.id == id).map_or_else(String::new, |pd| pd.code.clone());
+    let code_of =
+        |id| pds.iter().find(|pd| pd.id == id).map_or_else(String::new, |pd| pd.code.clone());
     let mut found = rows::servers_by_name(db, text)?;
     if let Some((code, name)) = text.split_once('/').filter(|_| found.is_empty()) {
         found = rows::servers_by_name(db, name)?;
@@ -88,7 +97,8 @@ fn agent_subject(db: &Connection, text: &str) -> Result<TokenSubject, IssueError
         [] => Err(unknown()),
         [one] => Ok(TokenSubject::Agent(one.id)),
         several => {
-            let candidates: Vec<_> = several.iter().map(|one| format!("{}/{}", code_of(one.pd), one.name)).collect();
+            let candidates: Vec<_> =
+                several.iter().map(|one| format!("{}/{}", code_of(one.pd), one.name)).collect();
             Err(IssueError::Ambiguous { name: text.to_owned(), candidates: candidates.join(", ") })
         }
     }

@@ -3,7 +3,8 @@
 use lumbung_model::Timestamp;
 use lumbung_model::geo::Coordinates;
 use lumbung_wire::messages::overview::{
-    AgentCounts, AgentStatus, Overview, SiteDistance, SiteStatus, UnregisteredDataset, UnregisteredRepository,
+    AgentCounts, AgentStatus, Overview, SiteDistance, SiteStatus, UnregisteredDataset,
+    UnregisteredRepository,
 };
 use lumbung_wire::messages::register::{HeartbeatState, Site};
 use rusqlite::Connection;
@@ -84,7 +85,9 @@ fn site_status(db: &Connection, site: &Site) -> Result<SiteStatus, DbError> {
         succeeded: poll.succeeded,
         error: poll.error,
         version: poll.version,
-        clock_warning_s: poll.clock.and_then(|clock| clock_warning_s(clock, poll.reached.unwrap_or(poll.tried))),
+        clock_warning_s: poll
+            .clock
+            .and_then(|clock| clock_warning_s(clock, poll.reached.unwrap_or(poll.tried))),
     })
 }
 
@@ -102,13 +105,24 @@ pub fn distances(sites: &[Site], asked: &Sites) -> Vec<SiteDistance> {
         for (to, there) in &placed[index + 1..] {
             let km = (here.distance_km(*there) * 10.0).round() / 10.0;
             let min_km = asked.min_site_distance_km;
-            distances.push(SiteDistance { from: *from, to: *to, km, min_km, met: km >= min_km, note: note.clone() });
+            distances.push(SiteDistance {
+                from: *from,
+                to: *to,
+                km,
+                min_km,
+                met: km >= min_km,
+                note: note.clone(),
+            });
         }
     }
     distances
 }
 
-fn agent_status(db: &Connection, patience: Patience, now: Timestamp) -> Result<Vec<AgentStatus>, DbError> {
+fn agent_status(
+    db: &Connection,
+    patience: Patience,
+    now: Timestamp,
+) -> Result<Vec<AgentStatus>, DbError> {
     let mut list = Vec::new();
     for (agent, server, liveness) in agents::liveness(db)? {
         let told = agents::last_told(db, &agent)?;
@@ -121,7 +135,9 @@ fn agent_status(db: &Connection, patience: Patience, now: Timestamp) -> Result<V
             clock_warning_s: skew.and_then(|(theirs, ours)| clock_warning_s(theirs, ours)),
             version: told.as_ref().map(|(version, _, _)| version.clone()),
             health: told.as_ref().and_then(|(_, health, _)| serde_json::from_str(health).ok()),
-            jobs: told.and_then(|(_, _, jobs)| serde_json::from_str(&jobs).ok()).unwrap_or_default(),
+            jobs: told
+                .and_then(|(_, _, jobs)| serde_json::from_str(&jobs).ok())
+                .unwrap_or_default(),
         });
     }
     Ok(list)
@@ -149,7 +165,8 @@ mod tests {
 
     #[test]
     fn every_pair_with_coordinates_has_its_distance_and_the_note() {
-        let sites = [site(1, Some((-6.1754, 106.8272))), site(2, None), site(3, Some((-6.4025, 106.7942)))];
+        let sites =
+            [site(1, Some((-6.1754, 106.8272))), site(2, None), site(3, Some((-6.4025, 106.7942)))];
         let found = distances(&sites, &Sites::default());
         assert_eq!(found.len(), 1);
         assert!((found[0].km - 25.5).abs() < 0.01 && !found[0].met);

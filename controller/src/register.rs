@@ -7,12 +7,16 @@
 use lumbung_model::geo::{Coordinates, GeoError};
 use lumbung_model::{DatasetId, PdId, RepositoryId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, HeartbeatState, ImportOutcome, Pd, PdInput, Server, ServerInput, Site, SiteInput, Urgency,
+    Dataset, DatasetInput, HeartbeatState, ImportOutcome, Pd, PdInput, Server, ServerInput, Site,
+    SiteInput, Urgency,
 };
 use rusqlite::Connection;
 
+mod text;
+
 use crate::config::RpoDefaults;
 use crate::db::{DbError, register as rows};
+use text::{code, free_text, line};
 
 /// Why an entry is refused. Each names the field that it is about.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +41,9 @@ pub enum RegisterError {
     #[error("rpo_s {0}: write seconds, from 60 (a minute) to 31622400 (a year)")]
     Rpo(u64),
     /// The name is taken.
-    #[error("{what} {name:?} is in the register already (id {id}); change it by importing it again")]
+    #[error(
+        "{what} {name:?} is in the register already (id {id}); change it by importing it again"
+    )]
     Taken {
         /// What it is.
         what: &'static str,
@@ -47,7 +53,9 @@ pub enum RegisterError {
         id: String,
     },
     /// The id is that of something else.
-    #[error("{what} {name:?} has the id {registered} in the register, not {given}: ids are permanent")]
+    #[error(
+        "{what} {name:?} has the id {registered} in the register, not {given}: ids are permanent"
+    )]
     OtherId {
         /// What it is.
         what: &'static str,
@@ -78,7 +86,9 @@ pub enum RegisterError {
         pd: PdId,
     },
     /// What enrolment sets is not changed by hand.
-    #[error("site {0:?} has enrolled: its receipt key and TLS pin come from its enrolment and are not changed here")]
+    #[error(
+        "site {0:?} has enrolled: its receipt key and TLS pin come from its enrolment and are not changed here"
+    )]
     EnrolledKeys(String),
     /// The database failed.
     #[error("the register could not be read or written")]
@@ -132,46 +142,6 @@ pub fn count(outcome: &mut ImportOutcome, change: Change) {
     }
 }
 
-/// Longest text of one line.
-const LINE_MAX_CHARS: usize = 255;
-/// Longest text otherwise.
-const TEXT_MAX_CHARS: usize = 4096;
-
-fn line(field: &'static str, text: &str) -> Result<(), RegisterError> {
-    let reason = if text.trim().is_empty() {
-        "it may not be empty"
-    } else if text.trim() != text {
-        "no spaces before or after it"
-    } else if text.chars().count() > LINE_MAX_CHARS {
-        "at most 255 characters"
-    } else if text.chars().any(char::is_control) {
-        "no control characters"
-    } else {
-        return Ok(());
-    };
-    Err(RegisterError::Text { field, found: text.chars().take(64).collect(), reason })
-}
-
-fn free_text(field: &'static str, text: &str) -> Result<(), RegisterError> {
-    let reason = if text.chars().count() > TEXT_MAX_CHARS {
-        "at most 4096 characters"
-    } else if text.chars().any(|c| c.is_control() && c != '\n') {
-        "no control characters"
-    } else {
-        return Ok(());
-    };
-    Err(RegisterError::Text { field, found: text.chars().take(64).collect(), reason })
-}
-
-fn code(text: &str) -> Result<(), RegisterError> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() || text.len() > 32 || !text.chars().all(fits) {
-        let reason = "1 to 32 letters, digits, '-', '_' or '.', as in DINKES";
-        return Err(RegisterError::Text { field: "code", found: text.chars().take(64).collect(), reason });
-    }
-    Ok(())
-}
-
 /// The host of an address of a vault.
 ///
 /// # Errors
@@ -205,7 +175,12 @@ fn settle<T, I: PartialEq + std::fmt::Display + Copy>(
         && id_of(found) != given
     {
         let registered = id_of(found).to_string();
-        return Err(RegisterError::OtherId { what, name: name.to_owned(), registered, given: given.to_string() });
+        return Err(RegisterError::OtherId {
+            what,
+            name: name.to_owned(),
+            registered,
+            given: given.to_string(),
+        });
     }
     let found = by_id.or(by_name);
     match (&found, mode) {
@@ -220,7 +195,12 @@ fn settle<T, I: PartialEq + std::fmt::Display + Copy>(
 ///
 /// # Errors
 /// If a rule forbids it.
-pub fn put_site(db: &Connection, now: Timestamp, input: &SiteInput, mode: Mode) -> Result<(Site, Change), RegisterError> {
+pub fn put_site(
+    db: &Connection,
+    now: Timestamp,
+    input: &SiteInput,
+    mode: Mode,
+) -> Result<(Site, Change), RegisterError> {
     line("name", &input.name)?;
     free_text("address", &input.address)?;
     input.url.as_deref().map(url_host).transpose()?;
@@ -264,7 +244,12 @@ pub fn put_site(db: &Connection, now: Timestamp, input: &SiteInput, mode: Mode) 
 ///
 /// # Errors
 /// If a rule forbids it.
-pub fn put_pd(db: &Connection, now: Timestamp, input: &PdInput, mode: Mode) -> Result<(Pd, Change), RegisterError> {
+pub fn put_pd(
+    db: &Connection,
+    now: Timestamp,
+    input: &PdInput,
+    mode: Mode,
+) -> Result<(Pd, Change), RegisterError> {
     code(&input.code)?;
     line("name", &input.name)?;
     free_text("contact", &input.contact)?;
@@ -300,8 +285,10 @@ pub fn put_server(
         return Err(RegisterError::Unknown { what: "PD", id: input.pd.to_string() });
     }
     let by_id = input.id.map(|id| rows::server(db, &id)).transpose()?.flatten();
-    let by_name = rows::servers(db, Some(&input.pd))?.into_iter().find(|server| server.name == input.name);
-    let found = settle(("server", &input.name), mode, input.id, by_id, by_name, |server| server.id)?;
+    let by_name =
+        rows::servers(db, Some(&input.pd))?.into_iter().find(|server| server.name == input.name);
+    let found =
+        settle(("server", &input.name), mode, input.id, by_id, by_name, |server| server.id)?;
     let server = Server {
         id: found.as_ref().map(|server| server.id).or(input.id).unwrap_or_else(ServerId::random),
         pd: input.pd,
@@ -362,9 +349,16 @@ fn default_rpo_s(urgency: Urgency, defaults: &RpoDefaults) -> u64 {
 ///
 /// # Errors
 /// If it belongs to another one.
-pub fn bind_repository(db: &Connection, now: Timestamp, repository: RepositoryId, pd: PdId) -> Result<(), RegisterError> {
+pub fn bind_repository(
+    db: &Connection,
+    now: Timestamp,
+    repository: RepositoryId,
+    pd: PdId,
+) -> Result<(), RegisterError> {
     match rows::repository_pd(db, &repository)? {
-        Some(owner) if owner != pd => Err(RegisterError::ForeignRepository { repository, pd: owner }),
+        Some(owner) if owner != pd => {
+            Err(RegisterError::ForeignRepository { repository, pd: owner })
+        }
         Some(_) => Ok(()),
         None => Ok(rows::bind_repository(db, now, &repository, &pd)?),
     }
@@ -383,9 +377,11 @@ pub fn put_dataset(
 ) -> Result<(Dataset, Change), RegisterError> {
     check_dataset(db, input)?;
     let by_id = input.id.map(|id| rows::dataset(db, &id)).transpose()?.flatten();
-    let same_name = |dataset: &Dataset| dataset.name == input.name && dataset.server == input.server;
+    let same_name =
+        |dataset: &Dataset| dataset.name == input.name && dataset.server == input.server;
     let by_name = rows::datasets(db, Some(&input.pd))?.into_iter().find(same_name);
-    let found = settle(("dataset", &input.name), mode, input.id, by_id, by_name, |dataset| dataset.id)?;
+    let found =
+        settle(("dataset", &input.name), mode, input.id, by_id, by_name, |dataset| dataset.id)?;
     if let Some(repository) = input.repository {
         bind_repository(db, now, repository, input.pd)?;
     }
@@ -402,7 +398,9 @@ pub fn put_dataset(
         retention: input.retention.clone(),
         period: input.period.clone(),
         media: input.media.clone(),
-        repository: input.repository.or_else(|| found.as_ref().and_then(|dataset| dataset.repository)),
+        repository: input
+            .repository
+            .or_else(|| found.as_ref().and_then(|dataset| dataset.repository)),
         paths: input.paths.clone(),
     };
     if found.as_ref() == Some(&dataset) {

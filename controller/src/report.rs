@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use lumbung_model::compliance::{self as weigh, DatasetCompliance, Reason, Rules};
 use lumbung_model::{PdId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
-    AgentFigures, ComplianceRow, ComplianceTable, Dataset, Evidence, HeartbeatState, Pd, Server, Step, StepState,
-    StepTotals,
+    AgentFigures, ComplianceRow, ComplianceTable, Dataset, Evidence, HeartbeatState, Pd, Server,
+    Step, StepState, StepTotals,
 };
 use rusqlite::Connection;
 
@@ -57,7 +57,8 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
     for owner in &names.pds {
         let datasets = rows::datasets(db, Some(&owner.id))?;
         for dataset in &datasets {
-            let result = weigh::evaluate(&facts::dataset_facts(db, dataset)?, &terms.rules, terms.now);
+            let result =
+                weigh::evaluate(&facts::dataset_facts(db, dataset)?, &terms.rules, terms.now);
             table.rows.push(dataset_row(db, terms, &names, owner, dataset, &result)?);
             results.push(result);
         }
@@ -69,7 +70,10 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
     table.rows.sort_by_cached_key(key);
     let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
     let totals = weigh::summarize(&ids, results, terms.now).totals;
-    let step = |total: weigh::StepTotal| StepTotals { datasets: total.datasets, stored_bytes: total.bytes };
+    let step = |total: weigh::StepTotal| StepTotals {
+        datasets: total.datasets,
+        stored_bytes: total.bytes,
+    };
     table.all = step(totals.registered);
     table.backed_up = step(totals.backed_up);
     table.at_drc = step(totals.at_drc);
@@ -106,7 +110,11 @@ fn dataset_row(
     let inventory = |step: &weigh::Step| -> Result<Option<Evidence>, DbError> {
         let (Some(site), Some(repository)) = (step.site, &repository) else { return Ok(None) };
         let newest = facts::newest_inventory(db, &site, repository)?;
-        Ok(newest.map(|(id, _)| Evidence { kind: "inventory".to_owned(), id: id.to_string(), site: Some(site) }))
+        Ok(newest.map(|(id, _)| Evidence {
+            kind: "inventory".to_owned(),
+            id: id.to_string(),
+            site: Some(site),
+        }))
     };
     let row = empty_row(pd, names, dataset.server);
     Ok(ComplianceRow {
@@ -174,7 +182,9 @@ fn step(terms: &Terms, names: &Names, step: &weigh::Step, evidence: Option<Evide
 /// In which of the states of the table a reason leaves a step.
 const fn state(reason: &Reason) -> StepState {
     match reason {
-        Reason::LateSince(_) | Reason::VerificationExpired(_) | Reason::ProofExpired(_) => StepState::Late,
+        Reason::LateSince(_) | Reason::VerificationExpired(_) | Reason::ProofExpired(_) => {
+            StepState::Late
+        }
         Reason::NoAgent
         | Reason::Never
         | Reason::OnlyPartial
@@ -200,7 +210,9 @@ fn rows_without_dataset(names: &Names, pd: &Pd, datasets: &[Dataset]) -> Vec<Com
     let mut bare: Vec<ComplianceRow> = names
         .servers
         .values()
-        .filter(|server| server.pd == pd.id && !datasets.iter().any(|dataset| dataset.server == Some(server.id)))
+        .filter(|server| {
+            server.pd == pd.id && !datasets.iter().any(|dataset| dataset.server == Some(server.id))
+        })
         .map(|server| empty_row(pd, names, Some(server.id)))
         .collect();
     if bare.is_empty() && datasets.is_empty() {
@@ -211,7 +223,13 @@ fn rows_without_dataset(names: &Names, pd: &Pd, datasets: &[Dataset]) -> Vec<Com
 
 fn empty_row(pd: &Pd, names: &Names, server: Option<ServerId>) -> ComplianceRow {
     let found = server.and_then(|id| names.servers.get(&id));
-    let missing = Step { state: StepState::Missing, since: None, at: None, evidence: None, reason: "belum mencadangkan".to_owned() };
+    let missing = Step {
+        state: StepState::Missing,
+        since: None,
+        at: None,
+        evidence: None,
+        reason: "belum mencadangkan".to_owned(),
+    };
     ComplianceRow {
         pd: pd.id,
         pd_code: pd.code.clone(),
@@ -237,6 +255,7 @@ fn empty_row(pd: &Pd, names: &Names, server: Option<ServerId>) -> ComplianceRow 
 
 /// The best state among the PD's servers: a dataset that names no server may lie on any of them.
 fn best_heartbeat(names: &Names, pd: &Pd) -> HeartbeatState {
-    let states = names.servers.values().filter(|server| server.pd == pd.id).map(|server| server.heartbeat);
+    let states =
+        names.servers.values().filter(|server| server.pd == pd.id).map(|server| server.heartbeat);
     states.min().unwrap_or(HeartbeatState::Never)
 }

@@ -34,6 +34,11 @@ pub enum StateError {
     /// There is a CA already.
     #[error("{} has a CA already; a second one would lock out every agent. Use it, or name an empty data_dir", .0.display())]
     Initialised(PathBuf),
+    /// Half of a CA: nothing is written over it.
+    #[error(
+        "{} has ca.key and no ca.crt: put ca.crt back from the backup; only if this controller never ran (`init` was interrupted), delete ca.key and run `init` again", .0.display()
+    )]
+    Half(PathBuf),
     /// There is no CA yet.
     #[error("{} has no CA: run `lumbung-controller init` first, or name the right data_dir", .0.display())]
     NotInitialised(PathBuf),
@@ -41,7 +46,9 @@ pub enum StateError {
     #[error("a certificate of the controller could not be made or read")]
     Certificate(#[from] CertError),
     /// The controller's own certificate cannot be used.
-    #[error("the controller's own certificate cannot be used: restore server.crt and server.key, or delete both to have new ones made")]
+    #[error(
+        "the controller's own certificate cannot be used: restore server.crt and server.key, or delete both to have new ones made"
+    )]
     Tls(#[from] TlsError),
     /// The database failed.
     #[error("the database cannot be used")]
@@ -100,9 +107,15 @@ impl StateDir {
     pub fn init(&self, names: &[String], clock: &dyn Clock) -> Result<Initialised, StateError> {
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.path);
-        made.map_err(|source| StateError::File { action: "create", path: self.path.clone(), source })?;
-        if self.file("ca.key").exists() || self.file("ca.crt").exists() {
-            return Err(StateError::Initialised(self.path.clone()));
+        made.map_err(|source| StateError::File {
+            action: "create",
+            path: self.path.clone(),
+            source,
+        })?;
+        match (self.file("ca.crt").exists(), self.file("ca.key").exists()) {
+            (true, _) => return Err(StateError::Initialised(self.path.clone())),
+            (false, true) => return Err(StateError::Half(self.path.clone())),
+            (false, false) => {}
         }
         drop(Db::create(&self.database())?);
         let now = clock.now();
@@ -136,7 +149,12 @@ impl StateDir {
     ///
     /// # Errors
     /// If it cannot be read or made.
-    pub fn server_identity(&self, authority: &Authority, names: &[String], now: Timestamp) -> Result<TlsIdentity, StateError> {
+    pub fn server_identity(
+        &self,
+        authority: &Authority,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<TlsIdentity, StateError> {
         if !self.file("server.crt").exists() || self.server_due(names, now)? {
             self.issue_server(authority, names, now)?;
         }
@@ -151,7 +169,12 @@ impl StateDir {
         Ok(now >= renew_at || issued_for != names.join("\n"))
     }
 
-    fn issue_server(&self, authority: &Authority, names: &[String], now: Timestamp) -> Result<(), StateError> {
+    fn issue_server(
+        &self,
+        authority: &Authority,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(), StateError> {
         let wanted = IssueRequest {
             common_name: "lumbung controller".to_owned(),
             names: CertificateNames::of_role(Role::Controller),
@@ -170,7 +193,12 @@ impl StateDir {
     ///
     /// # Errors
     /// If it cannot be made or written.
-    pub fn issue_operator(&self, authority: &Authority, name: &str, now: Timestamp) -> Result<PathBuf, StateError> {
+    pub fn issue_operator(
+        &self,
+        authority: &Authority,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<PathBuf, StateError> {
         let wanted = IssueRequest {
             common_name: name.to_owned(),
             names: CertificateNames::of_role(Role::Operator),
@@ -186,7 +214,11 @@ impl StateDir {
 
     fn read(&self, name: &str) -> Result<String, StateError> {
         let path = self.file(name);
-        std::fs::read_to_string(&path).map_err(|source| StateError::File { action: "read", path, source })
+        std::fs::read_to_string(&path).map_err(|source| StateError::File {
+            action: "read",
+            path,
+            source,
+        })
     }
 
     fn write_secret(&self, name: &str, text: &str) -> Result<(), StateError> {
@@ -199,7 +231,8 @@ impl StateDir {
         let temporary = self.file(&format!(".{name}.new"));
         let written = (|| {
             let _ = std::fs::remove_file(&temporary);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&temporary, &path)?;
@@ -259,6 +292,19 @@ mod tests {
         let renamed = ["lumbung.example.go.id".to_owned()];
         state.server_identity(&authority, &renamed, start.plus_seconds(92 * 86_400)).unwrap();
         assert_ne!(serial(), second);
+    }
+
+    #[test]
+    fn half_a_ca_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let clock = FixedClock::new(Timestamp(1_800_000_000));
+        state.init(&["localhost".to_owned()], &clock).unwrap();
+        let key = state.read("ca.key").unwrap();
+        std::fs::remove_file(state.file("ca.crt")).unwrap();
+        let again = state.init(&["localhost".to_owned()], &clock);
+        assert!(matches!(again, Err(StateError::Half(_))));
+        assert_eq!(state.read("ca.key").unwrap(), key);
     }
 
     #[test]

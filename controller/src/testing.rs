@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lumbung_model::{
-    AgentId, DatasetId, DomainId, FixedClock, InventoryId, ManifestId, PdId, PublicKey, ReceiptId, RepositoryId, RosterId,
-    ServerId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
+    AgentId, DatasetId, DomainId, FixedClock, InventoryId, ManifestId, PdId, PublicKey, ReceiptId,
+    RepositoryId, RosterId, ServerId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    AgentStatus, ChunkerParams, Inventory, InventoryEntry, Kind, Manifest, Object, Proof, Receipt, Recipient, RootKey,
-    RootRole, Roster, RosterAgent, RosterSite, ScrubReport, SigningKey, Statistics, object_id, sign,
+    AgentStatus, ChunkerParams, Inventory, InventoryEntry, Kind, Manifest, Object, Proof, Receipt,
+    Recipient, RootKey, RootRole, Roster, RosterAgent, RosterSite, ScrubReport, SigningKey,
+    Statistics, object_id, sign,
 };
 use lumbung_wire::messages::register::{
-    Classification, ComplianceRow, Dataset, DatasetKind, HeartbeatState, Pd, Server, ServerKind, Site, SiteKind, Urgency,
+    Classification, ComplianceRow, Dataset, DatasetKind, HeartbeatState, Pd, Server, ServerKind,
+    Site, SiteKind, Urgency,
 };
 use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm};
 
@@ -66,7 +68,11 @@ fn first_roster(root: &SigningKey, agents: Vec<RosterAgent>, sites: Vec<RosterSi
         previous: RosterId::ZERO,
         created: START,
         chunker: ChunkerParams::default(),
-        root_keys: vec![RootKey { key: root.public(), role: RootRole::Working, label: "root".into() }],
+        root_keys: vec![RootKey {
+            key: root.public(),
+            role: RootRole::Working,
+            label: "root".into(),
+        }],
         registrar: None,
         recipients: vec![Recipient { key: PublicKey::from_bytes([7; 32]), label: "PD".into() }],
         agents,
@@ -79,7 +85,13 @@ impl TestSite {
         let id = SiteId::random();
         let key = SigningKey::generate();
         let vault = FakeVault::new(id, key.public());
-        Self { id, key, vault, inventories: Mutex::new((0, InventoryId::ZERO)), receipts: Mutex::new(0) }
+        Self {
+            id,
+            key,
+            vault,
+            inventories: Mutex::new((0, InventoryId::ZERO)),
+            receipts: Mutex::new(0),
+        }
     }
 
     pub(crate) fn enrolled(&self) -> Enrolled {
@@ -111,7 +123,12 @@ impl TestSite {
     }
 
     /// A receipt of this site, not yet shown.
-    pub(crate) fn receipt(&self, city: &City, manifest: ManifestId, received: Timestamp) -> Receipt {
+    pub(crate) fn receipt(
+        &self,
+        city: &City,
+        manifest: ManifestId,
+        received: Timestamp,
+    ) -> Receipt {
         let mut number = self.receipts.lock().unwrap();
         *number += 1;
         Receipt {
@@ -134,7 +151,12 @@ impl TestSite {
     }
 
     /// The next inventory of this site, not yet shown.
-    pub(crate) fn next_inventory(&self, city: &City, made: Timestamp, listed: &[(ManifestId, ReceiptId)]) -> Inventory {
+    pub(crate) fn next_inventory(
+        &self,
+        city: &City,
+        made: Timestamp,
+        listed: &[(ManifestId, ReceiptId)],
+    ) -> Inventory {
         let (number, previous) = *self.inventories.lock().unwrap();
         let sorted: BTreeMap<_, _> = listed.iter().copied().collect();
         Inventory {
@@ -146,20 +168,35 @@ impl TestSite {
             roster_number: 1,
             packs: 1,
             bytes: 1,
-            entries: sorted.into_iter().map(|(manifest, receipt)| InventoryEntry { manifest, receipt }).collect(),
+            entries: sorted
+                .into_iter()
+                .map(|(manifest, receipt)| InventoryEntry { manifest, receipt })
+                .collect(),
         }
     }
 
     /// Publishes the next inventory.
-    pub(crate) fn inventory(&self, city: &City, made: Timestamp, listed: &[(ManifestId, ReceiptId)]) {
+    pub(crate) fn inventory(
+        &self,
+        city: &City,
+        made: Timestamp,
+        listed: &[(ManifestId, ReceiptId)],
+    ) {
         let inventory = self.next_inventory(city, made, listed);
         let object = sign(&inventory, &self.key);
-        *self.inventories.lock().unwrap() = (inventory.number, InventoryId::from_bytes(id_of(&object)));
+        *self.inventories.lock().unwrap() =
+            (inventory.number, InventoryId::from_bytes(id_of(&object)));
         self.vault.show(Kind::Inventory, object);
     }
 
     /// Publishes a scrub report.
-    pub(crate) fn scrub(&self, city: &City, finished: Timestamp, verified: &[ManifestId], damaged: &[ManifestId]) {
+    pub(crate) fn scrub(
+        &self,
+        city: &City,
+        finished: Timestamp,
+        verified: &[ManifestId],
+        damaged: &[ManifestId],
+    ) {
         let sorted = |ids: &[ManifestId]| {
             let mut ids = ids.to_vec();
             ids.sort();
@@ -189,8 +226,15 @@ impl City {
         let (root, agent_key) = (SigningKey::generate(), SigningKey::generate());
         let (agent, domain) = (AgentId::random(), DomainId::random());
         let (pusat, drc) = (TestSite::new(), TestSite::new());
-        let listed = RosterAgent { agent, key: agent_key.public(), domain, status: AgentStatus::Active, label: "a".into() };
-        let roster = first_roster(&root, vec![listed], vec![pusat.roster_entry(), drc.roster_entry()]);
+        let listed = RosterAgent {
+            agent,
+            key: agent_key.public(),
+            domain,
+            status: AgentStatus::Active,
+            label: "a".into(),
+        };
+        let roster =
+            first_roster(&root, vec![listed], vec![pusat.roster_entry(), drc.roster_entry()]);
         let object = sign(&roster, &root);
         let city = Self {
             _dir: dir,
@@ -222,7 +266,13 @@ impl City {
         let write = |tx: &rusqlite::Transaction<'_>| {
             register::put_site(tx, now, &self.pusat.row("Pusat Data", SiteKind::PusatData))?;
             register::put_site(tx, now, &self.drc.row("DRC", SiteKind::Drc))?;
-            let pd = Pd { id: self.pd, code: "DINKES".into(), name: "Dinas Kesehatan".into(), contact: String::new(), mandiri_tik: false };
+            let pd = Pd {
+                id: self.pd,
+                code: "DINKES".into(),
+                name: "Dinas Kesehatan".into(),
+                contact: String::new(),
+                mandiri_tik: false,
+            };
             register::put_pd(tx, now, &pd)?;
             register::bind_repository(tx, now, &self.repository, &self.pd)?;
             let server = Server {
@@ -271,7 +321,12 @@ impl City {
     }
 
     /// A manifest of the city's agent, to be changed before it is signed.
-    pub(crate) fn manifest(&self, sequence: u64, previous: ManifestId, started: Timestamp) -> Manifest {
+    pub(crate) fn manifest(
+        &self,
+        sequence: u64,
+        previous: ManifestId,
+        started: Timestamp,
+    ) -> Manifest {
         Manifest {
             repository: self.repository,
             agent: self.agent,
@@ -292,7 +347,12 @@ impl City {
         }
     }
 
-    pub(crate) fn signed_manifest(&self, sequence: u64, previous: ManifestId, started: Timestamp) -> (ManifestId, Vec<u8>) {
+    pub(crate) fn signed_manifest(
+        &self,
+        sequence: u64,
+        previous: ManifestId,
+        started: Timestamp,
+    ) -> (ManifestId, Vec<u8>) {
         let object = sign(&self.manifest(sequence, previous, started), &self.agent_key);
         (ManifestId::from_bytes(id_of(&object)), object)
     }
@@ -311,7 +371,11 @@ impl City {
     }
 
     /// The next roster: the newest one with changes, signed by `signer`.
-    pub(crate) fn next_roster(&self, signer: &SigningKey, change: impl FnOnce(&mut Roster)) -> Vec<u8> {
+    pub(crate) fn next_roster(
+        &self,
+        signer: &SigningKey,
+        change: impl FnOnce(&mut Roster),
+    ) -> Vec<u8> {
         let newest = lumbung_pack::open_signed::<Roster>(&self.roster).unwrap();
         let mut next = newest.body;
         next.repository = self.repository;
@@ -378,7 +442,13 @@ pub(crate) struct FakeVault(Mutex<Answers>);
 
 impl FakeVault {
     fn new(site: SiteId, receipt_key: PublicKey) -> Self {
-        let info = SiteInfo { site, receipt_key, version: "0.1.0".into(), now: START, role_seen: "controller".into() };
+        let info = SiteInfo {
+            site,
+            receipt_key,
+            version: "0.1.0".into(),
+            now: START,
+            role_seen: "controller".into(),
+        };
         Self(Mutex::new(Answers { info: Some(info), ..Answers::default() }))
     }
 
@@ -445,18 +515,33 @@ impl Source for FakeVault {
         self.answer(|answers| Some(answers.alarms.clone()))
     }
 
-    async fn list(&self, _repository: &RepositoryId, kind: Kind) -> Result<Vec<[u8; 32]>, SourceError> {
+    async fn list(
+        &self,
+        _repository: &RepositoryId,
+        kind: Kind,
+    ) -> Result<Vec<[u8; 32]>, SourceError> {
         self.answer(|answers| {
             let of_kind = answers.objects.keys().filter(|(code, _)| *code == kind.code());
             Some(of_kind.map(|(_, id)| *id).collect())
         })
     }
 
-    async fn get(&self, _repository: &RepositoryId, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, SourceError> {
+    async fn get(
+        &self,
+        _repository: &RepositoryId,
+        kind: Kind,
+        id: &[u8; 32],
+    ) -> Result<Vec<u8>, SourceError> {
         self.answer(|answers| answers.objects.get(&(kind.code(), *id)).cloned())
     }
 
-    async fn manifests(&self, _repository: &RepositoryId, after: u64) -> Result<Vec<ManifestSummary>, SourceError> {
-        self.answer(|answers| Some(answers.manifests.iter().filter(|one| one.arrival > after).cloned().collect()))
+    async fn manifests(
+        &self,
+        _repository: &RepositoryId,
+        after: u64,
+    ) -> Result<Vec<ManifestSummary>, SourceError> {
+        self.answer(|answers| {
+            Some(answers.manifests.iter().filter(|one| one.arrival > after).cloned().collect())
+        })
     }
 }

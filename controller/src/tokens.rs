@@ -53,13 +53,19 @@ pub fn hash(text: &str) -> [u8; 32] {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// No such token.
-    #[error("this token is not known here: check it for typing errors, and that this is the right controller")]
+    #[error(
+        "this token is not known here: check it for typing errors, and that this is the right controller"
+    )]
     Unknown,
     /// It was used.
-    #[error("this token was used at {0}: ask an operator for a new one; if it was not you, tell the Dinas at once")]
+    #[error(
+        "this token was used at {0}: ask an operator for a new one; if it was not you, tell the Dinas at once"
+    )]
     Used(Timestamp),
     /// It has expired.
-    #[error("this token expired at {0}: ask an operator for a new one (`lumbung-controller token`)")]
+    #[error(
+        "this token expired at {0}: ask an operator for a new one (`lumbung-controller token`)"
+    )]
     Expired(Timestamp),
     /// It is for another role.
     #[error("this token enrols {token} and not {asked}: ask an operator for the right one")]
@@ -81,7 +87,11 @@ pub enum TokenError {
 ///
 /// # Errors
 /// Why it does not.
-pub fn judge(row: Option<TokenRow>, role: Role, now: Timestamp) -> Result<TokenSubject, TokenError> {
+pub fn judge(
+    row: Option<TokenRow>,
+    role: Role,
+    now: Timestamp,
+) -> Result<TokenSubject, TokenError> {
     let row = row.ok_or(TokenError::Unknown)?;
     let token = match row.subject {
         TokenSubject::Agent(_) => Role::Agent,
@@ -128,7 +138,10 @@ mod tests {
         assert_eq!(judge(Some(row()), Role::Agent, NOW).unwrap(), row().subject);
         assert!(matches!(judge(None, Role::Agent, NOW), Err(TokenError::Unknown)));
         assert!(matches!(judge(Some(row()), Role::Site, NOW), Err(TokenError::WrongRole { .. })));
-        assert!(matches!(judge(Some(row()), Role::Operator, NOW), Err(TokenError::WrongRole { .. })));
+        assert!(matches!(
+            judge(Some(row()), Role::Operator, NOW),
+            Err(TokenError::WrongRole { .. })
+        ));
         let late = NOW.plus_seconds(1);
         assert!(matches!(judge(Some(row()), Role::Agent, late), Err(TokenError::Expired(_))));
         let used = TokenRow { used: Some(NOW), ..row() };
@@ -142,7 +155,13 @@ mod tests {
         assert_ne!(a.text(), b.text());
         assert_ne!(a.hash(), b.hash());
         assert_eq!(hash(&format!(" {}\n", a.text().to_ascii_lowercase())), a.hash());
-        assert!(!a.hash().windows(4).any(|part| a.text().as_bytes().windows(4).any(|text| text == part)));
+        assert!(
+            !a.hash().windows(4).any(|part| a
+                .text()
+                .as_bytes()
+                .windows(4)
+                .any(|text| text == part))
+        );
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub struct TomlError {
 pub fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, TomlError> {
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
-        TomlError { file: file.into(), line: line_at(text, offset), message: explain(error.message()) }
+        TomlError {
+            file: file.into(),
+            line: line_at(text, offset),
+            message: explain(error.message()),
+        }
     })
 }
 
@@ -45,7 +49,8 @@ fn explain(message: &str) -> String {
 
 /// The name nearest to what was written, if one is near enough to be meant.
 pub fn nearest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, name) = names.map(|name| (distance(found, name), name)).min_by_key(|(distance, _)| *distance)?;
+    let (distance, name) =
+        names.map(|name| (distance(found, name), name)).min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + found.chars().count() / 3).then_some(name)
 }
 
@@ -89,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_missing_key_and_broken_toml_are_told() {
-        assert!(parse::<Sample>("c.toml", "listen = 'y'\n").unwrap_err().message.contains("data_dir"));
+        assert!(
+            parse::<Sample>("c.toml", "listen = 'y'\n").unwrap_err().message.contains("data_dir")
+        );
         let error = parse::<Sample>("c.toml", "listen = 'y'\ndata_dir = \n").unwrap_err();
         assert_eq!(error.line, 2);
         let error = parse::<Sample>("c.toml", "listen = 'y'\ndata_dir = 3\n").unwrap_err();
@@ -100,6 +107,9 @@ mod tests {
     fn distances() {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
-        assert_eq!(nearest("pusat-data", ["pusat_data", "drc", "other"].into_iter()), Some("pusat_data"));
+        assert_eq!(
+            nearest("pusat-data", ["pusat_data", "drc", "other"].into_iter()),
+            Some("pusat_data")
+        );
     }
 }

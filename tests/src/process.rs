@@ -16,11 +16,15 @@ use anyhow::{Context, Result, bail};
 /// How long anything on loopback may take before it counts as hung; not a measurement.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where the programs are: beside the one that runs (its own directory, or the one above `deps`).
+/// Where the programs are: in `LUMBUNG_PROGRAMS` (to test what is installed), else beside the one that runs (its own
+/// directory, or the one above `deps`).
 ///
 /// # Errors
 /// If a program was not built.
 pub fn program(name: &str) -> Result<PathBuf> {
+    if let Some(directory) = std::env::var_os("LUMBUNG_PROGRAMS") {
+        return Ok(PathBuf::from(directory).join(name));
+    }
     let own = std::env::current_exe().context("this program's own path is unknown")?;
     let mut directory = own.parent().context("this program stands in no directory")?;
     if directory.ends_with("deps") {

@@ -24,7 +24,13 @@ use crate::{Config, Vault};
 #[command(name = "lumbung-vault", version, max_term_width = 110)]
 pub struct Cli {
     /// The configuration file.
-    #[arg(long, short, global = true, env = "LUMBUNG_VAULT_CONFIG", default_value = "/etc/lumbung/vault.toml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "LUMBUNG_VAULT_CONFIG",
+        default_value = "/etc/lumbung/vault.toml"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -141,7 +147,9 @@ impl Cli {
                 crate::admit(&config()?.data, &repository)?;
                 println!("repository {repository} may be created here with its key bundle");
             }
-            Command::Scrub { repository, json } => return ask(config()?, Ask::Scrub { repository }, json),
+            Command::Scrub { repository, json } => {
+                return ask(config()?, Ask::Scrub { repository }, json);
+            }
             Command::Inventory { json } => return ask(config()?, Ask::Inventory, json),
             Command::Pull { json } => return ask(config()?, Ask::Pull, json),
             Command::Status { json } => show_status(&config()?, json)?,
@@ -163,11 +171,18 @@ fn init(config: &Config, json: bool) -> anyhow::Result<()> {
     println!("site         {}", public.site);
     println!("receipt key  {}", public.receipt_key);
     println!("TLS pin      {}", public.tls_pin);
-    println!("keys are in  {} (back them up: receipts can only be signed with them)", public.state.display());
+    println!(
+        "keys are in  {} (back them up: receipts can only be signed with them)",
+        public.state.display()
+    );
     Ok(())
 }
 
 fn enroll(config: &Config, controller: (&str, &str, &str), json: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.url.is_some(),
+        "set `url` in the configuration first: agents and the other site are told it"
+    );
     let state = State::at(config.state());
     state.init()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -177,20 +192,31 @@ fn enroll(config: &Config, controller: (&str, &str, &str), json: bool) -> anyhow
     }
     println!("enrolled; start (or restart) the vault with `lumbung-vault run`");
     for site in answer.sites.iter().filter(|site| Some(site.site) != answer.site) {
-        println!("\nto pull from {}:\n[[source]]\nsite = \"{}\"\nurl = \"{}\"\npin = \"{}\"", site.name, site.site, site.url, site.tls_pin);
+        println!(
+            "\nto pull from {}:\n[[source]]\nsite = \"{}\"\nurl = \"{}\"\npin = \"{}\"",
+            site.name, site.site, site.url, site.tls_pin
+        );
     }
     Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
 }
 
 fn log_as_json() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LUMBUNG_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Lines go to standard error, where the journal and container runtimes take them.
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
@@ -216,7 +242,11 @@ fn run(config: Config) -> anyhow::Result<()> {
     })
 }
 
-async fn open(config: Config, state: &State, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<Vault>, Arc<Sources>)> {
+async fn open(
+    config: Config,
+    state: &State,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<Vault>, Arc<Sources>)> {
     let sources = Arc::new(Sources::connect(&config, &state.tls_identity()?, clock)?);
     let (identity, clock) = (state.identity()?, Arc::clone(clock));
     let vault = tokio::task::spawn_blocking(move || Vault::open(config, identity, clock)).await??;
@@ -271,7 +301,9 @@ fn ask(config: Config, command: Ask, json: bool) -> anyhow::Result<ExitCode> {
 
 const fn is_bad(line: &Line) -> bool {
     match line {
-        Line::Scrub { bad, objects_bad, damaged, .. } => *bad > 0 || *objects_bad > 0 || *damaged > 0,
+        Line::Scrub { bad, objects_bad, damaged, .. } => {
+            *bad > 0 || *objects_bad > 0 || *damaged > 0
+        }
         Line::Pull { failures, .. } => *failures > 0,
         Line::Inventory { .. } => false,
     }
@@ -279,7 +311,17 @@ const fn is_bad(line: &Line) -> bool {
 
 fn print_line(line: &Line) {
     match line {
-        Line::Scrub { repository, frames, bytes, repaired, bad, objects_repaired, objects_bad, verified, damaged } => println!(
+        Line::Scrub {
+            repository,
+            frames,
+            bytes,
+            repaired,
+            bad,
+            objects_repaired,
+            objects_bad,
+            verified,
+            damaged,
+        } => println!(
             "{repository}: {frames} frames, {} read; repaired {repaired} frames and {objects_repaired} objects; \
              bad {bad} frames and {objects_bad} objects; {verified} snapshots verified, {damaged} damaged",
             lumbung_model::ByteSize::bytes(*bytes)
@@ -289,7 +331,9 @@ fn print_line(line: &Line) {
             None => println!("{repository}: nothing new"),
         },
         Line::Pull { snapshots, packs, failures } => {
-            println!("{snapshots} snapshots and {packs} packs are new here; {failures} things were left out");
+            println!(
+                "{snapshots} snapshots and {packs} packs are new here; {failures} things were left out"
+            );
         }
     }
 }
@@ -300,12 +344,19 @@ fn show_status(config: &Config, json: bool) -> anyhow::Result<()> {
         return print_json(&status);
     }
     match &status.site {
-        Some(site) => println!("site {} at {}, {}", site.site, status.listen, if status.running { "running" } else { "not running" }),
+        Some(site) => println!(
+            "site {} at {}, {}",
+            site.site,
+            status.listen,
+            if status.running { "running" } else { "not running" }
+        ),
         None => println!("not initialised: run `lumbung-vault init`"),
     }
     println!("{} free", lumbung_model::ByteSize::bytes(status.free_bytes));
     for (id, repository) in &status.repositories {
-        let time = |at: Option<lumbung_model::Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let time = |at: Option<lumbung_model::Timestamp>| {
+            at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+        };
         println!(
             "{id}: {} snapshots, {} packs ({}), last received {}, inventory {}, scrub {}, bad frames {}",
             repository.snapshots,

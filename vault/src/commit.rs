@@ -7,11 +7,15 @@
 //! up first.
 
 use lumbung_model::{ManifestId, ReceiptId};
-use lumbung_pack::{Admission, Alarm, Kind, Manifest, Receipt, Signed, check_manifest, open_signed, sign};
+use lumbung_pack::{
+    Admission, Alarm, Kind, Manifest, Receipt, Signed, check_manifest, open_signed, sign,
+};
 use lumbung_store::{PutOutcome, StoreError};
 
 use crate::holdings::Held;
-use crate::index::{ManifestRow, orphan, publish_sessions, receipt_given, receipts_given, set_verified};
+use crate::index::{
+    ManifestRow, orphan, publish_sessions, receipt_given, receipts_given, set_verified,
+};
 use crate::intake::Sender;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
@@ -44,13 +48,18 @@ impl Vault {
         bytes: &[u8],
         sender: Sender,
     ) -> Result<Committed, VaultError> {
-        let manifest = open_signed::<Manifest>(bytes).map_err(VaultError::format(Kind::Manifest))?;
+        let manifest =
+            open_signed::<Manifest>(bytes).map_err(VaultError::format(Kind::Manifest))?;
         if manifest.id != *id {
             let found = *manifest.id.as_bytes();
-            return Err(StoreError::WrongId { kind: Kind::Manifest, id: *id.as_bytes(), found }.into());
+            return Err(
+                StoreError::WrongId { kind: Kind::Manifest, id: *id.as_bytes(), found }.into()
+            );
         }
         if sender.certified().is_some_and(|(agent, _)| agent != manifest.body.agent) {
-            return Err(VaultError::Forbidden("this manifest names another agent than the certificate".to_owned()));
+            return Err(VaultError::Forbidden(
+                "this manifest names another agent than the certificate".to_owned(),
+            ));
         }
         let mut gate = repository.gate();
         if gate.behind {
@@ -59,7 +68,10 @@ impl Vault {
         }
         if let Some(row) = self.index.read(|c| ManifestRow::find(c, repository.row, id))? {
             repository.dir.put(Kind::Manifest, id.as_bytes(), bytes)?;
-            return Ok(Committed { receipt: self.receipt_again(repository, &row)?, outcome: PutOutcome::AlreadyThere });
+            return Ok(Committed {
+                receipt: self.receipt_again(repository, &row)?,
+                outcome: PutOutcome::AlreadyThere,
+            });
         }
         let admitted = self.admit(repository, manifest, bytes.len() as u64, sender)?;
         // From here on a failure may leave a file that the index does not know.
@@ -83,11 +95,20 @@ impl Vault {
         sender: Sender,
     ) -> Result<Admitted, VaultError> {
         self.check_reserve()?;
-        let held =
-            Held { vault: self, repository, chain: repository.chain(), certified: sender.certified() };
+        let held = Held {
+            vault: self,
+            repository,
+            chain: repository.chain(),
+            certified: sender.certified(),
+        };
         let admission = check_manifest(&held, &manifest, sender.provenance())
             .map_err(|refusal| VaultError::refused(Kind::Manifest, refusal))?;
-        repository.check_domain(&self.index, &manifest.body.agent, &manifest.body.domain, Kind::Manifest)?;
+        repository.check_domain(
+            &self.index,
+            &manifest.body.agent,
+            &manifest.body.domain,
+            Kind::Manifest,
+        )?;
         self.check_quota(repository, &manifest.body.domain, bytes)?;
         Ok(Admitted { manifest, bytes, admission })
     }
@@ -119,7 +140,11 @@ impl Vault {
         let bytes = sign(&receipt, &self.identity.key);
         let id = lumbung_pack::object_id(&bytes);
         repository.dir.put(Kind::Receipt, &id, &bytes)?;
-        Ok(Signed { body: receipt, id: ReceiptId::from_bytes(id), signer: self.identity.key.public() })
+        Ok(Signed {
+            body: receipt,
+            id: ReceiptId::from_bytes(id),
+            signer: self.identity.key.public(),
+        })
     }
 
     /// Enters manifest and receipt in the index, in one transaction.
@@ -156,7 +181,12 @@ impl Vault {
         self.wake.inventory.notify_one();
     }
 
-    pub(crate) fn alarm_of(&self, repository: &Repository, manifest: &Signed<Manifest>, alarm: &Alarm) {
+    pub(crate) fn alarm_of(
+        &self,
+        repository: &Repository,
+        manifest: &Signed<Manifest>,
+        alarm: &Alarm,
+    ) {
         let body = &manifest.body;
         let place = format!(
             "snapshot {} of agent {}, dataset {}, epoch {}, number {}",
@@ -177,7 +207,11 @@ impl Vault {
     }
 
     /// The receipt that was given; written again if its file was lost or damaged.
-    fn receipt_again(&self, repository: &Repository, row: &ManifestRow) -> Result<Vec<u8>, VaultError> {
+    fn receipt_again(
+        &self,
+        repository: &Repository,
+        row: &ManifestRow,
+    ) -> Result<Vec<u8>, VaultError> {
         match repository.dir.get(Kind::Receipt, row.receipt.as_bytes()) {
             Ok(bytes) => return Ok(bytes),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => {}
@@ -199,7 +233,11 @@ impl Vault {
 }
 
 /// A manifest's row.
-pub(crate) fn manifest_row(manifest: &Signed<Manifest>, bytes: u64, receipt: &Signed<Receipt>) -> ManifestRow {
+pub(crate) fn manifest_row(
+    manifest: &Signed<Manifest>,
+    bytes: u64,
+    receipt: &Signed<Receipt>,
+) -> ManifestRow {
     let body = &manifest.body;
     ManifestRow {
         manifest: manifest.id,

@@ -8,7 +8,6 @@ use lumbung_model::schedule::{Period, parse_zone};
 use lumbung_model::{ByteSize, RepositoryId, SiteId, TlsPin};
 use serde::Deserialize;
 
-
 /// `vault.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,13 +179,24 @@ impl Config {
             invalid(line, with_suggestion(error.message()))
         })?;
         if config.pull_transfers == 0 || config.requests == 0 {
-            return Err(invalid(1, "`pull_transfers` and `requests` must be at least 1".to_owned()));
+            return Err(invalid(
+                1,
+                "`pull_transfers` and `requests` must be at least 1".to_owned(),
+            ));
         }
         if config.rate_plan().is_none() {
-            return Err(invalid(1, format!("`time_zone`: {:?} is not one such as \"Asia/Jakarta\"", config.time_zone)));
+            return Err(invalid(
+                1,
+                format!("`time_zone`: {:?} is not one such as \"Asia/Jakarta\"", config.time_zone),
+            ));
         }
-        if let Some(source) = config.sources.iter().find(|source| !source.url.starts_with("https://")) {
-            return Err(invalid(1, format!("the source's url {:?} must begin with https://", source.url)));
+        if let Some(source) =
+            config.sources.iter().find(|source| !source.url.starts_with("https://"))
+        {
+            return Err(invalid(
+                1,
+                format!("the source's url {:?} must begin with https://", source.url),
+            ));
         }
         Ok(config)
     }
@@ -213,7 +223,10 @@ impl Config {
     /// Bytes that a repository may keep here.
     #[must_use]
     pub fn quota_of(&self, id: &RepositoryId) -> Option<u64> {
-        self.repository(id).and_then(|repository| repository.quota).or(self.quota).map(ByteSize::as_u64)
+        self.repository(id)
+            .and_then(|repository| repository.quota)
+            .or(self.quota)
+            .map(ByteSize::as_u64)
     }
 }
 
@@ -258,12 +271,15 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
-        let error = parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\ninventory_intervall = \"1h\"\n").unwrap_err();
+        let error =
+            parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\ninventory_intervall = \"1h\"\n")
+                .unwrap_err();
         assert_eq!(
             error.to_string(),
             "vault.toml, line 3: unknown field `inventory_intervall`; did you mean `inventory_interval`?"
         );
-        let error = parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\nlock = \"3 weeks\"\n").unwrap_err();
+        let error =
+            parse("data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\nlock = \"3 weeks\"\n").unwrap_err();
         assert!(error.to_string().starts_with("vault.toml, line 3: \"3 weeks\" is not"), "{error}");
         assert!(parse("listen = \"0.0.0.0:8441\"").unwrap_err().to_string().contains("data"));
     }
@@ -281,10 +297,10 @@ mod tests {
         let example = include_str!("../../config/vault.toml");
         parse(example).unwrap();
         // What is commented out as an example must be valid as well.
-        let all: String = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).fold(
-            String::new(),
-            |text, line| text + line + "\n",
-        );
+        let all: String = example
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
         let config = parse(&all).unwrap();
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.windows.len(), 1);

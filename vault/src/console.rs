@@ -96,7 +96,12 @@ fn socket(state: &State) -> PathBuf {
 }
 
 /// Does what is asked.
-pub async fn perform(command: Command, vault: &Arc<Vault>, sources: &Arc<Sources>, stop: &CancellationToken) -> Answer {
+pub async fn perform(
+    command: Command,
+    vault: &Arc<Vault>,
+    sources: &Arc<Sources>,
+    stop: &CancellationToken,
+) -> Answer {
     let done = match command {
         Command::Pull => {
             let pulled = pull_all(vault, sources, stop).await;
@@ -118,7 +123,9 @@ pub async fn perform(command: Command, vault: &Arc<Vault>, sources: &Arc<Sources
     }
 }
 
-async fn run(work: impl FnOnce() -> Result<Vec<Line>, VaultError> + Send + 'static) -> Result<Vec<Line>, VaultError> {
+async fn run(
+    work: impl FnOnce() -> Result<Vec<Line>, VaultError> + Send + 'static,
+) -> Result<Vec<Line>, VaultError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(VaultError::Stopping))
 }
 
@@ -187,14 +194,24 @@ pub(crate) fn listen(
                 accepted = listener.accept() => accepted,
             };
             if let Ok((stream, _)) = stream {
-                tokio::spawn(answer(stream, Arc::clone(&vault), Arc::clone(&sources), stop.clone()));
+                tokio::spawn(answer(
+                    stream,
+                    Arc::clone(&vault),
+                    Arc::clone(&sources),
+                    stop.clone(),
+                ));
             }
         }
         let _ = std::fs::remove_file(&path);
     }
 }
 
-async fn answer(mut stream: UnixStream, vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) {
+async fn answer(
+    mut stream: UnixStream,
+    vault: Arc<Vault>,
+    sources: Arc<Sources>,
+    stop: CancellationToken,
+) {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(read.take(REQUEST_MAX_BYTES));
@@ -209,6 +226,12 @@ async fn answer(mut stream: UnixStream, vault: Arc<Vault>, sources: Arc<Sources>
     text.push(b'\n');
     // Who asked may have gone; the work is done all the same.
     let _ = write.write_all(&text).await;
+}
+
+/// Whether a vault runs over this state directory.
+#[must_use]
+pub fn is_running(state: &State) -> bool {
+    BlockingStream::connect(socket(state)).is_ok()
 }
 
 /// Asks a running vault; nothing if none runs.

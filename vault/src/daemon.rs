@@ -40,13 +40,29 @@ impl Daemon {
     }
 
     /// Serves and works until it is told to stop.
-    pub async fn run(self, listener: TcpListener, tls: ServerTls, state: State, clock: Arc<dyn Clock>) {
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        tls: ServerTls,
+        state: State,
+        clock: Arc<dyn Clock>,
+    ) {
         let mut work = JoinSet::new();
-        let console = crate::console::listen(&state, Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone());
+        let console = crate::console::listen(
+            &state,
+            Arc::clone(&self.vault),
+            Arc::clone(&self.sources),
+            self.stop.clone(),
+        );
         work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
         work.spawn(pulls(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
-        work.spawn(renewals(state, tls.clone(), clock, self.stop.clone()));
+        work.spawn(renewals(
+            (state, tls.clone(), clock),
+            Arc::clone(&self.vault),
+            Arc::clone(&self.sources),
+            self.stop.clone(),
+        ));
         work.spawn(console);
         let stopped = self.stop.clone().cancelled_owned();
         lumbung_wire::serve(listener, tls, http::router(self.vault), stopped).await;
@@ -92,7 +108,10 @@ async fn inventories(vault: Arc<Vault>, stop: CancellationToken) {
     loop {
         for repository in vault.repositories() {
             let vault = Arc::clone(&vault);
-            attempt("an inventory could not be signed", move || vault.make_inventory(&repository, Occasion::Round)).await;
+            attempt("an inventory could not be signed", move || {
+                vault.make_inventory(&repository, Occasion::Round)
+            })
+            .await;
         }
         let call = &vault.wake.inventory;
         let called = tokio::select! {
@@ -117,7 +136,11 @@ async fn scrubs(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToke
             }
             let (vault, sources, stop) = (Arc::clone(&vault), Arc::clone(&sources), stop.clone());
             attempt("a scrub could not finish", move || {
-                if vault.scrub_is_due(&repository)? { scrub(&vault, &repository, &sources, stop).map(Some) } else { Ok(None) }
+                if vault.scrub_is_due(&repository)? {
+                    scrub(&vault, &repository, &sources, stop).map(Some)
+                } else {
+                    Ok(None)
+                }
             })
             .await;
         }
@@ -151,17 +174,25 @@ async fn pulls(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken
     }
 }
 
-/// Renews the certificate of an enrolled site; the server shows the new one from the next connection on.
-async fn renewals(state: State, tls: ServerTls, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// Renews the certificate of an enrolled site; agents and sources see the new one from the next connection on.
+async fn renewals(
+    (state, tls, clock): (State, ServerTls, Arc<dyn Clock>),
+    vault: Arc<Vault>,
+    sources: Arc<Sources>,
+    stop: CancellationToken,
+) {
+    let take = || {
+        tls.replace(&state.server_tls(Arc::clone(&clock))?);
+        sources.reconnect(&vault.config, &state.tls_identity()?, &clock)
+    };
     loop {
         match state.renew(Arc::clone(&clock)).await {
             Ok(false) => {}
-            Ok(true) => match state.server_tls(Arc::clone(&clock)) {
-                Ok(newer) => {
-                    tls.replace(&newer);
-                    tracing::info!("certificate renewed; pulls use it from the next start on");
+            Ok(true) => match take() {
+                Ok(()) => tracing::info!("certificate renewed"),
+                Err(error) => {
+                    tracing::error!("the renewed certificate cannot be used: {}", chain(&error))
                 }
-                Err(error) => tracing::error!("the renewed certificate cannot be used: {}", chain(&error)),
             },
             Err(error) => tracing::warn!("the certificate is due for renewal: {}", chain(&error)),
         }

@@ -19,16 +19,22 @@ pub enum VaultError {
     #[error("repository {0} is not at this site")]
     NoRepository(RepositoryId),
     /// A repository that nobody admitted.
-    #[error("repository {0} is not admitted at this site: enrol its agent with the controller, or run `lumbung-vault admit {0}` at the vault")]
+    #[error(
+        "repository {0} is not admitted at this site: enrol its agent with the controller, or run `lumbung-vault admit {0}` at the vault"
+    )]
     NotAdmitted(RepositoryId),
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
     /// The caller showed no certificate.
-    #[error("this needs a client certificate: enrol with the controller, or use the repository's key bundle")]
+    #[error(
+        "this needs a client certificate: enrol with the controller, or use the repository's key bundle"
+    )]
     Anonymous,
     /// The caller's certificate has expired and no roster vouches for its key.
-    #[error("the certificate of agent {0} has expired and the newest roster does not list its key: renew it with the controller, or have the custodian add the agent to the roster")]
+    #[error(
+        "the certificate of agent {0} has expired and the newest roster does not list its key: renew it with the controller, or have the custodian add the agent to the roster"
+    )]
     Expired(AgentId),
     /// A roster that does not fit.
     #[error("the roster does not fit this repository's chain: {0}")]
@@ -76,7 +82,9 @@ pub enum VaultError {
     #[error("the snapshot is not complete at this site")]
     Incomplete(Box<Missing>),
     /// A quota is used up.
-    #[error("{what} is limited to {limit} bytes at this site and holds {used}: ask its operator for more")]
+    #[error(
+        "{what} is limited to {limit} bytes at this site and holds {used}: ask its operator for more"
+    )]
     Quota {
         /// Whose quota.
         what: String,
@@ -86,13 +94,17 @@ pub enum VaultError {
         used: u64,
     },
     /// Less space is free than the vault keeps in reserve.
-    #[error("less than the reserve of {reserve} bytes is free at this site: its operator must add storage; reading goes on")]
+    #[error(
+        "less than the reserve of {reserve} bytes is free at this site: its operator must add storage; reading goes on"
+    )]
     Reserve {
         /// Bytes kept free.
         reserve: u64,
     },
     /// Too many sessions without a snapshot.
-    #[error("agent {agent} has {limit} sessions open without any snapshot; a new one is taken when the oldest is 14 days old, or ask the site's operator to raise `open_sessions`")]
+    #[error(
+        "agent {agent} has {limit} sessions open without any snapshot; a new one is taken when the oldest is 14 days old, or ask the site's operator to raise `open_sessions`"
+    )]
     OpenSessions {
         /// The agent.
         agent: AgentId,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lumbung_model::{AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId};
+use lumbung_model::{
+    AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
+};
 use lumbung_pack::{Holdings, Kind, PackFacts, RosterChain, SessionFacts};
 use lumbung_store::StoreError;
 
@@ -72,7 +74,9 @@ impl Holdings for Held<'_> {
         // The index may remember what somebody took from the disk: one stat a pack that is new here.
         match self.repository.dir.pack_len(id) {
             Ok(length) if length == row.bytes => {}
-            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(None),
+            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(Some(PackFacts { domain: row.domain, session: row.session, frames: row.frames, bad }))
@@ -94,7 +98,10 @@ impl Holdings for Held<'_> {
         epoch: u32,
         sequence: u64,
     ) -> Result<Option<ManifestId>, VaultError> {
-        Ok(self.vault.index.read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
+        Ok(self
+            .vault
+            .index
+            .read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
     }
 
     fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {

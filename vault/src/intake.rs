@@ -1,20 +1,16 @@
-//! Takes rosters, sessions, segments, usage lists, proofs and packs: what each must fulfil before it is kept.
+//! Takes rosters, sessions, segments, usage lists and proofs: what each must fulfil before it is kept.
 //!
 //! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
 //! there already is taken up in the index if a crash left it out.
 
-use std::sync::Arc;
-
-use lumbung_model::{
-    AgentId, DomainId, PackId, PublicKey, RepositoryId, SessionId, SiteId, Timestamp,
-};
+use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SessionId, SiteId, Timestamp};
 use lumbung_pack::{
-    AgentStatus, Kind, Object, PackTable, Proof, Provenance, RosterChain, RosterError, Segment, Session, UsageList,
-    check_session, decode, open_signed,
+    AgentStatus, Kind, Object, Proof, Provenance, RosterChain, RosterError, Segment, Session,
+    UsageList, check_session, decode, open_signed,
 };
-use lumbung_store::{PackChecker, PackWriter, PutOutcome, StoreError};
+use lumbung_store::{PutOutcome, StoreError};
 
-use crate::index::{ObjectRow, PackRow, SessionRow, bad_frames, open_sessions};
+use crate::index::{ObjectRow, SessionRow, open_sessions};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -99,7 +95,9 @@ impl Vault {
         self.check_reserve()?;
         let open = match self.repository(repository) {
             Ok(open) => open,
-            Err(VaultError::NoRepository(_)) => return self.found_repository(repository, bytes, founder),
+            Err(VaultError::NoRepository(_)) => {
+                return self.found_repository(repository, bytes, founder);
+            }
             Err(error) => return Err(error),
         };
         let _gate = open.gate();
@@ -108,7 +106,11 @@ impl Vault {
         chain.push(bytes).map_err(|error| {
             if let RosterError::Forked(number) = &error {
                 let id = RepositoryId::from_bytes(*id);
-                self.alarm(Some(repository), "roster-fork", format!("a second roster number {number} was sent: {id}"));
+                self.alarm(
+                    Some(repository),
+                    "roster-fork",
+                    format!("a second roster number {number} was sent: {id}"),
+                );
             }
             VaultError::Roster(error)
         })?;
@@ -174,7 +176,13 @@ impl Vault {
                     let reason = format!("{} is not a root key of the newest roster", proof.signer);
                     return Err(VaultError::Refused { kind, reason });
                 }
-                self.put_indexed(repository, (&proof.body, DomainId::ZERO), id, bytes, Sender::Owner)
+                self.put_indexed(
+                    repository,
+                    (&proof.body, DomainId::ZERO),
+                    id,
+                    bytes,
+                    Sender::Owner,
+                )
             }
             Kind::Roster
             | Kind::Pack
@@ -228,7 +236,9 @@ impl Vault {
     ) -> Result<PutOutcome, VaultError> {
         let session = open_signed::<Session>(bytes).map_err(VaultError::format(Kind::Session))?;
         check_repository(repository, &session.body)?;
-        if let Some(known) = self.index.read(|c| SessionRow::find(c, repository.row, &session.id))? {
+        if let Some(known) =
+            self.index.read(|c| SessionRow::find(c, repository.row, &session.id))?
+        {
             if sender.certified().is_some_and(|(agent, _)| agent != known.agent) {
                 return Err(other_agent(Kind::Session));
             }
@@ -264,67 +274,20 @@ impl Vault {
         sender: Sender,
     ) -> Result<Option<PublicKey>, VaultError> {
         match sender {
-            Sender::Agent { agent: certified, key } | Sender::Recovered { agent: certified, key } if certified == *agent => {
+            Sender::Agent { agent: certified, key }
+            | Sender::Recovered { agent: certified, key }
+                if certified == *agent =>
+            {
                 Ok(Some(key))
             }
             Sender::Agent { .. } | Sender::Recovered { .. } => Err(other_agent(Kind::Session)),
             Sender::Owner => Ok(None),
             Sender::Site(_) => {
-                let first = self.index.read(|c| SessionRow::first_of_agent(c, repository.row, agent))?;
+                let first =
+                    self.index.read(|c| SessionRow::first_of_agent(c, repository.row, agent))?;
                 Ok(Some(first.map_or(*signer, |session| session.signer)))
             }
         }
-    }
-
-    /// Begins to take a pack.
-    ///
-    /// # Errors
-    /// If there is no space.
-    pub fn receive_pack(
-        self: &Arc<Self>,
-        repository: &Arc<Repository>,
-        id: PackId,
-        sender: Sender,
-    ) -> Result<PackIntake, VaultError> {
-        self.check_reserve()?;
-        let (known, bad) = self.index.read(|c| {
-            Ok((PackRow::find(c, repository.row, &id)?, bad_frames(c, repository.row, &id)?))
-        })?;
-        let length = match repository.dir.pack_len(&id) {
-            Ok(length) => Some(length),
-            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let whole = known.as_ref().is_some_and(|row| bad.is_empty() && length == Some(row.bytes));
-        let sink = if whole {
-            Sink::Compare(PackChecker::new(id))
-        } else {
-            Sink::Write { writer: Box::new(repository.dir.pack_writer(&id)?), replace: length.is_some() }
-        };
-        let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
-        Ok(PackIntake { vault, repository, id, sender, sink, admitted: false, counted: known.is_some() })
-    }
-
-    fn admit_pack(
-        &self,
-        repository: &Repository,
-        table: &PackTable,
-        sender: Sender,
-        counted: bool,
-    ) -> Result<(), VaultError> {
-        let header = &table.header;
-        if header.repository != repository.id {
-            return Err(VaultError::OtherRepository { kind: Kind::Pack, found: header.repository });
-        }
-        if let Sender::Agent { agent, .. } = &sender {
-            repository.check_domain(&self.index, agent, &header.domain, Kind::Pack)?;
-        }
-        let session = self.index.read(|c| SessionRow::find(c, repository.row, &header.session))?;
-        let session = session.ok_or(VaultError::NoSession(header.session))?;
-        if session.domain != header.domain {
-            return Err(VaultError::OtherDomain { kind: Kind::Pack, domain: header.domain });
-        }
-        if counted { Ok(()) } else { self.check_quota(repository, &header.domain, table.total_length()) }
     }
 }
 
@@ -341,7 +304,11 @@ fn other_agent(kind: Kind) -> VaultError {
 }
 
 /// A session's row. When it came is the file's time, so that a rebuilt index says the same.
-pub(crate) fn session_row(repository: &Repository, session: &lumbung_pack::Signed<Session>, bytes: u64) -> SessionRow {
+pub(crate) fn session_row(
+    repository: &Repository,
+    session: &lumbung_pack::Signed<Session>,
+    bytes: u64,
+) -> SessionRow {
     let body = &session.body;
     SessionRow {
         session: session.id,
@@ -368,93 +335,4 @@ fn file_time(repository: &Repository, session: &SessionId) -> Timestamp {
 /// Whether an agent may append to a repository: those that a roster lists until it withdraws them.
 pub(crate) fn withdrawn(chain: &RosterChain, agent: &AgentId) -> bool {
     chain.agent(agent).is_some_and(|listed| listed.status == AgentStatus::Withdrawn)
-}
-
-enum Sink {
-    /// A whole pack of that name is here: the bytes are compared with it and dropped.
-    Compare(PackChecker),
-    Write { writer: Box<PackWriter>, replace: bool },
-}
-
-/// A pack on its way in. Dropping it leaves nothing.
-pub struct PackIntake {
-    vault: Arc<Vault>,
-    repository: Arc<Repository>,
-    id: PackId,
-    sender: Sender,
-    sink: Sink,
-    /// Header and table were found in order.
-    admitted: bool,
-    /// The index knew the pack, so its bytes count already.
-    counted: bool,
-}
-
-impl PackIntake {
-    /// Takes the next bytes.
-    ///
-    /// # Errors
-    /// At the first byte that shows the pack to be wrong.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
-        let table = match &mut self.sink {
-            Sink::Compare(checker) => {
-                let id = *self.id.as_bytes();
-                checker.push(bytes).map_err(|fault| StoreError::Pack { id, fault })?;
-                checker.table()
-            }
-            Sink::Write { writer, .. } => {
-                writer.write(bytes)?;
-                writer.table()
-            }
-        };
-        if let Some(table) = table.filter(|_| !self.admitted) {
-            self.vault.admit_pack(&self.repository, table, self.sender, self.counted)?;
-            self.admitted = true;
-        }
-        Ok(())
-    }
-
-    /// Keeps the pack, if all of it came.
-    ///
-    /// # Errors
-    /// If bytes are missing, or there is no space.
-    pub fn finish(self) -> Result<PutOutcome, VaultError> {
-        let (table, outcome) = match self.sink {
-            Sink::Compare(checker) => {
-                let id = *self.id.as_bytes();
-                checker.finish().map_err(|fault| StoreError::Pack { id, fault })?;
-                self.repository.dir.sync_pack_folder(&self.id)?;
-                return Ok(PutOutcome::AlreadyThere);
-            }
-            Sink::Write { writer, replace } => {
-                let table = writer.table().cloned();
-                let outcome = if replace { writer.finish_over()? } else { writer.finish()? };
-                // `finish` fails unless the head came.
-                let id = *self.id.as_bytes();
-                let table = table.ok_or(StoreError::NotFound { kind: Kind::Pack, id })?;
-                (table, outcome)
-            }
-        };
-        let row = pack_row(&self.id, &table);
-        let repo = self.repository.row;
-        let known = self.vault.index.write(|tx| {
-            let known = PackRow::find(tx, repo, &row.pack)?.is_some();
-            row.insert(tx, repo)?;
-            Ok(known)
-        })?;
-        if !known {
-            self.repository.ledger().add_pack(&row.domain, row.bytes);
-        }
-        Ok(outcome)
-    }
-}
-
-/// A pack's row.
-pub(crate) fn pack_row(id: &PackId, table: &PackTable) -> PackRow {
-    PackRow {
-        pack: *id,
-        domain: table.header.domain,
-        session: table.header.session,
-        frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
-        bytes: table.total_length(),
-    }
 }

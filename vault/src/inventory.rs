@@ -30,11 +30,19 @@ pub(crate) fn digest(inventory: &Inventory) -> [u8; 32] {
 }
 
 /// Whether the reconciler makes an inventory now. `last` is the newest one's time and digest.
-fn is_due(occasion: Occasion, last: Option<(Timestamp, [u8; 32])>, now: Timestamp, interval_s: i64, digest: [u8; 32]) -> bool {
+fn is_due(
+    occasion: Occasion,
+    last: Option<(Timestamp, [u8; 32])>,
+    now: Timestamp,
+    interval_s: i64,
+    digest: [u8; 32],
+) -> bool {
     match (occasion, last) {
         (Occasion::Demand, _) | (_, None) => true,
         // A clock that went back makes one rather than none.
-        (Occasion::Round, Some((made, said))) => said != digest || !(0..interval_s).contains(&now.seconds_since(made)),
+        (Occasion::Round, Some((made, said))) => {
+            said != digest || !(0..interval_s).contains(&now.seconds_since(made))
+        }
     }
 }
 
@@ -43,7 +51,11 @@ impl Vault {
     ///
     /// # Errors
     /// If the storage or the index does not take it.
-    pub fn make_inventory(&self, repository: &Repository, occasion: Occasion) -> Result<Option<InventoryId>, VaultError> {
+    pub fn make_inventory(
+        &self,
+        repository: &Repository,
+        occasion: Occasion,
+    ) -> Result<Option<InventoryId>, VaultError> {
         let mut gate = repository.gate();
         if gate.behind {
             crate::reconcile::reconcile_commits(self, repository)?;
@@ -60,13 +72,23 @@ impl Vault {
         let bytes = sign(&inventory, &self.identity.key);
         let id = lumbung_pack::object_id(&bytes);
         repository.dir.put(Kind::Inventory, &id, &bytes)?;
-        let row = StatementRow { kind: Kind::Inventory, number: inventory.number, id, made: inventory.made, digest };
+        let row = StatementRow {
+            kind: Kind::Inventory,
+            number: inventory.number,
+            id,
+            made: inventory.made,
+            digest,
+        };
         self.index.write(|tx| row.insert(tx, repository.row))?;
         tracing::info!(repository = %repository.id, number = inventory.number, snapshots = inventory.entries.len(), "inventory signed");
         Ok(Some(InventoryId::from_bytes(id)))
     }
 
-    fn draw_up(&self, repository: &Repository, last: Option<&StatementRow>) -> Result<Inventory, VaultError> {
+    fn draw_up(
+        &self,
+        repository: &Repository,
+        last: Option<&StatementRow>,
+    ) -> Result<Inventory, VaultError> {
         let rows = self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {

@@ -8,18 +8,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use lumbung_model::{DomainId, ManifestId, PackId};
 use lumbung_pack::{
-    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session, Signed, UsageList, decode,
-    open_signed,
+    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session,
+    Signed, UsageList, decode, open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
 
 use crate::commit::{Admitted, manifest_row};
 use crate::index::{
-    ManifestRow, ObjectRow, StatementRow, add_orphan, forget_object, forget_pack, forget_session, forget_verified,
-    list_objects, list_packs, list_sessions, publish_sessions, receipt_given,
+    ManifestRow, ObjectRow, StatementRow, add_orphan, forget_object, forget_pack, forget_session,
+    forget_verified, list_objects, list_packs, list_sessions, publish_sessions, receipt_given,
 };
-use crate::intake::{Sender, pack_row, session_row};
+use crate::intake::{Sender, session_row};
+use crate::pack_intake::pack_row;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -57,7 +58,8 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
         match row_of(repository, kind, id) {
             Ok(row) => rows.push(row),
             Err(error) => {
-                let detail = format!("{} {} cannot be used: {error}", kind.name(), PackId::from_bytes(*id));
+                let detail =
+                    format!("{} {} cannot be used: {error}", kind.name(), PackId::from_bytes(*id));
                 vault.alarm(Some(&repository.id), "damaged", detail);
             }
         }
@@ -71,7 +73,11 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
     Ok(changed + lost.len())
 }
 
-fn insert(vault: &Vault, repository: &Repository, rows: &mut Vec<Insert>) -> Result<usize, VaultError> {
+fn insert(
+    vault: &Vault,
+    repository: &Repository,
+    rows: &mut Vec<Insert>,
+) -> Result<usize, VaultError> {
     if !rows.is_empty() {
         vault.index.write(|tx| rows.iter().try_for_each(|row| row(tx, repository.row)))?;
     }
@@ -79,7 +85,12 @@ fn insert(vault: &Vault, repository: &Repository, rows: &mut Vec<Insert>) -> Res
 }
 
 /// Forgets objects whose files are gone, and every verification that may have rested on them.
-pub(crate) fn forget(vault: &Vault, repository: &Repository, kind: Kind, lost: &[[u8; 32]]) -> Result<(), VaultError> {
+pub(crate) fn forget(
+    vault: &Vault,
+    repository: &Repository,
+    kind: Kind,
+    lost: &[[u8; 32]],
+) -> Result<(), VaultError> {
     if lost.is_empty() {
         return Ok(());
     }
@@ -94,7 +105,8 @@ pub(crate) fn forget(vault: &Vault, repository: &Repository, kind: Kind, lost: &
         forget_verified(tx, repository.row)
     })?;
     for id in lost {
-        let detail = format!("{} {} is no longer on the disk", kind.name(), PackId::from_bytes(*id));
+        let detail =
+            format!("{} {} is no longer on the disk", kind.name(), PackId::from_bytes(*id));
         vault.alarm(Some(&repository.id), "lost", detail);
     }
     Ok(())
@@ -117,14 +129,19 @@ fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, 
         }
         Kind::Segment => decode::<Segment>(&bytes).map_err(VaultError::format(kind))?.0.domain,
         Kind::Usage => decode::<UsageList>(&bytes).map_err(VaultError::format(kind))?.0.domain,
-        _ => open_signed::<Proof>(&bytes).map(|_| DomainId::ZERO).map_err(VaultError::format(kind))?,
+        _ => open_signed::<Proof>(&bytes)
+            .map(|_| DomainId::ZERO)
+            .map_err(VaultError::format(kind))?,
     };
     let row = ObjectRow { kind, id: *id, domain, bytes: length };
     Ok(Box::new(move |tx, repo| row.insert(tx, repo)))
 }
 
 /// Takes up manifests and receipts that the index does not know, and gives receipts that are missing.
-pub(crate) fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+pub(crate) fn reconcile_commits(
+    vault: &Vault,
+    repository: &Repository,
+) -> Result<usize, VaultError> {
     let known: HashMap<[u8; 32], ManifestRow> = vault
         .index
         .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?
@@ -137,10 +154,12 @@ pub(crate) fn reconcile_commits(vault: &Vault, repository: &Repository) -> Resul
         if known.contains_key(&id) {
             continue;
         }
-        let opened = repository.dir.get(Kind::Manifest, &id).map_err(VaultError::from).and_then(|bytes| {
-            let manifest = open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
-            Ok((manifest, bytes.len() as u64))
-        });
+        let opened =
+            repository.dir.get(Kind::Manifest, &id).map_err(VaultError::from).and_then(|bytes| {
+                let manifest =
+                    open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+                Ok((manifest, bytes.len() as u64))
+            });
         match opened {
             Ok(manifest) => new.push(manifest),
             Err(error) => vault.alarm(Some(&repository.id), "damaged", format!("{error}")),
@@ -149,9 +168,14 @@ pub(crate) fn reconcile_commits(vault: &Vault, repository: &Repository) -> Resul
     let changed = new.len();
     // In the order of their receipts, so that alarms come out as they did at first.
     new.sort_by_key(|(manifest, _)| {
-        (receipts.get(&manifest.id).map_or(u64::MAX, |receipt| receipt.body.number), manifest.body.started, manifest.id)
+        (
+            receipts.get(&manifest.id).map_or(u64::MAX, |receipt| receipt.body.number),
+            manifest.body.started,
+            manifest.id,
+        )
     });
-    let (with, without): (Vec<_>, Vec<_>) = new.into_iter().partition(|(m, _)| receipts.contains_key(&m.id));
+    let (with, without): (Vec<_>, Vec<_>) =
+        new.into_iter().partition(|(m, _)| receipts.contains_key(&m.id));
     for (manifest, bytes) in with {
         if let Some(receipt) = receipts.remove(&manifest.id) {
             take_up(vault, repository, &manifest, bytes, &receipt)?;
@@ -166,7 +190,11 @@ pub(crate) fn reconcile_commits(vault: &Vault, repository: &Repository) -> Resul
             Ok(())
         })?;
         if !known.contains_key(manifest.as_bytes()) {
-            vault.alarm(Some(&repository.id), "lost", format!("snapshot {manifest} has a receipt and is not on the disk"));
+            vault.alarm(
+                Some(&repository.id),
+                "lost",
+                format!("snapshot {manifest} has a receipt and is not on the disk"),
+            );
         }
     }
     for (manifest, bytes) in without {
@@ -199,7 +227,9 @@ fn own_receipts(
         if receipt.body.site != vault.site() || receipt.signer != vault.identity.key.public() {
             continue;
         }
-        let first = own.get(&receipt.body.manifest).is_none_or(|other| receipt.body.number < other.body.number);
+        let first = own
+            .get(&receipt.body.manifest)
+            .is_none_or(|other| receipt.body.number < other.body.number);
         if first {
             own.insert(receipt.body.manifest, receipt);
         }
@@ -219,8 +249,15 @@ fn take_up(
     let body = &manifest.body;
     let alarms = vault.index.write(|tx| {
         let mut alarms = Vec::new();
-        let there = ManifestRow::at(tx, repository.row, (&row.agent, &row.dataset), (row.epoch, row.sequence))?;
-        alarms.extend(there.filter(|other| *other != row.manifest).map(|other| Alarm::Fork { other }));
+        let there = ManifestRow::at(
+            tx,
+            repository.row,
+            (&row.agent, &row.dataset),
+            (row.epoch, row.sequence),
+        )?;
+        alarms.extend(
+            there.filter(|other| *other != row.manifest).map(|other| Alarm::Fork { other }),
+        );
         let gap = if body.previous.is_zero() {
             body.sequence > 1
         } else {
@@ -239,7 +276,12 @@ fn take_up(
 }
 
 /// A crash came between the manifest's file and its receipt: the receipt is given now.
-fn finish_commit(vault: &Vault, repository: &Repository, manifest: Signed<Manifest>, bytes: u64) -> Result<(), VaultError> {
+fn finish_commit(
+    vault: &Vault,
+    repository: &Repository,
+    manifest: Signed<Manifest>,
+    bytes: u64,
+) -> Result<(), VaultError> {
     let id = manifest.id;
     // It was checked before it was written, against the certificate that it came with; what is asked
     // now is whether everything is still here.

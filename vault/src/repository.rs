@@ -102,7 +102,10 @@ impl Repository {
             return Err(other());
         }
         let (own, first) = index.read(|c| {
-            Ok((SessionRow::first_of_agent(c, self.row, agent)?, SessionRow::first_of_domain(c, self.row, domain)?))
+            Ok((
+                SessionRow::first_of_agent(c, self.row, agent)?,
+                SessionRow::first_of_domain(c, self.row, domain)?,
+            ))
         })?;
         let right = match (own, first) {
             (Some(own), _) => own.domain == *domain,
@@ -114,7 +117,11 @@ impl Repository {
     }
 
     /// The domain whose objects an agent may read, if it has one here.
-    pub(crate) fn domain_of(&self, index: &Index, agent: &AgentId) -> Result<Option<DomainId>, VaultError> {
+    pub(crate) fn domain_of(
+        &self,
+        index: &Index,
+        agent: &AgentId,
+    ) -> Result<Option<DomainId>, VaultError> {
         if let Some(listed) = self.chain().agent(agent) {
             return Ok(Some(listed.domain));
         }

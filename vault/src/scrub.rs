@@ -5,19 +5,13 @@
 //! this pass and matched (after repair, if there was one); nothing is written that does not match its name;
 //! nothing is taken away, however bad.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod pass;
 
-use lumbung_model::{ManifestId, PackId, RepositoryId, ScrubId, SegmentId};
-use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, ScrubReport, Segment, Signed, UsageList, decode, open_signed, sign,
-};
-use lumbung_store::StoreError;
+use lumbung_model::{PackId, RepositoryId, ScrubId};
+use lumbung_pack::{Kind, PackTable, ScrubReport, sign};
 
-use crate::index::{
-    ManifestRow, PackRow, StatementRow, forget_verified, list_objects, list_packs, list_sessions, receipts_given,
-    set_bad_frames,
-};
-use crate::intake::pack_row;
+use self::pass::Pass;
+use crate::index::{ManifestRow, StatementRow, forget_verified, receipts_given};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -28,7 +22,13 @@ pub trait GoodCopies: Send + Sync {
     /// Header and table of a pack.
     fn head(&self, repository: &RepositoryId, pack: &PackId) -> Option<PackTable>;
     /// One stored frame.
-    fn frame(&self, repository: &RepositoryId, pack: &PackId, table: &PackTable, frame: usize) -> Option<Vec<u8>>;
+    fn frame(
+        &self,
+        repository: &RepositoryId,
+        pack: &PackId,
+        table: &PackTable,
+        frame: usize,
+    ) -> Option<Vec<u8>>;
 }
 
 /// No other site.
@@ -76,23 +76,6 @@ impl Pace for FullSpeed {
     }
 }
 
-struct Pass<'a> {
-    vault: &'a Vault,
-    repository: &'a Repository,
-    copies: &'a dyn GoodCopies,
-    pace: &'a dyn Pace,
-    frames: u64,
-    bytes: u64,
-    repaired: u32,
-    bad: u32,
-    objects_repaired: u32,
-    bad_objects: HashSet<(Kind, [u8; 32])>,
-    /// Objects that were read and match.
-    read_objects: HashSet<(Kind, [u8; 32])>,
-    /// Packs that were read, with the frames that stay bad.
-    read_packs: HashMap<PackId, BTreeSet<u32>>,
-}
-
 impl Vault {
     /// Reads a whole repository once.
     ///
@@ -106,30 +89,14 @@ impl Vault {
     ) -> Result<Scrubbed, VaultError> {
         let started = self.now();
         // First of all, so that everything that these need is there to be read.
-        let manifests = self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
-        let mut pass = Pass {
-            vault: self,
-            repository,
-            copies,
-            pace,
-            frames: 0,
-            bytes: 0,
-            repaired: 0,
-            bad: 0,
-            objects_repaired: 0,
-            bad_objects: HashSet::new(),
-            read_objects: HashSet::new(),
-            read_packs: HashMap::new(),
-        };
-        for kind in Kind::REPOSITORY.into_iter().filter(|kind| *kind != Kind::Pack) {
-            pass.objects(kind, &manifests)?;
-        }
-        pass.packs()?;
-        let (verified, damaged) = pass.judge(&manifests)?;
-        if !damaged.is_empty() || !pass.bad_objects.is_empty() || pass.bad > 0 {
+        let manifests =
+            self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
+        let mut pass = Pass::new(self, repository, copies, pace);
+        let (verified, damaged) = pass.run(&manifests)?;
+        if pass.found_damage() {
             self.index.write(|tx| forget_verified(tx, repository.row))?;
         }
-        let (objects_repaired, objects_bad) = (pass.objects_repaired, count(pass.bad_objects.len()));
+        let (objects_repaired, objects_bad) = (pass.objects_repaired, pass.objects_bad());
         let report = ScrubReport {
             repository: repository.id,
             site: self.site(),
@@ -162,7 +129,11 @@ impl Vault {
         let row = StatementRow { kind: Kind::Scrub, number, id, made, digest: [0; 32] };
         self.index.write(|tx| row.insert(tx, repository.row))?;
         for manifest in &report.damaged {
-            self.alarm(Some(&repository.id), "damaged", format!("snapshot {manifest} misses something; another site may still have it"));
+            self.alarm(
+                Some(&repository.id),
+                "damaged",
+                format!("snapshot {manifest} misses something; another site may still have it"),
+            );
         }
         tracing::info!(
             repository = %repository.id, number = report.number, frames = report.frames, bytes = report.bytes,
@@ -181,248 +152,4 @@ impl Vault {
         let interval_s = i64::from(self.config.scrub_interval.as_seconds());
         Ok(last.is_none_or(|row| !(0..interval_s).contains(&self.now().seconds_since(row.made))))
     }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-impl Pass<'_> {
-    fn go_on(&self, bytes: u64) -> Result<(), VaultError> {
-        if self.pace.after(bytes) { Ok(()) } else { Err(VaultError::Stopping) }
-    }
-
-    /// Reads all small objects of a kind, those that should be here among them.
-    fn objects(&mut self, kind: Kind, manifests: &[ManifestRow]) -> Result<(), VaultError> {
-        let row = self.repository.row;
-        let mut ids: BTreeSet<[u8; 32]> = self.repository.dir.list(kind)?.into_iter().collect();
-        match kind {
-            Kind::Session => ids.extend(self.vault.index.read(|c| list_sessions(c, row, None))?),
-            Kind::Segment | Kind::Usage | Kind::Proof => {
-                ids.extend(self.vault.index.read(|c| list_objects(c, row, kind, None))?);
-            }
-            Kind::Manifest => ids.extend(manifests.iter().map(|row| *row.manifest.as_bytes())),
-            Kind::Receipt => ids.extend(manifests.iter().map(|row| *row.receipt.as_bytes())),
-            Kind::Roster => ids.extend(self.repository.chain().all().iter().map(|roster| *roster.id.as_bytes())),
-            _ => {}
-        }
-        for id in ids {
-            let read = self.object(kind, &id)?;
-            self.bytes += read;
-            self.go_on(read)?;
-        }
-        Ok(())
-    }
-
-    fn object(&mut self, kind: Kind, id: &[u8; 32]) -> Result<u64, VaultError> {
-        match self.repository.dir.get(kind, id) {
-            Ok(bytes) => {
-                self.read_objects.insert((kind, *id));
-                return Ok(bytes.len() as u64);
-            }
-            Err(error @ (StoreError::Damaged { .. } | StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-            }
-            Err(error) if is_bad_sector(&error) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let good = self.known_here(kind, id).or_else(|| self.copies.object(&self.repository.id, kind, id));
-        // `put` checks the copy against its name.
-        let repaired = match good {
-            Some(bytes) => self.repository.dir.put(kind, id, &bytes).map(|_| bytes.len() as u64),
-            None => Err(StoreError::NotFound { kind, id: *id }),
-        };
-        match repaired {
-            Ok(length) => {
-                self.objects_repaired += 1;
-                self.read_objects.insert((kind, *id));
-                tracing::info!(repository = %self.repository.id, kind = kind.name(), id = %PackId::from_bytes(*id), "repaired");
-                Ok(length)
-            }
-            Err(error @ (StoreError::Full { .. } | StoreError::Stopped { .. } | StoreError::Unsynced { .. })) => Err(error.into()),
-            Err(_) => {
-                self.bad_objects.insert((kind, *id));
-                let detail = format!("{} {} is damaged or lost, and no source has it", kind.name(), PackId::from_bytes(*id));
-                self.vault.alarm(Some(&self.repository.id), "damaged", detail);
-                Ok(0)
-            }
-        }
-    }
-
-    /// Rosters are in memory.
-    fn known_here(&self, kind: Kind, id: &[u8; 32]) -> Option<Vec<u8>> {
-        let chain = self.repository.chain();
-        let position = chain.all().iter().position(|roster| kind == Kind::Roster && roster.id.as_bytes() == id)?;
-        chain.objects().get(position).cloned()
-    }
-
-    /// Reads all packs, those that should be here among them.
-    fn packs(&mut self) -> Result<(), VaultError> {
-        let row = self.repository.row;
-        let mut ids: BTreeSet<[u8; 32]> = self.repository.dir.list(Kind::Pack)?.into_iter().collect();
-        ids.extend(self.vault.index.read(|c| list_packs(c, row, None))?);
-        for id in ids {
-            self.pack(&PackId::from_bytes(id))?;
-        }
-        Ok(())
-    }
-
-    fn pack(&mut self, id: &PackId) -> Result<(), VaultError> {
-        let dir = &self.repository.dir;
-        let table = match dir.pack_head(id) {
-            Ok(table) => table,
-            Err(error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-                match self.copies.head(&self.repository.id, id).filter(|table| table.id() == *id) {
-                    Some(table) => table,
-                    None => return self.lose_pack(id),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut bad = Vec::new();
-        let file = dir.open_pack(id).ok();
-        for frame in 0..table.frames.len() {
-            let length = u64::from(table.frames[frame].stored_length);
-            let read = file.as_ref().map(|file| file.read_frame(&table, frame));
-            match read {
-                Some(Ok(_)) => {}
-                None | Some(Err(StoreError::Frame { .. } | StoreError::Range { .. })) => bad.push(frame),
-                Some(Err(error)) if is_bad_sector(&error) => bad.push(frame),
-                Some(Err(error)) => return Err(error.into()),
-            }
-            self.frames += 1;
-            self.bytes += length;
-            self.go_on(length)?;
-        }
-        let head_bad = file.is_none_or(|file| file.length() != table.total_length() || file.head().is_err());
-        let left = if bad.is_empty() && !head_bad { Vec::new() } else { self.repair(id, &table, &bad)? };
-        self.conclude(id, &table, &left)
-    }
-
-    /// Fetches good copies of the bad frames and writes the pack anew. Gives the frames that stay bad.
-    fn repair(&mut self, id: &PackId, table: &PackTable, bad: &[usize]) -> Result<Vec<u32>, VaultError> {
-        let mut good = Vec::new();
-        let mut left = Vec::new();
-        for &frame in bad {
-            let copy = self.copies.frame(&self.repository.id, id, table, frame);
-            match copy.filter(|bytes| table.verify_frame(frame, bytes).is_ok()) {
-                Some(bytes) => good.push((frame, bytes)),
-                None => left.push(count(frame)),
-            }
-        }
-        let whole = left.is_empty();
-        let slices: Vec<(usize, &[u8])> = good.iter().map(|(frame, bytes)| (*frame, bytes.as_slice())).collect();
-        match self.repository.dir.repair_frames(id, table, &slices) {
-            Ok(()) => {}
-            // The file is gone: it can only be written as a whole.
-            Err(StoreError::NotFound { .. }) if whole => {
-                let mut writer = self.repository.dir.pack_writer(id)?;
-                writer.write(&table.encode())?;
-                slices.iter().try_for_each(|(_, bytes)| writer.write(bytes))?;
-                writer.finish_over()?;
-            }
-            Err(StoreError::NotFound { .. }) => return Ok((0..count(table.frames.len())).collect()),
-            Err(error) => return Err(error.into()),
-        }
-        self.repaired += count(good.len());
-        tracing::info!(repository = %self.repository.id, pack = %id, repaired = good.len(), left = left.len(), "pack repaired");
-        Ok(left)
-    }
-
-    fn conclude(&mut self, id: &PackId, table: &PackTable, left: &[u32]) -> Result<(), VaultError> {
-        let row = pack_row(id, table);
-        let repo = self.repository.row;
-        let known = self.vault.index.write(|tx| {
-            let known = PackRow::find(tx, repo, id)?.is_some();
-            if !known {
-                row.insert(tx, repo)?;
-            }
-            set_bad_frames(tx, repo, id, left)?;
-            Ok(known)
-        })?;
-        if !known {
-            self.repository.ledger().add_pack(&row.domain, row.bytes);
-        }
-        self.bad += count(left.len());
-        self.read_packs.insert(*id, left.iter().copied().collect());
-        Ok(())
-    }
-
-    /// Header and table are gone here and nobody has them: every frame is bad.
-    fn lose_pack(&mut self, id: &PackId) -> Result<(), VaultError> {
-        let repo = self.repository.row;
-        let frames = self.vault.index.read(|c| PackRow::find(c, repo, id))?.map_or(0, |row| row.frames);
-        let all: Vec<u32> = (0..frames).collect();
-        self.vault.index.write(|tx| set_bad_frames(tx, repo, id, &all))?;
-        self.bad += frames;
-        self.vault.alarm(Some(&self.repository.id), "damaged", format!("pack {id} is damaged or lost, and no source has it"));
-        Ok(())
-    }
-
-    /// Which snapshots were read whole, and which miss something.
-    fn judge(&self, manifests: &[ManifestRow]) -> Result<(Vec<ManifestId>, Vec<ManifestId>), VaultError> {
-        let mut segments = HashMap::new();
-        let (mut verified, mut damaged) = (Vec::new(), Vec::new());
-        for row in manifests {
-            if self.is_whole(row, &mut segments)? { verified.push(row.manifest) } else { damaged.push(row.manifest) }
-        }
-        verified.sort_unstable();
-        damaged.sort_unstable();
-        Ok((verified, damaged))
-    }
-
-    fn was_read(&self, kind: Kind, id: &[u8; 32]) -> bool {
-        self.read_objects.contains(&(kind, *id))
-    }
-
-    fn is_whole(&self, row: &ManifestRow, segments: &mut HashMap<SegmentId, bool>) -> Result<bool, VaultError> {
-        if !self.was_read(Kind::Manifest, row.manifest.as_bytes()) {
-            return Ok(false);
-        }
-        let dir = &self.repository.dir;
-        let manifest: Signed<Manifest> = open_signed(&dir.get(Kind::Manifest, row.manifest.as_bytes())?)
-            .map_err(VaultError::format(Kind::Manifest))?;
-        let sessions = manifest.body.sessions.iter().all(|id| self.was_read(Kind::Session, id.as_bytes()));
-        if !sessions || !self.was_read(Kind::Usage, manifest.body.usage.as_bytes()) {
-            return Ok(false);
-        }
-        let (usage, _) = decode::<UsageList>(&dir.get(Kind::Usage, manifest.body.usage.as_bytes())?)
-            .map_err(VaultError::format(Kind::Usage))?;
-        for segment in &usage.segments {
-            let whole = match segments.get(&segment.segment) {
-                Some(whole) => *whole,
-                None => {
-                    let whole = self.segment_is_whole(&segment.segment)?;
-                    segments.insert(segment.segment, whole);
-                    whole
-                }
-            };
-            if !whole {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn segment_is_whole(&self, id: &SegmentId) -> Result<bool, VaultError> {
-        if !self.was_read(Kind::Segment, id.as_bytes()) {
-            return Ok(false);
-        }
-        let (segment, _) = decode::<Segment>(&self.repository.dir.get(Kind::Segment, id.as_bytes())?)
-            .map_err(VaultError::format(Kind::Segment))?;
-        let whole = |pack: &PackUse| {
-            self.read_packs.get(&pack.pack).is_some_and(|bad| !bad.iter().any(|frame| pack.used.get(*frame)))
-        };
-        Ok(segment.packs.iter().all(whole))
-    }
-}
-
-/// What a disk says of a sector that it cannot read.
-fn is_bad_sector(error: &StoreError) -> bool {
-    /// EIO.
-    const BAD_SECTOR: i32 = 5;
-    matches!(error, StoreError::Io { action: "read", source, .. } if source.raw_os_error() == Some(BAD_SECTOR))
 }

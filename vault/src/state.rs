@@ -109,7 +109,11 @@ impl State {
                 .map_err(|source| StateError::Read { path: self.dir.clone(), source })?;
             durable::make_directory(&self.dir, 0o700)?;
         }
-        let create = |name: &str, text: &str, mode| match durable::create_file(&self.path(name), text.as_bytes(), mode) {
+        let create = |name: &str, text: &str, mode| match durable::create_file(
+            &self.path(name),
+            text.as_bytes(),
+            mode,
+        ) {
             Ok(()) | Err(StoreError::Exists { .. }) => Ok(()),
             Err(error) => Err(error),
         };
@@ -121,7 +125,11 @@ impl State {
             create("tls.key", certs::generate_key()?.expose(), 0o600)?;
         }
         if !self.path("tls.pem").exists() {
-            create("tls.pem", &certs::self_signed_site_certificate(&self.tls_key()?, identity.site)?, 0o644)?;
+            create(
+                "tls.pem",
+                &certs::self_signed_site_certificate(&self.tls_key()?, identity.site)?,
+                0o644,
+            )?;
         }
         self.public()
     }
@@ -133,7 +141,12 @@ impl State {
     pub fn public(&self) -> Result<SitePublic, StateError> {
         let identity = self.identity()?;
         let tls_pin = self.tls_identity()?.pin()?;
-        Ok(SitePublic { site: identity.site, receipt_key: identity.key.public(), tls_pin, state: self.dir.clone() })
+        Ok(SitePublic {
+            site: identity.site,
+            receipt_key: identity.key.public(),
+            tls_pin,
+            state: self.dir.clone(),
+        })
     }
 
     /// Id and receipt key.
@@ -209,7 +222,10 @@ impl State {
         let request = EnrollRequest {
             token: token.to_owned(),
             role: Role::Site,
-            csr_pem: certs::csr(&self.tls_key()?, &format!("lumbung site {}", public.site.short()))?,
+            csr_pem: certs::csr(
+                &self.tls_key()?,
+                &format!("lumbung site {}", public.site.short()),
+            )?,
             repository: None,
             agent: None,
             agent_key: None,
@@ -220,12 +236,18 @@ impl State {
             tls_pin: Some(public.tls_pin),
         };
         let answer = client.enroll(&request).await?;
-        let known = answer.ca_pems.iter().any(|pem| certs::fingerprint(pem).is_ok_and(|found| found == ca_fingerprint));
+        let known = answer
+            .ca_pems
+            .iter()
+            .any(|pem| certs::fingerprint(pem).is_ok_and(|found| found == ca_fingerprint));
         if !known {
-            return Err(StateError::Answer(format!("none of its CAs has the fingerprint {ca_fingerprint}")));
+            return Err(StateError::Answer(format!(
+                "none of its CAs has the fingerprint {ca_fingerprint}"
+            )));
         }
         self.keep(&public, &answer.certificate_pem, &answer.ca_pems)?;
-        let controller = serde_json::to_vec(&Controller { url: controller.to_owned() }).unwrap_or_default();
+        let controller =
+            serde_json::to_vec(&Controller { url: controller.to_owned() }).unwrap_or_default();
         durable::replace_file(&self.path("controller.json"), &controller, 0o644)?;
         Ok(answer)
     }
@@ -238,25 +260,40 @@ impl State {
         let Ok(text) = self.read("controller.json") else { return Ok(false) };
         let Ok(Controller { url }) = serde_json::from_str(&text) else { return Ok(false) };
         let certificate = self.read("tls.pem")?;
-        if certs::facts(&certificate)?.not_after.seconds_since(clock.now()) > certs::RENEW_BEFORE_S {
+        if certs::facts(&certificate)?.not_after.seconds_since(clock.now()) > certs::RENEW_BEFORE_S
+        {
             return Ok(false);
         }
         let public = self.public()?;
         let name = host_of(&url).to_owned();
         let trust = ServerTrust::Ca { ca_pems: self.authorities()?, name };
-        let client = ControllerClient::new(&url, &tls::client_config(Some(&self.tls_identity()?), trust, clock)?)?;
-        let csr_pem = certs::csr(&self.tls_key()?, &format!("lumbung site {}", public.site.short()))?;
+        let client = ControllerClient::new(
+            &url,
+            &tls::client_config(Some(&self.tls_identity()?), trust, clock)?,
+        )?;
+        let csr_pem =
+            certs::csr(&self.tls_key()?, &format!("lumbung site {}", public.site.short()))?;
         let answer = client.renew(&RenewRequest { csr_pem }).await?;
         self.keep(&public, &answer.certificate_pem, &answer.ca_pems)?;
         Ok(true)
     }
 
     /// Keeps a certificate, if it is one for this site's key.
-    fn keep(&self, public: &SitePublic, certificate_pem: &str, ca_pems: &[String]) -> Result<(), StateError> {
+    fn keep(
+        &self,
+        public: &SitePublic,
+        certificate_pem: &str,
+        ca_pems: &[String],
+    ) -> Result<(), StateError> {
         let facts = certs::facts(certificate_pem)?;
-        let ours = facts.names.as_ref().is_some_and(|names| names.role == Role::Site && names.site == Some(public.site));
+        let ours = facts
+            .names
+            .as_ref()
+            .is_some_and(|names| names.role == Role::Site && names.site == Some(public.site));
         if facts.pin != public.tls_pin || !ours {
-            return Err(StateError::Answer("its certificate is not for this site and its key".to_owned()));
+            return Err(StateError::Answer(
+                "its certificate is not for this site and its key".to_owned(),
+            ));
         }
         // The CAs first: a certificate without its CA would lock the agents out.
         durable::replace_file(&self.path("ca.pem"), ca_pems.join("\n").as_bytes(), 0o644)?;
@@ -288,7 +325,11 @@ mod tests {
         assert_eq!(state.init().unwrap(), first);
         for name in ["site.key", "tls.key"] {
             let meta = std::fs::metadata(dir.path().join("state").join(name)).unwrap();
-            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777, 0o600, "{name}");
+            assert_eq!(
+                std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777,
+                0o600,
+                "{name}"
+            );
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Status {
     pub site: Option<SitePublic>,
     /// Where it listens.
     pub listen: String,
-    /// Whether a vault holds the lock now.
+    /// Whether it runs now.
     pub running: bool,
     /// Bytes free on the file system.
     pub free_bytes: u64,
@@ -70,12 +70,14 @@ pub fn status(config: &Config) -> Result<Status, VaultError> {
     let mut status = Status {
         site: State::at(config.state()).public().ok(),
         listen: config.listen.to_string(),
-        running: crate::vault::is_locked(&config.data),
+        running: crate::console::is_running(&State::at(config.state())),
         free_bytes: free_bytes(&config.data),
         repositories: BTreeMap::new(),
         alarms: Vec::new(),
     };
-    let Some(index) = Index::look(&config.data.join(crate::vault::INDEX))? else { return Ok(status) };
+    let Some(index) = Index::look(&config.data.join(crate::vault::INDEX))? else {
+        return Ok(status);
+    };
     let (rows, alarms) = index.read(|c| {
         let mut rows = Vec::new();
         for (row, id) in repositories(c)? {
@@ -86,7 +88,12 @@ pub fn status(config: &Config) -> Result<Status, VaultError> {
     status.repositories = rows.into_iter().map(|(id, row)| (id.to_string(), row)).collect();
     status.alarms = alarms
         .into_iter()
-        .map(|row| AlarmStatus { at: row.at, repository: row.repository, kind: row.kind, detail: row.detail })
+        .map(|row| AlarmStatus {
+            at: row.at,
+            repository: row.repository,
+            kind: row.kind,
+            detail: row.detail,
+        })
         .collect();
     Ok(status)
 }

@@ -15,7 +15,12 @@ use crate::intake::{Founder, Sender, withdrawn};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
     Anonymous,
-    Agent { repository: RepositoryId, agent: AgentId, key: PublicKey, expired: bool },
+    Agent {
+        repository: RepositoryId,
+        agent: AgentId,
+        key: PublicKey,
+        expired: bool,
+    },
     Key(PublicKey),
     Site(SiteId),
     /// The controller or an operator.
@@ -37,7 +42,11 @@ impl Caller {
             Peer::RootKey(key) => return Ok(Self::Key(*key)),
             Peer::Certified(identity) => identity,
         };
-        let incomplete = || VaultError::Forbidden("the certificate lacks ids that its role needs: enrol again".to_owned());
+        let incomplete = || {
+            VaultError::Forbidden(
+                "the certificate lacks ids that its role needs: enrol again".to_owned(),
+            )
+        };
         match identity.role {
             Role::Agent => Ok(Self::Agent {
                 repository: identity.repository.ok_or_else(incomplete)?,
@@ -58,7 +67,11 @@ impl Caller {
                     return Err(other_repository());
                 }
                 let listed = chain.agent(agent).is_some_and(|listed| listed.key == *key);
-                if *expired && !listed { Err(VaultError::Expired(*agent)) } else { Ok(Some((*agent, *key))) }
+                if *expired && !listed {
+                    Err(VaultError::Expired(*agent))
+                } else {
+                    Ok(Some((*agent, *key)))
+                }
             }
             Self::Key(key) => Ok(chain.agent_by_key(key).map(|listed| (listed.agent, *key))),
             Self::Anonymous | Self::Site(_) | Self::Overseer => Ok(None),
@@ -79,7 +92,9 @@ impl Caller {
         let (agent, _) = self.agent(chain)?.ok_or_else(unlisted_key)?;
         match kind {
             Kind::Roster | Kind::Receipt | Kind::Proof => Ok(Reading::All),
-            Kind::Session | Kind::Pack | Kind::Segment | Kind::Usage | Kind::Manifest => Ok(Reading::DomainOf(agent)),
+            Kind::Session | Kind::Pack | Kind::Segment | Kind::Usage | Kind::Manifest => {
+                Ok(Reading::DomainOf(agent))
+            }
             _ => Err(not_readable(kind)),
         }
     }
@@ -89,7 +104,9 @@ impl Caller {
         match self {
             Self::Anonymous => return Err(VaultError::Anonymous),
             Self::Site(_) | Self::Overseer => {
-                return Err(VaultError::Forbidden("this certificate reads, it does not write".to_owned()));
+                return Err(VaultError::Forbidden(
+                    "this certificate reads, it does not write".to_owned(),
+                ));
             }
             Self::Key(key) if chain.is_root_key(key) => {
                 return match kind {
@@ -109,9 +126,12 @@ impl Caller {
             )));
         }
         match kind {
-            Kind::Roster | Kind::Session | Kind::Pack | Kind::Segment | Kind::Usage | Kind::Manifest => {
-                Ok(Sender::Agent { agent, key })
-            }
+            Kind::Roster
+            | Kind::Session
+            | Kind::Pack
+            | Kind::Segment
+            | Kind::Usage
+            | Kind::Manifest => Ok(Sender::Agent { agent, key }),
             _ => Err(VaultError::Forbidden(format!("an agent does not write a {}", kind.name()))),
         }
     }
@@ -155,7 +175,13 @@ impl Caller {
 const fn is_evidence(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Roster | Kind::Manifest | Kind::Receipt | Kind::Inventory | Kind::Scrub | Kind::Proof | Kind::Usage
+        Kind::Roster
+            | Kind::Manifest
+            | Kind::Receipt
+            | Kind::Inventory
+            | Kind::Scrub
+            | Kind::Proof
+            | Kind::Usage
     )
 }
 

@@ -45,7 +45,11 @@ impl Vault {
     ///
     /// # Errors
     /// If another vault runs on the same data, or the files cannot be read.
-    pub fn open(config: Config, identity: SiteIdentity, clock: Arc<dyn Clock>) -> Result<Self, VaultError> {
+    pub fn open(
+        config: Config,
+        identity: SiteIdentity,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, VaultError> {
         let repositories = config.data.join("repositories");
         std::fs::create_dir_all(&repositories).map_err(|e| io("created", &repositories, e))?;
         durable::sync_directory(&config.data)?;
@@ -90,13 +94,21 @@ impl Vault {
 
     /// The rosters on the disk; none where only the directory was made before a crash. A damaged roster is
     /// left out if the others still are a chain without it.
-    fn read_chain(&self, id: &RepositoryId, dir: &RepositoryDir) -> Result<Option<RosterChain>, VaultError> {
+    fn read_chain(
+        &self,
+        id: &RepositoryId,
+        dir: &RepositoryDir,
+    ) -> Result<Option<RosterChain>, VaultError> {
         let mut objects = Vec::new();
         for roster in dir.list(Kind::Roster)? {
             match dir.get(Kind::Roster, &roster) {
                 Ok(bytes) => objects.push(bytes),
                 Err(StoreError::Damaged { .. }) => {
-                    self.alarm(Some(id), "damaged", format!("roster {} is damaged", RepositoryId::from_bytes(roster)));
+                    self.alarm(
+                        Some(id),
+                        "damaged",
+                        format!("roster {} is damaged", RepositoryId::from_bytes(roster)),
+                    );
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -146,7 +158,10 @@ impl Vault {
     }
 
     /// Makes a repository of its first roster, which the caller has found entitled.
-    pub(crate) fn create_repository(&self, chain: RosterChain) -> Result<Arc<Repository>, VaultError> {
+    pub(crate) fn create_repository(
+        &self,
+        chain: RosterChain,
+    ) -> Result<Arc<Repository>, VaultError> {
         let id = chain.repository();
         let dir = RepositoryDir::create(self.directory_of(&id))?;
         dir.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
@@ -178,7 +193,8 @@ impl Vault {
         if reserve == 0 {
             return Ok(());
         }
-        let stat = rustix::fs::statvfs(&self.config.data).map_err(|e| io("read", &self.config.data, e.into()))?;
+        let stat = rustix::fs::statvfs(&self.config.data)
+            .map_err(|e| io("read", &self.config.data, e.into()))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if free < reserve { Err(VaultError::Reserve { reserve }) } else { Ok(()) }
     }
@@ -194,22 +210,37 @@ impl Vault {
         if let Some(limit) = self.config.quota_of(&repository.id)
             && ledger.bytes().saturating_add(bytes) > limit
         {
-            return Err(VaultError::Quota { what: "the repository".into(), limit, used: ledger.bytes() });
+            return Err(VaultError::Quota {
+                what: "the repository".into(),
+                limit,
+                used: ledger.bytes(),
+            });
         }
         if let Some(limit) = self.config.agent_quota.map(lumbung_model::ByteSize::as_u64)
             && ledger.domain_bytes(domain).saturating_add(bytes) > limit
         {
-            return Err(VaultError::Quota { what: "an agent".into(), limit, used: ledger.domain_bytes(domain) });
+            return Err(VaultError::Quota {
+                what: "an agent".into(),
+                limit,
+                used: ledger.domain_bytes(domain),
+            });
         }
         Ok(())
     }
 
     /// Records something that a person should look at. An alarm that cannot be recorded is in the log.
     pub fn alarm(&self, repository: Option<&RepositoryId>, kind: &str, detail: impl Into<String>) {
-        let row = AlarmRow { at: self.now(), repository: repository.copied(), kind: kind.to_owned(), detail: detail.into() };
+        let row = AlarmRow {
+            at: self.now(),
+            repository: repository.copied(),
+            kind: kind.to_owned(),
+            detail: detail.into(),
+        };
         match self.index.write(|tx| row.insert(tx)) {
             Ok(false) => {}
-            Ok(true) => tracing::warn!(repository = ?row.repository, kind, detail = row.detail, "alarm"),
+            Ok(true) => {
+                tracing::warn!(repository = ?row.repository, kind, detail = row.detail, "alarm")
+            }
             Err(error) => {
                 tracing::error!(repository = ?row.repository, kind, detail = row.detail, %error, "alarm, not recorded");
             }
@@ -243,11 +274,6 @@ pub fn admit(data: &Path, id: &RepositoryId) -> Result<(), VaultError> {
 pub fn forget_index(data: &Path) -> Result<(), VaultError> {
     let _lock = lock(data)?;
     crate::index::remove(&data.join(INDEX)).map_err(|e| io("removed", &data.join(INDEX), e))
-}
-
-/// Whether a vault runs on this data.
-pub(crate) fn is_locked(data: &Path) -> bool {
-    data.join(".lock").exists() && lock(data).is_err()
 }
 
 fn lock(data: &Path) -> Result<File, VaultError> {

@@ -47,7 +47,13 @@ impl fmt::Display for ShownKey<'_> {
 
 impl ConfigError {
     /// An error at a byte of the text.
-    pub(super) fn at(path: &Path, text: &str, offset: usize, key: Option<&str>, message: String) -> Self {
+    pub(super) fn at(
+        path: &Path,
+        text: &str,
+        offset: usize,
+        key: Option<&str>,
+        message: String,
+    ) -> Self {
         let before = text.as_bytes().iter().take(offset);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
         Self::Line { path: path.to_owned(), line, key: key.map(str::to_owned), message }

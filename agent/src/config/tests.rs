@@ -49,7 +49,9 @@ fn the_zone_of_a_job_is_its_own_or_the_agents() {
         DATASET.replace('0', "1"),
     );
     let config = parse(&text).unwrap();
-    let next = |name| config.job(name).unwrap().schedule.as_ref().unwrap().next_after(Timestamp(0)).unwrap().0;
+    let next = |name| {
+        config.job(name).unwrap().schedule.as_ref().unwrap().next_after(Timestamp(0)).unwrap().0
+    };
     assert_eq!(next("files"), 17 * 3600, "02:00 in Jayapura is 17:00 UTC of the day before");
     assert_eq!(next("b"), 2 * 3600);
 }
@@ -57,7 +59,10 @@ fn the_zone_of_a_job_is_its_own_or_the_agents() {
 #[test]
 fn errors_have_line_key_and_what_to_write() {
     for (text, parts) in [
-        (job("scheduel = \"0 2 * * *\""), &["line 5", "scheduel", "did you mean \"schedule\"?"][..]),
+        (
+            job("scheduel = \"0 2 * * *\""),
+            &["line 5", "scheduel", "did you mean \"schedule\"?"][..],
+        ),
         (job("one_filesystem = true"), &["line 5", "did you mean \"one_file_system\"?"]),
         (job("colour = 1"), &["line 5", "colour", "unknown key; here can stand: name, dataset"]),
         (job("retry = { attempt = 3 }"), &["line 5", "did you mean \"attempts\"?"]),
@@ -74,12 +79,27 @@ fn errors_have_line_key_and_what_to_write() {
         (job("").replace(DATASET, "12"), &["line 3", "dataset", "32 hexadecimal digits"]),
         (job("").replace("\"files\"", "\"a b\""), &["line 2", "name", "letters"]),
         (format!("{}{}", job(""), job("")), &["line 7", "two jobs are called \"files\""]),
-        (format!("{}{}", job(""), job("").replace("files", "b")), &["line 8", "dataset", "same dataset"]),
+        (
+            format!("{}{}", job(""), job("").replace("files", "b")),
+            &["line 8", "dataset", "same dataset"],
+        ),
         ("[agnet]\n".to_owned(), &["line 1", "agnet", "did you mean \"agent\"?"]),
-        ("[agent]\nheartbeat_interval = \"1 s\"\n".to_owned(), &["line 2", "heartbeat_interval", "5 s"]),
-        ("[[site]]\nname = \"PD\"\nurl = \"http://x\"\n".to_owned(), &["line 3", "url", "https://"]),
-        ("[[window]]\nfrom = \"7\"\nto = \"18:00\"\nrate = \"1 MB/s\"\n".to_owned(), &["line 2", "from", "07:30"]),
-        ("[[window]]\nfrom = \"07:00\"\nto = \"18:00\"\nrate = \"fast\"\n".to_owned(), &["line 4", "rate", "20 Mbit/s"]),
+        (
+            "[agent]\nheartbeat_interval = \"1 s\"\n".to_owned(),
+            &["line 2", "heartbeat_interval", "5 s"],
+        ),
+        (
+            "[[site]]\nname = \"PD\"\nurl = \"http://x\"\n".to_owned(),
+            &["line 3", "url", "https://"],
+        ),
+        (
+            "[[window]]\nfrom = \"7\"\nto = \"18:00\"\nrate = \"1 MB/s\"\n".to_owned(),
+            &["line 2", "from", "07:30"],
+        ),
+        (
+            "[[window]]\nfrom = \"07:00\"\nto = \"18:00\"\nrate = \"fast\"\n".to_owned(),
+            &["line 4", "rate", "20 Mbit/s"],
+        ),
         ("[[job]]\nname = \"x\"\n".to_owned(), &["line 1", "missing field `dataset`"]),
         ("a = [\n".to_owned(), &["agent.toml, line"]),
     ] {

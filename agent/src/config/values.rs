@@ -42,7 +42,9 @@ pub struct SiteUrl(String);
 
 /// Why a text is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address: write https://, a host and a port, such as \"https://vault.example.go.id:7444\"")]
+#[error(
+    "{0:?} is not an address: write https://, a host and a port, such as \"https://vault.example.go.id:8441\""
+)]
 pub struct SiteUrlError(String);
 
 impl SiteUrl {

@@ -46,7 +46,11 @@ fn reports_wait_until_acknowledged_and_seven_days_more() {
     let week = KEEP_DAYS * 86_400;
     assert_eq!(db.prune(Timestamp(1000 + week)).unwrap(), 0);
     assert_eq!(db.prune(Timestamp(1001 + week)).unwrap(), 1);
-    assert_eq!(db.reports(0, true, 100).unwrap().len(), 1, "what is not acknowledged is kept for ever");
+    assert_eq!(
+        db.reports(0, true, 100).unwrap().len(),
+        1,
+        "what is not acknowledged is kept for ever"
+    );
     assert_eq!(db.prune(Timestamp(i64::MAX)).unwrap(), 0);
 }
 
@@ -138,14 +142,17 @@ fn no_report_is_lost_to_a_kill() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ids = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("id ")?.parse::<ReportId>().ok());
+        let ids = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("id ")?.parse::<ReportId>().ok());
         promised.extend(ids.take(3 * round));
         child.kill().unwrap();
         child.wait().unwrap();
     }
     assert_eq!(promised.len(), 45);
     let db = Db::open(&path).unwrap();
-    let kept: Vec<ReportId> = db.reports(0, false, 1_000_000).unwrap().iter().map(|(_, r)| r.id).collect();
+    let kept: Vec<ReportId> =
+        db.reports(0, false, 1_000_000).unwrap().iter().map(|(_, r)| r.id).collect();
     for id in promised {
         assert!(kept.contains(&id), "report {id} was lost");
     }

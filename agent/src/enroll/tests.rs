@@ -64,7 +64,8 @@ fn a_controller_that_does_not_answer_leaves_the_identity_for_the_next_try() {
         hostname: "h".to_owned(),
     };
     let clock: Arc<dyn Clock> = Arc::new(FixedClock::new(Timestamp(1_795_305_600)));
-    let error = runtime.block_on(enroll(&state, request("sha256:12"), clock.clone())).err().unwrap();
+    let error =
+        runtime.block_on(enroll(&state, request("sha256:12"), clock.clone())).err().unwrap();
     assert!(error.to_string().contains("sha256:"), "{error}");
     let fingerprint = format!("sha256:{}", "ab".repeat(32));
     let error = runtime.block_on(enroll(&state, request(&fingerprint), clock)).err().unwrap();
@@ -86,7 +87,11 @@ fn the_skeleton_is_a_valid_configuration() {
     };
     let config = crate::config::Config::parse(Path::new("x"), &enrolled.skeleton()).unwrap();
     assert_eq!(config.state, enrolled.state);
-    assert!(enrolled.to_text(Some(Path::new("/etc/lumbung/agent.toml"))).contains("roster add-agent DEPOT lumbung-agent:… --key KEY"));
+    assert!(
+        enrolled
+            .to_text(Some(Path::new("/etc/lumbung/agent.toml")))
+            .contains("roster add-agent DEPOT lumbung-agent:… --key KEY")
+    );
 }
 
 #[test]

@@ -89,12 +89,19 @@ fn what_was_killed_goes_on_at_once() {
 #[test]
 fn a_clock_that_was_put_back_silences_nothing() {
     let job = job("0 2 * * *", true, 0);
-    let record = Record { retry_at: Some(at(50_000)), last_started: Some(at(50_000)), ..Record::new(at(0)) };
+    let record =
+        Record { retry_at: Some(at(50_000)), last_started: Some(at(50_000)), ..Record::new(at(0)) };
     assert_eq!(plan(at(3), &[(job, record)], false), [Action::Start(0, Reason::Again)]);
 }
 
 /// The daemon's loop over a clock that is moved by hand: every start with its end.
-fn simulate(job: &JobPlan, hours: i64, run_s: i64, endings: &[Ending], down: &[(i64, i64)]) -> Vec<(Timestamp, Timestamp, Ending)> {
+fn simulate(
+    job: &JobPlan,
+    hours: i64,
+    run_s: i64,
+    endings: &[Ending],
+    down: &[(i64, i64)],
+) -> Vec<(Timestamp, Timestamp, Ending)> {
     let mut endings = endings.iter().copied().cycle();
     let mut record = Record::new(START);
     let (mut now, mut runs) = (START, Vec::new());

@@ -44,7 +44,8 @@ pub fn by_hand(
     let (identity, ..) = state.enrolled()?;
     let db = Mutex::new(Db::open(&state.database())?);
     let handle = runtime.handle().clone();
-    let runner = Arc::new(Runner::new(Arc::new(config.clone()), state.clone(), clock.clone(), handle));
+    let runner =
+        Arc::new(Runner::new(Arc::new(config.clone()), state.clone(), clock.clone(), handle));
     let cancel = Cancel::default();
     let mut summaries = Vec::new();
     let mut exit = Exit::Fine;
@@ -71,7 +72,13 @@ pub fn by_hand(
 
 /// Keeps what a run by hand came to, once it has ended: until then the record is the daemon's. A
 /// failure leaves the daemon's own plan as it was, so that its next try or run comes all the same.
-fn keep(db: &Db, job: &Job, plan: &JobPlan, finished: &Finished, now: Timestamp) -> Result<(), DbError> {
+fn keep(
+    db: &Db,
+    job: &Job,
+    plan: &JobPlan,
+    finished: &Finished,
+    now: Timestamp,
+) -> Result<(), DbError> {
     let known = db.record(&job.name, now)?;
     let ran = Record { last_started: Some(finished.started), ..known.clone() };
     let next = record(db, job, plan, &ran, finished)?;
@@ -99,11 +106,18 @@ const fn exit_of(finished: &Finished) -> Exit {
 }
 
 /// One run on a thread of its own, stopped in order by the first signal, at once by the second.
-async fn one(runner: &Arc<Runner>, job: &Job, options: &ByHand, cancel: &Cancel) -> anyhow::Result<Finished> {
-    let console = (!options.quiet).then(|| Arc::new(Console::new(&job.name, std::io::stderr().is_terminal())));
+async fn one(
+    runner: &Arc<Runner>,
+    job: &Job,
+    options: &ByHand,
+    cancel: &Cancel,
+) -> anyhow::Result<Finished> {
+    let console = (!options.quiet)
+        .then(|| Arc::new(Console::new(&job.name, std::io::stderr().is_terminal())));
     let started = runner.clock.now();
     let mut running = {
-        let (runner, job, cancel, console) = (runner.clone(), job.clone(), cancel.clone(), console.clone());
+        let (runner, job, cancel, console) =
+            (runner.clone(), job.clone(), cancel.clone(), console.clone());
         tokio::task::spawn_blocking(move || {
             let progress: &dyn Progress = console.as_deref().map_or(&NoProgress, |console| console);
             runner.run(&job, progress, &cancel)
@@ -165,16 +179,29 @@ mod tests {
         let text = "[[job]]\nname = \"files\"\ndataset = \"00112233445566778899aabbccddeeff\"\npaths = [\"/srv\"]\n";
         let job = Config::parse(std::path::Path::new("x"), text).unwrap().jobs.remove(0);
         let plan = job_plan(&job, &AgentIdentity::generate(RepositoryId::from_bytes([1; 32])));
-        let known = Record { retry_at: Some(Timestamp(900)), failures: 2, ..Record::new(Timestamp(1)) };
+        let known =
+            Record { retry_at: Some(Timestamp(900)), failures: 2, ..Record::new(Timestamp(1)) };
         db.write_record("files", &known).unwrap();
         for error in [BackupError::Cancelled, BackupError::NoDepot] {
-            let ending = if matches!(error, BackupError::Cancelled) { Ending::Interrupted } else { Ending::Permanent };
+            let ending = if matches!(error, BackupError::Cancelled) {
+                Ending::Interrupted
+            } else {
+                Ending::Permanent
+            };
             let result = Err(RunError::Backup(error));
-            let finished =
-                Finished { ending: Some(ending), result, notes: Vec::new(), started: Timestamp(100), ended: Timestamp(200) };
+            let finished = Finished {
+                ending: Some(ending),
+                result,
+                notes: Vec::new(),
+                started: Timestamp(100),
+                ended: Timestamp(200),
+            };
             keep(&db, &job, &plan, &finished, Timestamp(200)).unwrap();
             let next = db.peek("files").unwrap().unwrap();
-            assert_eq!((next.last_started, next.failures, next.retry_at), (None, 2, Some(Timestamp(900))));
+            assert_eq!(
+                (next.last_started, next.failures, next.retry_at),
+                (None, 2, Some(Timestamp(900)))
+            );
             assert_eq!(next.outcome, Some(ending.outcome()));
         }
     }

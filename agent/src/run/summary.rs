@@ -93,7 +93,12 @@ impl RunSummary {
     #[must_use]
     pub fn to_text(&self) -> String {
         let Some(manifest) = self.manifest else {
-            let mut out = format!("{}: {}: {}\n", self.job, self.outcome, self.error.as_deref().unwrap_or_default());
+            let mut out = format!(
+                "{}: {}: {}\n",
+                self.job,
+                self.outcome,
+                self.error.as_deref().unwrap_or_default()
+            );
             self.notes.iter().for_each(|note| out.push_str(&format!("  {note}\n")));
             return out;
         };
@@ -126,7 +131,9 @@ impl RunSummary {
     fn where_it_is(&self) -> String {
         let site = self.site.as_deref().unwrap_or_default();
         match &self.receipt {
-            Some(receipt) => format!("at {site}, receipt {}, locked until {}", receipt.id, receipt.locked_until),
+            Some(receipt) => {
+                format!("at {site}, receipt {}, locked until {}", receipt.id, receipt.locked_until)
+            }
             None => format!("at {site}, which gave no receipt"),
         }
     }
@@ -184,7 +191,10 @@ pub(super) fn message(finished: &Finished) -> String {
                 parts.push("no roster lists this agent yet (belum disahkan)".to_owned());
             }
             if outcome.depot_index > 0 {
-                parts.push(format!("written to {}: the site before it did not answer", outcome.depot));
+                parts.push(format!(
+                    "written to {}: the site before it did not answer",
+                    outcome.depot
+                ));
             }
             if outcome.warnings_total > 0 {
                 let named: Vec<String> = warning_lines(outcome).into_iter().take(NAMED).collect();

@@ -5,7 +5,11 @@ use lumbung_wire::messages::Outcome;
 use super::*;
 
 fn unavailable() -> DepotError {
-    DepotError::Unavailable { depot: "Pusat Data".to_owned(), what: "commit".to_owned(), source: None }
+    DepotError::Unavailable {
+        depot: "Pusat Data".to_owned(),
+        what: "commit".to_owned(),
+        source: None,
+    }
 }
 
 fn outcome(warnings: &[&str], authorized: bool) -> BackupOutcome {
@@ -31,7 +35,13 @@ fn outcome(warnings: &[&str], authorized: bool) -> BackupOutcome {
 }
 
 fn finished(result: Result<BackupOutcome, RunError>) -> Finished {
-    Finished { ending: ending(&result, &[]), result, notes: Vec::new(), started: Timestamp(10), ended: Timestamp(20) }
+    Finished {
+        ending: ending(&result, &[]),
+        result,
+        notes: Vec::new(),
+        started: Timestamp(10),
+        ended: Timestamp(20),
+    }
 }
 
 fn job() -> Job {
@@ -45,14 +55,19 @@ fn only_what_time_may_heal_is_tried_again() {
     let full = DepotError::Full { depot: "DRC".to_owned() };
     let refused = DepotError::Refused { depot: "DRC".to_owned(), reason: "no".to_owned() };
     assert_eq!(of(BackupError::Depot(unavailable())), Some(Ending::Transient));
-    assert_eq!(of(BackupError::Unavailable { tried: "x".to_owned(), source: unavailable() }), Some(Ending::Transient));
+    assert_eq!(
+        of(BackupError::Unavailable { tried: "x".to_owned(), source: unavailable() }),
+        Some(Ending::Transient)
+    );
     assert_eq!(of(BackupError::Depot(full)), Some(Ending::Transient));
     assert_eq!(of(BackupError::State(EngineState::Depot(unavailable()))), Some(Ending::Transient));
     assert_eq!(of(BackupError::Depot(refused)), Some(Ending::Permanent));
     assert_eq!(of(BackupError::NoSource("/srv".to_owned())), Some(Ending::Permanent));
     assert_eq!(of(BackupError::Cancelled), Some(Ending::Interrupted));
     assert_eq!(ending(&Err(RunError::Busy), &[]), None);
-    let ok = |warnings: &[&str], authorized, notes: &[Note]| ending(&Ok(outcome(warnings, authorized)), notes);
+    let ok = |warnings: &[&str], authorized, notes: &[Note]| {
+        ending(&Ok(outcome(warnings, authorized)), notes)
+    };
     assert_eq!(ok(&[], true, &[Note::LeftOut("DRC".to_owned())]), Some(Ending::Ok));
     assert_eq!(ok(&["changed"], true, &[]), Some(Ending::Warnings));
     assert_eq!(ok(&[], false, &[]), Some(Ending::Warnings));
@@ -66,7 +81,8 @@ fn a_run_leaves_a_record_and_a_report() {
     let identity = AgentIdentity::generate(RepositoryId::from_bytes([1; 32]));
     let plan = job_plan(&job(), &identity);
     let known = db.record("files", Timestamp(0)).unwrap().started(Timestamp(10), None);
-    let next = record(&db, &job(), &plan, &known, &finished(Ok(outcome(&["changed"], true)))).unwrap();
+    let next =
+        record(&db, &job(), &plan, &known, &finished(Ok(outcome(&["changed"], true)))).unwrap();
     assert_eq!(db.peek("files").unwrap(), Some(next.clone()));
     assert_eq!((next.last_ok, next.outcome), (Some(Timestamp(20)), Some(Outcome::Warnings)));
     assert_eq!(next.manifest, Some(ManifestId::from_bytes([5; 32])));
@@ -74,7 +90,11 @@ fn a_run_leaves_a_record_and_a_report() {
     let report = &reports[0].1;
     assert_eq!((report.outcome, report.statistics.files), (Outcome::Warnings, 3));
     assert_eq!(report.dataset, "00112233445566778899aabbccddeeff".parse::<DatasetId>().unwrap());
-    assert!(report.message.contains("written to DRC") && report.message.contains("/srv/a: changed"), "{}", report.message);
+    assert!(
+        report.message.contains("written to DRC") && report.message.contains("/srv/a: changed"),
+        "{}",
+        report.message
+    );
 }
 
 #[test]
@@ -88,7 +108,10 @@ fn a_failure_is_told_with_its_causes_and_planned_again() {
     let next = record(&db, &job(), &plan, &known, &failed).unwrap();
     assert!(next.retry_at.is_some_and(|at| at > Timestamp(20)));
     let message = next.message.unwrap();
-    assert!(message.contains("no snapshot was made") && message.contains("Pusat Data did not answer"), "{message}");
+    assert!(
+        message.contains("no snapshot was made") && message.contains("Pusat Data did not answer"),
+        "{message}"
+    );
     assert_eq!(db.spool().unwrap().waiting, 1);
 }
 
@@ -98,7 +121,9 @@ fn a_run_that_could_not_begin_changes_nothing() {
     let db = Db::open(&dir.path().join("agent.db")).unwrap();
     let identity = AgentIdentity::generate(RepositoryId::from_bytes([1; 32]));
     let known = db.record("files", Timestamp(0)).unwrap();
-    let next = record(&db, &job(), &job_plan(&job(), &identity), &known, &finished(Err(RunError::Busy))).unwrap();
+    let next =
+        record(&db, &job(), &job_plan(&job(), &identity), &known, &finished(Err(RunError::Busy)))
+            .unwrap();
     assert_eq!(next, known);
     assert_eq!(db.spool().unwrap().waiting, 0);
 }
@@ -106,7 +131,12 @@ fn a_run_that_could_not_begin_changes_nothing() {
 #[test]
 fn the_summary_says_where_the_snapshot_is() {
     let text = RunSummary::new(&job(), &finished(Ok(outcome(&["changed"], false)))).to_text();
-    for part in ["files: snapshot 0505", "at DRC, which gave no receipt", "belum disahkan", "warning: /srv/a: changed"] {
+    for part in [
+        "files: snapshot 0505",
+        "at DRC, which gave no receipt",
+        "belum disahkan",
+        "warning: /srv/a: changed",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     let busy = RunSummary::new(&job(), &finished(Err(RunError::Busy)));

@@ -19,7 +19,11 @@ fn entry(n: u8, kind: SiteKind) -> SiteEntry {
 }
 
 fn configured(n: u8, pinned: Option<TlsPin>) -> Site {
-    Site { name: format!("mine {n}"), url: format!("https://site{n}:7444").parse().unwrap(), pin: pinned }
+    Site {
+        name: format!("mine {n}"),
+        url: format!("https://site{n}:7444").parse().unwrap(),
+        pin: pinned,
+    }
 }
 
 fn roster(sites: &[(u8, u8)]) -> Roster {
@@ -49,7 +53,8 @@ fn pins(targets: &Targets) -> Vec<Vec<TlsPin>> {
 
 #[test]
 fn without_configured_sites_the_registers_are_used_pusat_data_first() {
-    let register = [entry(3, SiteKind::Other), entry(2, SiteKind::Drc), entry(1, SiteKind::PusatData)];
+    let register =
+        [entry(3, SiteKind::Other), entry(2, SiteKind::Drc), entry(1, SiteKind::PusatData)];
     let found = targets(&[], &register, None);
     assert_eq!(pins(&found), [[pin(1)], [pin(2)], [pin(3)]]);
 }
@@ -82,6 +87,10 @@ fn an_address_that_nobody_knows_must_show_a_key_of_the_roster() {
 
 #[test]
 fn a_pin_in_the_file_outranks_all() {
-    let found = targets(&[configured(1, Some(pin(99)))], &[entry(1, SiteKind::PusatData)], Some(&roster(&[(1, 77)])));
+    let found = targets(
+        &[configured(1, Some(pin(99)))],
+        &[entry(1, SiteKind::PusatData)],
+        Some(&roster(&[(1, 77)])),
+    );
     assert_eq!(pins(&found), [[pin(99)]]);
 }

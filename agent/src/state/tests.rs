@@ -4,8 +4,11 @@ use super::*;
 
 fn tls() -> TlsFiles {
     TlsFiles {
-        certificate_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),
-        key: KeyPem::new("-----BEGIN PRIVATE KEY-----\nBB==\n-----END PRIVATE KEY-----\n".to_owned()),
+        certificate_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+            .to_owned(),
+        key: KeyPem::new(
+            "-----BEGIN PRIVATE KEY-----\nBB==\n-----END PRIVATE KEY-----\n".to_owned(),
+        ),
     }
 }
 
@@ -73,7 +76,11 @@ fn one_daemon_at_a_time() {
 fn damage_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::create(dir.path()).unwrap();
-    for (name, text) in [("agent.id", "LUMBUNG"), ("tls.pem", "-----BEGIN CERTIFICATE-----"), ("enrolment.json", "{")] {
+    for (name, text) in [
+        ("agent.id", "LUMBUNG"),
+        ("tls.pem", "-----BEGIN CERTIFICATE-----"),
+        ("enrolment.json", "{"),
+    ] {
         replace(&dir.path().join(name), text.as_bytes()).unwrap();
     }
     assert!(matches!(state.identity(), Err(StateError::Damaged { .. })));

@@ -14,7 +14,8 @@ use lumbung_model::{Clock, SystemClock, Timestamp};
 use lumbung_wire::certs::{Authority, IssueRequest};
 use lumbung_wire::identity::CertificateNames;
 use lumbung_wire::messages::{
-    EnrollRequest, EnrollResponse, HeartbeatResponse, RenewRequest, RenewResponse, ReportId, ReportsAck,
+    EnrollRequest, EnrollResponse, HeartbeatResponse, RenewRequest, RenewResponse, ReportId,
+    ReportsAck,
 };
 use lumbung_wire::tls::{ClientAccess, TlsIdentity, server_config};
 use lumbung_wire::{Peer, Problem, Role, server};
@@ -62,7 +63,8 @@ impl Shared {
     }
 
     fn issue(&self, csr_pem: &str, names: CertificateNames, now: Timestamp) -> String {
-        let wanted = IssueRequest { common_name: "agent".to_owned(), names, hosts: Vec::new(), now };
+        let wanted =
+            IssueRequest { common_name: "agent".to_owned(), names, hosts: Vec::new(), now };
         self.authority.issue(csr_pem, &wanted).unwrap().certificate_pem
     }
 }
@@ -83,7 +85,12 @@ impl Fake {
         let ca_pem = authority.certificate_pem().to_owned();
         let names = CertificateNames::of_role(Role::Controller);
         let hosts = vec!["127.0.0.1".to_owned()];
-        let wanted = IssueRequest { common_name: "controller".to_owned(), names, hosts, now: SystemClock.now() };
+        let wanted = IssueRequest {
+            common_name: "controller".to_owned(),
+            names,
+            hosts,
+            now: SystemClock.now(),
+        };
         let (own, key) = authority.issue_with_key(&wanted).unwrap();
         // The CA is sent along: an agent that enrols knows nothing but its fingerprint.
         let chain = format!("{}\n{ca_pem}", own.certificate_pem);
@@ -98,7 +105,8 @@ impl Fake {
         let shared = Arc::new(Shared { authority, options, events: Mutex::new(sender) });
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let limits = server::ServeOptions { drain: Duration::ZERO, ..Default::default() };
@@ -144,9 +152,17 @@ fn router(shared: Arc<Shared>) -> Router {
 
 async fn enroll(State(shared): State<Arc<Shared>>, Json(request): Json<EnrollRequest>) -> Response {
     if request.token != "right" {
-        return Problem::forbidden("the token has expired: make a new one with `lumbung server token`").into_response();
+        return Problem::forbidden(
+            "the token has expired: make a new one with `lumbung server token`",
+        )
+        .into_response();
     }
-    let names = CertificateNames::agent(request.repository.unwrap(), request.agent.unwrap(), request.agent_key.unwrap(), None);
+    let names = CertificateNames::agent(
+        request.repository.unwrap(),
+        request.agent.unwrap(),
+        request.agent_key.unwrap(),
+        None,
+    );
     let now = SystemClock.now().plus_seconds(-shared.options.issued_days_ago * 86_400);
     Json(EnrollResponse {
         certificate_pem: shared.issue(&request.csr_pem, names, now),
@@ -159,15 +175,34 @@ async fn enroll(State(shared): State<Arc<Shared>>, Json(request): Json<EnrollReq
     .into_response()
 }
 
-async fn renew(State(shared): State<Arc<Shared>>, peer: Peer, Json(request): Json<RenewRequest>) -> Response {
-    let Peer::Certified(who) = peer else { return Problem::certificate_needed("none").into_response() };
-    let names = CertificateNames::agent(who.repository.unwrap(), who.agent.unwrap(), who.agent_key.unwrap(), who.server);
+async fn renew(
+    State(shared): State<Arc<Shared>>,
+    peer: Peer,
+    Json(request): Json<RenewRequest>,
+) -> Response {
+    let Peer::Certified(who) = peer else {
+        return Problem::certificate_needed("none").into_response();
+    };
+    let names = CertificateNames::agent(
+        who.repository.unwrap(),
+        who.agent.unwrap(),
+        who.agent_key.unwrap(),
+        who.server,
+    );
     let certificate_pem = shared.issue(&request.csr_pem, names, SystemClock.now());
     shared.tell(Event::Renewed);
-    Json(RenewResponse { certificate_pem, ca_pems: vec![shared.authority.certificate_pem().to_owned()] }).into_response()
+    Json(RenewResponse {
+        certificate_pem,
+        ca_pems: vec![shared.authority.certificate_pem().to_owned()],
+    })
+    .into_response()
 }
 
-async fn heartbeat(State(shared): State<Arc<Shared>>, peer: Peer, Json(beat): Json<Value>) -> Response {
+async fn heartbeat(
+    State(shared): State<Arc<Shared>>,
+    peer: Peer,
+    Json(beat): Json<Value>,
+) -> Response {
     if !matches!(peer, Peer::Certified(_)) {
         return Problem::certificate_needed("none").into_response();
     }

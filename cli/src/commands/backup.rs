@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use lumbung_engine::{BackupError, BackupOptions, BackupOutcome, BackupRequest, Excludes, NoThrottle, backup};
+use lumbung_engine::{
+    BackupError, BackupOptions, BackupOutcome, BackupRequest, Excludes, NoThrottle, backup,
+};
 use lumbung_model::{ByteSize, DatasetId, SystemClock};
 use lumbung_pack::limits::LABEL_MAX_BYTES;
 use serde_json::json;
@@ -105,7 +107,9 @@ fn state_beside(agent: &Path) -> PathBuf {
 fn sources(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut sources: Vec<PathBuf> = paths
         .iter()
-        .map(|path| std::fs::canonicalize(path).map_err(|e| missing(path, "the path to back up,", e)))
+        .map(|path| {
+            std::fs::canonicalize(path).map_err(|e| missing(path, "the path to back up,", e))
+        })
         .collect::<Outcome<_>>()?;
     sources.sort_unstable();
     sources.dedup();
@@ -133,9 +137,11 @@ fn excludes(patterns: &[String]) -> Outcome<Excludes> {
 
 fn explain(error: BackupError) -> Failure {
     let (code, message, next) = match &error {
-        BackupError::Cancelled => {
-            (Code::Interrupted, "no snapshot was made", "run the command again; it goes on where it stopped")
-        }
+        BackupError::Cancelled => (
+            Code::Interrupted,
+            "no snapshot was made",
+            "run the command again; it goes on where it stopped",
+        ),
         BackupError::NotAllowed { .. } => (
             Code::NotEntitled,
             "no snapshot was made",
@@ -147,10 +153,16 @@ fn explain(error: BackupError) -> Failure {
             "check the state directory (--state): another run may be using it",
         ),
         BackupError::NoSource(_) => (Code::FileMissing, "no snapshot was made", "check the paths"),
-        BackupError::Unavailable { .. } | BackupError::Depot(_) => {
-            (Code::Depot, "no snapshot was made", "see that the depot is there and has space, then run the command again")
-        }
-        _ => (Code::Backup, "no snapshot was made", "run the command again; what was sent is not sent again"),
+        BackupError::Unavailable { .. } | BackupError::Depot(_) => (
+            Code::Depot,
+            "no snapshot was made",
+            "see that the depot is there and has space, then run the command again",
+        ),
+        _ => (
+            Code::Backup,
+            "no snapshot was made",
+            "run the command again; what was sent is not sent again",
+        ),
     };
     Failure::new(code, message, next).because(error)
 }
@@ -197,7 +209,8 @@ fn tell(
     for warning in outcome.warnings.iter().take(SHOWN_WARNINGS) {
         terminal.warn(&printable(warning.to_string().as_bytes()));
     }
-    let hidden = outcome.warnings_total.saturating_sub(outcome.warnings.len().min(SHOWN_WARNINGS) as u64);
+    let hidden =
+        outcome.warnings_total.saturating_sub(outcome.warnings.len().min(SHOWN_WARNINGS) as u64);
     if hidden > 0 {
         terminal.warn(&format!("{hidden} more like these; --json lists up to 1000"));
     }

@@ -91,17 +91,24 @@ pub(crate) fn reader(
     Ok((snapshot, reader))
 }
 
-fn open_reader(opened: &Opened, snapshot: &Snapshot, bundle: &KeyBundle) -> Outcome<SnapshotReader> {
+fn open_reader(
+    opened: &Opened,
+    snapshot: &Snapshot,
+    bundle: &KeyBundle,
+) -> Outcome<SnapshotReader> {
     let repository = Some(opened.chain.repository());
     SnapshotReader::open(Arc::clone(&opened.depot), repository, &snapshot.id, bundle.recovery())
-        .map_err(|e| listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e))
+        .map_err(|e| {
+            listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
+        })
 }
 
 /// A path of the command line as it stands in a catalogue.
 #[must_use]
 pub(crate) fn inner(path: &std::path::Path) -> Vec<u8> {
     let bytes = path.as_os_str().as_bytes();
-    let parts: Vec<&[u8]> = bytes.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    let parts: Vec<&[u8]> =
+        bytes.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     parts.join(&b'/')
 }
 
@@ -112,7 +119,8 @@ pub(crate) fn inner(path: &std::path::Path) -> Vec<u8> {
 pub(crate) fn ls(args: &LsArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.chosen.key.open()?;
     let opened = args.depot.open(Access::Bundle(&bundle))?;
-    let (snapshot, reader) = reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+    let (snapshot, reader) =
+        reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
     let folder = inner(&args.path);
     let what = format!("snapshot {} could not be listed", snapshot.id.short());
     if terminal.json {
@@ -127,7 +135,8 @@ pub(crate) fn ls(args: &LsArgs, terminal: &Terminal) -> Outcome<Exit> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let mut show = |entry: &Entry| {
-        let line = if args.long { long(entry, terminal) } else { printable(&absolute(&entry.path)) };
+        let line =
+            if args.long { long(entry, terminal) } else { printable(&absolute(&entry.path)) };
         writeln!(out, "{line}").map_err(|e| stdout_failure(&e))
     };
     if args.recursive {
@@ -253,7 +262,11 @@ fn tell_found(found: &[(Snapshot, Vec<Entry>)], terminal: &Terminal) -> Outcome<
         let mut text = String::new();
         for (snapshot, entries) in found {
             let word = terminal.pick("Cuplikan", "Snapshot");
-            text.push_str(&format!("{word} {} ({})\n", snapshot.id.short(), terminal.time(snapshot.finished)));
+            text.push_str(&format!(
+                "{word} {} ({})\n",
+                snapshot.id.short(),
+                terminal.time(snapshot.finished)
+            ));
             for entry in entries {
                 text.push_str(&format!("  {}\n", long(entry, terminal)));
             }
@@ -269,14 +282,23 @@ fn tell_found(found: &[(Snapshot, Vec<Entry>)], terminal: &Terminal) -> Outcome<
 pub(crate) fn dump(args: &DumpArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.chosen.key.open()?;
     let opened = args.depot.open(Access::Bundle(&bundle))?;
-    let (snapshot, reader) = reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+    let (snapshot, reader) =
+        reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
     let path = inner(&args.path);
     let shown = printable(&absolute(&path));
     let what = format!("{shown} of snapshot {} could not be read", snapshot.id.short());
     let entry = file(&reader, &path).map_err(|e| listing::explain(&what, e))?;
     if !matches!(entry.kind, EntryKind::File { .. }) || entry.unreadable.is_some() {
-        let message = format!("{shown} of snapshot {} has no content: it is a {}", snapshot.id.short(), crate::entry::kind(&entry));
-        return Err(Failure::new(Code::UnknownPath, message, "name a file; `lumbung ls --long` shows what is there"));
+        let message = format!(
+            "{shown} of snapshot {} has no content: it is a {}",
+            snapshot.id.short(),
+            crate::entry::kind(&entry)
+        );
+        return Err(Failure::new(
+            Code::UnknownPath,
+            message,
+            "name a file; `lumbung ls --long` shows what is there",
+        ));
     }
     let mut out = BufWriter::new(io::stdout().lock());
     reader.write_content(&entry, &mut out).map_err(|error| match error {

@@ -3,12 +3,13 @@
 use std::io::{self, BufWriter, Write as _};
 
 use clap::Args;
-use lumbung_engine::{Change, DiffEntry};
+use lumbung_engine::{Change, DiffEntry, SnapshotError, SnapshotReader};
+use lumbung_seal::catalogue::Entry;
 use serde_json::{Value, json};
 
 use crate::commands::browse::{ChosenArgs, reader};
 use crate::depot::{Access, DepotArgs};
-use crate::entry::{absolute, to_json};
+use crate::entry::{absolute, size, to_json};
 use crate::failure::{Exit, Outcome};
 use crate::listing;
 use crate::terminal::{Terminal, printable, stdout_failure};
@@ -22,6 +23,9 @@ pub(crate) struct DiffArgs {
     from: String,
     /// The newer snapshot
     to: String,
+    /// Read files of the same size too whose parts were stored anew, instead of going by their time
+    #[arg(long)]
+    checksum: bool,
     #[command(flatten)]
     chosen: ChosenArgs,
 }
@@ -64,6 +68,43 @@ impl Counts {
     }
 }
 
+/// What really changed. Small files share chunks, so a neighbour's change stores a file's bytes anew:
+/// such a file counts as unchanged if size and time are the same, or, with `checksum`, its bytes.
+fn judge(
+    old: &SnapshotReader,
+    new: &SnapshotReader,
+    diff: &DiffEntry,
+    checksum: bool,
+) -> Result<Option<Change>, SnapshotError> {
+    if diff.change != Change::Content {
+        return Ok(Some(diff.change));
+    }
+    let before = old.entry(&diff.entry.path)?;
+    let (Some(left), Some(right)) = (size(&before), size(&diff.entry)) else {
+        return Ok(Some(Change::Content));
+    };
+    let comparable =
+        left == right && before.unreadable.is_none() && diff.entry.unreadable.is_none();
+    let time = |entry: &Entry| (entry.mtime_s, entry.mtime_ns);
+    let same = comparable
+        && if checksum {
+            digest(old, &before)? == digest(new, &diff.entry)?
+        } else {
+            time(&before) == time(&diff.entry)
+        };
+    if !same {
+        return Ok(Some(Change::Content));
+    }
+    let attributes = Entry { kind: before.kind.clone(), ..diff.entry.clone() };
+    Ok((attributes != before).then_some(Change::Attributes))
+}
+
+fn digest(reader: &SnapshotReader, entry: &Entry) -> Result<blake3::Hash, SnapshotError> {
+    let mut hasher = blake3::Hasher::new();
+    reader.write_content(entry, &mut hasher)?;
+    Ok(hasher.finalize())
+}
+
 /// Runs `lumbung diff`.
 ///
 /// # Errors
@@ -78,16 +119,28 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> Outcome<Exit> {
     let mut changes: Vec<Value> = Vec::new();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printed = Ok(());
+    let mut failed = None;
     let mut visit = |diff: DiffEntry| {
-        counts.count(diff.change);
+        let change = match judge(&old, &new, &diff, args.checksum) {
+            Ok(Some(change)) => change,
+            Ok(None) => return,
+            Err(error) => {
+                failed.get_or_insert(error);
+                return;
+            }
+        };
+        counts.count(change);
         if terminal.json {
-            changes.push(json!({ "change": name(diff.change), "entry": to_json(&diff.entry) }));
+            changes.push(json!({ "change": name(change), "entry": to_json(&diff.entry) }));
         } else if printed.is_ok() {
-            printed = writeln!(out, "{} {}", letter(diff.change), printable(&absolute(&diff.entry.path)));
+            printed =
+                writeln!(out, "{} {}", letter(change), printable(&absolute(&diff.entry.path)));
         }
     };
-    let what = format!("snapshots {} and {} could not be compared", older.id.short(), newer.id.short());
-    old.diff(&new, &mut visit).map_err(|e| listing::explain(&what, e))?;
+    let what =
+        format!("snapshots {} and {} could not be compared", older.id.short(), newer.id.short());
+    let walked = old.diff(&new, &mut visit);
+    walked.and(failed.map_or(Ok(()), Err)).map_err(|e| listing::explain(&what, e))?;
     printed.and_then(|()| out.flush()).map_err(|e| stdout_failure(&e))?;
     drop(out);
     let value = json!({
@@ -100,9 +153,13 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> Outcome<Exit> {
         "changes": changes,
     });
     terminal.result(&value, || {
-        let words = terminal.pick(["baru", "hilang", "isi berubah", "atribut berubah"], ["added", "removed", "changed", "attributes changed"]);
+        let words = terminal.pick(
+            ["baru", "hilang", "isi berubah", "atribut berubah"],
+            ["added", "removed", "changed", "attributes changed"],
+        );
         let figures = [counts.added, counts.removed, counts.content, counts.attributes];
-        let parts: Vec<String> = figures.iter().zip(words).map(|(n, word)| format!("{n} {word}")).collect();
+        let parts: Vec<String> =
+            figures.iter().zip(words).map(|(n, word)| format!("{n} {word}")).collect();
         format!("{}\n", parts.join(", "))
     })?;
     Ok(Exit::Fine)

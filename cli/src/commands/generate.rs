@@ -49,7 +49,9 @@ pub(crate) fn man(args: &ManArgs, terminal: &Terminal) -> Outcome<Exit> {
     };
     let pages = write_pages(dir)?;
     let count = pages.len();
-    terminal.result(&json!({ "dir": dir, "pages": pages }), || format!("{}: {count} man\n", dir.display()))?;
+    terminal.result(&json!({ "dir": dir, "pages": pages }), || {
+        format!("{}: {count} man\n", dir.display())
+    })?;
     Ok(Exit::Fine)
 }
 

@@ -110,8 +110,14 @@ fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
 fn bundle_text(terminal: &Terminal, public: &KeyBundlePublic) -> String {
     pairs(&[
         (terminal.pick("Label", "Label"), public.label().to_owned()),
-        (terminal.pick("Kunci akar (publik)", "Root key (public)"), public.root_public().to_string()),
-        (terminal.pick("Kunci pemulihan (publik)", "Recovery key (public)"), public.recovery_public().to_string()),
+        (
+            terminal.pick("Kunci akar (publik)", "Root key (public)"),
+            public.root_public().to_string(),
+        ),
+        (
+            terminal.pick("Kunci pemulihan (publik)", "Recovery key (public)"),
+            public.recovery_public().to_string(),
+        ),
     ])
 }
 
@@ -140,9 +146,14 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     check_label(&args.label)?;
     if args.file.exists() {
         let message = format!("{} exists already and is not overwritten", args.file.display());
-        return Err(Failure::new(Code::FileExists, message, "choose another name, or move the old file away"));
+        return Err(Failure::new(
+            Code::FileExists,
+            message,
+            "choose another name, or move the old file away",
+        ));
     }
-    let passphrase = passphrase::chosen(args.passphrase.passphrase_file.as_deref(), Which::Present)?;
+    let passphrase =
+        passphrase::chosen(args.passphrase.passphrase_file.as_deref(), Which::Present)?;
     weigh(&passphrase, terminal);
     let text = seal(&args.file, &KeyBundle::generate(&args.label), &passphrase)?;
     create_secret(&args.file, "the key file", &text)?;
@@ -157,16 +168,23 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
 
 fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
     let text = read_text(&args.file, "the key file")?;
-    let title = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or("");
+    let title = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'))
+        .unwrap_or("");
     match title {
         "LUMBUNG AGENT IDENTITY 1" => {
-            let identity = AgentIdentity::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
+            let identity =
+                AgentIdentity::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
             show_agent(args, &identity, terminal)?;
         }
         "LUMBUNG SITE IDENTITY 1" => show_site(args, &text, terminal)?,
         _ => {
-            let public = KeyBundlePublic::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
-            terminal.result(&bundle_json(&args.file, &public), || bundle_text(terminal, &public))?;
+            let public =
+                KeyBundlePublic::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
+            terminal
+                .result(&bundle_json(&args.file, &public), || bundle_text(terminal, &public))?;
         }
     }
     Ok(Exit::Fine)
@@ -207,7 +225,10 @@ fn show_site(args: &FileArgs, text: &str, terminal: &Terminal) -> Outcome<()> {
     terminal.result(&value, || {
         pairs(&[
             (terminal.pick("Lokasi", "Site"), identity.site.to_string()),
-            (terminal.pick("Kunci tanda terima (publik)", "Receipt key (public)"), identity.key.public().to_string()),
+            (
+                terminal.pick("Kunci tanda terima (publik)", "Receipt key (public)"),
+                identity.key.public().to_string(),
+            ),
         ])
     })
 }
@@ -218,7 +239,8 @@ fn check(args: &OpenArgs, terminal: &Terminal) -> Outcome<Exit> {
     let mut value = bundle_json(&args.file, &public);
     value["opens"] = json!(true);
     terminal.result(&value, || {
-        let opens = terminal.pick("Berkas kunci terbuka dan cocok.", "The key file opens and is sound.");
+        let opens =
+            terminal.pick("Berkas kunci terbuka dan cocok.", "The key file opens and is sound.");
         format!("{opens}\n{}", bundle_text(terminal, &public))
     })?;
     Ok(Exit::Fine)
@@ -233,9 +255,13 @@ fn change(args: &ChangeArgs, terminal: &Terminal) -> Outcome<Exit> {
     replace_secret(&args.file, "the key file", &text)?;
     let public = keys::public_halves(&args.file)?;
     terminal.result(&bundle_json(&args.file, &public), || {
-        terminal.pick("Frasa sandi telah diganti.\n", "The passphrase has been changed.\n").to_owned()
+        terminal
+            .pick("Frasa sandi telah diganti.\n", "The passphrase has been changed.\n")
+            .to_owned()
     })?;
-    terminal.note("Copies and printouts of the old file still open with the old passphrase: replace them.");
+    terminal.note(
+        "Copies and printouts of the old file still open with the old passphrase: replace them.",
+    );
     Ok(Exit::Fine)
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod browse;
 pub(crate) mod diff;
 pub(crate) mod generate;
+pub(crate) mod hand_in;
 pub(crate) mod key;
 pub(crate) mod register;
 mod register_text;

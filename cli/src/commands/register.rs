@@ -1,16 +1,13 @@
-//! `lumbung pd`, `server`, `dataset`, `site`, `token`, `register`, `proof`: what the controller is told.
+//! `lumbung pd`, `server`, `dataset`, `site`: the register, entry by entry.
 //!
 //! People name PD by code and servers by name; ids are looked up here, so that nobody types one.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use lumbung_model::RepositoryId;
-use lumbung_wire::Role;
-use lumbung_wire::messages::overview::{ImportRequest, Overview, ProofAccepted, TokenRequest};
+use lumbung_wire::messages::overview::Overview;
 use lumbung_wire::messages::register::{
-    Classification, Dataset, DatasetInput, DatasetKind, EnrollmentToken, ImportOutcome, Pd, PdInput, Server,
-    ServerInput, ServerKind, Site, SiteInput, SiteKind, Urgency,
+    Classification, Dataset, DatasetInput, DatasetKind, Pd, PdInput, Server, ServerInput,
+    ServerKind, Site, SiteInput, SiteKind, Urgency,
 };
 use serde_json::json;
 
@@ -19,8 +16,6 @@ use crate::commands::status::query;
 use crate::controller::{Controller, ControllerArgs};
 use crate::duration::Seconds;
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::files::{read_bytes, read_text};
-use crate::table::pairs;
 use crate::terminal::Terminal;
 
 /// Perangkat Daerah of the register
@@ -184,69 +179,17 @@ pub(crate) struct SiteAdd {
     controller: ControllerArgs,
 }
 
-/// One-time tokens for enrolment
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token for a server's agent or a site's vault; it is shown once
-    New(TokenNew),
-}
-
-/// Arguments of `token new`.
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("for").required(true).args(["server", "site"]))]
-pub(crate) struct TokenNew {
-    /// For the agent of this server: name, PD/name or id
-    #[arg(long)]
-    server: Option<String>,
-    /// For the vault of this site: name or id
-    #[arg(long)]
-    site: Option<String>,
-    /// How long it can be used
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
-    life_h: u32,
-    #[command(flatten)]
-    controller: ControllerArgs,
-}
-
-/// The register as a file
-#[derive(Debug, Subcommand)]
-pub(crate) enum RegisterCommand {
-    /// Import a register in TOML: all of it or nothing; importing again changes nothing
-    Import(ImportArgs),
-}
-
-/// Arguments of `register import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// The TOML file
-    file: PathBuf,
-    #[command(flatten)]
-    controller: ControllerArgs,
-}
-
-/// Proofs of restore
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProofCommand {
-    /// Hand in a proof that `lumbung restore --proof FILE` wrote
-    Submit(SubmitArgs),
-}
-
-/// Arguments of `proof submit`.
-#[derive(Debug, Args)]
-pub(crate) struct SubmitArgs {
-    /// The proof's file
-    file: PathBuf,
-    #[command(flatten)]
-    controller: ControllerArgs,
-}
-
 /// The one PD of a code or id.
 fn find_pd(controller: &Controller, named: &str) -> Outcome<Pd> {
     // The path takes a code too; a slash in it would be another path.
     controller.get(&format!("/api/v1/pd/{}", query(named)))
 }
 
-fn list_of<T: serde::de::DeserializeOwned>(controller: &Controller, what: &str, pd: Option<&str>) -> Outcome<Vec<T>> {
+fn list_of<T: serde::de::DeserializeOwned>(
+    controller: &Controller,
+    what: &str,
+    pd: Option<&str>,
+) -> Outcome<Vec<T>> {
     let of = pd.map(|pd| format!("?pd={}", query(pd))).unwrap_or_default();
     controller.get(&format!("/api/v1/{what}{of}"))
 }
@@ -281,7 +224,8 @@ pub(crate) fn pd(command: &PdCommand, terminal: &Terminal) -> Outcome<Exit> {
             terminal.result(&value, || {
                 let pds = text::pds(std::slice::from_ref(&pd), terminal);
                 let servers_text = text::servers(&servers, std::slice::from_ref(&pd), terminal);
-                let datasets_text = text::datasets(&datasets, std::slice::from_ref(&pd), &servers, terminal);
+                let datasets_text =
+                    text::datasets(&datasets, std::slice::from_ref(&pd), &servers, terminal);
                 format!("{pds}\n{servers_text}\n{datasets_text}")
             })?;
         }
@@ -304,9 +248,12 @@ pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Ex
         ServerCommand::Add(args) => {
             let controller = args.controller.connect()?;
             let pd = find_pd(&controller, &args.pd)?;
-            let input = ServerInput { id: None, pd: pd.id, name: args.name.clone(), kind: args.kind };
+            let input =
+                ServerInput { id: None, pd: pd.id, name: args.name.clone(), kind: args.kind };
             let server: Server = controller.post("/api/v1/servers", &input)?;
-            terminal.result(&server, || text::servers(std::slice::from_ref(&server), &[pd], terminal))?;
+            terminal.result(&server, || {
+                text::servers(std::slice::from_ref(&server), &[pd], terminal)
+            })?;
             terminal.note(&format!("Next: lumbung token new --server {}", args.name));
         }
     }
@@ -353,15 +300,23 @@ fn add_dataset(args: &DatasetAdd, terminal: &Terminal) -> Outcome<()> {
         paths: args.path.clone(),
     };
     let dataset: Dataset = controller.post("/api/v1/datasets", &input)?;
-    terminal.result(&dataset, || text::datasets(std::slice::from_ref(&dataset), &[pd], &servers, terminal))
+    terminal.result(&dataset, || {
+        text::datasets(std::slice::from_ref(&dataset), &[pd], &servers, terminal)
+    })
 }
 
 fn find_server<'a>(servers: &'a [Server], named: &str) -> Outcome<&'a Server> {
-    servers.iter().find(|server| server.name == named || server.id.to_string() == named).ok_or_else(|| {
-        let message = format!("that PD has no server {named:?}");
-        Failure::new(Code::Controller, message, "enter it first with `lumbung server add`, or name one of these")
+    servers.iter().find(|server| server.name == named || server.id.to_string() == named).ok_or_else(
+        || {
+            let message = format!("that PD has no server {named:?}");
+            Failure::new(
+                Code::Controller,
+                message,
+                "enter it first with `lumbung server add`, or name one of these",
+            )
             .listing(servers.iter().map(|server| server.name.clone()).collect())
-    })
+        },
+    )
 }
 
 /// Runs `lumbung site`.
@@ -395,66 +350,5 @@ pub(crate) fn site(command: &SiteCommand, terminal: &Terminal) -> Outcome<Exit> 
             terminal.result(&overview.distances, || text::distances(&overview, terminal))?;
         }
     }
-    Ok(Exit::Fine)
-}
-
-/// Runs `lumbung token`.
-///
-/// # Errors
-/// If the controller does not answer or refuses.
-pub(crate) fn token(command: &TokenCommand, terminal: &Terminal) -> Outcome<Exit> {
-    let TokenCommand::New(args) = command;
-    let request = TokenRequest {
-        role: if args.site.is_some() { Role::Site } else { Role::Agent },
-        server: args.server.clone(),
-        site: args.site.clone(),
-        life_h: Some(args.life_h),
-    };
-    let token: EnrollmentToken = args.controller.connect()?.post("/api/v1/tokens", &request)?;
-    terminal.result(&token, || {
-        pairs(&[
-            ("Token", token.token.clone()),
-            (terminal.pick("Berlaku sampai", "Valid until"), terminal.time(token.expires)),
-            (terminal.pick("Sidik jari CA", "CA fingerprint"), token.ca_fingerprint.clone()),
-        ])
-    })?;
-    Ok(Exit::Fine)
-}
-
-/// Runs `lumbung register`.
-///
-/// # Errors
-/// If the controller does not answer or refuses.
-pub(crate) fn import(command: &RegisterCommand, terminal: &Terminal) -> Outcome<Exit> {
-    let RegisterCommand::Import(args) = command;
-    let toml = read_text(&args.file, "the register")?.to_string();
-    let request = ImportRequest { file: args.file.display().to_string(), toml };
-    let outcome: ImportOutcome = args.controller.connect()?.post("/api/v1/import", &request)?;
-    terminal.result(&outcome, || {
-        let words = terminal.pick(["baru", "diubah", "tetap"], ["new", "changed", "unchanged"]);
-        format!("{} {}, {} {}, {} {}\n", outcome.created, words[0], outcome.updated, words[1], outcome.unchanged, words[2])
-    })?;
-    Ok(Exit::Fine)
-}
-
-/// Runs `lumbung proof`.
-///
-/// # Errors
-/// If it is no proof, or the controller does not take it.
-pub(crate) fn proof(command: &ProofCommand, terminal: &Terminal) -> Outcome<Exit> {
-    let ProofCommand::Submit(args) = command;
-    let object = read_bytes(&args.file, "the proof")?;
-    lumbung_pack::open_signed::<lumbung_pack::Proof>(&object).map_err(|e| {
-        let message = format!("{} is no proof of restore", args.file.display());
-        Failure::new(Code::BadFile, message, "name the file that `lumbung restore --proof FILE` wrote").because(e)
-    })?;
-    let accepted: ProofAccepted = args.controller.connect()?.post_bytes("/api/v1/proofs", object)?;
-    terminal.result(&accepted, || {
-        let dataset = accepted.dataset.map_or_else(|| "–".to_owned(), |dataset| dataset.to_string());
-        pairs(&[
-            (terminal.pick("Bukti pulih", "Proof of restore"), accepted.proof.clone()),
-            (terminal.pick("Himpunan data", "Dataset"), dataset),
-        ])
-    })?;
     Ok(Exit::Fine)
 }

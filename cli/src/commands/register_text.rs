@@ -19,7 +19,10 @@ fn pd_code(pds: &[Pd], id: &PdId) -> String {
 
 fn server_name(servers: &[Server], id: Option<ServerId>) -> String {
     let Some(id) = id else { return "–".to_owned() };
-    servers.iter().find(|server| server.id == id).map_or_else(|| id.short(), |server| text(&server.name))
+    servers
+        .iter()
+        .find(|server| server.id == id)
+        .map_or_else(|| id.short(), |server| text(&server.name))
 }
 
 /// PD with name and contact.
@@ -31,7 +34,8 @@ pub(crate) fn pds(pds: &[Pd], terminal: &Terminal) -> String {
         .text(terminal.pick("Narahubung", "Contact"))
         .rigid(terminal.pick("Mandiri TIK", "Own IT"));
     for pd in pds {
-        let own = if pd.mandiri_tik { terminal.pick("ya", "yes") } else { terminal.pick("tidak", "no") };
+        let own =
+            if pd.mandiri_tik { terminal.pick("ya", "yes") } else { terminal.pick("tidak", "no") };
         table.row([text(&pd.code), text(&pd.name), text(&pd.contact), own.to_owned()]);
     }
     table.render()
@@ -62,7 +66,12 @@ pub(crate) fn servers(servers: &[Server], pds: &[Pd], terminal: &Terminal) -> St
 
 /// Datasets with what is asked of them.
 #[must_use]
-pub(crate) fn datasets(datasets: &[Dataset], pds: &[Pd], servers: &[Server], terminal: &Terminal) -> String {
+pub(crate) fn datasets(
+    datasets: &[Dataset],
+    pds: &[Pd],
+    servers: &[Server],
+    terminal: &Terminal,
+) -> String {
     let mut table = Table::new()
         .text("PD")
         .text(terminal.pick("Peladen", "Server"))
@@ -100,7 +109,8 @@ pub(crate) fn sites(sites: &[Site], terminal: &Terminal) -> String {
             text(&site.name),
             site.kind.to_string(),
             text(site.url.as_deref().unwrap_or("–")),
-            if enrolled { terminal.pick("ya", "yes") } else { terminal.pick("belum", "no") }.to_owned(),
+            if enrolled { terminal.pick("ya", "yes") } else { terminal.pick("belum", "no") }
+                .to_owned(),
             site.id.to_string(),
         ]);
     }
@@ -117,7 +127,13 @@ pub(crate) fn distances(overview: &Overview, terminal: &Terminal) -> String {
         );
         return none.to_owned();
     }
-    let name = |id| overview.sites.iter().find(|site| site.site == id).map_or_else(|| id.short(), |site| text(&site.name));
+    let name = |id| {
+        overview
+            .sites
+            .iter()
+            .find(|site| site.site == id)
+            .map_or_else(|| id.short(), |site| text(&site.name))
+    };
     let mut table = Table::new()
         .text(terminal.pick("Dari", "From"))
         .text(terminal.pick("Ke", "To"))
@@ -131,7 +147,8 @@ pub(crate) fn distances(overview: &Overview, terminal: &Terminal) -> String {
             name(distance.to),
             format!("{:.1}", distance.km),
             format!("{:.0}", distance.min_km),
-            if distance.met { terminal.pick("ya", "yes") } else { terminal.pick("TIDAK", "NO") }.to_owned(),
+            if distance.met { terminal.pick("ya", "yes") } else { terminal.pick("TIDAK", "NO") }
+                .to_owned(),
             text(&distance.note),
         ]);
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::chain::now;
 use crate::depot::{Access, DepotArgs, create_local, is_remote};
-use crate::failure::{Code, Explain as _, Exit, Failure, Outcome};
+use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::files::create_secret;
 use crate::keys::{self, KeyArgs, OptionalKeyArgs};
 use crate::roster_edit::{add_agent, add_recipient, add_site};
@@ -43,7 +43,7 @@ pub(crate) struct InitArgs {
     /// Name of that agent in the roster
     #[arg(long, value_name = "NAME", default_value_t = machine::host_name(), hide_default_value = true)]
     agent_label: String,
-    /// Site that keeps copies: file from `lumbung-vault init --json`, or SITE:RECEIPT_KEY:TLS_PIN[:NAME]
+    /// Site that keeps copies: [NAME=]FILE from `lumbung-vault init --json`, or [NAME=]SITE:RECEIPT_KEY:TLS_PIN
     #[arg(long, value_name = "SITE")]
     site: Vec<String>,
     /// Key that may add agents and nothing else, for instance the Dinas's
@@ -91,11 +91,18 @@ fn init(args: &InitArgs, terminal: &Terminal) -> Outcome<Exit> {
     let object = sign(&roster, bundle.root());
     let id = object_id(&object);
     let chain = RosterChain::begin(&object, None).map_err(|e| {
-        Failure::new(Code::BadRoster, "what was entered does not make a valid roster", "check keys and labels").because(e)
+        Failure::new(
+            Code::BadRoster,
+            "what was entered does not make a valid roster",
+            "check keys and labels",
+        )
+        .because(e)
     })?;
     let depot = create_local(&args.depot)?;
     let written = match (agent, &args.agent) {
-        (Some((identity, Place::New)), Some(path)) => Some(write_agent(path, identity, chain.repository())?),
+        (Some((identity, Place::New)), Some(path)) => {
+            Some(write_agent(path, identity, chain.repository())?)
+        }
         _ => None,
     };
     let name = depot.describe();
@@ -105,7 +112,8 @@ fn init(args: &InitArgs, terminal: &Terminal) -> Outcome<Exit> {
             let _ = std::fs::remove_file(path);
         }
         let message = format!("roster 1 could not be written to {name}");
-        Failure::new(Code::Depot, message, "check space and rights, then run the command again").because(e)
+        Failure::new(Code::Depot, message, "check space and rights, then run the command again")
+            .because(e)
     })?;
     tell_init(args, &chain, terminal)?;
     Ok(Exit::Fine)
@@ -130,7 +138,11 @@ fn tell_init(args: &InitArgs, chain: &RosterChain, terminal: &Terminal) -> Outco
     })?;
     let next = match &args.agent {
         Some(agent) => {
-            format!("Next: lumbung backup {} --agent {} PATH…", args.depot.display(), agent.display())
+            format!(
+                "Next: lumbung backup {} --agent {} PATH…",
+                args.depot.display(),
+                agent.display()
+            )
         }
         None => format!("Next: lumbung roster add-agent {} --key … CODE", args.depot.display()),
     };
@@ -159,13 +171,21 @@ fn planned_agent(path: &Path) -> Outcome<(AgentIdentity, Place)> {
     ))
 }
 
-fn write_agent(path: &Path, mut identity: AgentIdentity, repository: RepositoryId) -> Outcome<&Path> {
+fn write_agent(
+    path: &Path,
+    mut identity: AgentIdentity,
+    repository: RepositoryId,
+) -> Outcome<&Path> {
     identity.repository = repository;
     create_secret(path, "the agent identity", &identity.to_text())?;
     Ok(path)
 }
 
-fn first_roster(args: &InitArgs, bundle: &KeyBundle, agent: Option<&AgentIdentity>) -> Outcome<Roster> {
+fn first_roster(
+    args: &InitArgs,
+    bundle: &KeyBundle,
+    agent: Option<&AgentIdentity>,
+) -> Outcome<Roster> {
     let mut roster = Roster {
         repository: RepositoryId::ZERO,
         number: 1,
@@ -178,7 +198,10 @@ fn first_roster(args: &InitArgs, bundle: &KeyBundle, agent: Option<&AgentIdentit
             label: bundle.label().to_owned(),
         }],
         registrar: args.registrar,
-        recipients: vec![Recipient { key: bundle.recovery_public(), label: bundle.label().to_owned() }],
+        recipients: vec![Recipient {
+            key: bundle.recovery_public(),
+            label: bundle.label().to_owned(),
+        }],
         agents: Vec::new(),
         sites: Vec::new(),
     };
@@ -186,10 +209,18 @@ fn first_roster(args: &InitArgs, bundle: &KeyBundle, agent: Option<&AgentIdentit
         let spare = keys::public_halves(path)?;
         if spare.root_public() == bundle.root_public() {
             let message = format!("{} is the working bundle itself", path.display());
-            return Err(Failure::new(Code::Usage, message, "make a second bundle: `lumbung key new spare.key`"));
+            return Err(Failure::new(
+                Code::Usage,
+                message,
+                "make a second bundle: `lumbung key new spare.key`",
+            ));
         }
         let label = spare.label().to_owned();
-        roster.root_keys.push(RootKey { key: spare.root_public(), role: RootRole::Spare, label: label.clone() });
+        roster.root_keys.push(RootKey {
+            key: spare.root_public(),
+            role: RootRole::Spare,
+            label: label.clone(),
+        });
         let _ = add_recipient(&mut roster, Recipient { key: spare.recovery_public(), label });
     }
     if let Some(identity) = agent {
@@ -229,15 +260,25 @@ fn info(args: &InfoArgs, terminal: &Terminal) -> Outcome<Exit> {
     let roster = opened.chain.current();
     terminal.result(&value, || {
         let labels = |labels: Vec<&str>| {
-            let shown: Vec<String> = labels.iter().map(|label| printable(label.as_bytes())).collect();
+            let shown: Vec<String> =
+                labels.iter().map(|label| printable(label.as_bytes())).collect();
             format!("{} ({})", shown.len(), shown.join(", "))
         };
         pairs(&[
             (terminal.pick("Repositori", "Repository"), opened.chain.repository().to_string()),
             ("Roster", format!("{} ({})", roster.body.number, terminal.time(roster.body.created))),
-            (terminal.pick("Penerima", "Recipients"), labels(roster.body.recipients.iter().map(|r| r.label.as_str()).collect())),
-            (terminal.pick("Agen", "Agents"), labels(roster.body.agents.iter().map(|a| a.label.as_str()).collect())),
-            (terminal.pick("Lokasi", "Sites"), labels(roster.body.sites.iter().map(|s| s.label.as_str()).collect())),
+            (
+                terminal.pick("Penerima", "Recipients"),
+                labels(roster.body.recipients.iter().map(|r| r.label.as_str()).collect()),
+            ),
+            (
+                terminal.pick("Agen", "Agents"),
+                labels(roster.body.agents.iter().map(|a| a.label.as_str()).collect()),
+            ),
+            (
+                terminal.pick("Lokasi", "Sites"),
+                labels(roster.body.sites.iter().map(|s| s.label.as_str()).collect()),
+            ),
             (
                 terminal.pick("Cuplikan", "Snapshots"),
                 format!(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use lumbung_engine::{
-    CompareReport, Depot, Include, OverwritePolicy, OwnerPolicy, RestoreError, RestoreOptions, RestoreOutcome,
-    RestoreRequest, Snapshot, SnapshotReader, compare, restore,
+    CompareReport, Depot, Include, OverwritePolicy, OwnerPolicy, RestoreError, RestoreOptions,
+    RestoreOutcome, RestoreRequest, Snapshot, SnapshotReader, compare, restore,
 };
 use lumbung_model::{ByteSize, ProofId, SiteId, Timestamp};
 use lumbung_pack::{Kind, Proof, object_id, sign};
@@ -98,11 +98,17 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let opened = args.depot.open(Access::Bundle(&bundle))?;
     let proving = args.prove || args.proof.is_some();
     if proving && !opened.chain.is_root_key(&bundle.root_public()) {
-        let message = "this key bundle is no root key of the repository, so its proof would not count";
-        return Err(Failure::new(Code::NotEntitled, message, "use the custodian's bundle, or restore with --verify"));
+        let message =
+            "this key bundle is no root key of the repository, so its proof would not count";
+        return Err(Failure::new(
+            Code::NotEntitled,
+            message,
+            "use the custodian's bundle, or restore with --verify",
+        ));
     }
     let fallback = fallback(args, &opened, &bundle)?;
-    let snapshot = listing::read(&opened)?.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
+    let snapshot =
+        listing::read(&opened)?.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
     let reader = SnapshotReader::open_with_fallback(
         Arc::clone(&opened.depot),
         fallback.clone(),
@@ -110,7 +116,9 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         &snapshot.id,
         bundle.recovery(),
     )
-    .map_err(|e| listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e))?;
+    .map_err(|e| {
+        listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
+    })?;
     let mut done = execute(args, &reader, fallback, proving || args.verify, terminal)?;
     if let (true, Some(report)) = (proving, &done.compared) {
         done.proof = Some(prove(args, &opened, &bundle, &snapshot, &done, report)?);
@@ -125,7 +133,12 @@ fn check_target(target: &Path, overwrite: bool) -> Outcome<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
         Err(e) => {
             let message = format!("{} cannot be used as a target", target.display());
-            return Err(Failure::new(Code::Io, message, "name a directory that is empty or does not exist").because(e));
+            return Err(Failure::new(
+                Code::Io,
+                message,
+                "name a directory that is empty or does not exist",
+            )
+            .because(e));
         }
     };
     if entries && !overwrite { Err(not_empty(target)) } else { Ok(()) }
@@ -137,9 +150,14 @@ fn not_empty(target: &Path) -> Failure {
     Failure::new(Code::TargetNotEmpty, message, next)
 }
 
-fn fallback(args: &RestoreArgs, opened: &Opened, bundle: &KeyBundle) -> Outcome<Option<Arc<dyn Depot>>> {
+fn fallback(
+    args: &RestoreArgs,
+    opened: &Opened,
+    bundle: &KeyBundle,
+) -> Outcome<Option<Arc<dyn Depot>>> {
     let Some(named) = &args.fallback else { return Ok(None) };
-    let access = AccessArgs { repository: Some(opened.chain.repository()), ..args.depot.access.clone() };
+    let access =
+        AccessArgs { repository: Some(opened.chain.repository()), ..args.depot.access.clone() };
     Ok(Some(depot::open(named, &access, Access::Bundle(bundle))?.depot))
 }
 
@@ -152,7 +170,11 @@ fn execute(
 ) -> Outcome<Done> {
     let include = Include::paths(args.include.iter().map(|path| inner(path)));
     let options = RestoreOptions {
-        overwrite: if args.overwrite { OverwritePolicy::Overwrite } else { OverwritePolicy::Refuse },
+        overwrite: if args.overwrite {
+            OverwritePolicy::Overwrite
+        } else {
+            OverwritePolicy::Refuse
+        },
         owners: if args.no_owner { OwnerPolicy::Restorer } else { OwnerPolicy::AsBackedUp },
         ..RestoreOptions::default()
     };
@@ -198,8 +220,12 @@ fn explain(target: &Path, error: RestoreError) -> Failure {
             format!("the restore was stopped; {} holds what was written so far", target.display()),
             "run it again with --overwrite, or into a new target",
         ),
-        error => Failure::new(Code::Restore, "the restore ended early", "check target and disk, then run it again")
-            .because(error),
+        error => Failure::new(
+            Code::Restore,
+            "the restore ended early",
+            "check target and disk, then run it again",
+        )
+        .because(error),
     }
 }
 
@@ -277,10 +303,14 @@ fn tell(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Termina
 }
 
 fn text(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> String {
-    let elapsed = std::time::Duration::from_secs(now().seconds_since(done.started).max(1).unsigned_abs());
+    let elapsed =
+        std::time::Duration::from_secs(now().seconds_since(done.started).max(1).unsigned_abs());
     let speed = ByteSize::bytes(per_second(done.outcome.bytes, elapsed));
     let mut lines = vec![
-        (terminal.pick("Cuplikan", "Snapshot"), format!("{} ({})", snapshot.id, terminal.time(snapshot.finished))),
+        (
+            terminal.pick("Cuplikan", "Snapshot"),
+            format!("{} ({})", snapshot.id, terminal.time(snapshot.finished)),
+        ),
         (terminal.pick("Tujuan", "Target"), args.target.display().to_string()),
         (
             terminal.pick("Dipulihkan", "Restored"),
@@ -299,7 +329,10 @@ fn text(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Termina
             terminal.pick("BERBEDA", "DIFFERENT")
         };
         let entries = terminal.pick("entri", "entries");
-        lines.push((terminal.pick("Dibandingkan", "Compared"), format!("{verdict}, {} {entries}", report.entries)));
+        lines.push((
+            terminal.pick("Dibandingkan", "Compared"),
+            format!("{verdict}, {} {entries}", report.entries),
+        ));
     }
     if let Some(proof) = &done.proof {
         lines.push((terminal.pick("Bukti pulih", "Proof of restore"), proof.to_string()));
@@ -320,8 +353,13 @@ fn complain(done: &Done, terminal: &Terminal) {
     outcome.warnings.iter().take(SHOWN).for_each(|w| show(&w.path, &w.reason));
     let differences = done.compared.as_ref().map_or(0, |report| report.differences_total);
     if outcome.failures_total > 0 {
-        eprintln!("lumbung: {} entries could not be restored as they were\nnext: read them at another site, and run `lumbung verify` on this one", outcome.failures_total);
+        eprintln!(
+            "lumbung: {} entries could not be restored as they were\nnext: read them at another site, and run `lumbung verify` on this one",
+            outcome.failures_total
+        );
     } else if differences > 0 {
-        eprintln!("lumbung: {differences} entries differ from the snapshot\nnext: owners need root to be restored (or --no-owner); did something write to the target meanwhile?");
+        eprintln!(
+            "lumbung: {differences} entries differ from the snapshot\nnext: owners need root to be restored (or --no-owner); did something write to the target meanwhile?"
+        );
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::chain;
 use crate::depot::{self, Access, AccessArgs, DepotArgs, Opened, create_local, is_remote};
-use crate::failure::{Code, Explain as _, Exit, Failure, Outcome};
+use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::files::{create, read_text};
 use crate::keys::{self, KeyArgs, OptionalKeyArgs};
 use crate::terminal::Terminal;
@@ -85,7 +85,7 @@ pub(crate) struct EntryArgs {
 pub(crate) struct AddSiteArgs {
     #[command(flatten)]
     depot: DepotArgs,
-    /// File from `lumbung-vault init --json`, or SITE:RECEIPT_KEY:TLS_PIN[:NAME]
+    /// [NAME=]FILE from `lumbung-vault init --json`, or [NAME=]SITE:RECEIPT_KEY:TLS_PIN
     site: Option<String>,
     /// Id of the site
     #[arg(long, value_name = "HEX", requires_all = ["receipt_key", "tls_pin"], conflicts_with = "site")]
@@ -162,16 +162,18 @@ pub(crate) fn run(command: &RosterCommand, terminal: &Terminal) -> Outcome<Exit>
     match command {
         RosterCommand::Show(args) => show(args, terminal),
         RosterCommand::AddAgent(args) => add_agents(args, terminal),
-        RosterCommand::WithdrawAgent(args) => {
-            change(&args.depot, &args.key, terminal, |roster| edit::withdraw_agent(roster, &args.entry))
-        }
+        RosterCommand::WithdrawAgent(args) => change(&args.depot, &args.key, terminal, |roster| {
+            edit::withdraw_agent(roster, &args.entry)
+        }),
         RosterCommand::AddSite(args) => add_site(args, terminal),
-        RosterCommand::RemoveSite(args) => {
-            change(&args.depot, &args.key, terminal, |roster| edit::remove_site(roster, &args.entry))
-        }
+        RosterCommand::RemoveSite(args) => change(&args.depot, &args.key, terminal, |roster| {
+            edit::remove_site(roster, &args.entry)
+        }),
         RosterCommand::AddRecipient(args) => add_recipient(args, terminal),
         RosterCommand::RemoveRecipient(args) => {
-            let exit = change(&args.depot, &args.key, terminal, |roster| edit::remove_recipient(roster, &args.entry))?;
+            let exit = change(&args.depot, &args.key, terminal, |roster| {
+                edit::remove_recipient(roster, &args.entry)
+            })?;
             terminal.note("What was backed up before can still be opened with that key.");
             Ok(exit)
         }
@@ -255,13 +257,18 @@ fn change(
     terminal.result(&value, || {
         let number = chain.current().body.number;
         if changed {
-            format!("Roster {number}: {}\n", terminal.pick("ditandatangani dan disimpan", "signed and stored"))
+            format!(
+                "Roster {number}: {}\n",
+                terminal.pick("ditandatangani dan disimpan", "signed and stored")
+            )
         } else {
             format!("Roster {number}: {}\n", terminal.pick("tidak berubah", "unchanged"))
         }
     })?;
     if changed {
-        terminal.note("Publish it where else this repository is kept: `lumbung roster publish FROM TO`.");
+        terminal.note(
+            "Publish it where else this repository is kept: `lumbung roster publish FROM TO`.",
+        );
     }
     Ok(Exit::Fine)
 }
@@ -277,9 +284,14 @@ fn put(depot: &Arc<dyn Depot>, object: &[u8]) -> Outcome<()> {
 fn add_agents(args: &AddAgentArgs, terminal: &Terminal) -> Outcome<Exit> {
     if args.label.is_some() && args.codes.len() > 1 {
         let next = "add the agents one by one, or without --label";
-        return Err(Failure::new(Code::Usage, "--label names one agent, and several codes were given", next));
+        return Err(Failure::new(
+            Code::Usage,
+            "--label names one agent, and several codes were given",
+            next,
+        ));
     }
-    let agents: Vec<AgentPublic> = args.codes.iter().map(|code| agent_of(code)).collect::<Outcome<_>>()?;
+    let agents: Vec<AgentPublic> =
+        args.codes.iter().map(|code| agent_of(code)).collect::<Outcome<_>>()?;
     change(&args.depot, &args.key, terminal, |roster| {
         let mut changed = false;
         for agent in &agents {
@@ -293,7 +305,8 @@ fn add_agents(args: &AddAgentArgs, terminal: &Terminal) -> Outcome<Exit> {
 fn agent_of(given: &str) -> Outcome<AgentPublic> {
     let wrong = |error| {
         let message = format!("{given:?} is no agent's code");
-        Failure::new(Code::BadFile, message, "copy the whole line that enrolment printed").because(error)
+        Failure::new(Code::BadFile, message, "copy the whole line that enrolment printed")
+            .because(error)
     };
     if given.starts_with("lumbung-agent:") {
         return AgentPublic::from_code(given).map_err(wrong);
@@ -303,7 +316,9 @@ fn agent_of(given: &str) -> Outcome<AgentPublic> {
     if text.trim_start().starts_with("lumbung-agent:") {
         return AgentPublic::from_code(text.trim()).map_err(wrong);
     }
-    AgentIdentity::from_text(&text).map(|identity| identity.public()).map_err(|e| keys::explain(path, e))
+    AgentIdentity::from_text(&text)
+        .map(|identity| identity.public())
+        .map_err(|e| keys::explain(path, e))
 }
 
 fn add_site(args: &AddSiteArgs, terminal: &Terminal) -> Outcome<Exit> {
@@ -328,7 +343,9 @@ fn add_recipient(args: &AddRecipientArgs, terminal: &Terminal) -> Outcome<Exit> 
         }
     };
     let recipient = Recipient { key, label: args.label.clone().unwrap_or(label) };
-    let exit = change(&args.depot, &args.key, terminal, |roster| Ok(edit::add_recipient(roster, recipient)))?;
+    let exit = change(&args.depot, &args.key, terminal, |roster| {
+        Ok(edit::add_recipient(roster, recipient))
+    })?;
     terminal.note("It opens what is backed up from now on; older snapshots stay closed to it.");
     Ok(exit)
 }
@@ -346,7 +363,8 @@ fn export(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
     let text = chain::to_text(&opened.chain);
     create(&args.file, "the rosters' file", text.as_bytes(), 0o644)?;
     let rosters = opened.chain.all().len();
-    let value = json!({ "repository": opened.chain.repository(), "file": args.file, "rosters": rosters });
+    let value =
+        json!({ "repository": opened.chain.repository(), "file": args.file, "rosters": rosters });
     terminal.result(&value, || format!("{}: {rosters} roster\n", args.file.display()))?;
     Ok(Exit::Fine)
 }
@@ -374,7 +392,8 @@ fn bring(
         union.extend(chain.objects().iter().filter(|object| !there.contains(object)).cloned());
         chain::build(union, Some(chain.repository()), &target.describe())?;
     }
-    let missing: Vec<&Vec<u8>> = chain.objects().iter().filter(|object| !there.contains(object)).collect();
+    let missing: Vec<&Vec<u8>> =
+        chain.objects().iter().filter(|object| !there.contains(object)).collect();
     for object in &missing {
         put(&target, object)?;
     }
@@ -391,12 +410,18 @@ fn bring(
     Ok(Exit::Fine)
 }
 
-fn target(chain: &RosterChain, to: &str, args: &AccessArgs, access: Access<'_>) -> Outcome<Arc<dyn Depot>> {
+fn target(
+    chain: &RosterChain,
+    to: &str,
+    args: &AccessArgs,
+    access: Access<'_>,
+) -> Outcome<Arc<dyn Depot>> {
     if is_remote(to) {
         return remote::connect_known(to, args, access, chain);
     }
     let path = Path::new(to);
-    let empty = !path.exists() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let empty =
+        !path.exists() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     if empty {
         return Ok(Arc::new(create_local(path)?));
     }

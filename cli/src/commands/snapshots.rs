@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::depot::{Access, DepotArgs, Opened};
 use crate::failure::{Exit, Outcome};
 use crate::keys::OptionalKeyArgs;
+use crate::labels;
 use crate::listing::{self, Listing};
 use crate::table::Table;
 use crate::terminal::{Terminal, printable};
-use crate::labels;
 
 /// List snapshots; with a key also their labels, hosts and sources
 #[derive(Debug, Args)]
@@ -48,7 +48,10 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
         .iter()
         .filter(|s| args.all || !s.partial)
         .filter(|s| args.dataset.as_deref().is_none_or(|named| list.is_of(s, named)))
-        .map(|snapshot| Row { snapshot, root: bundle.as_ref().map(|bundle| root(&opened, snapshot, bundle)) })
+        .map(|snapshot| Row {
+            snapshot,
+            root: bundle.as_ref().map(|bundle| root(&opened, snapshot, bundle)),
+        })
         .collect();
     let value = json!({
         "repository": opened.chain.repository(),
@@ -59,11 +62,17 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
     terminal.result(&value, || table(&list, &rows, terminal))?;
     let hidden = list.snapshots.iter().filter(|s| s.partial).count();
     if hidden > 0 && !args.all {
-        terminal.note(&format!("{hidden} {}", terminal.pick("parsial tidak ditampilkan (--all)", "partial ones not shown (--all)")));
+        terminal.note(&format!(
+            "{hidden} {}",
+            terminal.pick("parsial tidak ditampilkan (--all)", "partial ones not shown (--all)")
+        ));
     }
     let closed = rows.iter().filter(|row| matches!(row.root, Some(Err(_)))).count();
     if closed > 0 {
-        terminal.warn(&format!("{closed} snapshots do not open with this key: {}", first_reason(&rows)));
+        terminal.warn(&format!(
+            "{closed} snapshots do not open with this key: {}",
+            first_reason(&rows)
+        ));
     }
     list.warn_unreadable(terminal);
     Ok(if closed > 0 || !list.unreadable.is_empty() { Exit::Warnings } else { Exit::Fine })
@@ -104,7 +113,8 @@ fn to_json(row: &Row<'_>) -> Value {
         Some(Ok(root)) => {
             value["host"] = json!(root.host);
             value["label"] = json!(root.label);
-            value["sources"] = root.sources.iter().map(|s| json!(String::from_utf8_lossy(s))).collect();
+            value["sources"] =
+                root.sources.iter().map(|s| json!(String::from_utf8_lossy(s))).collect();
             value["entries"] = json!(root.entries);
         }
         Some(Err(reason)) => value["closed"] = json!(reason),

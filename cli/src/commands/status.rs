@@ -3,7 +3,9 @@
 use clap::Args;
 use lumbung_model::{ByteSize, Timestamp};
 use lumbung_wire::messages::overview::{AlarmEntry, Overview};
-use lumbung_wire::messages::register::{ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState, StepTotals};
+use lumbung_wire::messages::register::{
+    ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState, StepTotals,
+};
 
 use crate::controller::ControllerArgs;
 use crate::failure::{Exit, Outcome};
@@ -54,8 +56,11 @@ pub(crate) const fn heartbeat_word(state: HeartbeatState, lang: Lang) -> &'stati
 /// A value for a path's query.
 #[must_use]
 pub(crate) fn query(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes()
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Runs `lumbung compliance`.
@@ -66,7 +71,8 @@ pub(crate) fn compliance(args: &ComplianceArgs, terminal: &Terminal) -> Outcome<
     let controller = args.controller.connect()?;
     let lang = terminal.pick("id", "en");
     let of = args.pd.as_deref().map(|pd| format!("&pd={}", query(pd))).unwrap_or_default();
-    let mut table: ComplianceTable = controller.get(&format!("/api/v1/compliance?lang={lang}{of}"))?;
+    let mut table: ComplianceTable =
+        controller.get(&format!("/api/v1/compliance?lang={lang}{of}"))?;
     if args.problems {
         table.rows.retain(|row| !in_order(row));
     }
@@ -83,7 +89,10 @@ fn in_order(row: &ComplianceRow) -> bool {
 }
 
 fn step_names(lang: Lang) -> [&'static str; 4] {
-    lang.pick(["Tercadang", "Di DRC", "Terverifikasi", "Terbukti pulih"], ["Backed up", "At DRC", "Verified", "Proven"])
+    lang.pick(
+        ["Tercadang", "Di DRC", "Terverifikasi", "Terbukti pulih"],
+        ["Backed up", "At DRC", "Verified", "Proven"],
+    )
 }
 
 fn compliance_text(table: &ComplianceTable, terminal: &Terminal) -> String {
@@ -97,7 +106,8 @@ fn compliance_text(table: &ComplianceTable, terminal: &Terminal) -> String {
     }
     drawn = drawn.number(terminal.pick("Tersimpan", "Stored"));
     for row in &table.rows {
-        let [pd, server, dataset] = [&row.pd_code, &row.server_name, &row.dataset_name].map(|t| printable(t.as_bytes()));
+        let [pd, server, dataset] =
+            [&row.pd_code, &row.server_name, &row.dataset_name].map(|t| printable(t.as_bytes()));
         let [a, b, c, d] = if row.belum_mencadangkan {
             let words = terminal.pick("belum mencadangkan", "not backing up");
             [words.to_owned(), "–".into(), "–".into(), "–".into()]
@@ -112,12 +122,20 @@ fn compliance_text(table: &ComplianceTable, terminal: &Terminal) -> String {
     text.push_str(&totals_text(&names, &totals, table.all, terminal));
     let reasons = reasons(table, terminal);
     if !reasons.is_empty() {
-        text.push_str(&format!("\n{}\n{reasons}", terminal.pick("Perlu perhatian:", "Needs attention:")));
+        text.push_str(&format!(
+            "\n{}\n{reasons}",
+            terminal.pick("Perlu perhatian:", "Needs attention:")
+        ));
     }
     text
 }
 
-fn totals_text(names: &[&str; 4], totals: &[StepTotals; 4], all: StepTotals, terminal: &Terminal) -> String {
+fn totals_text(
+    names: &[&str; 4],
+    totals: &[StepTotals; 4],
+    all: StepTotals,
+    terminal: &Terminal,
+) -> String {
     let lines: Vec<(&str, String)> = names
         .iter()
         .zip(totals)
@@ -141,7 +159,9 @@ fn reasons(table: &ComplianceTable, terminal: &Terminal) -> String {
     let names = step_names(terminal.lang);
     let mut text = String::new();
     for row in table.rows.iter().filter(|row| !in_order(row)) {
-        let Some((name, step)) = names.iter().zip(steps(row)).find(|(_, step)| step.state != StepState::Met) else {
+        let Some((name, step)) =
+            names.iter().zip(steps(row)).find(|(_, step)| step.state != StepState::Met)
+        else {
             continue;
         };
         let what = [&row.pd_code, &row.server_name, &row.dataset_name]
@@ -150,7 +170,9 @@ fn reasons(table: &ComplianceTable, terminal: &Terminal) -> String {
             .map(|part| printable(part.as_bytes()))
             .collect::<Vec<_>>()
             .join(" / ");
-        let since = step.since.map(|at| format!(" ({} {})", terminal.pick("sejak", "since"), terminal.time(at)));
+        let since = step
+            .since
+            .map(|at| format!(" ({} {})", terminal.pick("sejak", "since"), terminal.time(at)));
         let reason = printable(step.reason.as_bytes());
         text.push_str(&format!("  {what}: {name}: {reason}{}\n", since.unwrap_or_default()));
         if row.unauthorized_snapshots > 0 {
@@ -189,7 +211,10 @@ fn status_text(overview: &Overview, alarms: &[AlarmEntry], terminal: &Terminal) 
         word(HeartbeatState::Never)
     );
     let mut text = pairs(&[
-        (terminal.pick("Pengendali", "Controller"), format!("{} ({})", overview.version, terminal.time(overview.at))),
+        (
+            terminal.pick("Pengendali", "Controller"),
+            format!("{} ({})", overview.version, terminal.time(overview.at)),
+        ),
         (terminal.pick("Agen", "Agents"), counts),
         (
             "PD",
@@ -211,14 +236,24 @@ fn status_text(overview: &Overview, alarms: &[AlarmEntry], terminal: &Terminal) 
     for alarm in alarms {
         let line = format!("{}: {}", alarm.kind, alarm.detail);
         let since = terminal.pick("sejak", "since");
-        text.push_str(&format!("! {} ({since} {})\n", printable(line.as_bytes()), terminal.time(alarm.raised)));
+        text.push_str(&format!(
+            "! {} ({since} {})\n",
+            printable(line.as_bytes()),
+            terminal.time(alarm.raised)
+        ));
     }
     for unknown in &overview.unregistered_datasets {
-        let word = terminal.pick("tidak ada di register: himpunan data", "not in the register: dataset");
-        text.push_str(&format!("! {word} {} {}\n", unknown.dataset, printable(unknown.name.as_bytes())));
+        let word =
+            terminal.pick("tidak ada di register: himpunan data", "not in the register: dataset");
+        text.push_str(&format!(
+            "! {word} {} {}\n",
+            unknown.dataset,
+            printable(unknown.name.as_bytes())
+        ));
     }
     for unknown in &overview.unregistered_repositories {
-        let word = terminal.pick("tidak ada di register: repositori", "not in the register: repository");
+        let word =
+            terminal.pick("tidak ada di register: repositori", "not in the register: repository");
         text.push_str(&format!("! {word} {}\n", unknown.repository));
     }
     text
@@ -237,7 +272,12 @@ fn sites_text(overview: &Overview, terminal: &Terminal) -> String {
             (None, false) => terminal.pick("belum terdaftar", "not enrolled").to_owned(),
             (None, true) => terminal.pick("baik", "fine").to_owned(),
         };
-        table.row([printable(site.name.as_bytes()), site.kind.to_string(), time(site.succeeded), state]);
+        table.row([
+            printable(site.name.as_bytes()),
+            site.kind.to_string(),
+            time(site.succeeded),
+            state,
+        ]);
     }
     table.render()
 }

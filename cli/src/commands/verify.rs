@@ -39,9 +39,14 @@ pub(crate) fn run(args: &VerifyArgs, terminal: &Terminal) -> Outcome<Exit> {
     let report = verify(&opened.depot, Some(opened.chain.repository()), key, &meter, &cancel);
     meter.finish();
     if cancel.is_cancelled() {
-        return Err(Failure::new(Code::Interrupted, "the verification was stopped", "run it again; it reads everything anew"));
+        return Err(Failure::new(
+            Code::Interrupted,
+            "the verification was stopped",
+            "run it again; it reads everything anew",
+        ));
     }
-    let report = report.map_err(|e: SnapshotError| listing::explain("the depot could not be verified", e))?;
+    let report = report
+        .map_err(|e: SnapshotError| listing::explain("the depot could not be verified", e))?;
     tell(&opened, &report, terminal)?;
     Ok(match (report.is_clean(), report.unauthorized.is_empty()) {
         (false, _) => Exit::Error,
@@ -51,8 +56,11 @@ pub(crate) fn run(args: &VerifyArgs, terminal: &Terminal) -> Outcome<Exit> {
 }
 
 fn tell(opened: &Opened, report: &VerifyReport, terminal: &Terminal) -> Outcome<()> {
-    let damaged: Vec<_> =
-        report.damaged.iter().map(|d| json!({ "snapshot": d.snapshot, "reasons": d.reasons })).collect();
+    let damaged: Vec<_> = report
+        .damaged
+        .iter()
+        .map(|d| json!({ "snapshot": d.snapshot, "reasons": d.reasons }))
+        .collect();
     let value = json!({
         "repository": opened.chain.repository(),
         "depot": opened.name(),
@@ -68,7 +76,9 @@ fn tell(opened: &Opened, report: &VerifyReport, terminal: &Terminal) -> Outcome<
     });
     terminal.result(&value, || text(report, terminal))?;
     if !report.is_clean() && !terminal.json {
-        eprintln!("next: read the damaged snapshots at another site; a vault repairs frames by its scrub, from the other site");
+        eprintln!(
+            "next: read the damaged snapshots at another site; a vault repairs frames by its scrub, from the other site"
+        );
     }
     Ok(())
 }
@@ -79,7 +89,10 @@ fn text(report: &VerifyReport, terminal: &Terminal) -> String {
         (terminal.pick("Pak", "Packs"), report.packs.to_string()),
         (terminal.pick("Bingkai", "Frames"), report.frames.to_string()),
         (terminal.pick("Dibaca", "Read"), ByteSize::bytes(report.bytes).to_string()),
-        (terminal.pick("Dibuka dengan kunci", "Opened with the key"), report.opened_frames.to_string()),
+        (
+            terminal.pick("Dibuka dengan kunci", "Opened with the key"),
+            report.opened_frames.to_string(),
+        ),
     ]);
     for damaged in &report.damaged {
         text.push_str(&format!("{} {}\n", terminal.pick("RUSAK", "DAMAGED"), damaged.snapshot));
@@ -88,10 +101,17 @@ fn text(report: &VerifyReport, terminal: &Terminal) -> String {
         }
     }
     for finding in &report.findings {
-        text.push_str(&format!("{} {}\n", terminal.pick("Temuan:", "Finding:"), printable(finding.as_bytes())));
+        text.push_str(&format!(
+            "{} {}\n",
+            terminal.pick("Temuan:", "Finding:"),
+            printable(finding.as_bytes())
+        ));
     }
     for snapshot in &report.unauthorized {
-        text.push_str(&format!("{} {snapshot}\n", terminal.pick("Belum disahkan:", "Not authorised:")));
+        text.push_str(&format!(
+            "{} {snapshot}\n",
+            terminal.pick("Belum disahkan:", "Not authorised:")
+        ));
     }
     text.push_str(if report.is_clean() {
         terminal.pick("Utuh.\n", "Sound.\n")

@@ -13,7 +13,12 @@ fn a_wrong_passphrase_is_told_apart_from_a_damaged_file() {
     let mut wrong = office.command(&["key", "check", "pd.key"]);
     let said = ended(wrong.env("LUMBUNG_PASSPHRASE", "salah"));
     assert_eq!(said.code, 1);
-    assert!(said.stderr.contains("the passphrase does not open pd.key") && said.stderr.contains("next: "), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the passphrase does not open pd.key")
+            && said.stderr.contains("next: "),
+        "{}",
+        said.stderr
+    );
 
     let text = String::from_utf8(office.read("pd.key")).expect("text");
     let place = text.len() - 20;
@@ -21,7 +26,10 @@ fn a_wrong_passphrase_is_told_apart_from_a_damaged_file() {
     office.write("pd.key", format!("{}{other}{}", &text[..place], &text[place + 1..]).as_bytes());
     let (code, error) = office.error(&["key", "check", "pd.key"]);
     assert_eq!(code, "damaged-key-file");
-    assert!(message(&error).contains("checksum") && message(&error).contains("printout"), "{error}");
+    assert!(
+        message(&error).contains("checksum") && message(&error).contains("printout"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -60,7 +68,8 @@ fn a_snapshot_that_nobody_knows() {
     assert_eq!(none.0, "unknown-snapshot");
     office.backup("arsip");
     for spec in ["0123456789abcdef", "latest:lain", "zzzz", "ab"] {
-        let (code, error) = office.error(&["restore", "depot", spec, "--key", "pd.key", "--target", "out"]);
+        let (code, error) =
+            office.error(&["restore", "depot", spec, "--key", "pd.key", "--target", "out"]);
         assert_eq!(code, "unknown-snapshot", "{spec}");
         assert!(message(&error).contains("lumbung snapshots"), "{error}");
     }
@@ -93,7 +102,8 @@ fn a_target_that_is_not_empty() {
     let office = Office::equipped();
     office.backup("arsip");
     office.write("out/penting", b"jangan");
-    let (code, error) = office.error(&["restore", "depot", "latest", "--key", "pd.key", "--target", "out"]);
+    let (code, error) =
+        office.error(&["restore", "depot", "latest", "--key", "pd.key", "--target", "out"]);
     assert_eq!(code, "target-not-empty");
     assert!(message(&error).contains("--overwrite"), "{error}");
     assert_eq!(files(&office.path("out")), [office.path("out/penting")]);
@@ -135,7 +145,12 @@ fn damage_is_found_without_a_key() {
     assert_eq!(report["clean"], false);
     assert_eq!(report["damaged"][0]["snapshot"], snapshot.as_str(), "{report}");
     let text = office.run(&["verify", "depot", "--lang", "en"]);
-    assert!(text.stdout.contains("DAMAGED") && text.stderr.contains("next: "), "{}{}", text.stdout, text.stderr);
+    assert!(
+        text.stdout.contains("DAMAGED") && text.stderr.contains("next: "),
+        "{}{}",
+        text.stdout,
+        text.stderr
+    );
 }
 
 #[test]
@@ -159,7 +174,8 @@ fn a_vault_that_does_not_answer() {
     assert_eq!(office.error(&["snapshots", "https://127.0.0.1:9"]).0, "usage");
     assert_eq!(office.error(&["snapshots", "http://127.0.0.1:9", "--key", "pd.key"]).0, "usage");
     // Its TLS key is unknown: nothing is sent there.
-    let (code, _) = office.error(&["roster", "publish", "depot", "https://127.0.0.1:9", "--key", "pd.key"]);
+    let (code, _) =
+        office.error(&["roster", "publish", "depot", "https://127.0.0.1:9", "--key", "pd.key"]);
     assert_eq!(code, "server-not-trusted");
 }
 
@@ -169,10 +185,16 @@ fn a_controller_that_nobody_named() {
     let (code, error) = office.error(&["compliance"]);
     assert_eq!(code, "usage");
     assert!(message(&error).contains("client.toml"), "{error}");
-    office.write(".config/lumbung/client.toml", b"controller = \"https://127.0.0.1:9\"\nca_fingerprin = \"x\"\n");
+    office.write(
+        ".config/lumbung/client.toml",
+        b"controller = \"https://127.0.0.1:9\"\nca_fingerprin = \"x\"\n",
+    );
     let (code, error) = office.error(&["status"]);
     assert_eq!(code, "bad-file");
-    assert!(message(&error).contains("line 2") && message(&error).contains("ca_fingerprint"), "{error}");
+    assert!(
+        message(&error).contains("line 2") && message(&error).contains("ca_fingerprint"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -206,7 +228,59 @@ fn a_reader_that_leaves_is_no_error() {
         besar.display()
     );
     let mut shell = assert_cmd::Command::new("bash");
-    shell.current_dir(office.path("")).env("LUMBUNG_PASSPHRASE", crate::office::PASSPHRASE).args(["-c", &script]);
+    shell
+        .current_dir(office.path(""))
+        .env("LUMBUNG_PASSPHRASE", crate::office::PASSPHRASE)
+        .args(["-c", &script]);
     let said = ended(&mut shell);
     assert_eq!((said.code, said.stdout.trim(), said.stderr.as_str()), (0, "10", ""));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_flagged_and_ends_with_3() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let office = Office::equipped();
+    office.write("data/rahasia/x", b"x");
+    let locked = office.path("data/rahasia");
+    // Root reads everything, so the agent runs as nobody where the test runs as root.
+    let root = std::fs::metadata("/proc/self")
+        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let nobody = 65_534;
+    if root {
+        chown(&office.path(""), nobody);
+    }
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).expect("locked");
+    let args = ["backup", "depot", "--agent", "agent.id", "data", "--json"];
+    let said = if root {
+        let mut command = assert_cmd::Command::new("setpriv");
+        command.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_lumbung"),
+        ]);
+        ended(command.current_dir(office.path("")).args(args))
+    } else {
+        office.run(&args)
+    };
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o755)).expect("unlocked");
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    let made: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(made["statistics"]["flagged"], 1, "{made}");
+    assert!(
+        made["warnings"][0]["path"].as_str().is_some_and(|path| path.ends_with("data/rahasia")),
+        "{made}"
+    );
+    assert!(said.stderr.contains("rahasia"), "{}", said.stderr);
+}
+
+fn chown(path: &std::path::Path, user: u32) {
+    std::os::unix::fs::lchown(path, Some(user), Some(user)).expect("given away");
+    if path.is_dir() && !path.is_symlink() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            chown(&entry.expect("an entry").path(), user);
+        }
+    }
 }

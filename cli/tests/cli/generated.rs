@@ -15,8 +15,11 @@ fn completions_know_the_commands() {
 fn every_command_has_its_man_page() {
     let office = Office::new();
     let made = office.json(&["man", "--dir", "man"]);
-    let pages: Vec<&str> = made["pages"].as_array().expect("pages").iter().filter_map(|p| p.as_str()).collect();
-    for page in ["lumbung.1", "lumbung-backup.1", "lumbung-roster-add-agent.1", "lumbung-key-paper.1"] {
+    let pages: Vec<&str> =
+        made["pages"].as_array().expect("pages").iter().filter_map(|p| p.as_str()).collect();
+    for page in
+        ["lumbung.1", "lumbung-backup.1", "lumbung-roster-add-agent.1", "lumbung-key-paper.1"]
+    {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
     }
     assert!(office.ok(&["man"]).contains(".TH lumbung"));

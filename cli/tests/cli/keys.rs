@@ -42,7 +42,11 @@ fn without_terminal_and_passphrase_it_says_where_to_put_one() {
     office.ok(&["key", "new", "pd.key"]);
     let ended = ended(office.command(&["key", "check", "pd.key"]).env_remove("LUMBUNG_PASSPHRASE"));
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("--passphrase-file") && ended.stderr.contains("LUMBUNG_PASSPHRASE"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--passphrase-file") && ended.stderr.contains("LUMBUNG_PASSPHRASE"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -63,7 +67,11 @@ fn the_printout_is_a_key_file() {
     assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
     // Typed in again, from the title to the code.
     let start = page.find("LUMBUNG KEY BUNDLE 1").expect("the title");
-    let text: String = page[start..].lines().take_while(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
+    let text: String = page[start..]
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .flat_map(|line| [line, "\n"])
+        .collect();
     office.write("typed.key", text.as_bytes());
     let shown = office.json(&["key", "show", "typed.key"]);
     assert_eq!(shown["root_public"], office.json(&["key", "show", "pd.key"])["root_public"]);

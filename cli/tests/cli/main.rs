@@ -7,3 +7,4 @@ mod life;
 mod office;
 mod rosters;
 mod shapes;
+mod vaults;

@@ -53,7 +53,9 @@ impl Office {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lumbung"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LUMBUNG_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LUMBUNG_"))
+        {
             command.env_remove(name);
         }
         command
@@ -87,8 +89,10 @@ impl Office {
     pub(crate) fn error(&self, args: &[&str]) -> (String, Value) {
         let ended = self.run(&[args, &["--json"]].concat());
         assert_eq!(ended.stdout, "", "{args:?} printed a result");
-        let line = ended.stderr.lines().rfind(|line| line.starts_with("{\"error\"")).unwrap_or_default();
-        let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{args:?}: {e}\n{}", ended.stderr));
+        let line =
+            ended.stderr.lines().rfind(|line| line.starts_with("{\"error\"")).unwrap_or_default();
+        let value: Value = serde_json::from_str(line)
+            .unwrap_or_else(|e| panic!("{args:?}: {e}\n{}", ended.stderr));
         let code = value["error"]["code"].as_str().unwrap_or_default().to_owned();
         let expected = if code == "usage" { 2 } else { 1 };
         assert_eq!(ended.code, expected, "{args:?}\n{}", ended.stderr);
@@ -98,7 +102,8 @@ impl Office {
 
     /// Backs up `data` as a dataset; the snapshot's id.
     pub(crate) fn backup(&self, dataset: &str) -> String {
-        let made = self.json(&["backup", "depot", "--agent", "agent.id", "--dataset", dataset, "data"]);
+        let made =
+            self.json(&["backup", "depot", "--agent", "agent.id", "--dataset", dataset, "data"]);
         made["snapshot"].as_str().expect("an id").to_owned()
     }
 }

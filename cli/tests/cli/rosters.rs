@@ -8,9 +8,15 @@ fn every_change_is_a_new_roster_and_repeating_it_is_none() {
     office.ok(&["key", "new", "inspektorat.key", "--label", "Inspektorat"]);
     let add = ["roster", "add-recipient", "depot", "inspektorat.key", "--key", "pd.key"];
     let first = office.json(&add);
-    assert_eq!((first["changed"].clone(), first["roster"]["number"].clone()), (true.into(), 2.into()));
+    assert_eq!(
+        (first["changed"].clone(), first["roster"]["number"].clone()),
+        (true.into(), 2.into())
+    );
     let again = office.json(&add);
-    assert_eq!((again["changed"].clone(), again["roster"]["number"].clone()), (false.into(), 2.into()));
+    assert_eq!(
+        (again["changed"].clone(), again["roster"]["number"].clone()),
+        (false.into(), 2.into())
+    );
     office.ok(&["roster", "remove-recipient", "depot", "Inspektorat", "--key", "pd.key"]);
     let shown = office.json(&["roster", "show", "depot"]);
     assert_eq!(shown["roster"]["number"], 3);
@@ -21,7 +27,14 @@ fn every_change_is_a_new_roster_and_repeating_it_is_none() {
 #[test]
 fn the_last_recipient_stays() {
     let office = Office::equipped();
-    let (code, error) = office.error(&["roster", "remove-recipient", "depot", "Dinas Kesehatan", "--key", "pd.key"]);
+    let (code, error) = office.error(&[
+        "roster",
+        "remove-recipient",
+        "depot",
+        "Dinas Kesehatan",
+        "--key",
+        "pd.key",
+    ]);
     assert_eq!(code, "not-entitled");
     assert!(error["message"].as_str().is_some_and(|m| m.contains("only recipient")), "{error}");
 }
@@ -30,7 +43,8 @@ fn the_last_recipient_stays() {
 fn agents_are_added_by_code_withdrawn_and_taken_back() {
     let office = Office::equipped();
     office.ok(&["repo", "init", "other", "--key", "pd.key", "--agent", "second.id"]);
-    let code = office.json(&["key", "show", "second.id"])["code"].as_str().expect("a code").to_owned();
+    let code =
+        office.json(&["key", "show", "second.id"])["code"].as_str().expect("a code").to_owned();
     office.ok(&["roster", "add-agent", "depot", &code, "--label", "srv-2", "--key", "pd.key"]);
     let status = |label: &str| {
         let shown = office.json(&["roster", "show", "depot"]);
@@ -42,7 +56,10 @@ fn agents_are_added_by_code_withdrawn_and_taken_back() {
     assert_eq!(status("srv-2"), "withdrawn");
     office.ok(&["roster", "add-agent", "depot", "second.id", "--key", "pd.key"]);
     assert_eq!(status("srv-2"), "active");
-    assert_eq!(office.error(&["roster", "withdraw-agent", "depot", "srv-3", "--key", "pd.key"]).0, "not-in-roster");
+    assert_eq!(
+        office.error(&["roster", "withdraw-agent", "depot", "srv-3", "--key", "pd.key"]).0,
+        "not-in-roster"
+    );
 }
 
 #[test]
@@ -65,19 +82,34 @@ fn a_site_is_added_from_what_its_vault_printed() {
     assert_eq!(sites[0]["tls_pin"], "44".repeat(32));
     assert_eq!(sites[0]["label"], "DRC");
     let by_options = [
-        "roster", "add-site", "depot", "--site-id", &"55".repeat(16), "--receipt-key", &"66".repeat(32),
-        "--tls-pin", &"77".repeat(32), "--name", "Pusat Data", "--key", "pd.key",
+        "roster",
+        "add-site",
+        "depot",
+        "--site-id",
+        &"55".repeat(16),
+        "--receipt-key",
+        &"66".repeat(32),
+        "--tls-pin",
+        &"77".repeat(32),
+        "--name",
+        "Pusat Data",
+        "--key",
+        "pd.key",
     ];
     assert_eq!(office.json(&by_options)["roster"]["sites"].as_array().map(Vec::len), Some(2));
     office.ok(&["roster", "remove-site", "depot", "DRC", "--key", "pd.key"]);
-    assert_eq!(office.json(&["roster", "show", "depot"])["roster"]["sites"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        office.json(&["roster", "show", "depot"])["roster"]["sites"].as_array().map(Vec::len),
+        Some(1)
+    );
 }
 
 #[test]
 fn a_foreign_key_changes_nothing() {
     let office = Office::equipped();
     office.ok(&["key", "new", "thief.key"]);
-    let (code, _) = office.error(&["roster", "add-recipient", "depot", "thief.key", "--key", "thief.key"]);
+    let (code, _) =
+        office.error(&["roster", "add-recipient", "depot", "thief.key", "--key", "thief.key"]);
     assert_eq!(code, "not-entitled");
     assert_eq!(office.json(&["roster", "show", "depot"])["roster"]["number"], 1);
 }
@@ -94,12 +126,16 @@ fn rosters_travel_by_publish_and_by_file() {
     let original = office.json(&["roster", "show", "depot"]);
     for copy in ["copy", "third"] {
         let shown = office.json(&["roster", "show", copy]);
-        assert_eq!((&shown["repository"], &shown["roster"]), (&original["repository"], &original["roster"]));
+        assert_eq!(
+            (&shown["repository"], &shown["roster"]),
+            (&original["repository"], &original["roster"])
+        );
     }
     // Another repository's rosters do not go there.
     office.ok(&["repo", "init", "other", "--key", "pd.key"]);
     assert_eq!(office.error(&["roster", "publish", "other", "copy"]).0, "other-repository");
-    let damaged = String::from_utf8(office.read("rosters.txt")).expect("text").replacen("AAAA", "AAAB", 1);
+    let damaged =
+        String::from_utf8(office.read("rosters.txt")).expect("text").replacen("AAAA", "AAAB", 1);
     office.write("rosters.txt", damaged.as_bytes());
     assert_eq!(office.error(&["roster", "import", "fourth", "rosters.txt"]).0, "bad-file");
     assert!(!office.path("fourth").exists());
@@ -110,7 +146,17 @@ fn a_spare_key_signs_rosters_and_opens_snapshots() {
     let office = Office::new();
     office.ok(&["key", "new", "pd.key", "--label", "kerja"]);
     office.ok(&["key", "new", "spare.key", "--label", "kertas"]);
-    let init = ["repo", "init", "depot", "--key", "pd.key", "--spare-key", "spare.key", "--agent", "agent.id"];
+    let init = [
+        "repo",
+        "init",
+        "depot",
+        "--key",
+        "pd.key",
+        "--spare-key",
+        "spare.key",
+        "--agent",
+        "agent.id",
+    ];
     let made = office.json(&init);
     assert_eq!(made["roster"]["root_keys"][1]["role"], "spare");
     office.write("data/a", b"isi");
@@ -131,7 +177,8 @@ fn agent(office: &Office) -> String {
 fn an_existing_agent_of_another_repository_is_not_taken_over() {
     let office = Office::equipped();
     let before = office.read("agent.id");
-    let (code, _) = office.error(&["repo", "init", "other", "--key", "pd.key", "--agent", "agent.id"]);
+    let (code, _) =
+        office.error(&["repo", "init", "other", "--key", "pd.key", "--agent", "agent.id"]);
     assert_eq!(code, "other-repository");
     assert_eq!(office.read("agent.id"), before);
     assert!(!office.path("other").exists());

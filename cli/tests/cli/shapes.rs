@@ -9,11 +9,14 @@ const DOCUMENT: &str = include_str!("../../../docs/cli.md");
 /// The document's JSON example that follows the heading of a command.
 fn documented(command: &str) -> Value {
     let heading = format!("<!-- shape: {command} -->");
-    let start = DOCUMENT.find(&heading).unwrap_or_else(|| panic!("docs/cli.md shows no shape of {command}"));
+    let start = DOCUMENT
+        .find(&heading)
+        .unwrap_or_else(|| panic!("docs/cli.md shows no shape of {command}"));
     let text = &DOCUMENT[start..];
     let start = text.find("```json\n").expect("an example") + 8;
     let end = text[start..].find("```").expect("its end");
-    serde_json::from_str(&text[start..start + end]).unwrap_or_else(|e| panic!("the shape of {command}: {e}"))
+    serde_json::from_str(&text[start..start + end])
+        .unwrap_or_else(|e| panic!("the shape of {command}: {e}"))
 }
 
 /// Holds a value against an example: the same names, the same kinds of values; null fits anything.
@@ -21,7 +24,8 @@ fn hold(command: &str, place: &str, found: &Value, shape: &Value) {
     match (found, shape) {
         (Value::Null, _) | (_, Value::Null) => {}
         (Value::Object(found), Value::Object(shape)) => {
-            let (names, expected): (Vec<_>, Vec<_>) = (found.keys().collect(), shape.keys().collect());
+            let (names, expected): (Vec<_>, Vec<_>) =
+                (found.keys().collect(), shape.keys().collect());
             assert_eq!(names, expected, "{command}: {place}");
             for (name, value) in found {
                 hold(command, &format!("{place}.{name}"), value, &shape[name]);
@@ -31,7 +35,11 @@ fn hold(command: &str, place: &str, found: &Value, shape: &Value) {
             let Some(shape) = shape.first() else { return };
             found.iter().for_each(|value| hold(command, &format!("{place}[]"), value, shape));
         }
-        _ => assert_eq!(std::mem::discriminant(found), std::mem::discriminant(shape), "{command}: {place}: {found}"),
+        _ => assert_eq!(
+            std::mem::discriminant(found),
+            std::mem::discriminant(shape),
+            "{command}: {place}: {found}"
+        ),
     }
 }
 
@@ -56,7 +64,10 @@ fn every_result_has_its_documented_shape() {
         ("snapshots --key", &["snapshots", "depot", "--key", "pd.key"]),
         ("find", &["find", "depot", "*.txt", "--key", "pd.key"]),
         ("diff", &["diff", "depot", &snapshot, "latest", "--key", "pd.key"]),
-        ("restore", &["restore", "depot", "latest", "--key", "pd.key", "--target", "out", "--verify"]),
+        (
+            "restore",
+            &["restore", "depot", "latest", "--key", "pd.key", "--target", "out", "--verify"],
+        ),
         ("verify", &["verify", "depot"]),
         ("man", &["man", "--dir", "man"]),
     ];
@@ -97,7 +108,13 @@ fn tables_fit_100_columns_and_speak_two_languages() {
     office.backup(long);
     let table = office.ok(&["snapshots", "depot", "--key", "pd.key"]);
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
-    assert!(table.contains("Cuplikan") && table.contains("lengkap") && table.contains("WIB"), "{table}");
+    assert!(
+        table.contains("Cuplikan") && table.contains("lengkap") && table.contains("WIB"),
+        "{table}"
+    );
     let table = office.ok(&["snapshots", "depot", "--lang", "en", "--time-zone", "Asia/Jayapura"]);
-    assert!(table.contains("Snapshot") && table.contains("complete") && table.contains("WIT"), "{table}");
+    assert!(
+        table.contains("Snapshot") && table.contains("complete") && table.contains("WIT"),
+        "{table}"
+    );
 }

@@ -29,7 +29,9 @@ impl Access {
         }
         let role = match peer {
             Peer::Anonymous => {
-                return Err(Problem::certificate_needed("enrol first (agents, sites), or use the operator's certificate"));
+                return Err(Problem::certificate_needed(
+                    "enrol first (agents, sites), or use the operator's certificate",
+                ));
             }
             Peer::RootKey(_) => None,
             Peer::Certified(identity) => Some(identity.role),
@@ -42,7 +44,10 @@ impl Access {
         };
         match role {
             Some(role) if allowed.contains(&role) => Ok(()),
-            _ => Err(Problem::forbidden(format!("this is not for {}: use the certificate that it is for", peer.role_name()))),
+            _ => Err(Problem::forbidden(format!(
+                "this is not for {}: use the certificate that it is for",
+                peer.role_name()
+            ))),
         }
     }
 

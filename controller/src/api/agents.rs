@@ -9,7 +9,8 @@ use axum::extract::State;
 use lumbung_model::AgentId;
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
 use lumbung_wire::messages::{
-    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest, RenewResponse, Report, ReportsAck,
+    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
+    RenewResponse, Report, ReportsAck,
 };
 use lumbung_wire::server::read_json;
 use lumbung_wire::{Peer, PeerIdentity, Problem};
@@ -39,7 +40,10 @@ pub(super) async fn ca(State(app): State<AppState>) -> Json<CaInfo> {
     })
 }
 
-pub(super) async fn enroll(State(app): State<AppState>, body: Body) -> Result<Json<EnrollResponse>, Refused> {
+pub(super) async fn enroll(
+    State(app): State<AppState>,
+    body: Body,
+) -> Result<Json<EnrollResponse>, Refused> {
     let request: EnrollRequest = read_json(body, 64 << 10).await?;
     let now = app.clock.now();
     let shared = app.clone();
@@ -49,19 +53,27 @@ pub(super) async fn enroll(State(app): State<AppState>, body: Body) -> Result<Js
         .write_async(move |tx| enroll::enroll(tx, now, &shared.authority, &request))
         .await
         .inspect_err(|error: &EnrollError| tracing::warn!(%role, %error, "enrolment refused"))?;
-    tracing::info!(%role, server = ?response.server, site = ?response.site, "enrolled");
+    let server = response.server.map(tracing::field::display);
+    let site = response.site.map(tracing::field::display);
+    tracing::info!(%role, server, site, "enrolled");
     app.poll.notify_one();
     Ok(Json(response))
 }
 
-pub(super) async fn renew(State(app): State<AppState>, peer: Peer, body: Body) -> Result<Json<RenewResponse>, Refused> {
+pub(super) async fn renew(
+    State(app): State<AppState>,
+    peer: Peer,
+    body: Body,
+) -> Result<Json<RenewResponse>, Refused> {
     let identity = certified(&peer)?.clone();
     let request: RenewRequest = read_json(body, 64 << 10).await?;
     let now = app.clock.now();
     let shared = app.clone();
     let renewed = app
         .db
-        .write_async(move |tx| enroll::renew(tx, now, &shared.authority, &identity, &request.csr_pem))
+        .write_async(move |tx| {
+            enroll::renew(tx, now, &shared.authority, &identity, &request.csr_pem)
+        })
         .await?;
     Ok(Json(renewed))
 }
@@ -77,7 +89,10 @@ fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
 }
 
 fn unknown_agent(agent: AgentId) -> Refused {
-    Problem::forbidden(format!("agent {agent} is not in the register (restored from an older copy?): enrol it again")).into()
+    Problem::forbidden(format!(
+        "agent {agent} is not in the register (restored from an older copy?): enrol it again"
+    ))
+    .into()
 }
 
 pub(super) async fn heartbeat(
@@ -111,17 +126,27 @@ fn check_heartbeat(beat: &HeartbeatRequest) -> Result<(), Refused> {
     let texts = [&beat.version, &beat.health.hostname, &beat.health.os, &beat.health.kernel];
     let long = texts.into_iter().any(|text| text.chars().count() > TEXT_MAX_CHARS);
     if beat.jobs.len() > JOBS_MAX || beat.health.disks.len() > DISKS_MAX || long {
-        let detail = format!("a heartbeat has at most {JOBS_MAX} jobs, {DISKS_MAX} disks and texts of {TEXT_MAX_CHARS} characters");
+        let detail = format!(
+            "a heartbeat has at most {JOBS_MAX} jobs, {DISKS_MAX} disks and texts of {TEXT_MAX_CHARS} characters"
+        );
         return Err(Problem::bad_request(detail).into());
     }
     Ok(())
 }
 
-pub(super) async fn reports(State(app): State<AppState>, peer: Peer, body: Body) -> Result<Json<ReportsAck>, Refused> {
+pub(super) async fn reports(
+    State(app): State<AppState>,
+    peer: Peer,
+    body: Body,
+) -> Result<Json<ReportsAck>, Refused> {
     let agent = agent_of(&peer)?;
     let reports: Vec<Report> = read_json(body, BODY_MAX_BYTES).await?;
-    if reports.len() > REPORTS_MAX || reports.iter().any(|one| one.message.chars().count() > TEXT_MAX_CHARS) {
-        let detail = format!("send at most {REPORTS_MAX} reports at once, with messages of {TEXT_MAX_CHARS} characters");
+    if reports.len() > REPORTS_MAX
+        || reports.iter().any(|one| one.message.chars().count() > TEXT_MAX_CHARS)
+    {
+        let detail = format!(
+            "send at most {REPORTS_MAX} reports at once, with messages of {TEXT_MAX_CHARS} characters"
+        );
         return Err(Problem::bad_request(detail).into());
     }
     let now = app.clock.now();
@@ -168,5 +193,7 @@ pub(super) fn find_pd(
         Some(pd) => Some(pd),
         None => register::pd_by_code(db, text)?,
     };
-    found.ok_or_else(|| Problem::not_found("no PD has this id or code: GET /api/v1/pd lists them").into())
+    found.ok_or_else(|| {
+        Problem::not_found("no PD has this id or code: GET /api/v1/pd lists them").into()
+    })
 }

@@ -33,7 +33,9 @@ fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
     let language = match lang {
         None | Some("id") => Language::Indonesian,
         Some("en") => Language::English,
-        Some(_) => return Err(Problem::bad_request("lang is id (Indonesian) or en (English)").into()),
+        Some(_) => {
+            return Err(Problem::bad_request("lang is id (Indonesian) or en (English)").into());
+        }
     };
     Ok(Terms {
         rules: app.config.compliance.rules(),
@@ -88,7 +90,8 @@ pub(super) async fn alarms(
 
 pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<ControllerHealth>) {
     app.poll.notify_one();
-    let health = ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() };
+    let health =
+        ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() };
     (StatusCode::ACCEPTED, Json(health))
 }
 
@@ -97,7 +100,8 @@ pub(super) async fn proof(
     body: Body,
 ) -> Result<(StatusCode, Json<ProofAccepted>), Refused> {
     let object = read_capped(body, PROOF_MAX_BYTES).await?;
-    let proof = open_signed::<Proof>(&object).map_err(|error| Problem::invalid(format!("this is no proof of restore: {error}")))?;
+    let proof = open_signed::<Proof>(&object)
+        .map_err(|error| Problem::invalid(format!("this is no proof of restore: {error}")))?;
     let now = app.clock.now();
     let keep = move |tx: &rusqlite::Transaction<'_>| {
         let body = &proof.body;
@@ -105,13 +109,26 @@ pub(super) async fn proof(
             Problem::not_found(format!("no roster of repository {} is known here yet: register it, and wait for the next poll", body.repository))
         })?;
         if !chain.is_root_key(&proof.signer) {
-            let detail = format!("{} is no root key of the newest roster: sign with the PD's key bundle", proof.signer);
+            let detail = format!(
+                "{} is no root key of the newest roster: sign with the PD's key bundle",
+                proof.signer
+            );
             return Err(Problem::invalid(detail).into());
         }
         match evidence::manifest_place(tx, &body.manifest)? {
             Some((repository, false)) if repository == body.repository => {}
-            Some(_) => return Err(Problem::invalid("the snapshot is partial, or of another repository").into()),
-            None => return Err(Problem::not_found(format!("snapshot {} is not known here yet: wait for the next poll", body.manifest)).into()),
+            Some(_) => {
+                return Err(
+                    Problem::invalid("the snapshot is partial, or of another repository").into()
+                );
+            }
+            None => {
+                return Err(Problem::not_found(format!(
+                    "snapshot {} is not known here yet: wait for the next poll",
+                    body.manifest
+                ))
+                .into());
+            }
         }
         evidence::put_proof(tx, now, &proof, &object)?;
         let dataset = evidence::dataset_of(tx, &body.manifest)?;

@@ -93,24 +93,63 @@ fn agent_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     use Access::{Agent, Anyone, Holder};
     vec![
         (
-            route(Method::GET, "/api/v1/health", Anyone, "Whether the controller answers", (None, "ControllerHealth")),
+            route(
+                Method::GET,
+                "/api/v1/health",
+                Anyone,
+                "Whether the controller answers",
+                (None, "ControllerHealth"),
+            ),
             get(agents::health),
         ),
-        (route(Method::GET, "/api/v1/ca", Anyone, "The CA and its fingerprint", (None, "CaInfo")), get(agents::ca)),
         (
-            route(Method::POST, "/api/v1/enroll", Anyone, "Enrol an agent or a site with a one-time token", (Some("EnrollRequest"), "EnrollResponse")),
+            route(
+                Method::GET,
+                "/api/v1/ca",
+                Anyone,
+                "The CA and its fingerprint",
+                (None, "CaInfo"),
+            ),
+            get(agents::ca),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/enroll",
+                Anyone,
+                "Enrol an agent or a site with a one-time token",
+                (Some("EnrollRequest"), "EnrollResponse"),
+            ),
             post(agents::enroll),
         ),
         (
-            route(Method::POST, "/api/v1/renew", Holder, "A new certificate for the same identity", (Some("RenewRequest"), "RenewResponse")),
+            route(
+                Method::POST,
+                "/api/v1/renew",
+                Holder,
+                "A new certificate for the same identity",
+                (Some("RenewRequest"), "RenewResponse"),
+            ),
             post(agents::renew),
         ),
         (
-            route(Method::POST, "/api/v1/heartbeat", Agent, "A sign of life with the host's health", (Some("HeartbeatRequest"), "HeartbeatResponse")),
+            route(
+                Method::POST,
+                "/api/v1/heartbeat",
+                Agent,
+                "A sign of life with the host's health",
+                (Some("HeartbeatRequest"), "HeartbeatResponse"),
+            ),
             post(agents::heartbeat),
         ),
         (
-            route(Method::POST, "/api/v1/reports", Agent, "Reports of runs; acknowledged once durable, idempotent by id", (Some("[Report]"), "ReportsAck")),
+            route(
+                Method::POST,
+                "/api/v1/reports",
+                Agent,
+                "Reports of runs; acknowledged once durable, idempotent by id",
+                (Some("[Report]"), "ReportsAck"),
+            ),
             post(agents::reports),
         ),
     ]
@@ -125,21 +164,49 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     let mut table = vec![
         (list("/api/v1/sites", "The sites", "[Site]"), get(register::sites)),
         (list("/api/v1/sites/{id}", "One site", "Site"), get(register::site)),
-        (create("/api/v1/sites", "Enter a site", ("SiteInput", "Site")), post(register::create_site)),
+        (
+            create("/api/v1/sites", "Enter a site", ("SiteInput", "Site")),
+            post(register::create_site),
+        ),
         (list("/api/v1/pd", "The PD", "[Pd]"), get(register::pds)),
         (list("/api/v1/pd/{id}", "One PD, by id or code", "Pd"), get(register::pd)),
         (create("/api/v1/pd", "Enter a PD", ("PdInput", "Pd")), post(register::create_pd)),
-        (list("/api/v1/servers", "The servers with their agents", "[Server]"), get(register::servers)),
+        (
+            list("/api/v1/servers", "The servers with their agents", "[Server]"),
+            get(register::servers),
+        ),
         (list("/api/v1/servers/{id}", "One server", "Server"), get(register::server)),
-        (create("/api/v1/servers", "Enter a server", ("ServerInput", "Server")), post(register::create_server)),
+        (
+            create("/api/v1/servers", "Enter a server", ("ServerInput", "Server")),
+            post(register::create_server),
+        ),
         (list("/api/v1/datasets", "The datasets", "[Dataset]"), get(register::datasets)),
         (list("/api/v1/datasets/{id}", "One dataset", "Dataset"), get(register::dataset)),
-        (create("/api/v1/datasets", "Enter a dataset", ("DatasetInput", "Dataset")), post(register::create_dataset)),
-        (create("/api/v1/import", "Import a register in TOML: all of it or none", ("ImportRequest", "ImportOutcome")), post(register::import)),
-        (create("/api/v1/tokens", "A one-time enrolment token, shown once", ("TokenRequest", "EnrollmentToken")), post(register::token)),
+        (
+            create("/api/v1/datasets", "Enter a dataset", ("DatasetInput", "Dataset")),
+            post(register::create_dataset),
+        ),
+        (
+            create(
+                "/api/v1/import",
+                "Import a register in TOML: all of it or none",
+                ("ImportRequest", "ImportOutcome"),
+            ),
+            post(register::import),
+        ),
+        (
+            create(
+                "/api/v1/tokens",
+                "A one-time enrolment token, shown once",
+                ("TokenRequest", "EnrollmentToken"),
+            ),
+            post(register::token),
+        ),
     ];
     for (route, _) in &mut table {
-        if matches!(route.path, "/api/v1/servers" | "/api/v1/datasets") && route.method == Method::GET {
+        if matches!(route.path, "/api/v1/servers" | "/api/v1/datasets")
+            && route.method == Method::GET
+        {
             route.query = &["pd"];
         }
     }
@@ -154,17 +221,45 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     };
     vec![
         (
-            read("/api/v1/compliance", "The four steps of proof, by dataset", "ComplianceTable", &["pd", "lang"]),
+            read(
+                "/api/v1/compliance",
+                "The four steps of proof, by dataset",
+                "ComplianceTable",
+                &["pd", "lang"],
+            ),
             get(compliance::table),
         ),
-        (read("/api/v1/status", "Sites, agents, totals, findings", "Overview", &[]), get(compliance::overview)),
-        (read("/api/v1/alarms", "What is wrong; with all=true, also what was", "[AlarmEntry]", &["all"]), get(compliance::alarms)),
         (
-            route(Method::POST, "/api/v1/proofs", Operator, "A signed proof of restore, verified before it is kept", (Some("octets"), "ProofAccepted")),
+            read("/api/v1/status", "Sites, agents, totals, findings", "Overview", &[]),
+            get(compliance::overview),
+        ),
+        (
+            read(
+                "/api/v1/alarms",
+                "What is wrong; with all=true, also what was",
+                "[AlarmEntry]",
+                &["all"],
+            ),
+            get(compliance::alarms),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/proofs",
+                Operator,
+                "A signed proof of restore, verified before it is kept",
+                (Some("octets"), "ProofAccepted"),
+            ),
             post(compliance::proof),
         ),
         (
-            route(Method::POST, "/api/v1/poll", Operator, "Ask the vaults now instead of at the next interval", (None, "ControllerHealth")),
+            route(
+                Method::POST,
+                "/api/v1/poll",
+                Operator,
+                "Ask the vaults now instead of at the next interval",
+                (None, "ControllerHealth"),
+            ),
             post(compliance::poll),
         ),
     ]
@@ -177,8 +272,14 @@ pub fn router(state: AppState) -> Router {
         router = router.route(route.path, handler);
     }
     router
-        .fallback(async || Problem::not_found("there is nothing at this path; docs/openapi.json lists all there is"))
-        .method_not_allowed_fallback(async || Problem::method_not_allowed("docs/openapi.json lists what each path takes"))
+        .fallback(async || {
+            Problem::not_found(
+                "there is nothing at this path; docs/openapi.json lists all there is",
+            )
+        })
+        .method_not_allowed_fallback(async || {
+            Problem::method_not_allowed("docs/openapi.json lists what each path takes")
+        })
         .route_layer(middleware::from_fn_with_state(AccessTable::new(), authorize))
         .with_state(state)
 }
@@ -195,11 +296,19 @@ impl AccessTable {
     fn access(&self, method: &Method, path: &str) -> Option<Access> {
         // axum answers HEAD with the handler of GET.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.0.iter().find(|route| route.method == *method && route.path == path).map(|route| route.access)
+        self.0
+            .iter()
+            .find(|route| route.method == *method && route.path == path)
+            .map(|route| route.access)
     }
 }
 
-async fn authorize(State(table): State<AccessTable>, peer: Peer, request: Request, next: Next) -> Response {
+async fn authorize(
+    State(table): State<AccessTable>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let access = path.and_then(|path| table.access(request.method(), path));
     // A path without such a method: only whoever may see the register learns what it takes.

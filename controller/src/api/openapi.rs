@@ -15,7 +15,10 @@ pub fn document() -> Value {
     let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
     for (route, _) in routes() {
         let operation = operation(&route);
-        paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation);
+        paths
+            .entry(route.path)
+            .or_default()
+            .insert(route.method.as_str().to_ascii_lowercase(), operation);
     }
     json!({
         "openapi": "3.1.0",
@@ -36,7 +39,11 @@ pub fn document() -> Value {
 fn operation(route: &Route) -> Value {
     let success = match (route.path, route.method.as_str()) {
         ("/api/v1/poll", _) => "202",
-        ("/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets" | "/api/v1/tokens" | "/api/v1/proofs", "POST") => "201",
+        (
+            "/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets"
+            | "/api/v1/tokens" | "/api/v1/proofs",
+            "POST",
+        ) => "201",
         _ => "200",
     };
     let problem = json!({
@@ -73,9 +80,7 @@ fn operation_id(route: &Route) -> String {
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
-    let parameter = |name: &str, place: &str| {
-        json!({ "name": name, "in": place, "required": place == "path", "schema": { "type": "string" } })
-    };
+    let parameter = |name: &str, place: &str| json!({ "name": name, "in": place, "required": place == "path", "schema": { "type": "string" } });
     let in_path = route.path.contains("{id}").then(|| parameter("id", "path"));
     in_path.into_iter().chain(route.query.iter().map(|name| parameter(name, "query"))).collect()
 }

@@ -21,7 +21,9 @@ pub(super) fn database(error: &DbError) -> Problem {
         source = cause.source();
     }
     tracing::error!(%error, causes = causes.join(": "), "the database failed");
-    Problem::internal("the database failed; the controller's log says why. Nothing was changed: try again")
+    Problem::internal(
+        "the database failed; the controller's log says why. Nothing was changed: try again",
+    )
 }
 
 /// A problem that a handler answers with.
@@ -49,9 +51,15 @@ impl From<RegisterError> for Refused {
     fn from(error: RegisterError) -> Self {
         let detail = error.to_string();
         Self(match error {
-            RegisterError::Text { .. } | RegisterError::Place(_) | RegisterError::HalfPlace | RegisterError::Rpo(_) => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "register-entry", "The entry is refused", detail)
-            }
+            RegisterError::Text { .. }
+            | RegisterError::Place(_)
+            | RegisterError::HalfPlace
+            | RegisterError::Rpo(_) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "register-entry",
+                "The entry is refused",
+                detail,
+            ),
             RegisterError::Taken { .. }
             | RegisterError::OtherId { .. }
             | RegisterError::ForeignServer(_)
@@ -65,13 +73,16 @@ impl From<RegisterError> for Refused {
 
 impl From<TokenError> for Refused {
     fn from(error: TokenError) -> Self {
-        let forbidden = |slug, title, detail| Problem::new(StatusCode::FORBIDDEN, slug, title, detail);
+        let forbidden =
+            |slug, title, detail| Problem::new(StatusCode::FORBIDDEN, slug, title, detail);
         let detail = error.to_string();
         Self(match error {
             TokenError::Unknown => forbidden("token-unknown", "The token is not known", detail),
             TokenError::Used(_) => forbidden("token-used", "The token was used", detail),
             TokenError::Expired(_) => forbidden("token-expired", "The token has expired", detail),
-            TokenError::WrongRole { .. } => forbidden("token-role", "The token is for another role", detail),
+            TokenError::WrongRole { .. } => {
+                forbidden("token-role", "The token is for another role", detail)
+            }
             TokenError::Life(_) => Problem::bad_request(detail),
             TokenError::Db(error) => database(&error),
         })
@@ -85,8 +96,15 @@ impl From<EnrollError> for Refused {
             EnrollError::Token(error) => return error.into(),
             EnrollError::Register(error) => return error.into(),
             EnrollError::Lacks { .. } => Problem::bad_request(detail),
-            EnrollError::AgentDiffers { .. } | EnrollError::SiteDiffers { .. } => Problem::conflict(detail),
-            EnrollError::Pin => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "tls-pin", "The TLS key is another one", detail),
+            EnrollError::AgentDiffers { .. } | EnrollError::SiteDiffers { .. } => {
+                Problem::conflict(detail)
+            }
+            EnrollError::Pin => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "tls-pin",
+                "The TLS key is another one",
+                detail,
+            ),
             EnrollError::Certificate(error) => certificate(&error),
             EnrollError::Db(error) => database(&error),
         })
@@ -113,9 +131,12 @@ impl From<ImportError> for Refused {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         Self(match error {
-            ImportError::Toml(_) | ImportError::Entry { .. } => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "import", "Nothing was imported", detail)
-            }
+            ImportError::Toml(_) | ImportError::Entry { .. } => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "import",
+                "Nothing was imported",
+                detail,
+            ),
             ImportError::Db(error) => database(&error),
         })
     }

@@ -7,7 +7,8 @@ use http::{HeaderMap, StatusCode, header};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::{ImportRequest, TokenRequest};
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput, Server, ServerInput, Site, SiteInput,
+    Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput, Server, ServerInput, Site,
+    SiteInput,
 };
 use lumbung_wire::server::{read_capped, read_json};
 use serde::Deserialize;
@@ -39,7 +40,10 @@ pub(super) async fn sites(State(app): State<AppState>) -> Listed<Site> {
     Ok(Json(app.db.read_async(|tx| rows::sites(tx)).await?))
 }
 
-pub(super) async fn site(State(app): State<AppState>, Path(text): Path<String>) -> Result<Json<Site>, Refused> {
+pub(super) async fn site(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+) -> Result<Json<Site>, Refused> {
     let id = id(&text, "site")?;
     let found = app.db.read_async(move |tx| rows::site(tx, &id)).await?;
     found.map(Json).ok_or_else(|| unknown("site"))
@@ -48,7 +52,8 @@ pub(super) async fn site(State(app): State<AppState>, Path(text): Path<String>) 
 pub(super) async fn create_site(State(app): State<AppState>, body: Body) -> Created<Site> {
     let input: SiteInput = read_json(body, BODY_MAX_BYTES).await?;
     let now = app.clock.now();
-    let (site, _) = app.db.write_async(move |tx| register::put_site(tx, now, &input, Mode::Create)).await?;
+    let (site, _) =
+        app.db.write_async(move |tx| register::put_site(tx, now, &input, Mode::Create)).await?;
     Ok((StatusCode::CREATED, Json(site)))
 }
 
@@ -56,18 +61,25 @@ pub(super) async fn pds(State(app): State<AppState>) -> Listed<Pd> {
     Ok(Json(app.db.read_async(|tx| rows::pds(tx)).await?))
 }
 
-pub(super) async fn pd(State(app): State<AppState>, Path(text): Path<String>) -> Result<Json<Pd>, Refused> {
+pub(super) async fn pd(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+) -> Result<Json<Pd>, Refused> {
     Ok(Json(app.db.read_async(move |tx| find_pd(tx, &text)).await?))
 }
 
 pub(super) async fn create_pd(State(app): State<AppState>, body: Body) -> Created<Pd> {
     let input: PdInput = read_json(body, BODY_MAX_BYTES).await?;
     let now = app.clock.now();
-    let (pd, _) = app.db.write_async(move |tx| register::put_pd(tx, now, &input, Mode::Create)).await?;
+    let (pd, _) =
+        app.db.write_async(move |tx| register::put_pd(tx, now, &input, Mode::Create)).await?;
     Ok((StatusCode::CREATED, Json(pd)))
 }
 
-pub(super) async fn servers(State(app): State<AppState>, Query(query): Query<OfPd>) -> Listed<Server> {
+pub(super) async fn servers(
+    State(app): State<AppState>,
+    Query(query): Query<OfPd>,
+) -> Listed<Server> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
         let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
         Ok::<_, Refused>(rows::servers(tx, pd.as_ref().map(|pd| &pd.id))?)
@@ -76,7 +88,10 @@ pub(super) async fn servers(State(app): State<AppState>, Query(query): Query<OfP
     Ok(Json(with_heartbeats(&app, servers)))
 }
 
-pub(super) async fn server(State(app): State<AppState>, Path(text): Path<String>) -> Result<Json<Server>, Refused> {
+pub(super) async fn server(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+) -> Result<Json<Server>, Refused> {
     let id = id(&text, "server")?;
     let found = app.db.read_async(move |tx| rows::server(tx, &id)).await?;
     let found = with_heartbeats(&app, found.into_iter().collect());
@@ -86,11 +101,15 @@ pub(super) async fn server(State(app): State<AppState>, Path(text): Path<String>
 pub(super) async fn create_server(State(app): State<AppState>, body: Body) -> Created<Server> {
     let input: ServerInput = read_json(body, BODY_MAX_BYTES).await?;
     let now = app.clock.now();
-    let (server, _) = app.db.write_async(move |tx| register::put_server(tx, now, &input, Mode::Create)).await?;
+    let (server, _) =
+        app.db.write_async(move |tx| register::put_server(tx, now, &input, Mode::Create)).await?;
     Ok((StatusCode::CREATED, Json(server)))
 }
 
-pub(super) async fn datasets(State(app): State<AppState>, Query(query): Query<OfPd>) -> Listed<Dataset> {
+pub(super) async fn datasets(
+    State(app): State<AppState>,
+    Query(query): Query<OfPd>,
+) -> Listed<Dataset> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
         let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
         Ok::<_, Refused>(rows::datasets(tx, pd.as_ref().map(|pd| &pd.id))?)
@@ -98,7 +117,10 @@ pub(super) async fn datasets(State(app): State<AppState>, Query(query): Query<Of
     Ok(Json(app.db.read_async(list).await?))
 }
 
-pub(super) async fn dataset(State(app): State<AppState>, Path(text): Path<String>) -> Result<Json<Dataset>, Refused> {
+pub(super) async fn dataset(
+    State(app): State<AppState>,
+    Path(text): Path<String>,
+) -> Result<Json<Dataset>, Refused> {
     let id = id(&text, "dataset")?;
     let found = app.db.read_async(move |tx| rows::dataset(tx, &id)).await?;
     found.map(Json).ok_or_else(|| unknown("dataset"))
@@ -108,7 +130,9 @@ pub(super) async fn create_dataset(State(app): State<AppState>, body: Body) -> C
     let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
     let now = app.clock.now();
     let defaults = app.config.compliance.rpo;
-    let write = move |tx: &rusqlite::Transaction<'_>| register::put_dataset(tx, now, &input, &defaults, Mode::Create);
+    let write = move |tx: &rusqlite::Transaction<'_>| {
+        register::put_dataset(tx, now, &input, &defaults, Mode::Create)
+    };
     let (dataset, _) = app.db.write_async(write).await?;
     app.poll.notify_one();
     Ok((StatusCode::CREATED, Json(dataset)))
@@ -119,18 +143,23 @@ pub(super) async fn import(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ImportOutcome>, Refused> {
-    let json = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let json = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let request: ImportRequest = if json {
         read_json(body, BODY_MAX_BYTES).await?
     } else {
         let bytes = read_capped(body, BODY_MAX_BYTES).await?;
-        let toml = String::from_utf8(bytes.to_vec()).map_err(|_| Problem::bad_request("the register is not UTF-8 text"))?;
+        let toml = String::from_utf8(bytes.to_vec())
+            .map_err(|_| Problem::bad_request("the register is not UTF-8 text"))?;
         ImportRequest { file: String::new(), toml }
     };
     let now = app.clock.now();
     let defaults = app.config.compliance.rpo;
     let file = if request.file.is_empty() { "import".to_owned() } else { request.file };
-    let run = move |tx: &rusqlite::Transaction<'_>| importer::import(tx, now, &file, &request.toml, &defaults);
+    let run = move |tx: &rusqlite::Transaction<'_>| {
+        importer::import(tx, now, &file, &request.toml, &defaults)
+    };
     let outcome = app.db.write_async(run).await?;
     app.poll.notify_one();
     Ok(Json(outcome))

@@ -11,7 +11,15 @@ use serde_json::{Map, Value, json};
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
     let mut schemas = Map::new();
-    let groups = [problems(), enrolment(), heartbeats(), register_rows(), register_inputs(), compliance(), overview()];
+    let groups = [
+        problems(),
+        enrolment(),
+        heartbeats(),
+        register_rows(),
+        register_inputs(),
+        compliance(),
+        overview(),
+    ];
     for (name, schema) in groups.into_iter().flatten() {
         schemas.insert(name.to_owned(), schema);
     }
@@ -65,8 +73,11 @@ fn words<T: ToString>(all: &[T]) -> Value {
 /// An object: members that are always there, then those that may be absent.
 fn object(required: Members, optional: Members) -> Value {
     let names: Vec<&str> = required.iter().map(|(name, _)| *name).collect();
-    let members: Map<String, Value> =
-        required.into_iter().chain(optional).map(|(name, schema)| (name.to_owned(), schema)).collect();
+    let members: Map<String, Value> = required
+        .into_iter()
+        .chain(optional)
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect();
     json!({ "type": "object", "properties": members, "required": names })
 }
 
@@ -84,8 +95,14 @@ fn enrolment() -> Group {
         ("tls_pin", hex(32)),
         ("receipt_key", hex(32)),
     ];
-    let of_agent = vec![("repository", hex(32)), ("agent", hex(16)), ("agent_key", hex(32)), ("domain", hex(16))];
-    let of_site = vec![("site", hex(16)), ("receipt_key", hex(32)), ("url", text()), ("tls_pin", hex(32))];
+    let of_agent = vec![
+        ("repository", hex(32)),
+        ("agent", hex(16)),
+        ("agent_key", hex(32)),
+        ("domain", hex(16)),
+    ];
+    let of_site =
+        vec![("site", hex(16)), ("receipt_key", hex(32)), ("url", text()), ("tls_pin", hex(32))];
     let request = vec![("token", text()), ("role", words(&["agent", "site"])), ("csr_pem", text())];
     let certificate = || vec![("certificate_pem", text()), ("ca_pems", list(text()))];
     let mut response = certificate();
@@ -102,7 +119,15 @@ fn enrolment() -> Group {
 }
 
 fn heartbeats() -> Group {
-    let counts = ["files", "directories", "others", "content_bytes", "flagged", "new_plain_bytes", "new_stored_bytes"];
+    let counts = [
+        "files",
+        "directories",
+        "others",
+        "content_bytes",
+        "flagged",
+        "new_plain_bytes",
+        "new_stored_bytes",
+    ];
     let disk = vec![("mount", text()), ("total_bytes", uint()), ("available_bytes", uint())];
     let health = vec![
         ("hostname", text()),
@@ -125,15 +150,22 @@ fn heartbeats() -> Group {
         ("dataset", hex(16)),
         ("outcome", of("Outcome")),
     ];
-    let report_more = vec![("manifest", hex(32)), ("statistics", of("Statistics")), ("message", text())];
+    let report_more =
+        vec![("manifest", hex(32)), ("statistics", of("Statistics")), ("message", text())];
     let beat = vec![("now", time()), ("version", text()), ("health", of("HostHealth"))];
     vec![
         ("Statistics", object(counts.into_iter().map(|name| (name, uint())).collect(), vec![])),
         ("DiskHealth", object(disk, vec![])),
         ("HostHealth", object(vec![], health)),
-        ("JobState", object(job, vec![("last_ok", time()), ("next_run", time()), ("message", text())])),
+        (
+            "JobState",
+            object(job, vec![("last_ok", time()), ("next_run", time()), ("message", text())]),
+        ),
         ("HeartbeatRequest", object(beat, vec![("jobs", list(of("JobState")))])),
-        ("HeartbeatResponse", object(vec![("now", time()), ("sites", list(of("SiteEntry")))], vec![])),
+        (
+            "HeartbeatResponse",
+            object(vec![("now", time()), ("sites", list(of("SiteEntry")))], vec![]),
+        ),
         ("Outcome", words(&["ok", "warnings", "failed", "interrupted"])),
         ("Report", object(report, report_more)),
         ("ReportsAck", object(vec![("acknowledged", list(hex(16)))], vec![])),
@@ -149,8 +181,19 @@ fn site_keys() -> Members {
 }
 
 fn register_rows() -> Group {
-    let site = vec![("id", hex(16)), ("name", text()), ("kind", words(SiteKind::ALL)), ("address", text())];
-    let pd = vec![("id", hex(16)), ("code", text()), ("name", text()), ("contact", text()), ("mandiri_tik", boolean())];
+    let site = vec![
+        ("id", hex(16)),
+        ("name", text()),
+        ("kind", words(SiteKind::ALL)),
+        ("address", text()),
+    ];
+    let pd = vec![
+        ("id", hex(16)),
+        ("code", text()),
+        ("name", text()),
+        ("contact", text()),
+        ("mandiri_tik", boolean()),
+    ];
     let server = vec![
         ("id", hex(16)),
         ("pd", hex(16)),
@@ -179,7 +222,13 @@ fn dataset_words() -> Members {
 }
 
 fn dataset_texts() -> Members {
-    vec![("owner", text()), ("retention", text()), ("period", text()), ("media", text()), ("paths", list(text()))]
+    vec![
+        ("owner", text()),
+        ("retention", text()),
+        ("period", text()),
+        ("media", text()),
+        ("paths", list(text())),
+    ]
 }
 
 fn register_inputs() -> Group {
@@ -188,7 +237,8 @@ fn register_inputs() -> Group {
     site_more.extend(site_keys());
     let mut dataset = vec![("pd", hex(16))];
     dataset.extend(dataset_words());
-    let mut dataset_more = vec![("id", hex(16)), ("server", hex(16)), ("rpo_s", uint()), ("repository", hex(32))];
+    let mut dataset_more =
+        vec![("id", hex(16)), ("server", hex(16)), ("rpo_s", uint()), ("repository", hex(32))];
     dataset_more.extend(dataset_texts());
     let server = vec![("pd", hex(16)), ("name", text()), ("kind", words(ServerKind::ALL))];
     let token = vec![("token", text()), ("expires", time()), ("ca_fingerprint", text())];
@@ -205,7 +255,10 @@ fn register_inputs() -> Group {
         ("ServerInput", object(server, vec![("id", hex(16))])),
         ("DatasetInput", object(dataset, dataset_more)),
         ("ImportRequest", object(vec![("toml", text())], vec![("file", text())])),
-        ("ImportOutcome", object(vec![("created", uint()), ("updated", uint()), ("unchanged", uint())], vec![])),
+        (
+            "ImportOutcome",
+            object(vec![("created", uint()), ("updated", uint()), ("unchanged", uint())], vec![]),
+        ),
         ("TokenRequest", object(vec![("role", words(&["agent", "site"]))], token_more)),
         ("EnrollmentToken", object(token, vec![])),
     ]
@@ -236,8 +289,14 @@ fn compliance() -> Group {
         ("snapshot", hex(32)),
         ("menurut_agen", of("AgentFigures")),
     ];
-    let figures = vec![("at", time()), ("outcome", of("Outcome")), ("statistics", of("Statistics")), ("message", text())];
-    let mut table = vec![("at", time()), ("rows", list(of("ComplianceRow"))), ("all", of("StepTotals"))];
+    let figures = vec![
+        ("at", time()),
+        ("outcome", of("Outcome")),
+        ("statistics", of("Statistics")),
+        ("message", text()),
+    ];
+    let mut table =
+        vec![("at", time()), ("rows", list(of("ComplianceRow"))), ("all", of("StepTotals"))];
     table.extend(steps.map(|name| (name, of("StepTotals"))));
     vec![
         ("Evidence", object(evidence, vec![("site", hex(16))])),
@@ -258,7 +317,12 @@ fn overview() -> Group {
         ("raised", time()),
         ("last", time()),
     ];
-    let site = vec![("site", hex(16)), ("name", text()), ("kind", words(SiteKind::ALL)), ("enrolled", boolean())];
+    let site = vec![
+        ("site", hex(16)),
+        ("name", text()),
+        ("kind", words(SiteKind::ALL)),
+        ("enrolled", boolean()),
+    ];
     let site_more = vec![
         ("polled", time()),
         ("succeeded", time()),
@@ -280,8 +344,12 @@ fn overview() -> Group {
         ("heartbeat", words(HeartbeatState::ALL)),
         ("jobs", list(of("JobState"))),
     ];
-    let agent_more =
-        vec![("last_seen", time()), ("clock_warning_s", int()), ("version", text()), ("health", of("HostHealth"))];
+    let agent_more = vec![
+        ("last_seen", time()),
+        ("clock_warning_s", int()),
+        ("version", text()),
+        ("health", of("HostHealth")),
+    ];
     let unknown = vec![("dataset", hex(16)), ("name", text()), ("first", time()), ("last", time())];
     let counts = vec![("up", uint()), ("late", uint()), ("down", uint()), ("never", uint())];
     vec![
@@ -294,7 +362,10 @@ fn overview() -> Group {
         ("AgentStatus", object(agent, agent_more)),
         ("AgentCounts", object(counts, vec![])),
         ("UnregisteredDataset", object(unknown, vec![("repository", hex(32)), ("agent", hex(16))])),
-        ("UnregisteredRepository", object(vec![("repository", hex(32)), ("site", hex(16))], vec![])),
+        (
+            "UnregisteredRepository",
+            object(vec![("repository", hex(32)), ("site", hex(16))], vec![]),
+        ),
         ("Overview", object(overview_members(), vec![])),
         ("ProofAccepted", object(vec![("proof", hex(32))], vec![("dataset", hex(16))])),
     ]
@@ -314,6 +385,9 @@ fn overview_members() -> Members {
         ("unregistered_datasets", list(of("UnregisteredDataset"))),
         ("unregistered_repositories", list(of("UnregisteredRepository"))),
     ];
-    members.extend(["registered", "backed_up", "at_drc", "verified", "proven"].map(|name| (name, of("StepTotals"))));
+    members.extend(
+        ["registered", "backed_up", "at_drc", "verified", "proven"]
+            .map(|name| (name, of("StepTotals"))),
+    );
     members
 }

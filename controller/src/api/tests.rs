@@ -44,16 +44,30 @@ impl App {
     }
 
     /// Sends a request as `peer`; bodies and answers are held against the OpenAPI document.
-    async fn call(&self, peer: &Peer, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    async fn call(
+        &self,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let bytes = body.as_ref().map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-        let (status, answer) = self.send(peer, method.clone(), path, "application/json", bytes).await;
+        let (status, answer) =
+            self.send(peer, method.clone(), path, "application/json", bytes).await;
         if status.is_success() {
             documents::check(&method, path, body.as_ref(), &answer);
         }
         (status, answer)
     }
 
-    async fn send(&self, peer: &Peer, method: Method, path: &str, kind: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    async fn send(
+        &self,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> (StatusCode, Value) {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -63,7 +77,10 @@ impl App {
         request.extensions_mut().insert(peer.clone());
         let response = router(self.state.clone()).oneshot(request).await.unwrap();
         let status = response.status();
-        let problem = response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
+        let problem = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind == "application/problem+json");
         assert!(status.is_success() || problem, "{status} is no problem document");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

@@ -36,13 +36,15 @@ fn agent_row(row: &Row<'_>) -> rusqlite::Result<AgentRow> {
 
 /// The agent of that id.
 pub fn agent(db: &Connection, agent: &AgentId) -> Result<Option<AgentRow>, DbError> {
-    let mut statement = db.prepare_cached("SELECT id, server, repository, key, domain FROM agents WHERE id = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, server, repository, key, domain FROM agents WHERE id = ?")?;
     Ok(statement.query_row([agent.as_bytes()], agent_row).optional()?)
 }
 
 /// The agent that signs with that key.
 pub fn agent_by_key(db: &Connection, key: &PublicKey) -> Result<Option<AgentRow>, DbError> {
-    let mut statement = db.prepare_cached("SELECT id, server, repository, key, domain FROM agents WHERE key = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, server, repository, key, domain FROM agents WHERE key = ?")?;
     Ok(statement.query_row([key.as_bytes()], agent_row).optional()?)
 }
 
@@ -71,7 +73,9 @@ pub fn heartbeat(
     beat: &HeartbeatRequest,
     late_after_s: i64,
 ) -> Result<(), DbError> {
-    let json = |value: serde_json::Result<String>| value.map_err(|_| DbError::Corrupt { what: "a heartbeat" });
+    let json = |value: serde_json::Result<String>| {
+        value.map_err(|_| DbError::Corrupt { what: "a heartbeat" })
+    };
     let health = json(serde_json::to_string(&beat.health))?;
     let jobs = json(serde_json::to_string(&beat.jobs))?;
     db.prepare_cached(
@@ -86,8 +90,10 @@ pub fn heartbeat(
         )?
         .execute(params![now.0, agent.as_bytes(), late_after_s])?;
     if extended == 0 {
-        db.prepare_cached("INSERT INTO heartbeat_spans (agent, first_s, last_s, beats) VALUES (?, ?, ?, 1)")?
-            .execute(params![agent.as_bytes(), now.0, now.0])?;
+        db.prepare_cached(
+            "INSERT INTO heartbeat_spans (agent, first_s, last_s, beats) VALUES (?, ?, ?, 1)",
+        )?
+        .execute(params![agent.as_bytes(), now.0, now.0])?;
     }
     Ok(())
 }
@@ -103,7 +109,8 @@ pub struct AgentLiveness {
 
 /// Every agent: id, server, liveness.
 pub fn liveness(db: &Connection) -> Result<Vec<(AgentId, ServerId, AgentLiveness)>, DbError> {
-    let mut statement = db.prepare_cached("SELECT id, server, last_seen_s, agent_clock_s FROM agents ORDER BY id")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, server, last_seen_s, agent_clock_s FROM agents ORDER BY id")?;
     let rows = statement.query_map([], |row| {
         let liveness = AgentLiveness {
             last_seen: row.get::<_, Option<i64>>(2)?.map(Timestamp),
@@ -115,15 +122,25 @@ pub fn liveness(db: &Connection) -> Result<Vec<(AgentId, ServerId, AgentLiveness
 }
 
 /// Host health and jobs as the agent told them last, as JSON.
-pub fn last_told(db: &Connection, agent: &AgentId) -> Result<Option<(String, String, String)>, DbError> {
+pub fn last_told(
+    db: &Connection,
+    agent: &AgentId,
+) -> Result<Option<(String, String, String)>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT version, health, jobs FROM agents WHERE id = ? AND health IS NOT NULL AND jobs IS NOT NULL AND version IS NOT NULL",
     )?;
-    Ok(statement.query_row([agent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+    Ok(statement
+        .query_row([agent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?)
 }
 
 /// Keeps a report; one that is there already changes nothing.
-pub fn insert_report(db: &Connection, now: Timestamp, agent: &AgentId, report: &Report) -> Result<(), DbError> {
+pub fn insert_report(
+    db: &Connection,
+    now: Timestamp,
+    agent: &AgentId,
+    report: &Report,
+) -> Result<(), DbError> {
     let body = serde_json::to_string(report).map_err(|_| DbError::Corrupt { what: "a report" })?;
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let kind = word(serde_json::json!(report.kind));
@@ -152,27 +169,37 @@ pub fn report_sender(db: &Connection, report: &ReportId) -> Result<Option<AgentI
     Ok(agent.map(AgentId::from_bytes))
 }
 
-fn newest_report(db: &Connection, condition: &str, dataset: &DatasetId) -> Result<Option<Report>, DbError> {
+fn newest_report(
+    db: &Connection,
+    condition: &str,
+    dataset: &DatasetId,
+) -> Result<Option<Report>, DbError> {
     let sql = format!(
         "SELECT r.body FROM reports AS r JOIN agents AS a ON a.id = r.agent
          JOIN servers AS s ON s.id = a.server JOIN datasets AS d ON d.id = r.dataset AND d.pd = s.pd
          WHERE r.dataset = ? AND r.kind = 'backup' {condition} ORDER BY r.at_s DESC, r.received_s DESC LIMIT 1"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let body: Option<String> = statement.query_row([dataset.as_bytes()], |row| row.get(0)).optional()?;
-    body.map(|body| serde_json::from_str(&body).map_err(|_| DbError::Corrupt { what: "a report" })).transpose()
+    let body: Option<String> =
+        statement.query_row([dataset.as_bytes()], |row| row.get(0)).optional()?;
+    body.map(|body| serde_json::from_str(&body).map_err(|_| DbError::Corrupt { what: "a report" }))
+        .transpose()
 }
 
 /// The newest backup report for the dataset by an agent of its PD, and when the last good one was.
-pub fn last_backup_report(db: &Connection, dataset: &DatasetId) -> Result<Option<(Report, Option<Timestamp>)>, DbError> {
+pub fn last_backup_report(
+    db: &Connection,
+    dataset: &DatasetId,
+) -> Result<Option<(Report, Option<Timestamp>)>, DbError> {
     let Some(newest) = newest_report(db, "", dataset)? else { return Ok(None) };
-    let good = newest_report(db, "AND r.outcome IN ('ok', 'warnings')", dataset)?.map(|report| report.at);
+    let good =
+        newest_report(db, "AND r.outcome IN ('ok', 'warnings')", dataset)?.map(|report| report.at);
     debug_assert!(matches!(newest.kind, ReportKind::Backup));
     debug_assert!(!matches!(newest.outcome, Outcome::Ok) || good.is_some());
     Ok(Some((newest, good)))
 }
 
-/// Notes a dataset id that the register does not know.
+/// Notes a dataset id that the register does not know; at most a thousand of them.
 pub fn note_unregistered(
     db: &Connection,
     now: Timestamp,
@@ -184,6 +211,7 @@ pub fn note_unregistered(
     db.prepare_cached(
         "INSERT INTO unregistered_datasets (dataset, repository, agent, name, first_s, last_s)
          SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM datasets WHERE id = ?1)
+            AND (SELECT count(*) FROM unregistered_datasets) < 1000
          ON CONFLICT (dataset) DO UPDATE SET last_s = ?5, agent = coalesce(?3, agent),
             repository = coalesce(?2, repository), name = CASE WHEN ?4 = '' THEN name ELSE ?4 END",
     )?

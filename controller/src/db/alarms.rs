@@ -22,7 +22,12 @@ pub struct Finding {
 }
 
 /// Raises one alarm, or confirms it.
-pub fn raise(db: &Connection, now: Timestamp, kind: &str, finding: &Finding) -> Result<(), DbError> {
+pub fn raise(
+    db: &Connection,
+    now: Timestamp,
+    kind: &str,
+    finding: &Finding,
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO alarms (kind, subject, pd, site, detail, raised_s, last_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
          ON CONFLICT (kind, subject) WHERE cleared_s IS NULL DO UPDATE SET last_s = ?6, detail = ?5",
@@ -50,7 +55,9 @@ pub fn reconcile(
         raise(db, now, kind, finding)?;
     }
     let open: Vec<(i64, String)> = db
-        .prepare_cached("SELECT sequence, subject FROM alarms WHERE kind = ? AND cleared_s IS NULL")?
+        .prepare_cached(
+            "SELECT sequence, subject FROM alarms WHERE kind = ? AND cleared_s IS NULL",
+        )?
         .query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (sequence, subject) in open {

@@ -1,15 +1,15 @@
 //! Evidence: manifests, receipts, inventories, scrub reports, proofs, all verified before they come here.
 //!
-//! Invariants: rows are added, never changed or removed (but for the two summaries `inventory_entries`
-//! and `scrub_results`); whether a row counts is asked of the newest roster by the views.
+//! Invariants: rows are added, never removed; what changes is `chain_valid` (when a predecessor arrives), a
+//! manifest's size (when its usage list does) and the two summaries, `inventory_entries` and `scrub_results`; whether a row counts is asked of the newest roster by the views.
 
-use lumbung_model::compliance::LISTING_SLACK_S;
-use lumbung_model::{DatasetId, DomainId, ManifestId, PdId, ReceiptId, RepositoryId, SiteId, Timestamp, UsageId};
+use lumbung_model::{
+    DatasetId, DomainId, ManifestId, ReceiptId, RepositoryId, SiteId, Timestamp, UsageId,
+};
 use lumbung_pack::{Inventory, Manifest, Proof, Receipt, ScrubReport, Signed};
 use rusqlite::{Connection, params};
 
-use super::alarms::Finding;
-use super::{DbError, count, id, signed};
+use super::{DbError, id, signed};
 
 fn exists(db: &Connection, table: &str, key: &[u8]) -> Result<bool, DbError> {
     let mut statement = db.prepare_cached(&format!("SELECT 1 FROM {table} WHERE id = ?"))?;
@@ -58,7 +58,11 @@ pub fn absent_rosters(db: &Connection, ids: Vec<[u8; 32]>) -> Result<Vec<[u8; 32
 }
 
 /// Keeps a manifest.
-pub fn put_manifest(db: &Connection, now: Timestamp, manifest: &Signed<Manifest>) -> Result<(), DbError> {
+pub fn put_manifest(
+    db: &Connection,
+    now: Timestamp,
+    manifest: &Signed<Manifest>,
+) -> Result<(), DbError> {
     let body = &manifest.body;
     db.prepare_cached(
         "INSERT INTO manifests (id, repository, agent, signer, dataset, domain, partial, epoch, sequence, previous,
@@ -86,7 +90,11 @@ pub fn put_manifest(db: &Connection, now: Timestamp, manifest: &Signed<Manifest>
 }
 
 /// Keeps a receipt.
-pub fn put_receipt(db: &Connection, receipt: &Signed<Receipt>, object: &[u8]) -> Result<(), DbError> {
+pub fn put_receipt(
+    db: &Connection,
+    receipt: &Signed<Receipt>,
+    object: &[u8],
+) -> Result<(), DbError> {
     let body = &receipt.body;
     db.prepare_cached(
         "INSERT INTO receipts (id, site, repository, manifest, signer, number, received_s, locked_until_s, object)
@@ -106,8 +114,12 @@ pub fn put_receipt(db: &Connection, receipt: &Signed<Receipt>, object: &[u8]) ->
     Ok(())
 }
 
-/// Keeps an inventory and what it lists. Those with lower numbers come first, so that its chain can be judged.
-pub fn put_inventory(db: &Connection, now: Timestamp, inventory: &Signed<Inventory>) -> Result<(), DbError> {
+/// Keeps an inventory and what it lists, in whatever order they come.
+pub fn put_inventory(
+    db: &Connection,
+    now: Timestamp,
+    inventory: &Signed<Inventory>,
+) -> Result<(), DbError> {
     let body = &inventory.body;
     let chained = if body.number == 1 {
         body.previous.is_zero()
@@ -119,7 +131,7 @@ pub fn put_inventory(db: &Connection, now: Timestamp, inventory: &Signed<Invento
             body.previous.as_bytes(),
             body.site.as_bytes(),
             body.repository.as_bytes(),
-            signed(body.number - 1)
+            signed(body.number.saturating_sub(1))
         ])?
     };
     db.prepare_cached(
@@ -139,7 +151,29 @@ pub fn put_inventory(db: &Connection, now: Timestamp, inventory: &Signed<Invento
         chained,
         now.0,
     ])?;
+    if chained {
+        chain_successors(db, inventory)?;
+    }
     put_entries(db, body)
+}
+
+/// Those that waited for this one are chained now.
+fn chain_successors(db: &Connection, inventory: &Signed<Inventory>) -> Result<(), DbError> {
+    db.prepare_cached(
+        "WITH RECURSIVE chained (id, number) AS (
+            VALUES (?1, ?2)
+            UNION SELECT i.id, i.number FROM inventories AS i JOIN chained AS c
+                ON i.number = c.number + 1 AND i.previous = c.id
+            WHERE i.site = ?3 AND i.repository = ?4)
+         UPDATE inventories SET chain_valid = 1 WHERE id IN (SELECT id FROM chained)",
+    )?
+    .execute(params![
+        inventory.id.as_bytes(),
+        signed(inventory.body.number),
+        inventory.body.site.as_bytes(),
+        inventory.body.repository.as_bytes()
+    ])?;
+    Ok(())
 }
 
 fn put_entries(db: &Connection, inventory: &Inventory) -> Result<(), DbError> {
@@ -186,9 +220,17 @@ pub fn put_scrub(db: &Connection, scrub: &Signed<ScrubReport>) -> Result<(), DbE
             verified_by = CASE WHEN ?5 >= coalesce(verified_s, ?5) THEN ?6 ELSE verified_by END,
             verified_s = max(coalesce(verified_s, ?5), ?5)",
     )?;
-    let (site, repository, signer) = (body.site.as_bytes(), body.repository.as_bytes(), scrub.signer.as_bytes());
+    let (site, repository, signer) =
+        (body.site.as_bytes(), body.repository.as_bytes(), scrub.signer.as_bytes());
     for manifest in &body.verified {
-        verified.execute(params![site, repository, manifest.as_bytes(), signer, body.finished.0, scrub.id.as_bytes()])?;
+        verified.execute(params![
+            site,
+            repository,
+            manifest.as_bytes(),
+            signer,
+            body.finished.0,
+            scrub.id.as_bytes()
+        ])?;
     }
     let mut damaged = db.prepare_cached(
         "INSERT INTO scrub_results (site, repository, manifest, signer, damaged_s) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -201,7 +243,12 @@ pub fn put_scrub(db: &Connection, scrub: &Signed<ScrubReport>) -> Result<(), DbE
 }
 
 /// Keeps a proof of restore.
-pub fn put_proof(db: &Connection, now: Timestamp, proof: &Signed<Proof>, object: &[u8]) -> Result<(), DbError> {
+pub fn put_proof(
+    db: &Connection,
+    now: Timestamp,
+    proof: &Signed<Proof>,
+    object: &[u8],
+) -> Result<(), DbError> {
     let body = &proof.body;
     db.prepare_cached(
         "INSERT INTO proofs (id, repository, manifest, site, signer, started_s, finished_s, entries, bytes, failed, seen_s, object)
@@ -225,11 +272,17 @@ pub fn put_proof(db: &Connection, now: Timestamp, proof: &Signed<Proof>, object:
 }
 
 /// The repository, the domain and whether it is partial, of a kept manifest.
-pub fn manifest_place(db: &Connection, manifest: &ManifestId) -> Result<Option<(RepositoryId, bool)>, DbError> {
+pub fn manifest_place(
+    db: &Connection,
+    manifest: &ManifestId,
+) -> Result<Option<(RepositoryId, bool)>, DbError> {
     use rusqlite::OptionalExtension;
-    let mut statement = db.prepare_cached("SELECT repository, partial FROM manifests WHERE id = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT repository, partial FROM manifests WHERE id = ?")?;
     let found = statement
-        .query_row([manifest.as_bytes()], |row| Ok((RepositoryId::from_bytes(id(row, 0)?), row.get(1)?)))
+        .query_row([manifest.as_bytes()], |row| {
+            Ok((RepositoryId::from_bytes(id(row, 0)?), row.get(1)?))
+        })
         .optional()?;
     Ok(found)
 }
@@ -263,13 +316,14 @@ pub fn unsized_manifests(
         "SELECT m.id, m.usage, m.domain FROM manifests AS m JOIN receipts AS r ON r.manifest = m.id AND r.site = ?1
          WHERE m.repository = ?2 AND m.stored_bytes IS NULL AND m.partial = 0 ORDER BY m.seen_s DESC, m.id LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes(), limit], |row| {
-        Ok(Unsized {
-            manifest: ManifestId::from_bytes(id(row, 0)?),
-            usage: UsageId::from_bytes(id(row, 1)?),
-            domain: DomainId::from_bytes(id(row, 2)?),
-        })
-    })?;
+    let rows =
+        statement.query_map(params![site.as_bytes(), repository.as_bytes(), limit], |row| {
+            Ok(Unsized {
+                manifest: ManifestId::from_bytes(id(row, 0)?),
+                usage: UsageId::from_bytes(id(row, 1)?),
+                domain: DomainId::from_bytes(id(row, 2)?),
+            })
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -278,128 +332,4 @@ pub fn set_size(db: &Connection, manifest: &ManifestId, stored_bytes: u64) -> Re
     db.prepare_cached("UPDATE manifests SET stored_bytes = ? WHERE id = ?")?
         .execute(params![signed(stored_bytes), manifest.as_bytes()])?;
     Ok(())
-}
-
-fn finding(scope: &str, subject: impl std::fmt::Display, pd: Option<PdId>, site: SiteId, detail: String) -> Finding {
-    Finding { subject: format!("{scope}{subject}"), pd, site: Some(site), detail }
-}
-
-/// Snapshots that the site receipted or listed, and leaves out of its newest inventory.
-pub fn hidden(
-    db: &Connection,
-    scope: &str,
-    pd: Option<PdId>,
-    site: &SiteId,
-    repository: &RepositoryId,
-) -> Result<Vec<Finding>, DbError> {
-    let mut statement = db.prepare_cached(
-        "WITH newest AS (SELECT number, made_s FROM counting_inventories WHERE site = ?1 AND repository = ?2
-                         ORDER BY number DESC LIMIT 1),
-              known AS (SELECT manifest, min(received_s) AS received_s FROM counting_receipts
-                        WHERE site = ?1 AND repository = ?2 GROUP BY manifest
-                        UNION SELECT manifest, NULL FROM inventory_entries WHERE site = ?1 AND repository = ?2)
-         SELECT DISTINCT k.manifest, n.number FROM known AS k CROSS JOIN newest AS n
-         LEFT JOIN inventory_entries AS e ON e.site = ?1 AND e.repository = ?2 AND e.manifest = k.manifest
-         WHERE e.newest < n.number OR (e.newest IS NULL AND n.made_s - k.received_s > ?3)
-         ORDER BY k.manifest LIMIT 1000",
-    )?;
-    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes(), LISTING_SLACK_S], |row| {
-        Ok((ManifestId::from_bytes(id(row, 0)?), count(row, 1)?))
-    })?;
-    rows.map(|row| {
-        let (manifest, number) = row?;
-        let detail = format!("snapshot {manifest} was receipted, inventory {number} does not list it: look at the vault at once");
-        Ok(finding(scope, manifest, pd, *site, detail))
-    })
-    .collect()
-}
-
-/// Numbers that are missing among the site's receipts, or stand twice: it gave receipts that it does not show.
-pub fn receipt_gaps(
-    db: &Connection,
-    scope: &str,
-    pd: Option<PdId>,
-    site: &SiteId,
-    repository: &RepositoryId,
-) -> Result<Vec<Finding>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT number, before, twice FROM (
-            SELECT number, lag(number, 1, 0) OVER (ORDER BY number) AS before, count(*) > 1 AS twice
-            FROM counting_receipts WHERE site = ?1 AND repository = ?2 GROUP BY number)
-         WHERE twice OR number <> before + 1 ORDER BY number LIMIT 100",
-    )?;
-    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes()], |row| {
-        Ok((count(row, 0)?, count(row, 1)?, row.get::<_, bool>(2)?))
-    })?;
-    rows.map(|row| {
-        let (number, before, twice) = row?;
-        let detail = match twice {
-            true => format!("two receipts have the number {number}: the vault was rolled back or its key is used twice"),
-            false => format!("receipts {} to {} are not shown: the vault hides snapshots that it receipted", before + 1, number - 1),
-        };
-        Ok(finding(scope, number, pd, *site, detail))
-    })
-    .collect()
-}
-
-/// Inventories of the site that share a number, or whose predecessor is not known.
-pub fn inventory_faults(
-    db: &Connection,
-    scope: &str,
-    pd: Option<PdId>,
-    site: &SiteId,
-    repository: &RepositoryId,
-) -> Result<Vec<Finding>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT number, count(*) > 1, min(chain_valid) FROM counting_inventories WHERE site = ? AND repository = ?
-         GROUP BY number HAVING count(*) > 1 OR min(chain_valid) = 0 ORDER BY number LIMIT 100",
-    )?;
-    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes()], |row| {
-        Ok((count(row, 0)?, row.get::<_, bool>(1)?))
-    })?;
-    rows.map(|row| {
-        let (number, forked) = row?;
-        let detail = match forked {
-            true => format!("two inventories have the number {number}: the vault was rolled back or its key is used twice"),
-            false => format!("inventory {number} does not follow from the one before it"),
-        };
-        Ok(finding(scope, number, pd, *site, detail))
-    })
-    .collect()
-}
-
-/// Forks and gaps in the agents' sequences of manifests.
-pub fn manifest_faults(
-    db: &Connection,
-    scope: &str,
-    pd: Option<PdId>,
-    repository: &RepositoryId,
-) -> Result<Vec<Finding>, DbError> {
-    let mut forks = db.prepare_cached(
-        "SELECT min(id), epoch, sequence FROM manifests WHERE repository = ?
-         GROUP BY agent, dataset, epoch, sequence HAVING count(*) > 1 LIMIT 100",
-    )?;
-    let rows = forks.query_map([repository.as_bytes()], |row| {
-        Ok((ManifestId::from_bytes(id(row, 0)?), format!(
-            "two snapshots have epoch {} and number {}: the agent runs twice, or its key is in other hands",
-            count(row, 1)?,
-            count(row, 2)?
-        )))
-    })?;
-    let mut faults: Vec<(ManifestId, String)> = rows.collect::<Result<_, _>>()?;
-    let mut gaps = db.prepare_cached(
-        "SELECT m.id FROM manifests AS m WHERE m.repository = ?1 AND m.previous <> zeroblob(32)
-         AND NOT EXISTS (SELECT 1 FROM manifests AS p WHERE p.id = m.previous) LIMIT 100",
-    )?;
-    let rows = gaps.query_map([repository.as_bytes()], |row| {
-        Ok((ManifestId::from_bytes(id(row, 0)?), "the snapshot before it is at no site: it was lost or is hidden".to_owned()))
-    })?;
-    faults.extend(rows.collect::<Result<Vec<_>, _>>()?);
-    let described = faults.into_iter().map(|(manifest, detail)| Finding {
-        subject: format!("{scope}{manifest}"),
-        pd,
-        site: None,
-        detail: format!("snapshot {manifest}: {detail}"),
-    });
-    Ok(described.collect())
 }

@@ -4,8 +4,12 @@
 //! never do, whatever dataset they name; how many rows are read is bounded, and those that no roster
 //! authorizes cannot crowd out those that are authorized.
 
-use lumbung_model::compliance::{CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, SiteFacts, SiteKind, SnapshotFacts};
-use lumbung_model::{DatasetId, InventoryId, ManifestId, ProofId, RepositoryId, ScrubId, SiteId, Timestamp};
+use lumbung_model::compliance::{
+    CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, SiteFacts, SiteKind, SnapshotFacts,
+};
+use lumbung_model::{
+    DatasetId, InventoryId, ManifestId, ProofId, RepositoryId, ScrubId, SiteId, Timestamp,
+};
 use lumbung_wire::messages::register::{self, Dataset};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -69,7 +73,8 @@ fn has_agent(db: &Connection, dataset: &Dataset) -> Result<bool, DbError> {
         "SELECT 1 FROM agents AS a JOIN servers AS s ON s.id = a.server
          WHERE CASE WHEN ?1 IS NULL THEN s.pd = ?2 ELSE a.server = ?1 END LIMIT 1",
     )?;
-    Ok(statement.exists(params![dataset.server.map(|server| *server.as_bytes()), dataset.pd.as_bytes()])?)
+    Ok(statement
+        .exists(params![dataset.server.map(|server| *server.as_bytes()), dataset.pd.as_bytes()])?)
 }
 
 /// The newest inventory of the repository at the site that counts.
@@ -85,8 +90,11 @@ pub fn newest_inventory(
     )?;
     let found = statement
         .query_row([site.as_bytes().as_slice(), repository.as_bytes()], |row| {
-            let facts =
-                InventoryFacts { number: count(row, 1)?, made: Timestamp(row.get(2)?), chain_valid: row.get(3)? };
+            let facts = InventoryFacts {
+                number: count(row, 1)?,
+                made: Timestamp(row.get(2)?),
+                chain_valid: row.get(3)?,
+            };
             Ok((InventoryId::from_bytes(id(row, 0)?), facts))
         })
         .optional()?;
@@ -113,16 +121,19 @@ fn snapshots(
     sites: &[SiteFacts],
 ) -> Result<Vec<SnapshotFacts>, DbError> {
     let mut statement = db.prepare_cached(SNAPSHOT_QUERY)?;
-    let found = statement.query_map(params![dataset.as_bytes(), repository.as_bytes(), SNAPSHOTS], |row| {
-        Ok(SnapshotFacts {
-            manifest: ManifestId::from_bytes(id(row, 0)?),
-            started: Timestamp(row.get(1)?),
-            partial: row.get(2)?,
-            authorized: row.get(3)?,
-            bytes: count(row, 4)?,
-            copies: Vec::new(),
-        })
-    })?;
+    let found = statement.query_map(
+        params![dataset.as_bytes(), repository.as_bytes(), SNAPSHOTS],
+        |row| {
+            Ok(SnapshotFacts {
+                manifest: ManifestId::from_bytes(id(row, 0)?),
+                started: Timestamp(row.get(1)?),
+                partial: row.get(2)?,
+                authorized: row.get(3)?,
+                bytes: count(row, 4)?,
+                copies: Vec::new(),
+            })
+        },
+    )?;
     let mut snapshots: Vec<SnapshotFacts> = found.collect::<Result<_, _>>()?;
     for snapshot in &mut snapshots {
         snapshot.copies = copies(db, &snapshot.manifest, sites)?;
@@ -130,7 +141,11 @@ fn snapshots(
     Ok(snapshots)
 }
 
-fn copies(db: &Connection, manifest: &ManifestId, sites: &[SiteFacts]) -> Result<Vec<CopyFacts>, DbError> {
+fn copies(
+    db: &Connection,
+    manifest: &ManifestId,
+    sites: &[SiteFacts],
+) -> Result<Vec<CopyFacts>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT r.site, min(r.received_s), e.newest, max(s.verified_s), max(s.damaged_s) FROM counting_receipts AS r
          LEFT JOIN inventory_entries AS e
@@ -146,8 +161,10 @@ fn copies(db: &Connection, manifest: &ManifestId, sites: &[SiteFacts]) -> Result
 fn copy(row: &Row<'_>, sites: &[SiteFacts]) -> rusqlite::Result<CopyFacts> {
     let site = SiteId::from_bytes(id(row, 0)?);
     let newest_listing: Option<i64> = row.get(2)?;
-    let newest_inventory = sites.iter().find(|known| known.site == site).and_then(|known| known.inventory);
-    let listed = newest_inventory.is_some_and(|inventory| newest_listing == Some(signed(inventory.number)));
+    let newest_inventory =
+        sites.iter().find(|known| known.site == site).and_then(|known| known.inventory);
+    let listed =
+        newest_inventory.is_some_and(|inventory| newest_listing == Some(signed(inventory.number)));
     Ok(CopyFacts {
         site,
         received: Timestamp(row.get(1)?),
@@ -158,23 +175,32 @@ fn copy(row: &Row<'_>, sites: &[SiteFacts]) -> rusqlite::Result<CopyFacts> {
     })
 }
 
-fn proofs(db: &Connection, dataset: &DatasetId, repository: &RepositoryId) -> Result<Vec<ProofFacts>, DbError> {
+fn proofs(
+    db: &Connection,
+    dataset: &DatasetId,
+    repository: &RepositoryId,
+) -> Result<Vec<ProofFacts>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT manifest, finished_s, failed FROM counting_proofs WHERE dataset = ? AND repository = ?
          ORDER BY finished_s DESC LIMIT 100",
     )?;
-    let found = statement.query_map([dataset.as_bytes().as_slice(), repository.as_bytes()], |row| {
-        Ok(ProofFacts {
-            manifest: ManifestId::from_bytes(id(row, 0)?),
-            finished: Timestamp(row.get(1)?),
-            failed: count(row, 2)?,
-        })
-    })?;
+    let found =
+        statement.query_map([dataset.as_bytes().as_slice(), repository.as_bytes()], |row| {
+            Ok(ProofFacts {
+                manifest: ManifestId::from_bytes(id(row, 0)?),
+                finished: Timestamp(row.get(1)?),
+                failed: count(row, 2)?,
+            })
+        })?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// The scrub report by which the site verified the snapshot last.
-pub fn verifying_scrub(db: &Connection, site: &SiteId, manifest: &ManifestId) -> Result<Option<ScrubId>, DbError> {
+pub fn verifying_scrub(
+    db: &Connection,
+    site: &SiteId,
+    manifest: &ManifestId,
+) -> Result<Option<ScrubId>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT s.verified_by FROM scrub_results AS s JOIN entitled_sites AS e
             ON e.site = s.site AND e.repository = s.repository AND e.signer = s.signer
@@ -187,17 +213,29 @@ pub fn verifying_scrub(db: &Connection, site: &SiteId, manifest: &ManifestId) ->
 }
 
 /// The proof of that snapshot that was finished then.
-pub fn proof_of(db: &Connection, manifest: &ManifestId, finished: Timestamp) -> Result<Option<ProofId>, DbError> {
-    let mut statement = db.prepare_cached("SELECT id FROM counting_proofs WHERE manifest = ? AND finished_s = ?")?;
-    let found = statement.query_row(params![manifest.as_bytes(), finished.0], |row| id(row, 0)).optional()?;
+pub fn proof_of(
+    db: &Connection,
+    manifest: &ManifestId,
+    finished: Timestamp,
+) -> Result<Option<ProofId>, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT id FROM counting_proofs WHERE manifest = ? AND finished_s = ?")?;
+    let found = statement
+        .query_row(params![manifest.as_bytes(), finished.0], |row| id(row, 0))
+        .optional()?;
     Ok(found.map(ProofId::from_bytes))
 }
 
 /// How many complete snapshots of the dataset no roster vouches for.
-pub fn unauthorized(db: &Connection, dataset: &DatasetId, repository: &RepositoryId) -> Result<u64, DbError> {
+pub fn unauthorized(
+    db: &Connection,
+    dataset: &DatasetId,
+    repository: &RepositoryId,
+) -> Result<u64, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT count(*) FROM manifests AS m WHERE m.dataset = ? AND m.repository = ?
          AND NOT EXISTS (SELECT 1 FROM authorized_manifests AS a WHERE a.id = m.id)",
     )?;
-    Ok(statement.query_row([dataset.as_bytes().as_slice(), repository.as_bytes()], |row| count(row, 0))?)
+    Ok(statement
+        .query_row([dataset.as_bytes().as_slice(), repository.as_bytes()], |row| count(row, 0))?)
 }

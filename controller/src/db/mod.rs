@@ -9,6 +9,7 @@ pub mod agents;
 pub mod alarms;
 pub mod evidence;
 pub mod facts;
+pub mod findings;
 pub mod polls;
 pub mod register;
 pub mod rosters;
@@ -25,7 +26,9 @@ use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The file cannot be opened.
-    #[error("cannot open the database {path}: check that it exists and belongs to this user (`lumbung-controller init` creates it)")]
+    #[error(
+        "cannot open the database {path}: check that it exists and belongs to this user (`lumbung-controller init` creates it)"
+    )]
     Open {
         /// The file.
         path: PathBuf,
@@ -34,7 +37,9 @@ pub enum DbError {
         source: rusqlite::Error,
     },
     /// A newer version has written it.
-    #[error("the database {path} has schema {found}, this program knows up to {known}: install a newer lumbung-controller")]
+    #[error(
+        "the database {path} has schema {found}, this program knows up to {known}: install a newer lumbung-controller"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -223,7 +228,11 @@ where
 {
     let text: String = row.get(index)?;
     text.parse().map_err(|error: T::Err| {
-        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
+        rusqlite::Error::FromSqlConversionFailure(
+            index,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
     })
 }
 

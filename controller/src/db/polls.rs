@@ -46,7 +46,13 @@ pub fn poll(db: &Connection, site: &SiteId) -> Result<Option<PollRow>, DbError> 
 }
 
 /// Notes that the vault answered: its clock, its version.
-pub fn reached(db: &Connection, now: Timestamp, site: &SiteId, clock: Timestamp, version: &str) -> Result<(), DbError> {
+pub fn reached(
+    db: &Connection,
+    now: Timestamp,
+    site: &SiteId,
+    clock: Timestamp,
+    version: &str,
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO site_polls (site, tried_s, reached_s, clock_s, version) VALUES (?1, ?2, ?2, ?3, ?4)
          ON CONFLICT (site) DO UPDATE SET tried_s = ?2, reached_s = ?2, clock_s = ?3, version = ?4",
@@ -56,7 +62,12 @@ pub fn reached(db: &Connection, now: Timestamp, site: &SiteId, clock: Timestamp,
 }
 
 /// Notes how a poll ended.
-pub fn finished(db: &Connection, now: Timestamp, site: &SiteId, error: Option<&str>) -> Result<(), DbError> {
+pub fn finished(
+    db: &Connection,
+    now: Timestamp,
+    site: &SiteId,
+    error: Option<&str>,
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO site_polls (site, tried_s, succeeded_s, error, error_s)
          VALUES (?1, ?2, CASE WHEN ?3 IS NULL THEN ?2 END, ?3, CASE WHEN ?3 IS NULL THEN NULL ELSE ?2 END)
@@ -69,7 +80,8 @@ pub fn finished(db: &Connection, now: Timestamp, site: &SiteId, error: Option<&s
 
 /// The last arrival at the site that was dealt with.
 pub fn cursor(db: &Connection, site: &SiteId, repository: &RepositoryId) -> Result<u64, DbError> {
-    let mut statement = db.prepare_cached("SELECT arrival FROM poll_cursors WHERE site = ? AND repository = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT arrival FROM poll_cursors WHERE site = ? AND repository = ?")?;
     let found = statement
         .query_row([site.as_bytes().as_slice(), repository.as_bytes()], |row| super::count(row, 0))
         .optional()?;
@@ -77,7 +89,12 @@ pub fn cursor(db: &Connection, site: &SiteId, repository: &RepositoryId) -> Resu
 }
 
 /// Moves the cursor on.
-pub fn set_cursor(db: &Connection, site: &SiteId, repository: &RepositoryId, arrival: u64) -> Result<(), DbError> {
+pub fn set_cursor(
+    db: &Connection,
+    site: &SiteId,
+    repository: &RepositoryId,
+    arrival: u64,
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO poll_cursors (site, repository, arrival) VALUES (?1, ?2, ?3)
          ON CONFLICT (site, repository) DO UPDATE SET arrival = max(arrival, ?3)",
@@ -121,9 +138,14 @@ pub fn pending(
     let mut statement = db.prepare_cached(
         "SELECT manifest, receipt, error FROM poll_pending WHERE site = ? AND repository = ? ORDER BY last_s, manifest LIMIT ?",
     )?;
-    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes(), limit], |row| {
-        Ok((ManifestId::from_bytes(id(row, 0)?), ReceiptId::from_bytes(id(row, 1)?), row.get(2)?))
-    })?;
+    let rows =
+        statement.query_map(params![site.as_bytes(), repository.as_bytes(), limit], |row| {
+            Ok((
+                ManifestId::from_bytes(id(row, 0)?),
+                ReceiptId::from_bytes(id(row, 1)?),
+                row.get(2)?,
+            ))
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -134,15 +156,23 @@ pub fn drop_pending(
     repository: &RepositoryId,
     manifest: &ManifestId,
 ) -> Result<(), DbError> {
-    db.prepare_cached("DELETE FROM poll_pending WHERE site = ? AND repository = ? AND manifest = ?")?
-        .execute(params![site.as_bytes(), repository.as_bytes(), manifest.as_bytes()])?;
+    db.prepare_cached(
+        "DELETE FROM poll_pending WHERE site = ? AND repository = ? AND manifest = ?",
+    )?
+    .execute(params![site.as_bytes(), repository.as_bytes(), manifest.as_bytes()])?;
     Ok(())
 }
 
-/// Notes a repository at a site that no PD is known for.
-pub fn note_unregistered(db: &Connection, now: Timestamp, site: &SiteId, repository: &RepositoryId) -> Result<(), DbError> {
+/// Notes a repository at a site that no PD is known for; at most a thousand of them.
+pub fn note_unregistered(
+    db: &Connection,
+    now: Timestamp,
+    site: &SiteId,
+    repository: &RepositoryId,
+) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO unregistered_repositories (repository, site, first_s, last_s) VALUES (?1, ?2, ?3, ?3)
+        "INSERT INTO unregistered_repositories (repository, site, first_s, last_s)
+         SELECT ?1, ?2, ?3, ?3 WHERE (SELECT count(*) FROM unregistered_repositories) < 1000
          ON CONFLICT (repository) DO UPDATE SET last_s = ?3",
     )?
     .execute(params![repository.as_bytes(), site.as_bytes(), now.0])?;
@@ -151,7 +181,9 @@ pub fn note_unregistered(db: &Connection, now: Timestamp, site: &SiteId, reposit
 
 /// Repositories at sites that no PD is known for.
 pub fn unregistered(db: &Connection) -> Result<Vec<(RepositoryId, SiteId)>, DbError> {
-    let mut statement = db.prepare_cached("SELECT repository, site FROM unregistered_repositories ORDER BY first_s, repository")?;
+    let mut statement = db.prepare_cached(
+        "SELECT repository, site FROM unregistered_repositories ORDER BY first_s, repository",
+    )?;
     let rows = statement.query_map([], |row| {
         Ok((RepositoryId::from_bytes(id(row, 0)?), SiteId::from_bytes(id(row, 1)?)))
     })?;

@@ -12,14 +12,22 @@ use serde::Serialize;
 
 use super::{DbError, count, id, maybe_id, signed, word};
 
-fn record(db: &Connection, now: Timestamp, kind: &str, id: &[u8], row: &impl Serialize) -> Result<(), DbError> {
-    let row = serde_json::to_string(row).map_err(|_| DbError::Corrupt { what: "a register row" })?;
+fn record(
+    db: &Connection,
+    now: Timestamp,
+    kind: &str,
+    id: &[u8],
+    row: &impl Serialize,
+) -> Result<(), DbError> {
+    let row =
+        serde_json::to_string(row).map_err(|_| DbError::Corrupt { what: "a register row" })?;
     db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
         .execute(params![now.0, kind, id, row])?;
     Ok(())
 }
 
-const SITE: &str = "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites";
+const SITE: &str =
+    "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites";
 
 fn site_row(row: &Row<'_>) -> rusqlite::Result<Site> {
     Ok(Site {
@@ -56,7 +64,8 @@ pub fn site_by_name(db: &Connection, name: &str) -> Result<Option<Site>, DbError
 /// When the site enrolled.
 pub fn site_enrolled(db: &Connection, site: &SiteId) -> Result<Option<Timestamp>, DbError> {
     let mut statement = db.prepare_cached("SELECT enrolled_s FROM sites WHERE id = ?")?;
-    let found: Option<Option<i64>> = statement.query_row([site.as_bytes()], |row| row.get(0)).optional()?;
+    let found: Option<Option<i64>> =
+        statement.query_row([site.as_bytes()], |row| row.get(0)).optional()?;
     Ok(found.flatten().map(Timestamp))
 }
 
@@ -83,7 +92,12 @@ pub fn put_site(db: &Connection, now: Timestamp, site: &Site) -> Result<(), DbEr
 }
 
 /// Gives a registered site the id that its vault was made with, and marks it enrolled.
-pub fn enrol_site(db: &Connection, now: Timestamp, registered: &SiteId, own: &SiteId) -> Result<(), DbError> {
+pub fn enrol_site(
+    db: &Connection,
+    now: Timestamp,
+    registered: &SiteId,
+    own: &SiteId,
+) -> Result<(), DbError> {
     db.execute(
         "UPDATE sites SET id = ?1, enrolled_s = ?2 WHERE id = ?3",
         params![own.as_bytes(), now.0, registered.as_bytes()],
@@ -150,7 +164,8 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
 
 /// The servers, of all PD or of one, by name.
 pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE ?1 IS NULL OR s.pd = ?1 ORDER BY s.name, s.id"))?;
+    let mut statement = db
+        .prepare_cached(&format!("{SERVER} WHERE ?1 IS NULL OR s.pd = ?1 ORDER BY s.name, s.id"))?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -172,11 +187,17 @@ pub fn put_server(db: &Connection, now: Timestamp, server: &Server) -> Result<()
         "INSERT INTO servers (id, pd, name, kind) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4",
     )?
-    .execute(params![server.id.as_bytes(), server.pd.as_bytes(), server.name, server.kind.as_str()])?;
+    .execute(params![
+        server.id.as_bytes(),
+        server.pd.as_bytes(),
+        server.name,
+        server.kind.as_str()
+    ])?;
     record(db, now, "server", server.id.as_bytes(), server)
 }
 
-const DATASET: &str = "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
+const DATASET: &str =
+    "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
     period, media, repository, paths FROM datasets";
 
 fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
@@ -201,7 +222,8 @@ fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
 
 /// The datasets, of all PD or of one, by name.
 pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
+    let mut statement =
+        db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -213,7 +235,8 @@ pub fn dataset(db: &Connection, dataset: &DatasetId) -> Result<Option<Dataset>, 
 
 /// Writes a dataset.
 pub fn put_dataset(db: &Connection, now: Timestamp, dataset: &Dataset) -> Result<(), DbError> {
-    let paths = serde_json::to_string(&dataset.paths).map_err(|_| DbError::Corrupt { what: "paths" })?;
+    let paths =
+        serde_json::to_string(&dataset.paths).map_err(|_| DbError::Corrupt { what: "paths" })?;
     db.prepare_cached(
         "INSERT INTO datasets (id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
             period, media, repository, paths)
@@ -260,9 +283,16 @@ pub fn repositories(db: &Connection) -> Result<Vec<(RepositoryId, PdId)>, DbErro
 }
 
 /// Notes that the repository belongs to the PD; a binding that stands is kept.
-pub fn bind_repository(db: &Connection, now: Timestamp, repository: &RepositoryId, pd: &PdId) -> Result<(), DbError> {
-    db.prepare_cached("INSERT INTO repositories (id, pd, bound_s) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING")?
-        .execute(params![repository.as_bytes(), pd.as_bytes(), now.0])?;
+pub fn bind_repository(
+    db: &Connection,
+    now: Timestamp,
+    repository: &RepositoryId,
+    pd: &PdId,
+) -> Result<(), DbError> {
+    db.prepare_cached(
+        "INSERT INTO repositories (id, pd, bound_s) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![repository.as_bytes(), pd.as_bytes(), now.0])?;
     db.prepare_cached("DELETE FROM unregistered_repositories WHERE repository = ?")?
         .execute([repository.as_bytes()])?;
     Ok(())

@@ -11,7 +11,8 @@ use super::DbError;
 
 /// The rosters' bytes, number 1 first.
 pub fn objects(db: &Connection, repository: &RepositoryId) -> Result<Vec<Vec<u8>>, DbError> {
-    let mut statement = db.prepare_cached("SELECT object FROM rosters WHERE repository = ? ORDER BY number")?;
+    let mut statement =
+        db.prepare_cached("SELECT object FROM rosters WHERE repository = ? ORDER BY number")?;
     let rows = statement.query_map([repository.as_bytes()], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -35,8 +36,15 @@ pub fn put_chain(db: &Connection, chain: &RosterChain) -> Result<(), DbError> {
         return Ok(());
     }
     for (roster, object) in chain.all().iter().zip(chain.objects()).skip(known.len()) {
-        db.prepare_cached("INSERT INTO rosters (repository, number, id, object) VALUES (?, ?, ?, ?)")?
-            .execute(params![repository.as_bytes(), roster.body.number, roster.id.as_bytes(), object])?;
+        db.prepare_cached(
+            "INSERT INTO rosters (repository, number, id, object) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            repository.as_bytes(),
+            roster.body.number,
+            roster.id.as_bytes(),
+            object
+        ])?;
     }
     take_apart(db, chain)
 }
@@ -47,12 +55,14 @@ fn take_apart(db: &Connection, chain: &RosterChain) -> Result<(), DbError> {
     for table in ["roster_roots", "roster_agents", "roster_sites"] {
         db.execute(&format!("DELETE FROM {table} WHERE repository = ?"), [repository.as_bytes()])?;
     }
-    let mut statement = db.prepare_cached("INSERT INTO roster_roots (repository, key) VALUES (?, ?)")?;
+    let mut statement =
+        db.prepare_cached("INSERT INTO roster_roots (repository, key) VALUES (?, ?)")?;
     for root in &newest.root_keys {
         statement.execute(params![repository.as_bytes(), root.key.as_bytes()])?;
     }
-    let mut statement =
-        db.prepare_cached("INSERT INTO roster_agents (repository, agent, key, domain) VALUES (?, ?, ?, ?)")?;
+    let mut statement = db.prepare_cached(
+        "INSERT INTO roster_agents (repository, agent, key, domain) VALUES (?, ?, ?, ?)",
+    )?;
     for agent in &newest.agents {
         statement.execute(params![
             repository.as_bytes(),
@@ -61,8 +71,9 @@ fn take_apart(db: &Connection, chain: &RosterChain) -> Result<(), DbError> {
             agent.domain.as_bytes()
         ])?;
     }
-    let mut statement =
-        db.prepare_cached("INSERT INTO roster_sites (repository, site, receipt_key) VALUES (?, ?, ?)")?;
+    let mut statement = db.prepare_cached(
+        "INSERT INTO roster_sites (repository, site, receipt_key) VALUES (?, ?, ?)",
+    )?;
     for site in &newest.sites {
         statement.execute(params![
             repository.as_bytes(),

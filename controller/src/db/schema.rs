@@ -23,14 +23,21 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Db
     loop {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let applied: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let applied = usize::try_from(applied).map_err(|_| DbError::Corrupt { what: "a schema number" })?;
+        let applied =
+            usize::try_from(applied).map_err(|_| DbError::Corrupt { what: "a schema number" })?;
         if applied > MIGRATIONS.len() {
-            return Err(DbError::Newer { path: path.to_owned(), found: applied, known: MIGRATIONS.len() });
+            return Err(DbError::Newer {
+                path: path.to_owned(),
+                found: applied,
+                known: MIGRATIONS.len(),
+            });
         }
         let Some((name, sql)) = MIGRATIONS.get(applied) else { return Ok(()) };
         let failed = |source| DbError::Migration { name, source };
         transaction.execute_batch(sql).map_err(failed)?;
-        transaction.pragma_update(None, "user_version", i64::try_from(applied + 1).unwrap_or(i64::MAX)).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", i64::try_from(applied + 1).unwrap_or(i64::MAX))
+            .map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }
 }
@@ -58,7 +65,11 @@ mod tests {
         if std::env::var_os("LUMBUNG_UPDATE_GOLDEN").is_some() {
             std::fs::write(path, dump(&db)).unwrap();
         }
-        assert_eq!(dump(&db), std::fs::read_to_string(path).unwrap(), "run with LUMBUNG_UPDATE_GOLDEN=1 and read the difference");
+        assert_eq!(
+            dump(&db),
+            std::fs::read_to_string(path).unwrap(),
+            "run with LUMBUNG_UPDATE_GOLDEN=1 and read the difference"
+        );
     }
 
     #[test]
@@ -91,11 +102,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::create(&dir.path().join("c.db")).unwrap();
         let failed = db.write::<(), DbError>(|tx| {
-            tx.execute("INSERT INTO pds VALUES (x'00000000000000000000000000000001', 'A', 'A', '', 0)", [])?;
+            tx.execute(
+                "INSERT INTO pds VALUES (x'00000000000000000000000000000001', 'A', 'A', '', 0)",
+                [],
+            )?;
             Err(DbError::Worker)
         });
         assert!(failed.is_err());
-        let rows = db.read::<i64, DbError>(|tx| Ok(tx.query_row("SELECT count(*) FROM pds", [], |r| r.get(0))?));
+        let rows = db.read::<i64, DbError>(|tx| {
+            Ok(tx.query_row("SELECT count(*) FROM pds", [], |r| r.get(0))?)
+        });
         assert_eq!(rows.unwrap(), 0);
     }
 }

@@ -29,7 +29,12 @@ pub struct TokenRow {
 }
 
 /// Keeps a new token.
-pub fn insert(db: &Connection, now: Timestamp, hash: &[u8; 32], token: &TokenRow) -> Result<(), DbError> {
+pub fn insert(
+    db: &Connection,
+    now: Timestamp,
+    hash: &[u8; 32],
+    token: &TokenRow,
+) -> Result<(), DbError> {
     let (role, server, site) = match &token.subject {
         TokenSubject::Agent(server) => ("agent", Some(server.as_bytes()), None),
         TokenSubject::Site(site) => ("site", None, Some(site.as_bytes())),
@@ -43,7 +48,8 @@ pub fn insert(db: &Connection, now: Timestamp, hash: &[u8; 32], token: &TokenRow
 
 /// The token of that hash.
 pub fn find(db: &Connection, hash: &[u8; 32]) -> Result<Option<TokenRow>, DbError> {
-    let mut statement = db.prepare_cached("SELECT server, site, expires_s, used_s FROM tokens WHERE hash = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT server, site, expires_s, used_s FROM tokens WHERE hash = ?")?;
     let row = statement
         .query_row([hash], |row| {
             let subject = match maybe_id(row, 0)? {
@@ -80,7 +86,11 @@ pub struct CertificateRow<'a> {
 }
 
 /// Keeps a certificate that was issued.
-pub fn record_certificate(db: &Connection, now: Timestamp, row: &CertificateRow<'_>) -> Result<(), DbError> {
+pub fn record_certificate(
+    db: &Connection,
+    now: Timestamp,
+    row: &CertificateRow<'_>,
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO certificates (serial, role, agent, site, issued_s, not_after_s, pem)
          VALUES (?, ?, ?, ?, ?, ?, ?)",

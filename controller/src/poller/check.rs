@@ -6,8 +6,8 @@
 
 use lumbung_model::{ManifestId, PublicKey, RepositoryId, SiteId, UsageId};
 use lumbung_pack::{
-    FormatError, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Signed, UsageList, decode, object_id,
-    open_signed,
+    FormatError, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Signed, UsageList,
+    decode, object_id, open_signed,
 };
 
 /// Why an answer is no evidence.
@@ -31,7 +31,9 @@ pub enum Rejection {
     #[error("its {0} is of another site")]
     OtherSite(Kind),
     /// It is signed with a key that the site did not enrol.
-    #[error("its {kind} is signed by {signer}, not with the receipt key that it enrolled: forged, or the site was rebuilt")]
+    #[error(
+        "its {kind} is signed by {signer}, not with the receipt key that it enrolled: forged, or the site was rebuilt"
+    )]
     Signer {
         /// What was signed.
         kind: Kind,
@@ -55,18 +57,27 @@ pub struct SiteKeys {
     pub receipt_key: PublicKey,
 }
 
-fn signed<T: Object>(bytes: &[u8], id: &[u8; 32], repository: &RepositoryId) -> Result<Signed<T>, Rejection> {
+fn signed<T: Object>(
+    bytes: &[u8],
+    id: &[u8; 32],
+    repository: &RepositoryId,
+) -> Result<Signed<T>, Rejection> {
     if object_id(bytes) != *id {
         return Err(Rejection::OtherObject(T::KIND));
     }
-    let object = open_signed::<T>(bytes).map_err(|reason| Rejection::Format { kind: T::KIND, reason })?;
+    let object =
+        open_signed::<T>(bytes).map_err(|reason| Rejection::Format { kind: T::KIND, reason })?;
     if object.body.repository() != *repository {
         return Err(Rejection::OtherRepository(T::KIND));
     }
     Ok(object)
 }
 
-fn by_site<T: Object>(object: Signed<T>, site: SiteId, keys: &SiteKeys) -> Result<Signed<T>, Rejection> {
+fn by_site<T: Object>(
+    object: Signed<T>,
+    site: SiteId,
+    keys: &SiteKeys,
+) -> Result<Signed<T>, Rejection> {
     if site != keys.site {
         return Err(Rejection::OtherSite(T::KIND));
     }
@@ -80,7 +91,11 @@ fn by_site<T: Object>(object: Signed<T>, site: SiteId, keys: &SiteKeys) -> Resul
 ///
 /// # Errors
 /// Why it is none.
-pub fn manifest(bytes: &[u8], id: &ManifestId, repository: &RepositoryId) -> Result<Signed<Manifest>, Rejection> {
+pub fn manifest(
+    bytes: &[u8],
+    id: &ManifestId,
+    repository: &RepositoryId,
+) -> Result<Signed<Manifest>, Rejection> {
     signed(bytes, id.as_bytes(), repository)
 }
 
@@ -137,7 +152,11 @@ pub fn scrub(
 ///
 /// # Errors
 /// Why it is none.
-pub fn proof(bytes: &[u8], id: &[u8; 32], repository: &RepositoryId) -> Result<Signed<Proof>, Rejection> {
+pub fn proof(
+    bytes: &[u8],
+    id: &[u8; 32],
+    repository: &RepositoryId,
+) -> Result<Signed<Proof>, Rejection> {
     signed(bytes, id, repository)
 }
 
@@ -154,8 +173,8 @@ pub fn stored_bytes(
     if object_id(bytes) != *id.as_bytes() {
         return Err(Rejection::OtherObject(Kind::Usage));
     }
-    let (list, _) =
-        decode::<UsageList>(bytes).map_err(|reason| Rejection::Format { kind: Kind::Usage, reason })?;
+    let (list, _) = decode::<UsageList>(bytes)
+        .map_err(|reason| Rejection::Format { kind: Kind::Usage, reason })?;
     if list.repository != *repository {
         return Err(Rejection::OtherRepository(Kind::Usage));
     }

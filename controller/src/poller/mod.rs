@@ -4,6 +4,7 @@
 //! at the same time, so a dead one delays no other; a round that finds nothing new changes nothing.
 
 pub mod check;
+mod findings;
 pub mod site;
 pub mod source;
 
@@ -13,12 +14,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::Clock;
+use lumbung_model::{Clock, Timestamp};
 use lumbung_wire::client::VaultClient;
 use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
 use tokio::sync::{Notify, watch};
 
-use crate::db::{Db, DbError, polls, register};
+use crate::db::{Db, DbError, alarms, findings as db_findings, polls, register};
 use site::{Enrolled, SitePoll};
 use source::SourceError;
 
@@ -72,18 +73,23 @@ impl Poller {
         while let Some(ended) = polls.join_next().await {
             outcome = outcome.and(ended.unwrap_or(Err(DbError::Worker)));
         }
-        outcome
+        // A report may have overtaken the round that would have shown its snapshot: two rounds later it has not.
+        let patience_s = i64::from(self.interval_s) * 2 + 60;
+        outcome.and(hold_reports_against_sites(&self.db, self.clock.now(), patience_s).await)
     }
 
     async fn site(self: Arc<Self>, site: Enrolled) -> Result<(), DbError> {
         match self.connect(&site) {
             Ok(source) => {
-                let poll = SitePoll { db: &self.db, clock: &*self.clock, site: &site, source: &source };
+                let poll =
+                    SitePoll { db: &self.db, clock: &*self.clock, site: &site, source: &source };
                 poll.run().await
             }
             Err(error) => {
                 let (now, id) = (self.clock.now(), site.keys.site);
-                self.db.write_async(move |tx| polls::finished(tx, now, &id, Some(&error.to_string()))).await
+                self.db
+                    .write_async(move |tx| polls::finished(tx, now, &id, Some(&error.to_string())))
+                    .await
             }
         }
     }
@@ -94,4 +100,18 @@ impl Poller {
             .map_err(|error| SourceError { message: error.to_string(), not_found: false })?;
         Ok(VaultClient::new(&site.url, &tls)?)
     }
+}
+
+/// What agents reported and no site shows becomes an alarm, once every site has had the time to show it.
+async fn hold_reports_against_sites(
+    db: &Db,
+    now: Timestamp,
+    patience_s: i64,
+) -> Result<(), DbError> {
+    db.write_async(move |tx| {
+        let Some(shown) = db_findings::all_sites_shown(tx)? else { return Ok(()) };
+        let unseen = db_findings::unseen(tx, now, shown.plus_seconds(-patience_s))?;
+        alarms::reconcile(tx, now, "unseen", "", &unseen)
+    })
+    .await
 }

@@ -5,8 +5,8 @@
 //! snapshot that does not pass is asked for again, and an alarm until it does.
 
 use lumbung_model::{Clock, ManifestId, PdId, PublicKey, ReceiptId, RepositoryId, SiteId, TlsPin};
-use lumbung_pack::{Kind, Roster, RosterChain, object_id, open_signed};
-use lumbung_wire::messages::{ManifestSummary, VaultAlarm};
+use lumbung_pack::{Kind, Roster, RosterChain, open_signed};
+use lumbung_wire::messages::ManifestSummary;
 use lumbung_wire::messages::register::Site;
 
 use super::check::{self, Rejection, SiteKeys};
@@ -15,20 +15,11 @@ use crate::db::alarms::Finding;
 use crate::db::{Db, DbError, agents, alarms, evidence, polls, register, rosters};
 
 /// Snapshots that did not pass and are asked for again in one poll.
-const RETRIES: u32 = 200;
+pub(super) const RETRIES: u32 = 200;
 /// Usage lists read in one poll of a repository.
 const SIZES: u32 = 200;
 /// Pages of manifests read in one poll of a repository; the rest comes with the next.
 const PAGES: u32 = 200;
-
-/// A vault's own alarm is shown this long: seven days.
-const VAULT_ALARM_LASTS_S: i64 = 7 * 86_400;
-/// Alarms taken from one vault.
-const VAULT_ALARMS: usize = 200;
-
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
-}
 
 /// Why a poll of a site failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +36,18 @@ pub enum PollError {
         found: SiteId,
     },
     /// The vault signs with another key.
-    #[error("the vault signs with the key {0}, which is not the one that it enrolled: enter a rebuilt vault as a new site")]
+    #[error(
+        "the vault signs with the key {0}, which is not the one that it enrolled: enter a rebuilt vault as a new site"
+    )]
     OtherKey(PublicKey),
     /// What it answered is no evidence.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// So many snapshots do not pass that no more are asked for.
+    #[error(
+        "{RETRIES} of its snapshots do not pass: look at the alarms and at the vault before anything newer is read"
+    )]
+    TooManyRefused,
     /// The database failed.
     #[error("the evidence could not be kept")]
     Db(#[from] DbError),
@@ -104,10 +102,18 @@ impl<S: Source> SitePoll<'_, S> {
             Ok(faults) => faults.into_iter().next(),
             Err(error) => Some(error.to_string()),
         };
-        if let Some(error) = &error {
-            tracing::warn!(site = %self.site.name, %error, "polling the vault");
-        }
         let (site, now) = (self.site.keys.site, self.clock.now());
+        let before =
+            self.db.read_async(move |tx| polls::poll(tx, &site)).await?.and_then(|row| row.error);
+        match &error {
+            Some(error) if before.as_ref() != Some(error) => {
+                tracing::warn!(site = %self.site.name, %error, "polling the vault")
+            }
+            None if before.is_some() => {
+                tracing::info!(site = %self.site.name, "the vault answers again")
+            }
+            _ => {}
+        }
         self.db.write_async(move |tx| polls::finished(tx, now, &site, error.as_deref())).await
     }
 
@@ -123,7 +129,9 @@ impl<S: Source> SitePoll<'_, S> {
         }
         let now = self.clock.now();
         let version: String = info.version.chars().filter(|c| !c.is_control()).take(64).collect();
-        self.db.write_async(move |tx| polls::reached(tx, now, &keys.site, info.now, &version)).await?;
+        self.db
+            .write_async(move |tx| polls::reached(tx, now, &keys.site, info.now, &version))
+            .await?;
         let there = self.source.repositories().await?;
         let registered = self.db.read_async(|tx| register::repositories(tx)).await?;
         let mut faults = Vec::new();
@@ -138,29 +146,14 @@ impl<S: Source> SitePoll<'_, S> {
                     }
                 }
                 None => {
-                    let note = move |tx: &rusqlite::Transaction<'_>| polls::note_unregistered(tx, now, &keys.site, &repository);
+                    let note = move |tx: &rusqlite::Transaction<'_>| {
+                        polls::note_unregistered(tx, now, &keys.site, &repository)
+                    };
                     self.db.write_async(note).await?;
                 }
             }
         }
         Ok(faults)
-    }
-
-    /// What the vault itself says is wrong, as long as it is recent: its log never forgets.
-    async fn alarms(&self, registered: &[(RepositoryId, PdId)]) -> Result<(), PollError> {
-        let (site, now) = (self.site.keys.site, self.clock.now());
-        let scope = format!("{site}/");
-        let recent = |alarm: &VaultAlarm| now.seconds_since(alarm.at) <= VAULT_ALARM_LASTS_S;
-        let finding = |alarm: VaultAlarm| {
-            let words: String = format!("{}: {}", alarm.kind, alarm.detail).chars().map(printable).take(500).collect();
-            let key = RepositoryId::from_bytes(object_id(words.as_bytes()));
-            let pd = registered.iter().find(|(known, _)| Some(*known) == alarm.repository).map(|(_, pd)| *pd);
-            Finding { subject: format!("{scope}{key}"), pd, site: Some(site), detail: words }
-        };
-        let said = self.source.alarms().await?;
-        let findings: Vec<Finding> = said.into_iter().filter(recent).take(VAULT_ALARMS).map(finding).collect();
-        self.db.write_async(move |tx| alarms::reconcile(tx, now, "vault", &format!("{site}/"), &findings)).await?;
-        Ok(())
     }
 
     async fn repository(&self, repository: RepositoryId, pd: PdId) -> Result<(), PollError> {
@@ -173,7 +166,10 @@ impl<S: Source> SitePoll<'_, S> {
             self.proofs(repository).await,
             self.sizes(repository).await,
         ];
-        self.findings(repository, pd).await?;
+        // Half of what a vault has looks like gaps: only a poll that got to its end judges.
+        if !results.iter().any(|result| matches!(result, Err(PollError::Source(_)))) {
+            self.findings(repository, pd).await?;
+        }
         results.into_iter().collect()
     }
 
@@ -183,7 +179,10 @@ impl<S: Source> SitePoll<'_, S> {
         let (known, absent) = self
             .db
             .read_async(move |tx| {
-                Ok::<_, DbError>((rosters::chain(tx, &repository)?, evidence::absent_rosters(tx, ids)?))
+                Ok::<_, DbError>((
+                    rosters::chain(tx, &repository)?,
+                    evidence::absent_rosters(tx, ids)?,
+                ))
             })
             .await?;
         let mut fetched = Vec::new();
@@ -200,7 +199,9 @@ impl<S: Source> SitePoll<'_, S> {
         for (number, object) in fetched {
             let result = match &mut chain {
                 Some(chain) => chain.push(&object),
-                None => RosterChain::begin(&object, Some(repository)).map(|begun| chain = Some(begun)),
+                None => {
+                    RosterChain::begin(&object, Some(repository)).map(|begun| chain = Some(begun))
+                }
             };
             if let Err(error) = result {
                 faults.push(format!("roster {number} is refused: {error}"));
@@ -213,7 +214,12 @@ impl<S: Source> SitePoll<'_, S> {
                 if let Some(chain) = &chain {
                     rosters::put_chain(tx, chain)?;
                 }
-                let finding = |(index, detail)| Finding { subject: format!("{scope}{index}"), pd: Some(pd), site: Some(site), detail };
+                let finding = |(index, detail)| Finding {
+                    subject: format!("{scope}{index}"),
+                    pd: Some(pd),
+                    site: Some(site),
+                    detail,
+                };
                 let findings: Vec<_> = faults.into_iter().enumerate().map(finding).collect();
                 alarms::reconcile(tx, now, "roster", &scope, &findings)
             })
@@ -223,12 +229,21 @@ impl<S: Source> SitePoll<'_, S> {
 
     async fn manifests(&self, repository: RepositoryId) -> Result<(), PollError> {
         let site = self.site.keys.site;
-        let again = self.db.read_async(move |tx| polls::pending(tx, &site, &repository, RETRIES)).await?;
+        let again =
+            self.db.read_async(move |tx| polls::pending(tx, &site, &repository, RETRIES)).await?;
         for (manifest, receipt, _) in again {
             self.snapshot(repository, manifest, receipt).await?;
         }
         let mut after = self.db.read_async(move |tx| polls::cursor(tx, &site, &repository)).await?;
         for _ in 0..PAGES {
+            let refused = self
+                .db
+                .read_async(move |tx| polls::pending(tx, &site, &repository, RETRIES))
+                .await?
+                .len();
+            if refused >= RETRIES as usize {
+                return Err(PollError::TooManyRefused);
+            }
             let page = self.source.manifests(&repository, after).await?;
             let Some(last) = page.last().map(|summary| summary.arrival) else { break };
             if last <= after {
@@ -244,11 +259,18 @@ impl<S: Source> SitePoll<'_, S> {
     }
 
     /// One snapshot with its receipt: kept if both pass, else noted to be asked for again.
-    async fn snapshot(&self, repository: RepositoryId, manifest: ManifestId, receipt: ReceiptId) -> Result<(), PollError> {
+    async fn snapshot(
+        &self,
+        repository: RepositoryId,
+        manifest: ManifestId,
+        receipt: ReceiptId,
+    ) -> Result<(), PollError> {
         let (site, now) = (self.site.keys.site, self.clock.now());
         match self.fetch_snapshot(repository, manifest, receipt).await {
             Ok(()) => {
-                self.db.write_async(move |tx| polls::drop_pending(tx, &site, &repository, &manifest)).await?;
+                self.db
+                    .write_async(move |tx| polls::drop_pending(tx, &site, &repository, &manifest))
+                    .await?;
                 Ok(())
             }
             Err(PollError::Db(error)) => Err(error.into()),
@@ -265,12 +287,20 @@ impl<S: Source> SitePoll<'_, S> {
         }
     }
 
-    async fn fetch_snapshot(&self, repository: RepositoryId, manifest: ManifestId, receipt: ReceiptId) -> Result<(), PollError> {
+    async fn fetch_snapshot(
+        &self,
+        repository: RepositoryId,
+        manifest: ManifestId,
+        receipt: ReceiptId,
+    ) -> Result<(), PollError> {
         let keys = self.site.keys;
         let (known, receipted) = self
             .db
             .read_async(move |tx| {
-                Ok::<_, DbError>((evidence::has_manifest(tx, &manifest)?, evidence::has_receipt(tx, &receipt)?))
+                Ok::<_, DbError>((
+                    evidence::has_manifest(tx, &manifest)?,
+                    evidence::has_receipt(tx, &receipt)?,
+                ))
             })
             .await?;
         if !known {
@@ -280,13 +310,21 @@ impl<S: Source> SitePoll<'_, S> {
             let keep = move |tx: &rusqlite::Transaction<'_>| {
                 evidence::put_manifest(tx, now, &opened)?;
                 let body = &opened.body;
-                agents::note_unregistered(tx, now, &body.dataset, Some(&body.repository), Some(&body.agent), "")
+                agents::note_unregistered(
+                    tx,
+                    now,
+                    &body.dataset,
+                    Some(&body.repository),
+                    Some(&body.agent),
+                    "",
+                )
             };
             self.db.write_async(keep).await?;
         }
         if !receipted {
             let object = self.source.get(&repository, Kind::Receipt, receipt.as_bytes()).await?;
-            let opened = check::receipt(&object, receipt.as_bytes(), &repository, &keys, &manifest)?;
+            let opened =
+                check::receipt(&object, receipt.as_bytes(), &repository, &keys, &manifest)?;
             self.db.write_async(move |tx| evidence::put_receipt(tx, &opened, &object)).await?;
         }
         Ok(())
@@ -296,21 +334,19 @@ impl<S: Source> SitePoll<'_, S> {
         let keys = self.site.keys;
         let ids = self.source.list(&repository, Kind::Inventory).await?;
         let absent = self.db.read_async(move |tx| evidence::absent_inventories(tx, ids)).await?;
-        let mut fetched = Vec::new();
         let mut rejected = None;
         for id in absent {
             let object = self.source.get(&repository, Kind::Inventory, &id).await?;
+            let now = self.clock.now();
             match check::inventory(&object, &id, &repository, &keys) {
-                Ok(inventory) => fetched.push(inventory),
+                Ok(inventory) => {
+                    self.db
+                        .write_async(move |tx| evidence::put_inventory(tx, now, &inventory))
+                        .await?
+                }
                 Err(error) => rejected = Some(error),
             }
         }
-        fetched.sort_by_key(|inventory| inventory.body.number);
-        let now = self.clock.now();
-        let keep = move |tx: &rusqlite::Transaction<'_>| {
-            fetched.iter().try_for_each(|inventory| evidence::put_inventory(tx, now, inventory))
-        };
-        self.db.write_async(keep).await?;
         rejected.map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -337,7 +373,11 @@ impl<S: Source> SitePoll<'_, S> {
             let object = self.source.get(&repository, Kind::Proof, &id).await?;
             let now = self.clock.now();
             match check::proof(&object, &id, &repository) {
-                Ok(proof) => self.db.write_async(move |tx| evidence::put_proof(tx, now, &proof, &object)).await?,
+                Ok(proof) => {
+                    self.db
+                        .write_async(move |tx| evidence::put_proof(tx, now, &proof, &object))
+                        .await?
+                }
                 Err(error) => rejected = Some(error),
             }
         }
@@ -347,44 +387,27 @@ impl<S: Source> SitePoll<'_, S> {
     /// Sizes of snapshots, from the usage lists that their manifests name.
     async fn sizes(&self, repository: RepositoryId) -> Result<(), PollError> {
         let site = self.site.keys.site;
-        let list = self.db.read_async(move |tx| evidence::unsized_manifests(tx, &site, &repository, SIZES)).await?;
+        let list = self
+            .db
+            .read_async(move |tx| evidence::unsized_manifests(tx, &site, &repository, SIZES))
+            .await?;
         let mut rejected = None;
         for one in list {
-            let object = match self.source.get(&repository, Kind::Usage, one.usage.as_bytes()).await {
+            let object = match self.source.get(&repository, Kind::Usage, one.usage.as_bytes()).await
+            {
                 Ok(object) => object,
                 Err(error) if error.not_found => continue,
                 Err(error) => return Err(error.into()),
             };
             match check::stored_bytes(&object, &one.usage, &repository, &one.domain) {
-                Ok(bytes) => self.db.write_async(move |tx| evidence::set_size(tx, &one.manifest, bytes)).await?,
+                Ok(bytes) => {
+                    self.db
+                        .write_async(move |tx| evidence::set_size(tx, &one.manifest, bytes))
+                        .await?
+                }
                 Err(error) => rejected = Some(error),
             }
         }
         rejected.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// What the evidence of this site and repository shows to be wrong: raised, confirmed, or cleared.
-    async fn findings(&self, repository: RepositoryId, pd: PdId) -> Result<(), DbError> {
-        let (site, now) = (self.site.keys.site, self.clock.now());
-        self.db
-            .write_async(move |tx| {
-                let scope = format!("{site}/{repository}/");
-                let whose = Some(pd);
-                let hidden = evidence::hidden(tx, &scope, whose, &site, &repository)?;
-                alarms::reconcile(tx, now, "hidden", &scope, &hidden)?;
-                let gaps = evidence::receipt_gaps(tx, &scope, whose, &site, &repository)?;
-                alarms::reconcile(tx, now, "receipt-gap", &scope, &gaps)?;
-                let faults = evidence::inventory_faults(tx, &scope, whose, &site, &repository)?;
-                alarms::reconcile(tx, now, "inventory", &scope, &faults)?;
-                let own = format!("{repository}/");
-                let forks = evidence::manifest_faults(tx, &own, whose, &repository)?;
-                alarms::reconcile(tx, now, "manifest", &own, &forks)?;
-                let refused = polls::pending(tx, &site, &repository, RETRIES)?.into_iter().map(|(manifest, _, error)| {
-                    let detail = format!("snapshot {manifest} did not pass: {error}");
-                    Finding { subject: format!("{scope}{manifest}"), pd: whose, site: Some(site), detail }
-                });
-                alarms::reconcile(tx, now, "refused", &scope, &refused.collect::<Vec<_>>())
-            })
-            .await
     }
 }

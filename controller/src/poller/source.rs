@@ -37,11 +37,24 @@ pub trait Source: Send + Sync {
     /// What it says is wrong: its word, no evidence.
     fn alarms(&self) -> impl Future<Output = Result<Vec<VaultAlarm>, SourceError>> + Send;
     /// The ids of a kind.
-    fn list(&self, repository: &RepositoryId, kind: Kind) -> impl Future<Output = Result<Vec<[u8; 32]>, SourceError>> + Send;
+    fn list(
+        &self,
+        repository: &RepositoryId,
+        kind: Kind,
+    ) -> impl Future<Output = Result<Vec<[u8; 32]>, SourceError>> + Send;
     /// One object.
-    fn get(&self, repository: &RepositoryId, kind: Kind, id: &[u8; 32]) -> impl Future<Output = Result<Vec<u8>, SourceError>> + Send;
+    fn get(
+        &self,
+        repository: &RepositoryId,
+        kind: Kind,
+        id: &[u8; 32],
+    ) -> impl Future<Output = Result<Vec<u8>, SourceError>> + Send;
     /// Manifests after an arrival, in order of arrival.
-    fn manifests(&self, repository: &RepositoryId, after: u64) -> impl Future<Output = Result<Vec<ManifestSummary>, SourceError>> + Send;
+    fn manifests(
+        &self,
+        repository: &RepositoryId,
+        after: u64,
+    ) -> impl Future<Output = Result<Vec<ManifestSummary>, SourceError>> + Send;
 }
 
 /// Manifests that are asked for at once.
@@ -60,15 +73,28 @@ impl Source for VaultClient {
         Ok(Self::alarms(self).await?.alarms)
     }
 
-    async fn list(&self, repository: &RepositoryId, kind: Kind) -> Result<Vec<[u8; 32]>, SourceError> {
+    async fn list(
+        &self,
+        repository: &RepositoryId,
+        kind: Kind,
+    ) -> Result<Vec<[u8; 32]>, SourceError> {
         Ok(Self::list(self, repository, kind).await?)
     }
 
-    async fn get(&self, repository: &RepositoryId, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, SourceError> {
+    async fn get(
+        &self,
+        repository: &RepositoryId,
+        kind: Kind,
+        id: &[u8; 32],
+    ) -> Result<Vec<u8>, SourceError> {
         Ok(Self::get(self, repository, kind, id).await?.to_vec())
     }
 
-    async fn manifests(&self, repository: &RepositoryId, after: u64) -> Result<Vec<ManifestSummary>, SourceError> {
+    async fn manifests(
+        &self,
+        repository: &RepositoryId,
+        after: u64,
+    ) -> Result<Vec<ManifestSummary>, SourceError> {
         Ok(Self::manifests(self, repository, after, PAGE).await?)
     }
 }

@@ -1,7 +1,10 @@
 //! Vaults that are honest, broken, or hostile: what becomes evidence and what does not.
 
 use lumbung_model::{Clock, InventoryId, ManifestId, ReceiptId, Timestamp};
-use lumbung_pack::{AgentStatus, Inventory, Kind, Recipient, RosterAgent, SegmentRef, SigningKey, UsageList, encode, object_id, sign};
+use lumbung_pack::{
+    AgentStatus, Inventory, Kind, Recipient, RosterAgent, SegmentRef, SigningKey, UsageList,
+    encode, object_id, sign,
+};
 use lumbung_wire::messages::register::{ComplianceRow, StepState};
 
 use crate::testing::{City, FakeVault, START};
@@ -20,7 +23,8 @@ fn at(seconds: i64) -> Timestamp {
 async fn honest() -> (City, ManifestId, [ReceiptId; 2]) {
     let city = City::new();
     let (id, object) = city.signed_manifest(1, ManifestId::ZERO, START);
-    let receipts = [city.pusat.take(&city, &object, at(HOUR)), city.drc.take(&city, &object, at(HOUR + 10))];
+    let receipts =
+        [city.pusat.take(&city, &object, at(HOUR)), city.drc.take(&city, &object, at(HOUR + 10))];
     city.pusat.inventory(&city, at(HOUR + 60), &[(id, receipts[0])]);
     city.drc.inventory(&city, at(HOUR + 60), &[(id, receipts[1])]);
     city.pusat.scrub(&city, at(HOUR + 90), &[id], &[]);
@@ -37,7 +41,9 @@ async fn honest_vaults_prove_all_four_steps() {
     assert_eq!(states(&row), [StepState::Met; 4], "{row:#?}");
     assert_eq!(row.snapshot, Some(id));
     assert!(!row.belum_mencadangkan);
-    for (step, kind) in [(&row.backed_up, "inventory"), (&row.verified, "scrub"), (&row.proven, "proof")] {
+    for (step, kind) in
+        [(&row.backed_up, "inventory"), (&row.verified, "scrub"), (&row.proven, "proof")]
+    {
         assert_eq!(step.evidence.as_ref().unwrap().kind, kind);
     }
     assert_eq!(city.alarms(), Vec::<String>::new());
@@ -72,7 +78,11 @@ async fn the_size_comes_from_the_usage_list_that_the_manifest_names() {
         frames: 3,
         stored_bytes: 4321,
     };
-    let list = encode(&UsageList { repository: city.repository, domain: city.domain, segments: vec![segment] });
+    let list = encode(&UsageList {
+        repository: city.repository,
+        domain: city.domain,
+        segments: vec![segment],
+    });
     let mut manifest = city.manifest(1, ManifestId::ZERO, START);
     manifest.usage = lumbung_model::UsageId::from_bytes(object_id(&list));
     let object = sign(&manifest, &city.agent_key);
@@ -158,9 +168,12 @@ async fn forged_receipts_are_no_evidence() {
     let last = bent.len() - 1;
     bent[last] ^= 1;
     let other_site = lumbung_pack::Receipt { site: city.drc.id, ..honest.clone() };
-    let other_snapshot = lumbung_pack::Receipt { manifest: ManifestId::from_bytes([4; 32]), ..honest.clone() };
-    let other_repository =
-        lumbung_pack::Receipt { repository: lumbung_model::RepositoryId::from_bytes([4; 32]), ..honest.clone() };
+    let other_snapshot =
+        lumbung_pack::Receipt { manifest: ManifestId::from_bytes([4; 32]), ..honest.clone() };
+    let other_repository = lumbung_pack::Receipt {
+        repository: lumbung_model::RepositoryId::from_bytes([4; 32]),
+        ..honest.clone()
+    };
     for (what, receipt, words) in [
         ("another key", sign(&honest, &forger), "not with the receipt key"),
         ("a broken signature", bent, "does not verify"),
@@ -171,7 +184,9 @@ async fn forged_receipts_are_no_evidence() {
     ] {
         let vault = hostile(&city);
         vault.show_snapshot(&city, &object, &receipt);
-        city.db.write::<_, crate::db::DbError>(|tx| Ok(tx.execute("DELETE FROM poll_cursors", [])?)).unwrap();
+        city.db
+            .write::<_, crate::db::DbError>(|tx| Ok(tx.execute("DELETE FROM poll_cursors", [])?))
+            .unwrap();
         city.poll_as(&city.pusat, &vault).await;
         let row = city.row();
         assert_eq!(row.backed_up.state, StepState::Missing, "{what}");
@@ -181,7 +196,9 @@ async fn forged_receipts_are_no_evidence() {
     }
     let kept: i64 = city
         .db
-        .read::<_, crate::db::DbError>(|tx| Ok(tx.query_row("SELECT count(*) FROM receipts", [], |row| row.get(0))?))
+        .read::<_, crate::db::DbError>(|tx| {
+            Ok(tx.query_row("SELECT count(*) FROM receipts", [], |row| row.get(0))?)
+        })
         .unwrap();
     assert_eq!(kept, 0);
 }
@@ -205,7 +222,10 @@ async fn a_snapshot_that_did_not_pass_is_taken_once_it_does() {
     city.poll(&city.pusat).await;
     assert_eq!(city.alarms(), ["refused"]);
     assert_eq!(city.row().backed_up.state, StepState::Missing);
-    let good = sign(&lumbung_pack::Receipt { number: 1, ..city.pusat.receipt(&city, id, at(10)) }, &city.pusat.key);
+    let good = sign(
+        &lumbung_pack::Receipt { number: 1, ..city.pusat.receipt(&city, id, at(10)) },
+        &city.pusat.key,
+    );
     assert_eq!(object_id(&good), *receipt.as_bytes());
     city.pusat.vault.show(Kind::Receipt, good);
     city.poll(&city.pusat).await;
@@ -223,7 +243,11 @@ async fn forged_manifests_never_count() {
     let mut other_agent = manifest.clone();
     other_agent.agent = lumbung_model::AgentId::random();
     let mut listed = Vec::new();
-    for object in [sign(&manifest, &stranger), sign(&foreign, &city.agent_key), sign(&other_agent, &city.agent_key)] {
+    for object in [
+        sign(&manifest, &stranger),
+        sign(&foreign, &city.agent_key),
+        sign(&other_agent, &city.agent_key),
+    ] {
         let id = ManifestId::from_bytes(object_id(&object));
         listed.push((id, city.pusat.take(&city, &object, at(10))));
     }
@@ -239,7 +263,11 @@ async fn forged_manifests_never_count() {
 #[tokio::test]
 async fn a_snapshot_counts_once_a_root_key_lists_its_agent() {
     let city = City::new();
-    let (agent, key, domain) = (lumbung_model::AgentId::random(), SigningKey::generate(), lumbung_model::DomainId::random());
+    let (agent, key, domain) = (
+        lumbung_model::AgentId::random(),
+        SigningKey::generate(),
+        lumbung_model::DomainId::random(),
+    );
     let mut manifest = city.manifest(1, ManifestId::ZERO, START);
     (manifest.agent, manifest.domain) = (agent, domain);
     let object = sign(&manifest, &key);
@@ -250,9 +278,16 @@ async fn a_snapshot_counts_once_a_root_key_lists_its_agent() {
     city.poll(&city.pusat).await;
     assert_eq!(city.row().backed_up.state, StepState::Missing);
 
-    let entry = RosterAgent { agent, key: key.public(), domain, status: AgentStatus::Active, label: "b".into() };
+    let entry = RosterAgent {
+        agent,
+        key: key.public(),
+        domain,
+        status: AgentStatus::Active,
+        label: "b".into(),
+    };
     // The thief of the controller, or the vault, would list it: nobody signs for them.
-    let forged = city.next_roster(&SigningKey::generate(), |roster| roster.agents.push(entry.clone()));
+    let forged =
+        city.next_roster(&SigningKey::generate(), |roster| roster.agents.push(entry.clone()));
     city.pusat.vault.show(Kind::Roster, forged);
     city.poll(&city.pusat).await;
     assert_eq!(city.row().backed_up.state, StepState::Missing);
@@ -260,7 +295,9 @@ async fn a_snapshot_counts_once_a_root_key_lists_its_agent() {
 
     city.pusat.vault.hide(Kind::Roster);
     city.pusat.vault.show(Kind::Roster, city.first_roster.clone());
-    city.pusat.vault.show(Kind::Roster, city.next_roster(&city.root, |roster| roster.agents.push(entry)));
+    city.pusat
+        .vault
+        .show(Kind::Roster, city.next_roster(&city.root, |roster| roster.agents.push(entry)));
     city.poll(&city.pusat).await;
     assert_eq!(city.row().backed_up.state, StepState::Met);
     assert_eq!(city.alarms(), Vec::<String>::new());
@@ -269,7 +306,8 @@ async fn a_snapshot_counts_once_a_root_key_lists_its_agent() {
 #[tokio::test]
 async fn an_old_or_forked_roster_takes_nothing_back() {
     let (city, ..) = honest().await;
-    let withdrawn = city.next_roster(&city.root, |roster| roster.sites.retain(|site| site.site != city.drc.id));
+    let withdrawn =
+        city.next_roster(&city.root, |roster| roster.sites.retain(|site| site.site != city.drc.id));
     city.pusat.vault.show(Kind::Roster, withdrawn.clone());
     city.poll(&city.pusat).await;
     assert_eq!(city.row().at_drc.state, StepState::Missing, "the DRC's key was withdrawn");
@@ -278,7 +316,10 @@ async fn an_old_or_forked_roster_takes_nothing_back() {
     assert_eq!(city.row().at_drc.state, StepState::Missing);
     // Another roster 2, though a root key signed it, is a fork.
     let fork = city.next_roster(&city.root, |roster| {
-        roster.recipients.push(Recipient { key: lumbung_model::PublicKey::from_bytes([8; 32]), label: "thief".into() });
+        roster.recipients.push(Recipient {
+            key: lumbung_model::PublicKey::from_bytes([8; 32]),
+            label: "thief".into(),
+        });
     });
     city.drc.vault.show(Kind::Roster, fork);
     city.poll(&city.drc).await;
@@ -291,7 +332,10 @@ async fn forged_inventories_change_nothing() {
     let (city, id, receipts) = honest().await;
     let next = city.pusat.next_inventory(&city, at(2 * HOUR), &[]);
     city.pusat.vault.show(Kind::Inventory, sign(&next, &SigningKey::generate()));
-    city.pusat.vault.show(Kind::Inventory, sign(&Inventory { site: city.drc.id, ..next.clone() }, &city.pusat.key));
+    city.pusat.vault.show(
+        Kind::Inventory,
+        sign(&Inventory { site: city.drc.id, ..next.clone() }, &city.pusat.key),
+    );
     city.pusat.vault.show_as(Kind::Inventory, [5; 32], sign(&next, &city.pusat.key));
     city.poll(&city.pusat).await;
     assert_eq!(city.row().backed_up.state, StepState::Met);
@@ -313,7 +357,12 @@ async fn a_gap_or_a_fork_in_the_inventories_never_counts() {
     assert_eq!(city.alarms(), ["inventory"]);
 
     let (city, id, receipts) = honest().await;
-    let fork = Inventory { number: 1, previous: InventoryId::ZERO, made: at(2 * HOUR), ..city.pusat.next_inventory(&city, at(0), &[(id, receipts[0])]) };
+    let fork = Inventory {
+        number: 1,
+        previous: InventoryId::ZERO,
+        made: at(2 * HOUR),
+        ..city.pusat.next_inventory(&city, at(0), &[(id, receipts[0])])
+    };
     city.pusat.vault.show(Kind::Inventory, sign(&fork, &city.pusat.key));
     city.poll(&city.pusat).await;
     assert_eq!(city.row().backed_up.state, StepState::Unknown);
@@ -344,8 +393,11 @@ async fn a_vault_rolled_back_shows() {
 /// The bytes of the Pusat Data's inventory number 1.
 fn first_inventory(city: &City) -> Vec<u8> {
     let answers = city.pusat.vault.inner();
-    let inventories = answers.objects.iter().filter(|((kind, _), _)| *kind == Kind::Inventory.code());
-    let opened = inventories.map(|(_, object)| (lumbung_pack::open_signed::<Inventory>(object).unwrap().body.number, object));
+    let inventories =
+        answers.objects.iter().filter(|((kind, _), _)| *kind == Kind::Inventory.code());
+    let opened = inventories.map(|(_, object)| {
+        (lumbung_pack::open_signed::<Inventory>(object).unwrap().body.number, object)
+    });
     opened.filter(|(number, _)| *number == 1).map(|(_, object)| object.clone()).next().unwrap()
 }
 
@@ -400,7 +452,13 @@ async fn snapshots_of_another_repository_do_not_count_for_the_dataset() {
     let other = lumbung_model::PdId::random();
     city.db
         .write::<_, crate::db::DbError>(|tx| {
-            let pd = lumbung_wire::messages::register::Pd { id: other, code: "X".into(), name: "X".into(), contact: String::new(), mandiri_tik: false };
+            let pd = lumbung_wire::messages::register::Pd {
+                id: other,
+                code: "X".into(),
+                name: "X".into(),
+                contact: String::new(),
+                mandiri_tik: false,
+            };
             crate::db::register::put_pd(tx, START, &pd)?;
             crate::db::register::bind_repository(tx, START, &thief.repository, &other)
         })
@@ -458,11 +516,16 @@ async fn unknown_repositories_and_datasets_are_findings() {
     city.poll(&city.pusat).await;
     let (repositories, datasets) = city
         .db
-        .read::<_, crate::db::DbError>(|tx| Ok((crate::db::polls::unregistered(tx)?, crate::db::agents::unregistered(tx)?)))
+        .read::<_, crate::db::DbError>(|tx| {
+            Ok((crate::db::polls::unregistered(tx)?, crate::db::agents::unregistered(tx)?))
+        })
         .unwrap();
     assert_eq!(repositories, [(stranger, city.pusat.id)]);
     assert_eq!(datasets.len(), 1);
-    assert_eq!((datasets[0].dataset, datasets[0].repository), (manifest.dataset, Some(city.repository)));
+    assert_eq!(
+        (datasets[0].dataset, datasets[0].repository),
+        (manifest.dataset, Some(city.repository))
+    );
 }
 
 #[tokio::test]
@@ -483,4 +546,74 @@ async fn a_vaults_own_alarms_are_shown_for_a_week() {
     city.clock.set(at(HOUR + 7 * 24 * HOUR + 1));
     city.poll(&city.pusat).await;
     assert!(!city.alarms().contains(&"vault".to_owned()));
+}
+
+#[tokio::test]
+async fn inventories_are_chained_in_whatever_order_they_come() {
+    let (city, id, receipts) = honest().await;
+    let second = sign(
+        &city.pusat.next_inventory(&city, at(HOUR + 70), &[(id, receipts[0])]),
+        &city.pusat.key,
+    );
+    let second_id = object_id(&second);
+    city.pusat.inventory(&city, at(HOUR + 70), &[(id, receipts[0])]);
+    city.pusat.inventory(&city, at(HOUR + 80), &[(id, receipts[0])]);
+    // Number 2 is unreadable for a while.
+    city.pusat.vault.show_as(Kind::Inventory, second_id, vec![0; 10]);
+    city.poll(&city.pusat).await;
+    assert_eq!(city.row().backed_up.state, StepState::Unknown);
+    assert_eq!(city.alarms(), ["inventory"]);
+    city.pusat.vault.show(Kind::Inventory, second);
+    city.poll(&city.pusat).await;
+    assert_eq!(city.row().backed_up.state, StepState::Met);
+    assert_eq!(city.alarms(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_vault_full_of_forgeries_is_not_read_to_its_end() {
+    let city = City::new();
+    for sequence in 1..=300 {
+        let (id, object) = city.signed_manifest(sequence, ManifestId::ZERO, START);
+        let forged = sign(&city.pusat.receipt(&city, id, at(10)), &SigningKey::generate());
+        city.pusat.vault.show_snapshot(&city, &object, &forged);
+    }
+    for _ in 0..2 {
+        city.poll(&city.pusat).await;
+    }
+    assert!(city.poll_error(&city.pusat).unwrap().contains("do not pass"));
+    assert_eq!(city.row().backed_up.state, StepState::Missing);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_only_its_agent_knows_of_is_an_alarm() {
+    let (city, ..) = honest().await;
+    let (hidden, object) = city.signed_manifest(2, ManifestId::ZERO, at(2 * HOUR));
+    let report = lumbung_wire::messages::Report {
+        id: lumbung_wire::messages::ReportId::from_bytes([1; 16]),
+        kind: lumbung_wire::messages::ReportKind::Backup,
+        at: at(2 * HOUR),
+        dataset: city.dataset,
+        manifest: Some(hidden),
+        outcome: lumbung_wire::messages::Outcome::Ok,
+        statistics: lumbung_pack::Statistics::default(),
+        message: String::new(),
+    };
+    city.db
+        .write(|tx| crate::db::agents::insert_report(tx, at(2 * HOUR), &city.agent, &report))
+        .unwrap();
+    let judge =
+        async || super::hold_reports_against_sites(&city.db, city.clock.now(), 60).await.unwrap();
+    judge().await;
+    assert_eq!(city.alarms(), Vec::<String>::new(), "the sites had no time to show it");
+    city.clock.set(at(2 * HOUR + 61));
+    city.poll(&city.pusat).await;
+    judge().await;
+    assert_eq!(city.alarms(), Vec::<String>::new(), "the DRC may have it");
+    city.poll(&city.drc).await;
+    judge().await;
+    assert_eq!(city.alarms(), ["unseen"]);
+    city.pusat.take(&city, &object, at(2 * HOUR));
+    city.poll(&city.pusat).await;
+    judge().await;
+    assert_eq!(city.alarms(), Vec::<String>::new());
 }

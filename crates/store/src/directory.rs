@@ -1,4 +1,4 @@
-//! Folders and names of a repository in a directory, and its small objects. Packs are in [`crate::packs`].
+//! Folders and names of a repository in a directory, and its small objects. Packs are in `packs`.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -164,9 +164,16 @@ impl RepositoryDir {
         let mut ids = Vec::new();
         if kind == Kind::Pack {
             for prefix in names(&folder)? {
-                if prefix.len() == 2 && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                if prefix.len() == 2
+                    && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                {
                     let found = names(&folder.join(&prefix))?;
-                    ids.extend(found.iter().filter(|name| name.starts_with(&prefix)).filter_map(|n| parse(n)));
+                    ids.extend(
+                        found
+                            .iter()
+                            .filter(|name| name.starts_with(&prefix))
+                            .filter_map(|n| parse(n)),
+                    );
                 }
             }
         } else {
@@ -184,7 +191,9 @@ impl RepositoryDir {
         let mut folders: Vec<PathBuf> =
             Kind::REPOSITORY.iter().map(|kind| self.path.join(kind.folder())).collect();
         let packs = self.path.join(Kind::Pack.folder());
-        folders.extend(names(&packs)?.iter().filter(|name| name.len() == 2).map(|name| packs.join(name)));
+        folders.extend(
+            names(&packs)?.iter().filter(|name| name.len() == 2).map(|name| packs.join(name)),
+        );
         let mut swept = 0;
         for folder in folders {
             for name in names(&folder)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
@@ -210,7 +219,9 @@ impl RepositoryDir {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
             Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StoreError::NotFound { kind, id: *id }),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                return Err(StoreError::NotFound { kind, id: *id });
+            }
             Err(e) => return Err(StoreError::io("opened", &path, e)),
         };
         let meta = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;
@@ -235,7 +246,12 @@ impl RepositoryDir {
         }
     }
 
-    pub(crate) fn publish(&self, draft: Draft, name: &str, taken: Taken) -> Result<PutOutcome, StoreError> {
+    pub(crate) fn publish(
+        &self,
+        draft: Draft,
+        name: &str,
+        taken: Taken,
+    ) -> Result<PutOutcome, StoreError> {
         match draft.publish(name, taken) {
             Ok(true) => Ok(PutOutcome::Created),
             Ok(false) => Ok(PutOutcome::AlreadyThere),
@@ -247,10 +263,13 @@ impl RepositoryDir {
     pub(crate) fn pack_folder(&self, id: &[u8; 32]) -> Result<PathBuf, StoreError> {
         let path = self.object_path(Kind::Pack, id);
         let folder = path.parent().unwrap_or(&self.path).to_owned();
-        let known = |set: &Mutex<HashSet<u8>>| set.lock().unwrap_or_else(PoisonError::into_inner).contains(&id[0]);
+        let known = |set: &Mutex<HashSet<u8>>| {
+            set.lock().unwrap_or_else(PoisonError::into_inner).contains(&id[0])
+        };
         if !known(&self.shared.prefixes) {
             self.check_writing()?;
-            make_directory(&self.path.join(Kind::Pack.folder()), DIRECTORY_MODE).map_err(|e| self.noted(e))?;
+            make_directory(&self.path.join(Kind::Pack.folder()), DIRECTORY_MODE)
+                .map_err(|e| self.noted(e))?;
             make_directory(&folder, DIRECTORY_MODE).map_err(|e| self.noted(e))?;
             self.shared.prefixes.lock().unwrap_or_else(PoisonError::into_inner).insert(id[0]);
         }

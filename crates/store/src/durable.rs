@@ -1,7 +1,7 @@
 //! The one place that writes files: temporary file in the same directory → write → fsync → rename → fsync of the directory.
 //!
 //! Invariants: a file is seen whole or not at all; after an error of fsync the temporary file is
-//! discarded and never synced again; a [`Draft`] that is dropped leaves nothing behind.
+//! discarded and never synced again; a draft that is dropped leaves nothing behind.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -45,7 +45,8 @@ impl Draft {
             .map_err(|e| StoreError::io("written", dir_path, std::io::Error::other(e)))?;
         let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let name = format!("{UNFINISHED}{digits}");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::openat(&dir, &name, flags, Mode::from_raw_mode(mode))
             .map_err(|e| StoreError::io("created", &dir_path.join(&name), e))?;
         Ok(Self { dir, dir_path: dir_path.to_owned(), name, file: File::from(file), named: true })
@@ -79,7 +80,13 @@ impl Draft {
     }
 
     fn name_without_replacing(&mut self, name: &str, path: &Path) -> Result<bool, StoreError> {
-        match rustix::fs::renameat_with(&self.dir, &self.name, &self.dir, name, RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(
+            &self.dir,
+            &self.name,
+            &self.dir,
+            name,
+            RenameFlags::NOREPLACE,
+        ) {
             Ok(()) => {
                 self.named = false;
                 Ok(true)
@@ -110,11 +117,13 @@ impl Drop for Draft {
 
 fn open_dir(path: &Path) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|e| StoreError::io("opened", path, e))
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .map_err(|e| StoreError::io("opened", path, e))
 }
 
 fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    rustix::fs::fsync(dir).map_err(|e| StoreError::Unsynced { path: path.to_owned(), source: e.into() })
+    rustix::fs::fsync(dir)
+        .map_err(|e| StoreError::Unsynced { path: path.to_owned(), source: e.into() })
 }
 
 /// Syncs the directory at `path`, so that the names in it are durable.
@@ -156,7 +165,11 @@ pub fn create_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreErro
     let (dir, name) = split(path)?;
     let mut draft = Draft::create(&dir, mode)?;
     draft.write(bytes)?;
-    if draft.publish(name, Taken::Keep)? { Ok(()) } else { Err(StoreError::Exists { path: path.to_owned() }) }
+    if draft.publish(name, Taken::Keep)? {
+        Ok(())
+    } else {
+        Err(StoreError::Exists { path: path.to_owned() })
+    }
 }
 
 /// Writes a file durably in the place of whatever has its name; readers see the old one or the new one.
@@ -184,7 +197,9 @@ mod tests {
         replace_file(&path, b"two", 0o600).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(&path).unwrap().permissions(),
+        );
         assert_eq!(mode & 0o777, 0o600);
     }
 

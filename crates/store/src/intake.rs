@@ -107,7 +107,9 @@ impl PackChecker {
     fn complete(&mut self) -> Result<(), PackFault> {
         if let Some(table) = &self.table {
             let frame = self.frame;
-            table.verify_frame(frame, &self.partial).map_err(|source| PackFault::Frame { frame, source })?;
+            table
+                .verify_frame(frame, &self.partial)
+                .map_err(|source| PackFault::Frame { frame, source })?;
             self.frame += 1;
             self.expect_frame();
             return Ok(());
@@ -134,7 +136,10 @@ impl PackChecker {
         }
         let table = PackTable::decode(&self.partial).map_err(PackFault::Head)?;
         if table.total_length() > PACK_MAX_BYTES as u64 {
-            return Err(PackFault::Size { found: table.total_length(), limit: PACK_MAX_BYTES as u64 });
+            return Err(PackFault::Size {
+                found: table.total_length(),
+                limit: PACK_MAX_BYTES as u64,
+            });
         }
         self.table = Some(table);
         self.expect_frame();

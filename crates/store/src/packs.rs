@@ -37,11 +37,19 @@ impl PackFile {
     /// [`StoreError::Range`] if the file does not have them.
     pub fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
         let wanted = length as u64;
-        if length > PACK_MAX_BYTES || offset.checked_add(wanted).is_none_or(|end| end > self.length) {
-            return Err(StoreError::Range { id: *self.id.as_bytes(), length: self.length, offset, wanted });
+        if length > PACK_MAX_BYTES || offset.checked_add(wanted).is_none_or(|end| end > self.length)
+        {
+            return Err(StoreError::Range {
+                id: *self.id.as_bytes(),
+                length: self.length,
+                offset,
+                wanted,
+            });
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|e| StoreError::io("read", &self.path, e))?;
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|e| StoreError::io("read", &self.path, e))?;
         Ok(bytes)
     }
 
@@ -70,7 +78,11 @@ impl PackFile {
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = self.read_range(range.start, length)?;
         let id = *self.id.as_bytes();
-        table.verify_frame(frame, &bytes).map_err(|source| StoreError::Frame { id, frame, source })?;
+        table.verify_frame(frame, &bytes).map_err(|source| StoreError::Frame {
+            id,
+            frame,
+            source,
+        })?;
         Ok(bytes)
     }
 }
@@ -78,9 +90,12 @@ impl PackFile {
 /// Decodes the head that `bytes` begin with and checks it against the pack's id.
 pub(crate) fn decode_head(id: &[u8; 32], bytes: &[u8]) -> Result<PackTable, StoreError> {
     let id = PackId::from_bytes(*id);
-    let fixed = bytes.get(..PACK_FIXED_BYTES).ok_or_else(|| damaged(&id, "it is shorter than a header".into()))?;
+    let fixed = bytes
+        .get(..PACK_FIXED_BYTES)
+        .ok_or_else(|| damaged(&id, "it is shorter than a header".into()))?;
     let length = PackTable::head_length(fixed).map_err(|e| damaged(&id, e.to_string()))?;
-    let head = bytes.get(..length).ok_or_else(|| damaged(&id, "it is shorter than its table".into()))?;
+    let head =
+        bytes.get(..length).ok_or_else(|| damaged(&id, "it is shorter than its table".into()))?;
     let found = PackId::from_bytes(lumbung_pack::object_id(head));
     if found != id {
         return Err(damaged(&id, format!("its header and table hash to {found}")));
@@ -184,7 +199,12 @@ impl RepositoryDir {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Range`].
-    pub fn read_range(&self, id: &PackId, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+    pub fn read_range(
+        &self,
+        id: &PackId,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, StoreError> {
         self.open_pack(id)?.read_range(offset, length)
     }
 
@@ -192,7 +212,12 @@ impl RepositoryDir {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Frame`], [`StoreError::Range`].
-    pub fn read_frame(&self, id: &PackId, table: &PackTable, frame: usize) -> Result<Vec<u8>, StoreError> {
+    pub fn read_frame(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        frame: usize,
+    ) -> Result<Vec<u8>, StoreError> {
         self.open_pack(id)?.read_frame(table, frame)
     }
 
@@ -209,7 +234,13 @@ impl RepositoryDir {
     ///
     /// # Errors
     /// [`StoreError::Frame`] if `good` is not the frame that the table names.
-    pub fn repair_frame(&self, id: &PackId, table: &PackTable, frame: usize, good: &[u8]) -> Result<(), StoreError> {
+    pub fn repair_frame(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        frame: usize,
+        good: &[u8],
+    ) -> Result<(), StoreError> {
         self.repair_frames(id, table, &[(frame, good)])
     }
 
@@ -219,7 +250,12 @@ impl RepositoryDir {
     /// # Errors
     /// [`StoreError::Frame`] if one is not the frame that the table names; [`StoreError::Damaged`] if `table`
     /// is not this pack's.
-    pub fn repair_frames(&self, id: &PackId, table: &PackTable, good: &[(usize, &[u8])]) -> Result<(), StoreError> {
+    pub fn repair_frames(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        good: &[(usize, &[u8])],
+    ) -> Result<(), StoreError> {
         if table.id() != *id {
             return Err(damaged(id, "the table at hand belongs to another pack".into()));
         }

@@ -1,4 +1,5 @@
 //! A repository in a directory: what is kept, what is refused, what is found damaged.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -44,7 +45,11 @@ fn pack(lengths: &[usize]) -> (PackId, PackTable, Vec<u8>) {
     (table.id(), table, bytes)
 }
 
-fn put_pack(repository: &RepositoryDir, id: &PackId, bytes: &[u8]) -> Result<PutOutcome, StoreError> {
+fn put_pack(
+    repository: &RepositoryDir,
+    id: &PackId,
+    bytes: &[u8],
+) -> Result<PutOutcome, StoreError> {
     let mut writer = repository.pack_writer(id)?;
     bytes.chunks(1000).try_for_each(|piece| writer.write(piece))?;
     writer.finish()
@@ -73,11 +78,20 @@ fn objects_are_kept_once_under_their_hash() {
     assert_eq!(repository.get(Kind::Usage, &id).unwrap(), b"an object");
     assert_eq!(repository.list(Kind::Usage).unwrap(), [id]);
     assert!(matches!(repository.get(Kind::Segment, &id), Err(StoreError::NotFound { .. })));
-    assert!(matches!(repository.put(Kind::Usage, &id, b"another"), Err(StoreError::WrongId { .. })));
+    assert!(matches!(
+        repository.put(Kind::Usage, &id, b"another"),
+        Err(StoreError::WrongId { .. })
+    ));
     let huge = vec![0; OBJECT_MAX_BYTES + 1];
-    assert!(matches!(repository.put(Kind::Usage, &object_id(&huge), &huge), Err(StoreError::TooLarge { .. })));
+    assert!(matches!(
+        repository.put(Kind::Usage, &object_id(&huge), &huge),
+        Err(StoreError::TooLarge { .. })
+    ));
     for kind in [Kind::Pack, Kind::Wrap, Kind::KeyBundle] {
-        assert!(matches!(repository.put(kind, &id, b"an object"), Err(StoreError::NotKept { .. })), "{kind}");
+        assert!(
+            matches!(repository.put(kind, &id, b"an object"), Err(StoreError::NotKept { .. })),
+            "{kind}"
+        );
     }
     assert_eq!(files(repository.path()).len(), 1);
 }
@@ -92,7 +106,10 @@ fn a_damaged_object_is_found_and_replaced_by_the_good_one() {
     for damage in [&b"an Object"[..], b"an objec", b"", &vec![b'x'; OBJECT_MAX_BYTES + 1]] {
         std::fs::write(&path, damage).unwrap();
         let error = repository.get(Kind::Session, &id).unwrap_err();
-        assert!(matches!(error, StoreError::Damaged { .. } | StoreError::TooLarge { .. }), "{error}");
+        assert!(
+            matches!(error, StoreError::Damaged { .. } | StoreError::TooLarge { .. }),
+            "{error}"
+        );
         assert_eq!(repository.put(Kind::Session, &id, b"an object").unwrap(), PutOutcome::Created);
         assert_eq!(repository.get(Kind::Session, &id).unwrap(), b"an object");
     }
@@ -149,7 +166,10 @@ fn writers_of_the_same_object_agree() {
             .map(|_| {
                 scope.spawn(|| {
                     start.wait();
-                    (put_pack(&repository, &id, &bytes).unwrap(), repository.put(Kind::Usage, &object, b"an object").unwrap())
+                    (
+                        put_pack(&repository, &id, &bytes).unwrap(),
+                        repository.put(Kind::Usage, &object, b"an object").unwrap(),
+                    )
                 })
             })
             .collect();
@@ -206,7 +226,10 @@ fn a_pack_that_breaks_off_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let repository = new(dir.path());
     let (id, _, bytes) = pack(&[5000, 5000]);
-    assert!(matches!(put_pack(&repository, &id, &bytes[..bytes.len() - 1]), Err(StoreError::Pack { .. })));
+    assert!(matches!(
+        put_pack(&repository, &id, &bytes[..bytes.len() - 1]),
+        Err(StoreError::Pack { .. })
+    ));
     let mut wrong = bytes.clone();
     *wrong.last_mut().unwrap() ^= 1;
     assert!(matches!(put_pack(&repository, &id, &wrong), Err(StoreError::Pack { .. })));
@@ -241,10 +264,16 @@ fn frames_are_read_checked_and_repaired() {
     damaged[10] ^= 1;
     std::fs::write(&path, &damaged).unwrap();
     assert!(matches!(repository.pack_head(&id), Err(StoreError::Damaged { .. })));
-    assert!(matches!(repository.read_frame(&id, &table, 1), Err(StoreError::Frame { frame: 1, .. })));
+    assert!(matches!(
+        repository.read_frame(&id, &table, 1),
+        Err(StoreError::Frame { frame: 1, .. })
+    ));
     assert!(matches!(repository.read_frame(&id, &table, 2), Err(StoreError::Range { .. })));
     let reader = repository.open_pack(&id).unwrap();
-    assert!(matches!(repository.repair_frame(&id, &table, 1, frame(0)), Err(StoreError::Frame { .. })));
+    assert!(matches!(
+        repository.repair_frame(&id, &table, 1, frame(0)),
+        Err(StoreError::Frame { .. })
+    ));
     assert_eq!(std::fs::read(&path).unwrap(), damaged, "a wrong frame changes nothing");
     repository.repair_frame(&id, &table, 1, frame(1)).unwrap();
     assert_eq!(repository.read_frame(&id, &table, 1).unwrap(), frame(1));
@@ -254,5 +283,8 @@ fn frames_are_read_checked_and_repaired() {
     assert_eq!(reader.length(), damaged.len() as u64, "an open reader goes on with what it opened");
 
     let (_, other, _) = pack(&[5000, 6000, 7000]);
-    assert!(matches!(repository.repair_frame(&id, &other, 1, frame(1)), Err(StoreError::Damaged { .. })));
+    assert!(matches!(
+        repository.repair_frame(&id, &other, 1, frame(1)),
+        Err(StoreError::Damaged { .. })
+    ));
 }

@@ -1,7 +1,9 @@
 """Writes a snapshot below a target directory that is new or empty.
 
 Everything is made by this process: directories come before what is in them and nothing that exists is followed or replaced,
-so no symbolic link in a catalogue can lead outside. Metadata goes on last, directories from the deepest up.
+so no symbolic link in a catalogue can lead outside. Directories are entered component by component, so a path may be longer
+than the operating system takes in one piece (Linux only: the last component is named through /proc/self/fd). Metadata goes
+on last, directories from the deepest up.
 """
 
 import os
@@ -10,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .catalogue import Entry, Type
+from .catalogue import Entry, Type, components
 from .errors import UsageError
 from .snapshot import SnapshotReader
 
@@ -28,17 +30,52 @@ class Outcome:
     incomplete: int = 0
 
 
+class Places:
+    """Names for what lies below the target; keeps the last parent directory open, as entries come in path order."""
+
+    def __init__(self, target: bytes):
+        self.target = target
+        self._parts: list[bytes] | None = None
+        self._parent = -1
+
+    def open_directory(self, parts: list[bytes]) -> int:
+        handle = os.open(self.target, os.O_PATH | os.O_DIRECTORY)
+        for part in parts:
+            try:
+                deeper = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+            finally:
+                os.close(handle)
+            handle = deeper
+        return handle
+
+    def place(self, path: bytes) -> bytes:
+        """A name that the operating system takes, good until the next call."""
+        if not path:
+            return self.target
+        *parts, name = components(path)
+        if parts != self._parts:
+            self.close()
+            self._parent, self._parts = self.open_directory(parts), parts
+        return inside(self._parent, name)
+
+    def close(self) -> None:
+        if self._parts is not None:
+            os.close(self._parent)
+            self._parts = None
+
+
+def inside(directory: int, name: bytes) -> bytes:
+    return b"/proc/self/fd/%d/%s" % (directory, name)
+
+
 @dataclass
 class Restorer:
     snapshot: SnapshotReader
-    target: bytes
+    places: Places
     warn: Callable[[str], None]
     outcome: Outcome = field(default_factory=Outcome)
     directories: list[Entry] = field(default_factory=list)
     skipped: set[bytes] = field(default_factory=set)
-
-    def place(self, path: bytes) -> bytes:
-        return self.target + b"/" + path if path else self.target
 
     def incomplete(self, entry: Entry, message: str) -> None:
         self.outcome.incomplete += 1
@@ -50,6 +87,7 @@ class Restorer:
             self._restore(entry)
         for entry in reversed(self.directories):
             self._metadata(entry)
+        self.places.close()
         return self.outcome
 
     def _restore(self, entry: Entry) -> None:
@@ -61,7 +99,7 @@ class Restorer:
                 return
         if entry.type is Type.DIRECTORY:
             if entry.path:
-                os.mkdir(self.place(entry.path), _PRIVATE_DIRECTORY)
+                os.mkdir(self.places.place(entry.path), _PRIVATE_DIRECTORY)
             self.directories.append(entry)
         elif entry.type is Type.HARD_LINK:
             self._hard_link(entry)
@@ -71,7 +109,7 @@ class Restorer:
             self.skipped.add(entry.path)
 
     def _create(self, entry: Entry) -> bool:
-        place = self.place(entry.path)
+        place = self.places.place(entry.path)
         if entry.type is Type.FILE:
             self._write_file(entry, place)
         elif entry.type is Type.SYMLINK:
@@ -88,7 +126,12 @@ class Restorer:
         if entry.target in self.skipped:
             self.incomplete(entry, f"was not linked: /{os.fsdecode(entry.target)} was not restored")
             return
-        os.link(self.place(entry.target), self.place(entry.path), follow_symlinks=False)
+        *parts, name = components(entry.target)
+        directory = self.places.open_directory(parts)
+        try:
+            os.link(inside(directory, name), self.places.place(entry.path), follow_symlinks=False)
+        finally:
+            os.close(directory)
 
     def _write_file(self, entry: Entry, place: bytes) -> None:
         extents = [(0, entry.size)] if entry.extents is None else entry.extents
@@ -109,7 +152,7 @@ class Restorer:
 
     def _metadata(self, entry: Entry) -> None:
         """Owner, then mode (chown clears set-id bits), then attributes (chown clears capabilities), then times."""
-        place, link = self.place(entry.path), entry.type is Type.SYMLINK
+        place, link = self.places.place(entry.path), entry.type is Type.SYMLINK
         try:
             if os.geteuid() == 0:
                 os.chown(place, entry.owner.uid, entry.owner.gid, follow_symlinks=False)
@@ -135,4 +178,4 @@ def restore(snapshot: SnapshotReader, target: Path, warn: Callable[[str], None])
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not an empty directory; choose a new one")
     target.mkdir(parents=True, exist_ok=True)
-    return Restorer(snapshot, os.fsencode(target), warn).run()
+    return Restorer(snapshot, Places(os.fsencode(target.absolute())), warn).run()

@@ -141,6 +141,25 @@ class Restores(Case):
         self.assertEqual((self.target / "huge").read_bytes(), b"0123456789" * 5_000)
         self.assertEqual((self.target / "later").read_bytes(), b"after it")
 
+    def test_paths_longer_than_the_system_takes_in_one_piece(self):
+        run, name = self.world.run(), b"n" * 250
+        folders = [b"/".join([name] * depth) for depth in range(1, 21)]
+        self.assertGreater(len(folders[-1]), 4096)
+        first = run.file(folders[-1] + b"/a", b"dalam sekali")
+        link = Entry(folders[-1] + b"/b", Type.HARD_LINK, 0o640, OWNER, MTIME, target=first.path)
+        run.snapshot([[directory(b""), *(directory(folder, 0o750) for folder in folders), first, link]])
+        self.restore()
+        handle = os.open(self.target, os.O_RDONLY)
+        for _ in folders:
+            handle, outer = os.open(name, os.O_RDONLY, dir_fd=handle), handle
+            os.close(outer)
+            self.assertEqual((stat.S_IMODE(os.fstat(handle).st_mode), os.fstat(handle).st_mtime_ns),
+                             (0o750, MTIME[0] * 10**9 + MTIME[1]))
+        with open(os.open("b", os.O_RDONLY, dir_fd=handle), "rb") as file:
+            self.assertEqual((file.read(), os.fstat(file.fileno()).st_nlink), (b"dalam sekali", 2))
+        os.close(handle)
+        subprocess.run(["rm", "-rf", self.target], check=True)  # Python's own rmtree cannot
+
     def test_unreadable_entries_are_told_and_not_invented(self):
         run = self.world.run()
         groups = [[directory(b""), directory(b"locked", unreadable=13), run.file(b"ok", b"ok"),

@@ -1,5 +1,5 @@
 //! The vault's HTTP API (`/v1`), over mutual TLS. Handlers translate; what is decided is decided in
-//! [`crate::tenancy`] and [`crate::Vault`].
+//! `tenancy` and [`crate::Vault`].
 //!
 //! Invariants: no route deletes; every route but `/v1/site` needs a certificate; blocking work runs on
 //! blocking threads, at most `requests` of it at once; bodies are capped before memory is taken.
@@ -8,6 +8,7 @@ mod objects;
 mod packs;
 mod problem;
 mod site;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -31,12 +32,14 @@ pub(crate) struct App {
     pub(crate) vault: Arc<Vault>,
     /// Pieces of blocking work at once.
     work: Arc<Semaphore>,
+    /// Bodies on their way in: they last as long as their senders' lines are slow, and take memory.
+    uploads: Arc<uploads::Uploads>,
 }
 
 /// The vault's routes.
-#[must_use]
 pub fn router(vault: Arc<Vault>) -> Router {
     let work = Arc::new(Semaphore::new(vault.config.requests));
+    let uploads = Arc::new(uploads::Uploads::new(vault.config.requests));
     Router::new()
         .route("/v1/site", get(site::site))
         .route("/v1/alarms", get(site::alarms))
@@ -47,11 +50,13 @@ pub fn router(vault: Arc<Vault>) -> Router {
         .route("/v1/repositories/{repository}/{folder}/{id}", get(objects::get).put(objects::put))
         .fallback(|| async { Problem::not_found("this vault has no such path") })
         .method_not_allowed_fallback(|| async {
-            Problem::method_not_allowed("a vault takes GET and PUT here; nothing is deleted over the network")
+            Problem::method_not_allowed(
+                "a vault takes GET and PUT here; nothing is deleted over the network",
+            )
         })
         // Every handler caps its body itself.
         .layer(DefaultBodyLimit::disable())
-        .with_state(App { vault, work })
+        .with_state(App { vault, work, uploads })
 }
 
 impl App {
@@ -95,22 +100,28 @@ fn parse_folder(text: &str) -> Result<Kind, Problem> {
 fn parse_id(text: &str) -> Result<[u8; 32], Problem> {
     let id: lumbung_model::PackId =
         text.parse().map_err(|error: lumbung_model::IdError| match error {
-            lumbung_model::IdError::Length { expected, found, .. } => {
-                Problem::bad_request(format!("an id has {expected} hexadecimal digits, this has {found}"))
-            }
-            lumbung_model::IdError::Digit { found, .. } => {
-                Problem::bad_request(format!("an id is written with 0-9 and a-f, not with {found:?}"))
-            }
+            lumbung_model::IdError::Length { expected, found, .. } => Problem::bad_request(
+                format!("an id has {expected} hexadecimal digits, this has {found}"),
+            ),
+            lumbung_model::IdError::Digit { found, .. } => Problem::bad_request(format!(
+                "an id is written with 0-9 and a-f, not with {found:?}"
+            )),
         })?;
     Ok(*id.as_bytes())
 }
 
 /// A repository that the caller may know of. One that is not here is 404 only to who may see it.
-fn visible(vault: &Vault, caller: &Caller, id: &RepositoryId) -> Result<Arc<Repository>, VaultError> {
+fn visible(
+    vault: &Vault,
+    caller: &Caller,
+    id: &RepositoryId,
+) -> Result<Arc<Repository>, VaultError> {
     match caller {
         Caller::Anonymous => return Err(VaultError::Anonymous),
         Caller::Agent { repository, .. } if repository != id => {
-            return Err(VaultError::Forbidden("this certificate is for another repository".to_owned()));
+            return Err(VaultError::Forbidden(
+                "this certificate is for another repository".to_owned(),
+            ));
         }
         Caller::Agent { .. } | Caller::Key(_) | Caller::Site(_) | Caller::Overseer => {}
     }

@@ -15,12 +15,15 @@ use lumbung_wire::{Peer, Problem};
 use serde::Deserialize;
 
 use super::{App, parse_folder, parse_id, parse_repository, visible};
-use crate::index::{ManifestRow, PackRow, SessionRow, list_objects, list_packs, list_sessions, object_domain};
+use crate::index::{
+    ManifestRow, PackRow, SessionRow, list_objects, list_packs, list_sessions, object_domain,
+};
 use crate::repository::Repository;
 use crate::tenancy::{Caller, Reading};
 use crate::{Vault, VaultError};
 
-const BINARY: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/octet-stream")];
+const BINARY: [(header::HeaderName, &str); 1] =
+    [(header::CONTENT_TYPE, "application/octet-stream")];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,15 +53,26 @@ pub(super) async fn list(
 }
 
 /// The domain that a reading is confined to; `None` = not confined.
-fn domain_of(vault: &Vault, repository: &Repository, reading: Reading) -> Result<Option<DomainId>, VaultError> {
+fn domain_of(
+    vault: &Vault,
+    repository: &Repository,
+    reading: Reading,
+) -> Result<Option<DomainId>, VaultError> {
     match reading {
         Reading::All => Ok(None),
         // An agent that has no domain here yet has nothing to read: no domain is zero.
-        Reading::DomainOf(agent) => Ok(Some(repository.domain_of(&vault.index, &agent)?.unwrap_or(DomainId::ZERO))),
+        Reading::DomainOf(agent) => {
+            Ok(Some(repository.domain_of(&vault.index, &agent)?.unwrap_or(DomainId::ZERO)))
+        }
     }
 }
 
-fn ids(vault: &Vault, caller: &Caller, id: &RepositoryId, kind: Kind) -> Result<Vec<[u8; 32]>, VaultError> {
+fn ids(
+    vault: &Vault,
+    caller: &Caller,
+    id: &RepositoryId,
+    kind: Kind,
+) -> Result<Vec<[u8; 32]>, VaultError> {
     let repository = visible(vault, caller, id)?;
     let reading = caller.reading(&repository.chain(), kind)?;
     let domain = domain_of(vault, &repository, reading)?;
@@ -66,7 +80,9 @@ fn ids(vault: &Vault, caller: &Caller, id: &RepositoryId, kind: Kind) -> Result<
     Ok(match kind {
         Kind::Pack => vault.index.read(|c| list_packs(c, row, domain.as_ref()))?,
         Kind::Session => vault.index.read(|c| list_sessions(c, row, domain.as_ref()))?,
-        Kind::Segment | Kind::Usage => vault.index.read(|c| list_objects(c, row, kind, domain.as_ref()))?,
+        Kind::Segment | Kind::Usage => {
+            vault.index.read(|c| list_objects(c, row, kind, domain.as_ref()))?
+        }
         _ => repository.dir.list(kind)?,
     })
 }
@@ -82,12 +98,17 @@ fn summaries(
     let chain = repository.chain();
     let reading = caller.reading(&chain, Kind::Manifest)?;
     let domain = domain_of(vault, &repository, reading)?;
-    let rows = vault.index.read(|c| ManifestRow::after(c, repository.row, after, limit, domain.as_ref()))?;
+    let rows = vault
+        .index
+        .read(|c| ManifestRow::after(c, repository.row, after, limit, domain.as_ref()))?;
     let mut page = Vec::with_capacity(rows.len());
     for row in rows {
         // A manifest that was lost or damaged is not listed: the inventory does not name it either.
-        let Ok(bytes) = repository.dir.get(Kind::Manifest, row.manifest.as_bytes()) else { continue };
-        let manifest = open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+        let Ok(bytes) = repository.dir.get(Kind::Manifest, row.manifest.as_bytes()) else {
+            continue;
+        };
+        let manifest =
+            open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
         let authorized = chain.authorizes(&manifest);
         let body = manifest.body;
         page.push(ManifestSummary {
@@ -118,7 +139,8 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = app.caller(&peer)?;
-    let (id, kind, object) = (parse_repository(&repository)?, parse_folder(&folder)?, parse_id(&object)?);
+    let (id, kind, object) =
+        (parse_repository(&repository)?, parse_folder(&folder)?, parse_id(&object)?);
     let repository = app.run(move |vault| readable(vault, &caller, &id, kind, &object)).await?;
     if kind == Kind::Pack {
         return super::packs::get(&app, repository, PackId::from_bytes(object), &headers).await;
@@ -141,15 +163,24 @@ fn readable(
     let row = repository.row;
     let found = vault.index.read(|c| {
         Ok(match kind {
-            Kind::Pack => PackRow::find(c, row, &PackId::from_bytes(*object))?.map(|row| row.domain),
-            Kind::Session => SessionRow::find(c, row, &SessionId::from_bytes(*object))?.map(|row| row.domain),
-            Kind::Manifest => ManifestRow::find(c, row, &ManifestId::from_bytes(*object))?.map(|row| row.domain),
+            Kind::Pack => {
+                PackRow::find(c, row, &PackId::from_bytes(*object))?.map(|row| row.domain)
+            }
+            Kind::Session => {
+                SessionRow::find(c, row, &SessionId::from_bytes(*object))?.map(|row| row.domain)
+            }
+            Kind::Manifest => {
+                ManifestRow::find(c, row, &ManifestId::from_bytes(*object))?.map(|row| row.domain)
+            }
             _ => object_domain(c, row, kind, object)?,
         })
     })?;
     match found {
         Some(found) if found == domain => Ok(repository),
-        Some(_) => Err(VaultError::Forbidden(format!("this {} is of another agent's dedup domain", kind.name()))),
+        Some(_) => Err(VaultError::Forbidden(format!(
+            "this {} is of another agent's dedup domain",
+            kind.name()
+        ))),
         None => Err(lumbung_store::StoreError::NotFound { kind, id: *object }.into()),
     }
 }
@@ -161,7 +192,8 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     let caller = app.caller(&peer)?;
-    let (id, kind, object) = (parse_repository(&repository)?, parse_folder(&folder)?, parse_id(&object)?);
+    let (id, kind, object) =
+        (parse_repository(&repository)?, parse_folder(&folder)?, parse_id(&object)?);
     if kind == Kind::Roster {
         return put_roster(&app, caller, id, object, body).await;
     }
@@ -173,18 +205,25 @@ pub(super) async fn put(
         })
         .await?;
     match kind {
-        Kind::Pack => super::packs::put(&app, repository, PackId::from_bytes(object), sender, body).await,
+        Kind::Pack => {
+            super::packs::put(&app, repository, PackId::from_bytes(object), sender, body).await
+        }
         Kind::Manifest => {
+            let _upload = app.uploads.begin(sender).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
             let committed = app
-                .run(move |vault| vault.commit(&repository, &ManifestId::from_bytes(object), &bytes, sender))
+                .run(move |vault| {
+                    vault.commit(&repository, &ManifestId::from_bytes(object), &bytes, sender)
+                })
                 .await?;
             Ok((status(committed.outcome), BINARY, committed.receipt).into_response())
         }
         _ => {
+            let _upload = app.uploads.begin(sender).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
-            let outcome =
-                app.run(move |vault| vault.put_object(&repository, kind, &object, &bytes, sender)).await?;
+            let outcome = app
+                .run(move |vault| vault.put_object(&repository, kind, &object, &bytes, sender))
+                .await?;
             Ok(status(outcome).into_response())
         }
     }
@@ -199,11 +238,14 @@ async fn put_roster(
 ) -> Result<Response, Problem> {
     let founder = app
         .run(move |vault| match visible(vault, &caller, &id) {
-            Ok(repository) => caller.writing(&repository.chain(), Kind::Roster).map(|_| crate::Founder::Nobody),
+            Ok(repository) => {
+                caller.writing(&repository.chain(), Kind::Roster).map(|_| crate::Founder::Nobody)
+            }
             Err(VaultError::NoRepository(_)) => caller.founding(&id),
             Err(error) => Err(error),
         })
         .await?;
+    let _upload = app.uploads.begin_any().await?;
     let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
     let outcome = app.run(move |vault| vault.put_roster(&id, &object, &bytes, founder)).await?;
     Ok(status(outcome).into_response())

@@ -37,11 +37,11 @@ pub(super) async fn put(
     sender: Sender,
     body: Body,
 ) -> Result<Response, Problem> {
-    let permit = Arc::clone(&app.work).acquire_owned().await.map_err(|_| stopping())?;
+    let upload = app.uploads.begin(sender).await?;
     let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUED);
     let vault = Arc::clone(&app.vault);
     let writing = tokio::task::spawn_blocking(move || -> Result<PutOutcome, VaultError> {
-        let _permit = permit;
+        let _upload = upload;
         let mut intake = vault.receive_pack(&repository, id, sender)?;
         while let Some(piece) = queued.blocking_recv() {
             intake.write(&piece)?;
@@ -87,7 +87,9 @@ pub(super) async fn get(
         None => (0..length, StatusCode::OK),
         Some(text) => {
             let range = parse_range(text, length).ok_or_else(|| {
-                Problem::range(format!("the pack has {length} bytes; one range such as bytes=0-1023 can be asked for"))
+                Problem::range(format!(
+                    "the pack has {length} bytes; one range such as bytes=0-1023 can be asked for"
+                ))
             })?;
             (range, StatusCode::PARTIAL_CONTENT)
         }
@@ -101,7 +103,9 @@ pub(super) async fn get(
         let text = format!("bytes {}-{}/{length}", range.start, range.end - 1);
         response = response.header(header::CONTENT_RANGE, text);
     }
-    response.body(stream_file(file, range)).map_err(|_| Problem::internal("the answer could not be built"))
+    response
+        .body(stream_file(file, range))
+        .map_err(|_| Problem::internal("the answer could not be built"))
 }
 
 /// One range of RFC 9110 §14: `bytes=a-b`, `bytes=a-`, `bytes=-n`.
@@ -112,7 +116,11 @@ fn parse_range(text: &str, length: u64) -> Option<Range<u64>> {
         length.saturating_sub(suffix)..length
     } else {
         let first: u64 = first.parse().ok()?;
-        let last = if last.is_empty() { length } else { last.parse::<u64>().ok()?.saturating_add(1).min(length) };
+        let last = if last.is_empty() {
+            length
+        } else {
+            last.parse::<u64>().ok()?.saturating_add(1).min(length)
+        };
         first..last
     };
     (range.start < range.end).then_some(range)
@@ -148,9 +156,12 @@ pub(super) async fn have(
 ) -> Result<Json<HaveAnswer>, Problem> {
     let caller = app.caller(&peer)?;
     let id = parse_repository(&repository)?;
+    let _upload = app.uploads.begin_any().await?;
     let request: HaveRequest = read_json(body, VAULT_JSON_MAX_BYTES).await?;
     if request.packs.len() > HAVE_MAX_PACKS {
-        return Err(Problem::bad_request(format!("at most {HAVE_MAX_PACKS} packs can be asked for at once")));
+        return Err(Problem::bad_request(format!(
+            "at most {HAVE_MAX_PACKS} packs can be asked for at once"
+        )));
     }
     let absent = app.run(move |vault| absent(vault, &caller, &id, request.packs)).await?;
     Ok(Json(HaveAnswer { absent }))
@@ -171,7 +182,10 @@ fn absent(
     let mut absent = Vec::new();
     for asked in packs {
         let (row, bad) = vault.index.read(|c| {
-            Ok((PackRow::find(c, repository.row, &asked.pack)?, bad_frames(c, repository.row, &asked.pack)?))
+            Ok((
+                PackRow::find(c, repository.row, &asked.pack)?,
+                bad_frames(c, repository.row, &asked.pack)?,
+            ))
         })?;
         let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
         let whole = match &here {
@@ -204,7 +218,15 @@ mod tests {
         assert_eq!(parse_range("bytes=90-", 100), Some(90..100));
         assert_eq!(parse_range("bytes=-10", 100), Some(90..100));
         assert_eq!(parse_range("bytes=-0", 100), None);
-        for bad in ["bytes=100-", "bytes=5-4", "bytes=a-b", "lines=1-2", "bytes=1-2,4-5", "bytes=-", "bytes=99999999999999999999-"] {
+        for bad in [
+            "bytes=100-",
+            "bytes=5-4",
+            "bytes=a-b",
+            "lines=1-2",
+            "bytes=1-2,4-5",
+            "bytes=-",
+            "bytes=99999999999999999999-",
+        ] {
             assert_eq!(parse_range(bad, 100), None, "{bad}");
         }
     }

@@ -21,7 +21,9 @@ pub(super) fn of(error: &VaultError) -> Problem {
         VaultError::NotAdmitted(_) | VaultError::Forbidden(_) => Problem::forbidden(text),
         VaultError::Anonymous => Problem::certificate_needed(text),
         VaultError::Expired(_) => Problem::certificate_expired(text),
-        VaultError::Roster(lumbung_pack::RosterError::Forked(_) | lumbung_pack::RosterError::Number { .. })
+        VaultError::Roster(
+            lumbung_pack::RosterError::Forked(_) | lumbung_pack::RosterError::Number { .. },
+        )
         | VaultError::NoSession(_)
         | VaultError::Recipients(_) => Problem::conflict(text),
         VaultError::Incomplete(missing) => Problem::incomplete(missing.as_ref().clone()),
@@ -40,14 +42,18 @@ pub(super) fn of(error: &VaultError) -> Problem {
 fn of_store(error: &StoreError, text: String) -> Problem {
     match error {
         StoreError::NotFound { .. } => Problem::not_found(text),
-        StoreError::WrongId { .. } | StoreError::Pack { .. } | StoreError::Frame { .. } => Problem::invalid(text),
+        StoreError::WrongId { .. } | StoreError::Pack { .. } | StoreError::Frame { .. } => {
+            Problem::invalid(text)
+        }
         StoreError::Range { .. } => Problem::range(text),
         StoreError::TooLarge { limit, .. } => Problem::too_large(*limit),
         StoreError::NotKept { .. } => Problem::method_not_allowed(text),
         StoreError::Full { .. } => full(),
         StoreError::Stopped { .. } | StoreError::Unsynced { .. } => {
             tracing::error!("{text}");
-            Problem::unavailable("the vault's storage failed and its operator must look at it; try another site")
+            Problem::unavailable(
+                "the vault's storage failed and its operator must look at it; try another site",
+            )
         }
         StoreError::Damaged { .. }
         | StoreError::NotARepository { .. }
@@ -58,8 +64,12 @@ fn of_store(error: &StoreError, text: String) -> Problem {
 }
 
 fn full() -> Problem {
-    tracing::error!("the storage is full: writes are refused until there is space, reading goes on");
-    Problem::storage_full("the vault's storage is full: try again later, its operator has been told")
+    tracing::error!(
+        "the storage is full: writes are refused until there is space, reading goes on"
+    );
+    Problem::storage_full(
+        "the vault's storage is full: try again later, its operator has been told",
+    )
 }
 
 fn internal(text: &str) -> Problem {

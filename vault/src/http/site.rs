@@ -52,13 +52,20 @@ pub(super) async fn site(State(app): State<App>, peer: Peer) -> Json<SiteInfo> {
     })
 }
 
-pub(super) async fn repositories(State(app): State<App>, peer: Peer) -> Result<Json<IdList>, Problem> {
+pub(super) async fn repositories(
+    State(app): State<App>,
+    peer: Peer,
+) -> Result<Json<IdList>, Problem> {
     let caller = app.caller(&peer)?;
     if caller == Caller::Anonymous {
         return Err(problem::of(&VaultError::Anonymous));
     }
     let all = app.vault.repositories();
-    let ids = all.iter().filter(|repository| caller.sees(&repository.chain())).map(|r| r.id().to_string()).collect();
+    let ids = all
+        .iter()
+        .filter(|repository| caller.sees(&repository.chain()))
+        .map(|r| r.id().to_string())
+        .collect();
     Ok(Json(IdList { ids }))
 }
 
@@ -67,7 +74,12 @@ pub(super) async fn alarms(State(app): State<App>, peer: Peer) -> Result<Json<Al
     let rows = app.run(|vault| vault.alarms(ALARMS)).await?;
     let alarms = rows
         .into_iter()
-        .map(|row| AlarmEntry { at: row.at, repository: row.repository, kind: row.kind, detail: row.detail })
+        .map(|row| AlarmEntry {
+            at: row.at,
+            repository: row.repository,
+            kind: row.kind,
+            detail: row.detail,
+        })
         .collect();
     Ok(Json(AlarmList { alarms }))
 }

@@ -1,6 +1,8 @@
 //! Manifests with this site's receipts, alarms, and the cursors of the pull.
 
-use lumbung_model::{AgentId, DatasetId, DomainId, ManifestId, PublicKey, ReceiptId, RepositoryId, SiteId, Timestamp};
+use lumbung_model::{
+    AgentId, DatasetId, DomainId, ManifestId, PublicKey, ReceiptId, RepositoryId, SiteId, Timestamp,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{from_sql, to_sql};
@@ -72,9 +74,15 @@ impl ManifestRow {
         .map(|_| ())
     }
 
-    pub(crate) fn find(connection: &Connection, repo: i64, manifest: &ManifestId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn find(
+        connection: &Connection,
+        repo: i64,
+        manifest: &ManifestId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM manifests WHERE repo = ?1 AND manifest = ?2"))?
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM manifests WHERE repo = ?1 AND manifest = ?2"
+            ))?
             .query_row(params![repo, manifest.as_bytes()], Self::read)
             .optional()
     }
@@ -130,14 +138,25 @@ pub(crate) fn receipt_given(tx: &Connection, repo: i64, number: u64) -> rusqlite
 }
 
 /// Remembers a receipt of this site whose manifest is not here.
-pub(crate) fn add_orphan(tx: &Connection, repo: i64, manifest: &ManifestId, receipt: &ReceiptId) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT OR IGNORE INTO orphan_receipts (repo, manifest, receipt) VALUES (?1, ?2, ?3)")?
-        .execute(params![repo, manifest.as_bytes(), receipt.as_bytes()])
-        .map(|_| ())
+pub(crate) fn add_orphan(
+    tx: &Connection,
+    repo: i64,
+    manifest: &ManifestId,
+    receipt: &ReceiptId,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO orphan_receipts (repo, manifest, receipt) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![repo, manifest.as_bytes(), receipt.as_bytes()])
+    .map(|_| ())
 }
 
 /// The receipt that this site gave for a manifest that it lost.
-pub(crate) fn orphan(connection: &Connection, repo: i64, manifest: &ManifestId) -> rusqlite::Result<Option<ReceiptId>> {
+pub(crate) fn orphan(
+    connection: &Connection,
+    repo: i64,
+    manifest: &ManifestId,
+) -> rusqlite::Result<Option<ReceiptId>> {
     connection
         .prepare_cached("SELECT receipt FROM orphan_receipts WHERE repo = ?1 AND manifest = ?2")?
         .query_row(params![repo, manifest.as_bytes()], |row| row.get(0))
@@ -163,9 +182,11 @@ impl AlarmRow {
     pub(crate) fn insert(&self, tx: &Connection) -> rusqlite::Result<bool> {
         // Not null, since two nulls are distinct to UNIQUE.
         let repository = self.repository.map_or([0; 32], |id| *id.as_bytes());
-        tx.prepare_cached("INSERT OR IGNORE INTO alarms (at, repository, kind, detail) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![self.at.0, repository, self.kind, self.detail])
-            .map(|rows| rows > 0)
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO alarms (at, repository, kind, detail) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![self.at.0, repository, self.kind, self.detail])
+        .map(|rows| rows > 0)
     }
 
     /// The newest ones, newest first.
@@ -195,11 +216,20 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    pub(crate) fn load(connection: &Connection, repo: i64, source: &SiteId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn load(
+        connection: &Connection,
+        repo: i64,
+        source: &SiteId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
-            .prepare_cached("SELECT arrival, manifest FROM cursors WHERE repo = ?1 AND source = ?2")?
+            .prepare_cached(
+                "SELECT arrival, manifest FROM cursors WHERE repo = ?1 AND source = ?2",
+            )?
             .query_row(params![repo, source.as_bytes()], |row| {
-                Ok(Self { arrival: from_sql(row.get(0)?), manifest: ManifestId::from_bytes(row.get(1)?) })
+                Ok(Self {
+                    arrival: from_sql(row.get(0)?),
+                    manifest: ManifestId::from_bytes(row.get(1)?),
+                })
             })
             .optional()
     }

@@ -16,13 +16,18 @@ use std::time::Duration;
 use lumbung_model::RepositoryId;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
-pub(crate) use manifests::{Cursor, ManifestRow, add_orphan, orphan, receipt_given, receipts_given};
 pub use manifests::AlarmRow;
-pub(crate) use objects::{
-    ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified, list as list_objects,
-    list_sessions, object_domain, open_sessions, publish_sessions, set_verified, verified_segment,
+pub(crate) use manifests::{
+    Cursor, ManifestRow, add_orphan, orphan, receipt_given, receipts_given,
 };
-pub(crate) use packs::{PackRow, bad_frames, count, forget as forget_pack, list as list_packs, set_bad_frames};
+pub(crate) use objects::{
+    ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified,
+    list as list_objects, list_sessions, object_domain, open_sessions, publish_sessions,
+    set_verified, verified_segment,
+};
+pub(crate) use packs::{
+    PackRow, bad_frames, count, forget as forget_pack, list as list_packs, set_bad_frames,
+};
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 
 /// Raised with every change of the schema: an older file is rebuilt.
@@ -66,20 +71,24 @@ impl Index {
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
         let error = |source| sql_error(path, source);
         let mut writer = connect(path).map_err(error)?;
-        let version: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
+        let version: i64 =
+            writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
         let fresh = version != VERSION;
         if version != 0 && fresh {
             drop(writer);
-            remove(path).map_err(|e| sql_error(path, rusqlite::Error::ToSqlConversionFailure(e.into())))?;
+            remove(path)
+                .map_err(|e| sql_error(path, rusqlite::Error::ToSqlConversionFailure(e.into())))?;
             writer = connect(path).map_err(error)?;
         }
         if fresh {
-            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
+            let tx =
+                writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
             tx.execute_batch(include_str!("schema.sql")).map_err(error)?;
             tx.pragma_update(None, "user_version", VERSION).map_err(error)?;
             tx.commit().map_err(error)?;
         }
-        let index = Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
+        let index =
+            Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
         Ok((index, fresh))
     }
 
@@ -90,13 +99,18 @@ impl Index {
         }
         let error = |source| sql_error(path, source);
         let writer = connect(path).map_err(error)?;
-        let version: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
-        let index = Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
+        let version: i64 =
+            writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
+        let index =
+            Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
         Ok((version == VERSION).then_some(index))
     }
 
     /// Runs a query.
-    pub(crate) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, IndexError> {
+    pub(crate) fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
         let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match pooled {
             Some(connection) => connection,
@@ -111,7 +125,10 @@ impl Index {
     }
 
     /// Runs a change as one durable transaction.
-    pub(crate) fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, IndexError> {
+    pub(crate) fn write<T>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let run = |writer: &mut Connection| {
             let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -134,7 +151,10 @@ impl Index {
             return Ok(row);
         }
         self.write(|tx| {
-            tx.execute("INSERT OR IGNORE INTO repositories (repository) VALUES (?1)", [repository.as_bytes()])?;
+            tx.execute(
+                "INSERT OR IGNORE INTO repositories (repository) VALUES (?1)",
+                [repository.as_bytes()],
+            )?;
             find(tx)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
         })
     }
@@ -175,7 +195,11 @@ fn sql_error(path: &Path, source: rusqlite::Error) -> IndexError {
         }
         _ => false,
     };
-    if full { IndexError::Full { path: path.to_owned() } } else { IndexError::Sql { path: path.to_owned(), source } }
+    if full {
+        IndexError::Full { path: path.to_owned() }
+    } else {
+        IndexError::Sql { path: path.to_owned(), source }
+    }
 }
 
 /// SQLite's integers are signed; what we count fits.

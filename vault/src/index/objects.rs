@@ -23,7 +23,12 @@ impl ObjectRow {
             .map(|_| ())
     }
 
-    pub(crate) fn contains(connection: &Connection, repo: i64, kind: Kind, id: &[u8; 32]) -> rusqlite::Result<bool> {
+    pub(crate) fn contains(
+        connection: &Connection,
+        repo: i64,
+        kind: Kind,
+        id: &[u8; 32],
+    ) -> rusqlite::Result<bool> {
         connection
             .prepare_cached("SELECT 1 FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
             .exists(params![repo, kind.code(), id])
@@ -46,7 +51,12 @@ pub(crate) fn list(
 }
 
 /// Forgets an object whose file is gone.
-pub(crate) fn forget(tx: &Connection, repo: i64, kind: Kind, id: &[u8; 32]) -> rusqlite::Result<()> {
+pub(crate) fn forget(
+    tx: &Connection,
+    repo: i64,
+    kind: Kind,
+    id: &[u8; 32],
+) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
         .execute(params![repo, kind.code(), id])
         .map(|_| ())
@@ -106,15 +116,25 @@ impl SessionRow {
         .map(|_| ())
     }
 
-    pub(crate) fn find(connection: &Connection, repo: i64, session: &SessionId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn find(
+        connection: &Connection,
+        repo: i64,
+        session: &SessionId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
-            .prepare_cached(&format!("SELECT {SESSION_COLUMNS} FROM sessions WHERE repo = ?1 AND session = ?2"))?
+            .prepare_cached(&format!(
+                "SELECT {SESSION_COLUMNS} FROM sessions WHERE repo = ?1 AND session = ?2"
+            ))?
             .query_row(params![repo, session.as_bytes()], Self::read)
             .optional()
     }
 
     /// The first session of an agent that came here: what binds an agent that no roster lists.
-    pub(crate) fn first_of_agent(connection: &Connection, repo: i64, agent: &AgentId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn first_of_agent(
+        connection: &Connection,
+        repo: i64,
+        agent: &AgentId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(&format!(
                 "SELECT {SESSION_COLUMNS} FROM sessions WHERE repo = ?1 AND agent = ?2 ORDER BY received, session LIMIT 1"
@@ -124,7 +144,11 @@ impl SessionRow {
     }
 
     /// The first session in a domain that came here: whose domain it is, if no roster says.
-    pub(crate) fn first_of_domain(connection: &Connection, repo: i64, domain: &DomainId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn first_of_domain(
+        connection: &Connection,
+        repo: i64,
+        domain: &DomainId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(&format!(
                 "SELECT {SESSION_COLUMNS} FROM sessions WHERE repo = ?1 AND domain = ?2 ORDER BY received, session LIMIT 1"
@@ -135,7 +159,11 @@ impl SessionRow {
 }
 
 /// Ids of all sessions, ascending; of one domain if it is given.
-pub(crate) fn list_sessions(connection: &Connection, repo: i64, domain: Option<&DomainId>) -> rusqlite::Result<Vec<[u8; 32]>> {
+pub(crate) fn list_sessions(
+    connection: &Connection,
+    repo: i64,
+    domain: Option<&DomainId>,
+) -> rusqlite::Result<Vec<[u8; 32]>> {
     connection
         .prepare_cached("SELECT session FROM sessions WHERE repo = ?1 AND (?2 IS NULL OR domain = ?2) ORDER BY session")?
         .query_map(params![repo, domain.map(DomainId::as_bytes)], |row| row.get(0))?
@@ -143,14 +171,23 @@ pub(crate) fn list_sessions(connection: &Connection, repo: i64, domain: Option<&
 }
 
 /// Forgets a session whose file is gone.
-pub(crate) fn forget_session(tx: &Connection, repo: i64, session: &[u8; 32]) -> rusqlite::Result<()> {
+pub(crate) fn forget_session(
+    tx: &Connection,
+    repo: i64,
+    session: &[u8; 32],
+) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM sessions WHERE repo = ?1 AND session = ?2")?
         .execute(params![repo, session])
         .map(|_| ())
 }
 
 /// Sessions of an agent that no manifest named yet and that are younger than `since`.
-pub(crate) fn open_sessions(connection: &Connection, repo: i64, agent: &AgentId, since: Timestamp) -> rusqlite::Result<u64> {
+pub(crate) fn open_sessions(
+    connection: &Connection,
+    repo: i64,
+    agent: &AgentId,
+    since: Timestamp,
+) -> rusqlite::Result<u64> {
     connection
         .prepare_cached("SELECT COUNT(*) FROM sessions WHERE repo = ?1 AND agent = ?2 AND published = 0 AND received > ?3")?
         .query_row(params![repo, agent.as_bytes(), since.0], |row| row.get(0))
@@ -158,8 +195,13 @@ pub(crate) fn open_sessions(connection: &Connection, repo: i64, agent: &AgentId,
 }
 
 /// Marks sessions as named by a manifest.
-pub(crate) fn publish_sessions(tx: &Connection, repo: i64, sessions: &[SessionId]) -> rusqlite::Result<()> {
-    let mut update = tx.prepare_cached("UPDATE sessions SET published = 1 WHERE repo = ?1 AND session = ?2")?;
+pub(crate) fn publish_sessions(
+    tx: &Connection,
+    repo: i64,
+    sessions: &[SessionId],
+) -> rusqlite::Result<()> {
+    let mut update =
+        tx.prepare_cached("UPDATE sessions SET published = 1 WHERE repo = ?1 AND session = ?2")?;
     for session in sessions {
         update.execute(params![repo, session.as_bytes()])?;
     }
@@ -186,9 +228,11 @@ pub(crate) fn set_verified(
     segment: &SegmentId,
     sessions: &[SessionId],
 ) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT OR REPLACE INTO verified_segments (repo, segment, sessions) VALUES (?1, ?2, ?3)")?
-        .execute(params![repo, segment.as_bytes(), join(sessions.iter().map(|id| *id.as_bytes()))])
-        .map(|_| ())
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO verified_segments (repo, segment, sessions) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![repo, segment.as_bytes(), join(sessions.iter().map(|id| *id.as_bytes()))])
+    .map(|_| ())
 }
 
 /// Forgets all verifications: something was lost, so the next commit looks at every pack again.

@@ -43,7 +43,11 @@ impl PackRow {
         set_bad_frames(tx, repo, &self.pack, &[])
     }
 
-    pub(crate) fn find(connection: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn find(
+        connection: &Connection,
+        repo: i64,
+        pack: &PackId,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached("SELECT pack, domain, session, frames, bytes FROM packs WHERE repo = ?1 AND pack = ?2")?
             .query_row(params![repo, pack.as_bytes()], Self::read)
@@ -52,7 +56,11 @@ impl PackRow {
 }
 
 /// Ids of all packs, ascending; of one domain if it is given.
-pub(crate) fn list(connection: &Connection, repo: i64, domain: Option<&DomainId>) -> rusqlite::Result<Vec<[u8; 32]>> {
+pub(crate) fn list(
+    connection: &Connection,
+    repo: i64,
+    domain: Option<&DomainId>,
+) -> rusqlite::Result<Vec<[u8; 32]>> {
     match domain {
         None => connection
             .prepare_cached("SELECT pack FROM packs WHERE repo = ?1 ORDER BY pack")?
@@ -67,23 +75,36 @@ pub(crate) fn list(connection: &Connection, repo: i64, domain: Option<&DomainId>
 
 /// Forgets a pack whose file is gone.
 pub(crate) fn forget(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM packs WHERE repo = ?1 AND pack = ?2")?.execute(params![repo, pack.as_bytes()])?;
+    tx.prepare_cached("DELETE FROM packs WHERE repo = ?1 AND pack = ?2")?
+        .execute(params![repo, pack.as_bytes()])?;
     set_bad_frames(tx, repo, pack, &[])
 }
 
 /// Numbers of the frames known to be bad, ascending.
-pub(crate) fn bad_frames(connection: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<Vec<u32>> {
+pub(crate) fn bad_frames(
+    connection: &Connection,
+    repo: i64,
+    pack: &PackId,
+) -> rusqlite::Result<Vec<u32>> {
     connection
-        .prepare_cached("SELECT frame FROM bad_frames WHERE repo = ?1 AND pack = ?2 ORDER BY frame")?
+        .prepare_cached(
+            "SELECT frame FROM bad_frames WHERE repo = ?1 AND pack = ?2 ORDER BY frame",
+        )?
         .query_map(params![repo, pack.as_bytes()], |row| row.get(0))?
         .collect()
 }
 
 /// Replaces what is known of a pack's bad frames.
-pub(crate) fn set_bad_frames(tx: &Connection, repo: i64, pack: &PackId, frames: &[u32]) -> rusqlite::Result<()> {
+pub(crate) fn set_bad_frames(
+    tx: &Connection,
+    repo: i64,
+    pack: &PackId,
+    frames: &[u32],
+) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM bad_frames WHERE repo = ?1 AND pack = ?2")?
         .execute(params![repo, pack.as_bytes()])?;
-    let mut insert = tx.prepare_cached("INSERT INTO bad_frames (repo, pack, frame) VALUES (?1, ?2, ?3)")?;
+    let mut insert =
+        tx.prepare_cached("INSERT INTO bad_frames (repo, pack, frame) VALUES (?1, ?2, ?3)")?;
     for frame in frames {
         insert.execute(params![repo, pack.as_bytes(), frame])?;
     }
@@ -91,7 +112,10 @@ pub(crate) fn set_bad_frames(tx: &Connection, repo: i64, pack: &PackId, frames: 
 }
 
 /// Packs and bytes of everything kept, by dedup domain.
-pub(crate) fn count(connection: &Connection, repo: i64) -> rusqlite::Result<Vec<(DomainId, u64, u64)>> {
+pub(crate) fn count(
+    connection: &Connection,
+    repo: i64,
+) -> rusqlite::Result<Vec<(DomainId, u64, u64)>> {
     connection
         .prepare_cached(
             "SELECT domain, SUM(packs), SUM(bytes) FROM (

@@ -28,7 +28,11 @@ impl StatementRow {
     }
 
     /// The newest one of a kind.
-    pub(crate) fn newest(connection: &Connection, repo: i64, kind: Kind) -> rusqlite::Result<Option<Self>> {
+    pub(crate) fn newest(
+        connection: &Connection,
+        repo: i64,
+        kind: Kind,
+    ) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached(
                 "SELECT number, id, made, digest FROM statements WHERE repo = ?1 AND kind = ?2
@@ -46,7 +50,11 @@ impl StatementRow {
             .optional()
     }
 
-    pub(crate) fn contains(connection: &Connection, repo: i64, id: &[u8; 32]) -> rusqlite::Result<bool> {
+    pub(crate) fn contains(
+        connection: &Connection,
+        repo: i64,
+        id: &[u8; 32],
+    ) -> rusqlite::Result<bool> {
         connection
             .prepare_cached("SELECT 1 FROM statements WHERE repo = ?1 AND id = ?2")?
             .exists(params![repo, id])
@@ -62,8 +70,15 @@ pub(crate) fn repositories(connection: &Connection) -> rusqlite::Result<Vec<(i64
 }
 
 /// The figures of a repository.
-pub(crate) fn repository_status(connection: &Connection, repo: i64) -> rusqlite::Result<RepositoryStatus> {
-    let newest = |kind| Ok::<_, rusqlite::Error>(StatementRow::newest(connection, repo, kind)?.map(|row| (row.number, row.made)));
+pub(crate) fn repository_status(
+    connection: &Connection,
+    repo: i64,
+) -> rusqlite::Result<RepositoryStatus> {
+    let newest = |kind| {
+        Ok::<_, rusqlite::Error>(
+            StatementRow::newest(connection, repo, kind)?.map(|row| (row.number, row.made)),
+        )
+    };
     connection
         .prepare_cached(
             "SELECT (SELECT COUNT(*) FROM manifests WHERE repo = ?1), (SELECT MAX(received) FROM manifests WHERE repo = ?1),

@@ -19,7 +19,12 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(plan: RatePlan, clock: Arc<dyn Clock>) -> Self {
-        Self { plan, clock, since: Instant::now(), bucket: Mutex::new(TokenBucket::new(None, BURST)) }
+        Self {
+            plan,
+            clock,
+            since: Instant::now(),
+            bucket: Mutex::new(TokenBucket::new(None, BURST)),
+        }
     }
 
     /// Waits until `bytes` may pass.

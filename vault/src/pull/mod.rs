@@ -30,7 +30,9 @@ pub enum PullError {
     #[error("what the source sent was not taken")]
     Vault(#[from] VaultError),
     /// The source is not who the configuration says.
-    #[error("the source calls itself site {found}; the configuration names {expected}: correct `[[source]]`")]
+    #[error(
+        "the source calls itself site {found}; the configuration names {expected}: correct `[[source]]`"
+    )]
     OtherSite {
         /// The configured site.
         expected: lumbung_model::SiteId,
@@ -46,11 +48,20 @@ impl PullError {
     /// Whether to give up on the whole pull: more of the same would fail as well.
     fn ends_pull(&self) -> bool {
         match self {
-            Self::Source(error) => error.is_transient() || !matches!(error, ClientError::Refused { .. } | ClientError::Damaged { .. }),
+            Self::Source(error) => {
+                error.is_transient()
+                    || !matches!(error, ClientError::Refused { .. } | ClientError::Damaged { .. })
+            }
             Self::Vault(VaultError::Quota { .. }) => false,
             Self::Vault(error) => {
                 error.is_full()
-                    || matches!(error, VaultError::Stopping | VaultError::Store(StoreError::Stopped { .. } | StoreError::Unsynced { .. }))
+                    || matches!(
+                        error,
+                        VaultError::Stopping
+                            | VaultError::Store(
+                                StoreError::Stopped { .. } | StoreError::Unsynced { .. }
+                            )
+                    )
             }
             Self::OtherSite { .. } => true,
             Self::Excess(_) => false,
@@ -60,8 +71,15 @@ impl PullError {
     /// Whether it shows that the source is damaged or hostile, and not merely out of reach.
     fn is_suspicious(&self) -> bool {
         match self {
-            Self::Source(error) => matches!(error, ClientError::Damaged { .. } | ClientError::Protocol { .. } | ClientError::Pin { .. }),
-            Self::Vault(error) => !error.is_full() && !matches!(error, VaultError::Stopping | VaultError::Index(_)),
+            Self::Source(error) => matches!(
+                error,
+                ClientError::Damaged { .. }
+                    | ClientError::Protocol { .. }
+                    | ClientError::Pin { .. }
+            ),
+            Self::Vault(error) => {
+                !error.is_full() && !matches!(error, VaultError::Stopping | VaultError::Index(_))
+            }
             Self::OtherSite { .. } | Self::Excess(_) => true,
         }
     }
@@ -93,11 +111,11 @@ pub async fn pull_all(vault: &Arc<Vault>, sources: &Sources, stop: &Cancellation
         if stop.is_cancelled() {
             break;
         }
-        match pull_source(vault, source, sources.limiter(), stop).await {
+        match pull_source(vault, &source, sources.limiter(), stop).await {
             Ok(one) => pulled.add(one),
             Err(error) => {
                 pulled.failures += 1;
-                note(vault, source, None, &error);
+                note(vault, &source, None, &error);
             }
         }
     }
@@ -119,7 +137,14 @@ async fn pull_source(
         if stop.is_cancelled() {
             break;
         }
-        let mut pull = repository::RepositoryPull { vault, source, limiter, stop, id, pulled: Pulled::default() };
+        let mut pull = repository::RepositoryPull {
+            vault,
+            source,
+            limiter,
+            stop,
+            id,
+            pulled: Pulled::default(),
+        };
         let result = pull.run().await;
         pulled.add(pull.pulled);
         if let Err(error) = result {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use lumbung_model::{PackId, RepositoryId, SegmentId, UsageId};
 use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Receipt, Roster, Segment, Signed, UsageList, decode, open_signed,
+    Kind, Manifest, PackTable, PackUse, Receipt, Roster, Segment, Signed, UsageList, decode,
+    open_signed,
 };
 use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{MANIFESTS_PAGE_MAX, ManifestSummary};
@@ -19,6 +20,8 @@ use crate::{Founder, Sender, Vault, VaultError};
 
 /// Rosters that a repository can have.
 const MAX_ROSTERS: usize = 100_000;
+/// Things left out after which the rest of a repository is not asked for.
+const MAX_FAILURES: u64 = 5000;
 /// Bytes of frames asked for at once.
 const BATCH: u64 = 4 << 20;
 
@@ -51,6 +54,9 @@ impl RepositoryPull<'_> {
         }
         self.pulled.failures += 1;
         note(self.vault, self.source, Some(&self.id), &error);
+        if self.pulled.failures >= MAX_FAILURES {
+            return Err(PullError::Excess(format!("{MAX_FAILURES} things that it does not give")));
+        }
         Ok(())
     }
 
@@ -63,7 +69,10 @@ impl RepositoryPull<'_> {
         let known = self.vault.repository(&self.id).ok().map(|repository| repository.chain());
         let mut new = Vec::new();
         for id in ids {
-            if known.as_ref().is_some_and(|chain| chain.all().iter().any(|roster| roster.id.as_bytes() == &id)) {
+            if known
+                .as_ref()
+                .is_some_and(|chain| chain.all().iter().any(|roster| roster.id.as_bytes() == &id))
+            {
                 continue;
             }
             let bytes = self.source.client.get(&self.id, Kind::Roster, &id).await?;
@@ -81,11 +90,16 @@ impl RepositoryPull<'_> {
     /// Where to go on; nothing if the source was never pulled from, or was rebuilt since.
     async fn cursor(&self, repository: &Arc<Repository>) -> Result<Option<Cursor>, PullError> {
         let (vault, row, site) = (Arc::clone(self.vault), repository.row, self.source.site);
-        let Some(cursor) = blocking(move || Ok(vault.index.read(|c| Cursor::load(c, row, &site))?)).await? else {
+        let Some(cursor) =
+            blocking(move || Ok(vault.index.read(|c| Cursor::load(c, row, &site))?)).await?
+        else {
             return Ok(None);
         };
-        let there = self.source.client.manifests(&self.id, cursor.arrival.saturating_sub(1), 1).await?;
-        let same = there.first().is_some_and(|one| one.arrival == cursor.arrival && one.manifest == cursor.manifest);
+        let there =
+            self.source.client.manifests(&self.id, cursor.arrival.saturating_sub(1), 1).await?;
+        let same = there
+            .first()
+            .is_some_and(|one| one.arrival == cursor.arrival && one.manifest == cursor.manifest);
         Ok(same.then_some(cursor))
     }
 
@@ -103,10 +117,15 @@ impl RepositoryPull<'_> {
         Ok(())
     }
 
-    async fn own_receipt(&self, repository: &Arc<Repository>, id: [u8; 32]) -> Result<(), PullError> {
+    async fn own_receipt(
+        &self,
+        repository: &Arc<Repository>,
+        id: [u8; 32],
+    ) -> Result<(), PullError> {
         let bytes = self.source.client.get(&self.id, Kind::Receipt, &id).await?;
         let receipt = open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
-        let own = receipt.body.site == self.vault.site() && receipt.signer == self.vault.identity.key.public();
+        let own = receipt.body.site == self.vault.site()
+            && receipt.signer == self.vault.identity.key.public();
         if own && receipt.body.repository == self.id {
             let repository = Arc::clone(repository);
             blocking(move || {
@@ -135,17 +154,28 @@ impl RepositoryPull<'_> {
         Ok(())
     }
 
-    async fn object(&self, repository: &Arc<Repository>, kind: Kind, id: [u8; 32]) -> Result<(), PullError> {
+    async fn object(
+        &self,
+        repository: &Arc<Repository>,
+        kind: Kind,
+        id: [u8; 32],
+    ) -> Result<(), PullError> {
         let bytes = self.source.client.get(&self.id, kind, &id).await?;
         self.limiter.pass(bytes.len() as u64).await;
-        let (vault, repository, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
-        blocking(move || vault.put_object(&repository, kind, &id, &bytes, Sender::Site(site))).await?;
+        let (vault, repository, site) =
+            (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+        blocking(move || vault.put_object(&repository, kind, &id, &bytes, Sender::Site(site)))
+            .await?;
         Ok(())
     }
 
     /// All snapshots after the cursor. It moves on only while nothing was left out, so that what failed is
     /// tried again.
-    async fn snapshots(&mut self, repository: &Arc<Repository>, cursor: Option<Cursor>) -> Result<(), PullError> {
+    async fn snapshots(
+        &mut self,
+        repository: &Arc<Repository>,
+        cursor: Option<Cursor>,
+    ) -> Result<(), PullError> {
         let mut after = cursor.map_or(0, |cursor| cursor.arrival);
         let mut complete = true;
         loop {
@@ -162,14 +192,20 @@ impl RepositoryPull<'_> {
                 }
                 if complete {
                     let cursor = Cursor { arrival: summary.arrival, manifest: summary.manifest };
-                    let (vault, row, site) = (Arc::clone(self.vault), repository.row, self.source.site);
-                    blocking(move || Ok(vault.index.write(|tx| cursor.save(tx, row, &site))?)).await?;
+                    let (vault, row, site) =
+                        (Arc::clone(self.vault), repository.row, self.source.site);
+                    blocking(move || Ok(vault.index.write(|tx| cursor.save(tx, row, &site))?))
+                        .await?;
                 }
             }
         }
     }
 
-    async fn snapshot(&mut self, repository: &Arc<Repository>, summary: &ManifestSummary) -> Result<(), PullError> {
+    async fn snapshot(
+        &mut self,
+        repository: &Arc<Repository>,
+        summary: &ManifestSummary,
+    ) -> Result<(), PullError> {
         let id = summary.manifest;
         let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
         let known = blocking(move || {
@@ -179,10 +215,13 @@ impl RepositoryPull<'_> {
         .await?;
         if !known {
             let bytes = self.source.client.get(&self.id, Kind::Manifest, id.as_bytes()).await?;
-            let manifest = open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+            let manifest =
+                open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
             self.needed(repository, &manifest).await?;
-            let (vault, here, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
-            let committed = blocking(move || vault.commit(&here, &id, &bytes, Sender::Site(site))).await?;
+            let (vault, here, site) =
+                (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+            let committed =
+                blocking(move || vault.commit(&here, &id, &bytes, Sender::Site(site))).await?;
             if committed.outcome == PutOutcome::Created {
                 self.pulled.snapshots += 1;
             }
@@ -191,10 +230,16 @@ impl RepositoryPull<'_> {
     }
 
     /// Everything that a manifest needs and that is not here.
-    async fn needed(&mut self, repository: &Arc<Repository>, manifest: &Signed<Manifest>) -> Result<(), PullError> {
+    async fn needed(
+        &mut self,
+        repository: &Arc<Repository>,
+        manifest: &Signed<Manifest>,
+    ) -> Result<(), PullError> {
         for session in &manifest.body.sessions {
             let (vault, row, session) = (Arc::clone(self.vault), repository.row, *session);
-            let known = blocking(move || Ok(vault.index.read(|c| SessionRow::find(c, row, &session))?)).await?;
+            let known =
+                blocking(move || Ok(vault.index.read(|c| SessionRow::find(c, row, &session))?))
+                    .await?;
             if known.is_none() {
                 self.object(repository, Kind::Session, *session.as_bytes()).await?;
             }
@@ -207,16 +252,27 @@ impl RepositoryPull<'_> {
         self.packs(repository, missing).await
     }
 
-    async fn usage(&self, repository: &Arc<Repository>, id: &UsageId) -> Result<UsageList, PullError> {
+    async fn usage(
+        &self,
+        repository: &Arc<Repository>,
+        id: &UsageId,
+    ) -> Result<UsageList, PullError> {
         let bytes = self.present(repository, Kind::Usage, *id.as_bytes()).await?;
         Ok(decode::<UsageList>(&bytes).map_err(VaultError::format(Kind::Usage))?.0)
     }
 
     /// The packs of a segment that this site lacks; none are looked for in a segment that was verified here.
-    async fn segment(&self, repository: &Arc<Repository>, id: &SegmentId) -> Result<Vec<PackUse>, PullError> {
+    async fn segment(
+        &self,
+        repository: &Arc<Repository>,
+        id: &SegmentId,
+    ) -> Result<Vec<PackUse>, PullError> {
         let (vault, row, segment) = (Arc::clone(self.vault), repository.row, *id);
-        let verified = blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
-        if verified.is_some() && repository.dir.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)? {
+        let verified =
+            blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
+        if verified.is_some()
+            && repository.dir.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)?
+        {
             return Ok(Vec::new());
         }
         let bytes = self.present(repository, Kind::Segment, *id.as_bytes()).await?;
@@ -226,7 +282,12 @@ impl RepositoryPull<'_> {
     }
 
     /// The bytes of an object, fetched and kept if it is not here.
-    async fn present(&self, repository: &Arc<Repository>, kind: Kind, id: [u8; 32]) -> Result<Vec<u8>, PullError> {
+    async fn present(
+        &self,
+        repository: &Arc<Repository>,
+        kind: Kind,
+        id: [u8; 32],
+    ) -> Result<Vec<u8>, PullError> {
         if let Ok(bytes) = repository.dir.get(kind, &id) {
             return Ok(bytes);
         }
@@ -236,7 +297,11 @@ impl RepositoryPull<'_> {
     }
 
     /// Fetches packs, many at once. What was taken stays taken when one fails.
-    async fn packs(&mut self, repository: &Arc<Repository>, packs: Vec<PackUse>) -> Result<(), PullError> {
+    async fn packs(
+        &mut self,
+        repository: &Arc<Repository>,
+        packs: Vec<PackUse>,
+    ) -> Result<(), PullError> {
         let transfers = self.vault.config.pull_transfers;
         let this = &*self;
         let mut results = stream::iter(packs)
@@ -263,7 +328,8 @@ impl RepositoryPull<'_> {
             return Err(VaultError::Stopping.into());
         }
         let table = self.source.client.pack_head(&self.id, &id).await?;
-        let (vault, here, site) = (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+        let (vault, here, site) =
+            (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
         let head = table.encode();
         let mut intake = blocking(move || {
             let mut intake = vault.receive_pack(&here, id, Sender::Site(site))?;
@@ -272,7 +338,8 @@ impl RepositoryPull<'_> {
         })
         .await?;
         for frames in batches(&table) {
-            let length = table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
+            let length =
+                table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
             self.limiter.pass(length).await;
             let frames = self.source.client.read_frames(&self.id, &id, &table, frames).await?;
             intake = blocking(move || {
@@ -286,7 +353,11 @@ impl RepositoryPull<'_> {
     }
 
     /// The source's receipt, kept beside this site's own, if the newest roster vouches for the source's key.
-    async fn receipt(&self, repository: &Arc<Repository>, summary: &ManifestSummary) -> Result<(), PullError> {
+    async fn receipt(
+        &self,
+        repository: &Arc<Repository>,
+        summary: &ManifestSummary,
+    ) -> Result<(), PullError> {
         let id = *summary.receipt.as_bytes();
         let chain = repository.chain();
         let Some(listed) = chain.site(&self.source.site) else { return Ok(()) };
@@ -297,9 +368,13 @@ impl RepositoryPull<'_> {
         let receipt = open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
         let body = &receipt.body;
         if receipt.signer != listed.receipt_key
-            || (body.site, body.repository, body.manifest) != (self.source.site, self.id, summary.manifest)
+            || (body.site, body.repository, body.manifest)
+                != (self.source.site, self.id, summary.manifest)
         {
-            let reason = format!("receipt {} is not the source's for snapshot {}", receipt.id, summary.manifest);
+            let reason = format!(
+                "receipt {} is not the source's for snapshot {}",
+                receipt.id, summary.manifest
+            );
             return Err(VaultError::Refused { kind: Kind::Receipt, reason }.into());
         }
         let repository = Arc::clone(repository);
@@ -309,13 +384,22 @@ impl RepositoryPull<'_> {
 }
 
 /// Which of these packs this site lacks, or holds damaged in the frames that are used.
-fn lacking(vault: &Vault, repository: &Repository, packs: Vec<PackUse>) -> Result<Vec<PackUse>, VaultError> {
+fn lacking(
+    vault: &Vault,
+    repository: &Repository,
+    packs: Vec<PackUse>,
+) -> Result<Vec<PackUse>, VaultError> {
     let mut lacking = Vec::new();
     for pack in packs {
         let (row, bad) = vault.index.read(|c| {
-            Ok((PackRow::find(c, repository.row, &pack.pack)?, bad_frames(c, repository.row, &pack.pack)?))
+            Ok((
+                PackRow::find(c, repository.row, &pack.pack)?,
+                bad_frames(c, repository.row, &pack.pack)?,
+            ))
         })?;
-        let whole = row.is_some_and(|row| repository.dir.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes));
+        let whole = row.is_some_and(|row| {
+            repository.dir.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
+        });
         if !whole || bad.iter().any(|frame| pack.used.get(*frame)) {
             lacking.push(pack);
         }

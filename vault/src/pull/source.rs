@@ -1,6 +1,6 @@
 //! The other sites: pulled from, and asked for good copies of what is damaged here.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use lumbung_model::rate::RatePlan;
 use lumbung_model::{Clock, PackId, RepositoryId, SiteId};
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::Limiter;
 use crate::scrub::GoodCopies;
 use crate::state::StateError;
-use crate::{Config, chain};
+use crate::{Config, SourceConfig, chain};
 
 /// One other site.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub struct Source {
 
 /// All other sites of the configuration.
 pub struct Sources {
-    sources: Vec<Source>,
+    sources: RwLock<Vec<Source>>,
     limiter: Limiter,
     runtime: Handle,
 }
@@ -35,20 +35,39 @@ impl Sources {
     ///
     /// # Errors
     /// If TLS cannot be set up or an address is none.
-    pub fn connect(config: &Config, identity: &TlsIdentity, clock: &Arc<dyn Clock>) -> Result<Self, StateError> {
-        let mut sources = Vec::new();
-        for source in &config.sources {
-            let tls = client_config(Some(identity), ServerTrust::Pins(vec![source.pin]), Arc::clone(clock))?;
-            sources.push(Source { site: source.site, client: VaultClient::new(&source.url, &tls)? });
-        }
+    pub fn connect(
+        config: &Config,
+        identity: &TlsIdentity,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StateError> {
+        let sources = RwLock::new(clients(config, identity, clock)?);
         let plan = config.rate_plan().unwrap_or_else(RatePlan::unlimited);
-        Ok(Self { sources, limiter: Limiter::new(plan, Arc::clone(clock)), runtime: Handle::current() })
+        Ok(Self {
+            sources,
+            limiter: Limiter::new(plan, Arc::clone(clock)),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Shows them a new certificate from the next connection on.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn reconnect(
+        &self,
+        config: &Config,
+        identity: &TlsIdentity,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), StateError> {
+        let newer = clients(config, identity, clock)?;
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = newer;
+        Ok(())
     }
 
     /// Each of them.
     #[must_use]
-    pub fn all(&self) -> &[Source] {
-        &self.sources
+    pub fn all(&self) -> Vec<Source> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) const fn limiter(&self) -> &Limiter {
@@ -56,15 +75,33 @@ impl Sources {
     }
 
     /// The first source that gives what is asked. Blocks: only for blocking threads.
-    fn first<T, F: Future<Output = Result<T, ClientError>>>(&self, ask: impl Fn(VaultClient) -> F) -> Option<T> {
-        for source in &self.sources {
+    fn first<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        ask: impl Fn(VaultClient) -> F,
+    ) -> Option<T> {
+        for source in self.all() {
             match self.runtime.block_on(ask(source.client.clone())) {
                 Ok(found) => return Some(found),
-                Err(error) => tracing::warn!(source = %source.site, "no good copy there: {}", chain(&error)),
+                Err(error) => {
+                    tracing::warn!(source = %source.site, "no good copy there: {}", chain(&error))
+                }
             }
         }
         None
     }
+}
+
+fn clients(
+    config: &Config,
+    identity: &TlsIdentity,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Source>, StateError> {
+    let connect = |source: &SourceConfig| {
+        let tls =
+            client_config(Some(identity), ServerTrust::Pins(vec![source.pin]), Arc::clone(clock))?;
+        Ok(Source { site: source.site, client: VaultClient::new(&source.url, &tls)? })
+    };
+    config.sources.iter().map(connect).collect()
 }
 
 impl GoodCopies for Sources {
@@ -76,7 +113,13 @@ impl GoodCopies for Sources {
         self.first(|client| async move { client.pack_head(repository, pack).await })
     }
 
-    fn frame(&self, repository: &RepositoryId, pack: &PackId, table: &PackTable, frame: usize) -> Option<Vec<u8>> {
+    fn frame(
+        &self,
+        repository: &RepositoryId,
+        pack: &PackId,
+        table: &PackTable,
+        frame: usize,
+    ) -> Option<Vec<u8>> {
         self.first(|client| async move {
             let frames = client.read_frames(repository, pack, table, frame..frame + 1).await?;
             Ok(frames.concat())

@@ -21,7 +21,10 @@ async fn a_snapshot_is_kept_and_its_receipt_never_changes() {
     assert_eq!(first.outcome, PutOutcome::Created);
     assert_eq!(first.receipt.signer, site.public.receipt_key);
     let receipt = &first.receipt.body;
-    assert_eq!((receipt.site, receipt.manifest, receipt.number), (site.public.site, snapshot.id, 1));
+    assert_eq!(
+        (receipt.site, receipt.manifest, receipt.number),
+        (site.public.site, snapshot.id, 1)
+    );
     assert_eq!(receipt.locked_until.0 - receipt.received.0, 30 * 86_400);
     assert_eq!(receipt.pulled_from, None);
 
@@ -40,7 +43,8 @@ async fn a_snapshot_is_kept_and_its_receipt_never_changes() {
     let second = Snapshot::new(&owner, &agent, Some(&snapshot));
     assert_eq!(publish(&client, &owner, &second).await.receipt.body.number, 2);
     let list = client.manifests(&owner.repository, 0, 10).await.unwrap();
-    let arrived: Vec<(u64, ManifestId)> = list.iter().map(|one| (one.arrival, one.manifest)).collect();
+    let arrived: Vec<(u64, ManifestId)> =
+        list.iter().map(|one| (one.arrival, one.manifest)).collect();
     assert_eq!(arrived, [(1, snapshot.id), (2, second.id)]);
     assert!(list.iter().all(|one| one.authorized));
     assert!(site.vault.alarms(10).unwrap().is_empty());
@@ -61,15 +65,20 @@ async fn packs_are_read_by_range_and_asked_for() {
     assert_eq!(table, pack.table);
     let frames = client.read_frames(&owner.repository, &pack.id, &table, 1..3).await.unwrap();
     assert_eq!(frames.len(), 2);
-    let whole = client.read_pack(&owner.repository, &pack.id, 0..pack.bytes.len() as u64).await.unwrap();
+    let whole =
+        client.read_pack(&owner.repository, &pack.id, 0..pack.bytes.len() as u64).await.unwrap();
     assert_eq!(whole, pack.bytes);
 
     let builder = |packs: &[crate::support::TestPack]| {
         let usage = crate::support::usage_of(&owner, &agent, packs);
-        let segments = usage.segments.iter().map(|(_, bytes)| lumbung_pack::decode::<lumbung_pack::Segment>(bytes).unwrap().0);
+        let segments = usage
+            .segments
+            .iter()
+            .map(|(_, bytes)| lumbung_pack::decode::<lumbung_pack::Segment>(bytes).unwrap().0);
         segments.flat_map(|segment| segment.packs).collect::<Vec<_>>()
     };
-    let other = crate::support::pack_of(owner.repository, agent.domain, snapshot.session_id, &[100]);
+    let other =
+        crate::support::pack_of(owner.repository, agent.domain, snapshot.session_id, &[100]);
     let here = builder(&snapshot.packs);
     let absent = builder(std::slice::from_ref(&other));
     let asked: Vec<_> = here.iter().chain(&absent).cloned().collect();
@@ -93,8 +102,20 @@ async fn what_is_missing_is_listed_exactly() {
     assert_eq!(missing.sessions, [snapshot.session_id]);
     assert!(missing.usage);
 
-    client.put(&owner.repository, Kind::Session, snapshot.session_id.as_bytes(), snapshot.session.clone().into()).await.unwrap();
-    for (kind, id, object) in snapshot.objects().into_iter().filter(|(kind, ..)| matches!(kind, Kind::Usage | Kind::Segment)) {
+    client
+        .put(
+            &owner.repository,
+            Kind::Session,
+            snapshot.session_id.as_bytes(),
+            snapshot.session.clone().into(),
+        )
+        .await
+        .unwrap();
+    for (kind, id, object) in snapshot
+        .objects()
+        .into_iter()
+        .filter(|(kind, ..)| matches!(kind, Kind::Usage | Kind::Segment))
+    {
         client.put(&owner.repository, kind, &id, object.into()).await.unwrap();
     }
     let error = client.commit(&owner.repository, &snapshot.id, bytes).await.unwrap_err();
@@ -158,7 +179,8 @@ async fn a_crash_between_any_two_steps_heals() {
             let site = Site::launch(&city, dir, data, "").await;
             let client = site.client(Some(&city.agent_identity(&owner, &agent)));
             let given = publish(&client, &owner, &snapshot).await;
-            let receipt_path = site.repository_dir(&owner).join("receipts").join(given.receipt.id.to_string());
+            let receipt_path =
+                site.repository_dir(&owner).join("receipts").join(given.receipt.id.to_string());
             let (dir, data) = site.stop().await;
             if step != "everything" {
                 std::fs::write(data.join("index.sqlite"), index).unwrap();
@@ -175,11 +197,18 @@ async fn a_crash_between_any_two_steps_heals() {
                 let again = publish(&client, &owner, &snapshot).await;
                 assert_eq!(again.receipt.body.number, 2, "after {step}");
                 if step != "manifest" {
-                    assert_eq!(again.bytes, given.bytes, "a receipt that was written stays, after {step}");
+                    assert_eq!(
+                        again.bytes, given.bytes,
+                        "a receipt that was written stays, after {step}"
+                    );
                 }
             }
             let next = Snapshot::new(&owner, &agent, Some(&snapshot));
-            assert_eq!(publish(&client, &owner, &next).await.receipt.body.number, 3, "after {step}");
+            assert_eq!(
+                publish(&client, &owner, &next).await.receipt.body.number,
+                3,
+                "after {step}"
+            );
         }
     }
 }
@@ -198,10 +227,17 @@ async fn a_receipt_that_the_index_missed_is_given_again() {
     blocker
         .execute_batch("CREATE TRIGGER broken BEFORE INSERT ON manifests BEGIN SELECT RAISE(ABORT, 'broken'); END")
         .unwrap();
-    let error = client.commit(&owner.repository, &snapshot.id, Bytes::from(snapshot.bytes.clone())).await.unwrap_err();
+    let error = client
+        .commit(&owner.repository, &snapshot.id, Bytes::from(snapshot.bytes.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(error.problem().unwrap().status, 500);
     blocker.execute_batch("DROP TRIGGER broken").unwrap();
-    let kept = std::fs::read_dir(site.repository_dir(&owner).join("receipts")).unwrap().next().unwrap().unwrap();
+    let kept = std::fs::read_dir(site.repository_dir(&owner).join("receipts"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     let written = std::fs::read(kept.path()).unwrap();
 
     // Another snapshot first: its receipt must not get the same number.
@@ -220,11 +256,20 @@ async fn inventories_are_chained_and_list_what_is_here() {
     let first = Snapshot::new(&owner, &agent, None);
     let receipt = publish(&client, &owner, &first).await.receipt;
     let repository = site.repository(&owner);
-    let one = site.vault.make_inventory(&repository, Occasion::Round).unwrap().expect("the first is due");
-    assert_eq!(site.vault.make_inventory(&repository, Occasion::Round).unwrap(), None, "nothing changed");
+    let one =
+        site.vault.make_inventory(&repository, Occasion::Round).unwrap().expect("the first is due");
+    assert_eq!(
+        site.vault.make_inventory(&repository, Occasion::Round).unwrap(),
+        None,
+        "nothing changed"
+    );
     let second = Snapshot::new(&owner, &agent, Some(&first));
     publish(&client, &owner, &second).await;
-    let two = site.vault.make_inventory(&repository, Occasion::Round).unwrap().expect("something changed");
+    let two = site
+        .vault
+        .make_inventory(&repository, Occasion::Round)
+        .unwrap()
+        .expect("something changed");
 
     let root = site.root_client(&owner);
     let read = async |id: [u8; 32]| {
@@ -241,10 +286,18 @@ async fn inventories_are_chained_and_list_what_is_here() {
     assert_eq!(inventory.body.entries.len(), 2);
 
     // A manifest that is lost is not claimed.
-    std::fs::remove_file(site.repository_dir(&owner).join("manifests").join(first.id.to_string())).unwrap();
-    let three = site.vault.make_inventory(&repository, Occasion::Round).unwrap().expect("something changed");
+    std::fs::remove_file(site.repository_dir(&owner).join("manifests").join(first.id.to_string()))
+        .unwrap();
+    let three = site
+        .vault
+        .make_inventory(&repository, Occasion::Round)
+        .unwrap()
+        .expect("something changed");
     let inventory = read(*three.as_bytes()).await;
-    assert_eq!(inventory.body.entries.iter().map(|entry| entry.manifest).collect::<Vec<_>>(), [second.id]);
+    assert_eq!(
+        inventory.body.entries.iter().map(|entry| entry.manifest).collect::<Vec<_>>(),
+        [second.id]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +326,9 @@ async fn forks_gaps_partial_and_unlisted_snapshots_are_kept_and_told_apart() {
 
     // The custodian adds the agent: what it sent counts from then on.
     let roster = owner.add_agent(&unlisted);
-    root.put(&owner.repository, Kind::Roster, &object_id(&roster), roster.clone().into()).await.unwrap();
+    root.put(&owner.repository, Kind::Roster, &object_id(&roster), roster.clone().into())
+        .await
+        .unwrap();
     assert!(root.all_manifests(&owner.repository).await.unwrap().iter().all(|one| one.authorized));
     let receipts = root.list(&owner.repository, Kind::Receipt).await.unwrap();
     assert_eq!(receipts.len(), 3);

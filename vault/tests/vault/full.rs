@@ -53,7 +53,16 @@ async fn a_full_storage_refuses_and_goes_on_reading() {
     for lengths in [&[700_000][..], &[30_000], &[1000]] {
         for _ in 0..400 {
             let pack = pack_of(owner.repository, agent.domain, snapshot.session_id, lengths);
-            match site.put_as(agent_peer(&owner, &agent), &owner, Kind::Pack, pack.id.as_bytes(), pack.bytes).await {
+            match site
+                .put_as(
+                    agent_peer(&owner, &agent),
+                    &owner,
+                    Kind::Pack,
+                    pack.id.as_bytes(),
+                    pack.bytes,
+                )
+                .await
+            {
                 (201, _) => {}
                 answer => {
                     assert_eq!(answer, (507, "storage-full".to_owned()));
@@ -67,23 +76,32 @@ async fn a_full_storage_refuses_and_goes_on_reading() {
     let rest = Path::new(&site.data).join("filler");
     let _ = std::fs::write(&rest, vec![1; 8 << 20]);
 
-    let error = client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap_err();
+    let error =
+        client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap_err();
     assert_eq!(error.problem().unwrap().status, 507);
     let pack = &snapshot.packs[0];
-    let read = client.read_pack(&owner.repository, &pack.id, 0..pack.bytes.len() as u64).await.unwrap();
+    let read =
+        client.read_pack(&owner.repository, &pack.id, 0..pack.bytes.len() as u64).await.unwrap();
     assert_eq!(read, pack.bytes);
     assert_eq!(client.all_manifests(&owner.repository).await.unwrap().len(), 1);
-    let leftovers = walk_names(&site.data.join("repositories")).into_iter().filter(|name| name.starts_with('.')).count();
+    let leftovers = walk_names(&site.data.join("repositories"))
+        .into_iter()
+        .filter(|name| name.starts_with('.'))
+        .count();
     assert_eq!(leftovers, 0, "nothing half written stays");
 
     // Space again: the same snapshot goes through, and everything that was acknowledged is whole.
     std::fs::remove_file(&rest).unwrap();
-    let status = Command::new("mount").args(["-o", "remount,size=32m"]).arg(mount.path()).status().unwrap();
+    let status =
+        Command::new("mount").args(["-o", "remount,size=32m"]).arg(mount.path()).status().unwrap();
     assert!(status.success());
     client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap();
     let repository = site.repository(&owner);
     let scrubbed = site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
-    assert_eq!((scrubbed.report.verified.len(), scrubbed.report.bad, scrubbed.objects_bad), (2, 0, 0));
+    assert_eq!(
+        (scrubbed.report.verified.len(), scrubbed.report.bad, scrubbed.objects_bad),
+        (2, 0, 0)
+    );
     drop(repository);
     let known = client.list(&owner.repository, Kind::Pack).await.unwrap();
     let on_disk = walk_names(&site.repository_dir(&owner).join("packs"));

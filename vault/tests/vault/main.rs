@@ -1,8 +1,10 @@
 //! The vault over real TLS on loopback, and through its router where a request must be malformed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commits;
 mod full;
 mod hostile;
+mod process;
 mod pulls;
 mod scrubs;
 mod support;

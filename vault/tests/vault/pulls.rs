@@ -30,11 +30,13 @@ async fn a_site_pulls_what_is_new_and_gives_its_own_receipts() {
 
     let root = drc.root_client(&owner);
     let list = root.all_manifests(&owner.repository).await.unwrap();
-    let receipt = root.get(&owner.repository, Kind::Receipt, list[0].receipt.as_bytes()).await.unwrap();
+    let receipt =
+        root.get(&owner.repository, Kind::Receipt, list[0].receipt.as_bytes()).await.unwrap();
     let receipt = open_signed::<Receipt>(&receipt).unwrap();
     assert_eq!(receipt.signer, drc.public.receipt_key);
     assert_eq!(receipt.body.pulled_from, Some(centre.public.site));
-    let source_receipt = root.get(&owner.repository, Kind::Receipt, given.receipt.id.as_bytes()).await.unwrap();
+    let source_receipt =
+        root.get(&owner.repository, Kind::Receipt, given.receipt.id.as_bytes()).await.unwrap();
     assert_eq!(source_receipt, given.bytes, "the source's receipt came along");
 
     // A roster that changes the recipients must not shut out what was sealed before it.
@@ -44,7 +46,11 @@ async fn a_site_pulls_what_is_new_and_gives_its_own_receipts() {
     let recipient = lumbung_model::PublicKey::from_bytes([5; 32]);
     owner.recipient = recipient;
     let roster = owner.rosters[1].clone();
-    centre.root_client(&owner).put(&owner.repository, Kind::Roster, &object_id(&roster), roster.into()).await.unwrap();
+    centre
+        .root_client(&owner)
+        .put(&owner.repository, Kind::Roster, &object_id(&roster), roster.into())
+        .await
+        .unwrap();
     let second = Snapshot::new(&owner, &agent, Some(&first));
     publish(&client, &owner, &second).await;
     let stranger = centre.client(Some(&city.agent_identity(&owner, &unlisted)));
@@ -55,7 +61,10 @@ async fn a_site_pulls_what_is_new_and_gives_its_own_receipts() {
     assert_eq!(list.iter().map(|one| one.authorized).collect::<Vec<_>>(), [true, true, false]);
     assert!(drc.vault.alarms(10).unwrap().is_empty());
     let scrubbed = drc.vault.scrub(&drc.repository(&owner), &NoCopies, &FullSpeed).unwrap();
-    assert_eq!((scrubbed.report.verified.len(), scrubbed.report.damaged.len(), scrubbed.report.bad), (3, 0, 0));
+    assert_eq!(
+        (scrubbed.report.verified.len(), scrubbed.report.damaged.len(), scrubbed.report.bad),
+        (3, 0, 0)
+    );
 
     // A whole first pull, history and all, into an empty site.
     let third = Site::start(&city, &centre.as_source()).await;
@@ -85,8 +94,14 @@ async fn both_sites_take_writes_and_come_to_agree() {
     let centre = Site::launch(&city, dir, data, &centre_sources).await;
     assert_eq!(centre.pull().await, Pulled { snapshots: 1, packs: 2, failures: 0 });
     let manifests = async |site: &Site| {
-        let mut all: Vec<_> =
-            site.root_client(&owner).all_manifests(&owner.repository).await.unwrap().iter().map(|one| one.manifest).collect();
+        let mut all: Vec<_> = site
+            .root_client(&owner)
+            .all_manifests(&owner.repository)
+            .await
+            .unwrap()
+            .iter()
+            .map(|one| one.manifest)
+            .collect();
         all.sort();
         all
     };
@@ -103,7 +118,10 @@ async fn a_site_that_lost_everything_gets_it_back_with_its_receipts() {
     let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
     let first = Snapshot::new(&owner, &agent, None);
     let second = Snapshot::new(&owner, &agent, Some(&first));
-    let given = [publish(&client, &owner, &first).await.bytes, publish(&client, &owner, &second).await.bytes];
+    let given = [
+        publish(&client, &owner, &first).await.bytes,
+        publish(&client, &owner, &second).await.bytes,
+    ];
     assert_eq!(drc.pull().await.snapshots, 2);
     // Only the keys survive.
     let (dir, data) = centre.stop().await;
@@ -184,11 +202,17 @@ impl<T: axum::response::IntoResponse> IntoResponseLike for T {
 }
 
 /// Serves `site`'s repositories with a lie in between, under its key.
-async fn lying_server(site: &Site, owner: &Arc<Owner>, what: Lie, stop: &CancellationToken) -> String {
+async fn lying_server(
+    site: &Site,
+    owner: &Arc<Owner>,
+    what: Lie,
+    stop: &CancellationToken,
+) -> String {
     let owner = Arc::clone(owner);
-    let router = lumbung_vault::http::router(Arc::clone(&site.vault)).layer(axum::middleware::from_fn(
-        move |request: Request, next: Next| lie(what, Arc::clone(&owner), request, next),
-    ));
+    let router =
+        lumbung_vault::http::router(Arc::clone(&site.vault)).layer(axum::middleware::from_fn(
+            move |request: Request, next: Next| lie(what, Arc::clone(&owner), request, next),
+        ));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let tls = State::at(site.public.state.clone()).server_tls(Arc::new(SystemClock)).unwrap();
@@ -209,9 +233,15 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
     publish(&client, &owner, &Snapshot::new(&owner, &agent, Some(&first))).await;
     // Another repository, about which the source does not lie.
     let other = Owner::new(&[&agent], &[&centre]);
-    publish(&centre.client(Some(&city.agent_identity(&other, &agent))), &other, &Snapshot::new(&other, &agent, None)).await;
+    publish(
+        &centre.client(Some(&city.agent_identity(&other, &agent))),
+        &other,
+        &Snapshot::new(&other, &agent, None),
+    )
+    .await;
 
-    let kinds = [Kind::Roster, Kind::Session, Kind::Pack, Kind::Segment, Kind::Usage, Kind::Manifest];
+    let kinds =
+        [Kind::Roster, Kind::Session, Kind::Pack, Kind::Segment, Kind::Usage, Kind::Manifest];
     let lies: Vec<Lie> = kinds
         .iter()
         .flat_map(|kind| [Lie::Flip(*kind), Lie::Swap(*kind), Lie::Cut(*kind), Lie::Hide(*kind)])
@@ -226,7 +256,11 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
         let harmless = matches!(what, Lie::Invent(_) | Lie::Flip(Kind::Receipt));
         if let Ok(repository) = drc.vault.repository(&owner.repository) {
             let scrubbed = drc.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
-            assert_eq!((scrubbed.report.bad, scrubbed.objects_bad, scrubbed.report.damaged.len()), (0, 0, 0), "{what:?}");
+            assert_eq!(
+                (scrubbed.report.bad, scrubbed.objects_bad, scrubbed.report.damaged.len()),
+                (0, 0, 0),
+                "{what:?}"
+            );
             let expected = if harmless { 2 } else { 0 };
             assert_eq!(scrubbed.report.verified.len(), expected, "{what:?}");
         }
@@ -242,7 +276,11 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
         let drc = drc.restart(&city, &centre.as_source()).await;
         let pulled = drc.pull().await;
         assert_eq!(pulled.failures, 0, "{what:?}");
-        assert_eq!(drc.root_client(&owner).all_manifests(&owner.repository).await.unwrap().len(), 2, "{what:?}");
+        assert_eq!(
+            drc.root_client(&owner).all_manifests(&owner.repository).await.unwrap().len(),
+            2,
+            "{what:?}"
+        );
         stop.cancel();
     }
 }

@@ -47,7 +47,8 @@ async fn every_damage_heals_from_the_other_site() {
     let source_receipt = publish(&client, &owner, &snapshot).await.receipt.id;
     drc.pull().await;
     let healthy = drc.fingerprint();
-    let own_receipt = drc.root_client(&owner).all_manifests(&owner.repository).await.unwrap()[1].receipt;
+    let own_receipt =
+        drc.root_client(&owner).all_manifests(&owner.repository).await.unwrap()[1].receipt;
 
     let pack = *snapshot.packs[0].id.as_bytes();
     let in_the_table = snapshot.packs[0].bytes.len() - 200;
@@ -60,13 +61,20 @@ async fn every_damage_heals_from_the_other_site() {
         (Kind::Pack, pack, Damage::Empty),
         (Kind::Pack, pack, Damage::Remove),
     ];
-    let mut small: Vec<_> = snapshot.objects().into_iter().filter(|(kind, ..)| *kind != Kind::Pack).map(|(k, id, _)| (k, id)).collect();
+    let mut small: Vec<_> = snapshot
+        .objects()
+        .into_iter()
+        .filter(|(kind, ..)| *kind != Kind::Pack)
+        .map(|(k, id, _)| (k, id))
+        .collect();
     small.push((Kind::Manifest, *snapshot.id.as_bytes()));
     small.push((Kind::Receipt, *source_receipt.as_bytes()));
     small.push((Kind::Roster, *owner.repository.as_bytes()));
     for (kind, id) in small {
-        cases.extend([Damage::Flip(3), Damage::Truncate(1), Damage::Empty].map(|how| (kind, id, how)));
-        if !(kind == Kind::Receipt) {
+        cases.extend(
+            [Damage::Flip(3), Damage::Truncate(1), Damage::Empty].map(|how| (kind, id, how)),
+        );
+        if kind != Kind::Receipt {
             cases.push((kind, id, Damage::Remove));
         }
     }
@@ -77,8 +85,15 @@ async fn every_damage_heals_from_the_other_site() {
         let scrubbed = drc.scrub(&owner).await;
         let what = format!("{} {how:?}", kind.name());
         assert_eq!((scrubbed.report.bad, scrubbed.objects_bad), (0, 0), "{what}");
-        assert_eq!((scrubbed.report.verified.len(), scrubbed.report.damaged.len()), (2, 0), "{what}");
-        assert!(scrubbed.report.repaired + scrubbed.objects_repaired > 0 || kind == Kind::Pack, "{what}");
+        assert_eq!(
+            (scrubbed.report.verified.len(), scrubbed.report.damaged.len()),
+            (2, 0),
+            "{what}"
+        );
+        assert!(
+            scrubbed.report.repaired + scrubbed.objects_repaired > 0 || kind == Kind::Pack,
+            "{what}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), before, "{what}");
     }
     // Only reports were added.
@@ -89,7 +104,10 @@ async fn every_damage_heals_from_the_other_site() {
     // This site's own receipt is signed again when it is asked for.
     damage(&path_of(&drc, &owner, Kind::Receipt, own_receipt.as_bytes()), Damage::Flip(1));
     publish(&drc.client(Some(&city.agent_identity(&owner, &agent))), &owner, &snapshot).await;
-    drc.root_client(&owner).get(&owner.repository, Kind::Receipt, own_receipt.as_bytes()).await.unwrap();
+    drc.root_client(&owner)
+        .get(&owner.repository, Kind::Receipt, own_receipt.as_bytes())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,8 +127,15 @@ async fn damage_that_nobody_heals_is_reported_and_asked_for_again() {
     let repository = site.repository(&owner);
     let scrubbed = site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
     assert_eq!((scrubbed.report.bad, scrubbed.report.repaired, scrubbed.report.frames), (1, 0, 8));
-    assert_eq!((scrubbed.report.verified, scrubbed.report.damaged), (vec![apart.id], vec![first.id]));
-    let bytes = site.root_client(&owner).get(&owner.repository, Kind::Scrub, scrubbed.id.as_bytes()).await.unwrap();
+    assert_eq!(
+        (scrubbed.report.verified, scrubbed.report.damaged),
+        (vec![apart.id], vec![first.id])
+    );
+    let bytes = site
+        .root_client(&owner)
+        .get(&owner.repository, Kind::Scrub, scrubbed.id.as_bytes())
+        .await
+        .unwrap();
     let report = open_signed::<ScrubReport>(&bytes).unwrap();
     assert_eq!((report.signer, report.body.number), (site.public.receipt_key, 1));
 
@@ -120,23 +145,35 @@ async fn damage_that_nobody_heals_is_reported_and_asked_for_again() {
         if !first.packs.iter().any(|old| old.id.as_bytes() == &id) {
             let bytes = object.into();
             match kind {
-                Kind::Pack => {
-                    client.put_pack(&owner.repository, &lumbung_model::PackId::from_bytes(id), vec![bytes]).await.unwrap()
-                }
+                Kind::Pack => client
+                    .put_pack(
+                        &owner.repository,
+                        &lumbung_model::PackId::from_bytes(id),
+                        vec![bytes],
+                    )
+                    .await
+                    .unwrap(),
                 _ => client.put(&owner.repository, kind, &id, bytes).await.unwrap(),
             };
         }
     }
-    let error = client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap_err();
+    let error =
+        client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap_err();
     let missing = &error.missing().unwrap().packs;
     assert_eq!(missing.len(), 1);
-    assert_eq!((missing[0].pack, missing[0].used.iter_ones().collect::<Vec<_>>()), (pack.id, vec![2]));
+    assert_eq!(
+        (missing[0].pack, missing[0].used.iter_ones().collect::<Vec<_>>()),
+        (pack.id, vec![2])
+    );
     assert_eq!(client.have(&owner.repository, missing).await.unwrap(), *missing);
 
     // … and sending the pack again heals it.
     client.put_pack(&owner.repository, &pack.id, vec![pack.bytes.clone().into()]).await.unwrap();
     client.commit(&owner.repository, &next.id, next.bytes.clone().into()).await.unwrap();
     let scrubbed = site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
-    assert_eq!((scrubbed.report.number, scrubbed.report.bad, scrubbed.report.damaged.len()), (2, 0, 0));
+    assert_eq!(
+        (scrubbed.report.number, scrubbed.report.bad, scrubbed.report.damaged.len()),
+        (2, 0, 0)
+    );
     assert_eq!(scrubbed.report.verified.len(), 3);
 }

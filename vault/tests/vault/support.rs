@@ -10,13 +10,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use lumbung_model::{
-    AgentId, ChunkId, Clock, DatasetId, DomainId, FrameHash, ManifestId, PackId, PublicKey, RepositoryId, RosterId,
-    Secret, SessionId, SystemClock, Timestamp,
+    AgentId, ChunkId, Clock, DatasetId, DomainId, FrameHash, ManifestId, PackId, PublicKey,
+    RepositoryId, RosterId, Secret, SessionId, SystemClock, Timestamp,
 };
 use lumbung_pack::{
-    AgentStatus, BuiltUsage, ChunkerParams, Content, Encoding, FrameEntry, Kind, Manifest, PackHeader, PackTable,
-    Recipient, RootKey, RootRole, Roster, RosterAgent, RosterSite, SealedKey, Session, SigningKey, Statistics,
-    UsageBuilder, object_id, sign,
+    AgentStatus, BuiltUsage, ChunkerParams, Content, Encoding, FrameEntry, Kind, Manifest,
+    PackHeader, PackTable, Recipient, RootKey, RootRole, Roster, RosterAgent, RosterSite,
+    SealedKey, Session, SigningKey, Statistics, UsageBuilder, object_id, sign,
 };
 use lumbung_vault::daemon::Daemon;
 use lumbung_vault::pull::{Pulled, Sources, pull_all};
@@ -50,8 +50,12 @@ impl City {
     }
 
     pub(crate) fn identity(&self, names: CertificateNames) -> TlsIdentity {
-        let wanted =
-            IssueRequest { common_name: "test".into(), names, hosts: Vec::new(), now: SystemClock.now() };
+        let wanted = IssueRequest {
+            common_name: "test".into(),
+            names,
+            hosts: Vec::new(),
+            now: SystemClock.now(),
+        };
         let (issued, key) = self.ca.issue_with_key(&wanted).unwrap();
         TlsIdentity::from_pem(&issued.certificate_pem, &key).unwrap()
     }
@@ -61,8 +65,9 @@ impl City {
     }
 
     /// What `lumbung-vault enroll` does with a controller's answer.
-    fn enroll(&self, dir: &Path, public: &SitePublic) {
-        let key = lumbung_wire::certs::KeyPem::new(std::fs::read_to_string(dir.join("tls.key")).unwrap());
+    pub(crate) fn enroll(&self, dir: &Path, public: &SitePublic) {
+        let key =
+            lumbung_wire::certs::KeyPem::new(std::fs::read_to_string(dir.join("tls.key")).unwrap());
         let wanted = IssueRequest {
             common_name: "site".into(),
             names: CertificateNames::site(public.site),
@@ -84,7 +89,12 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn new() -> Self {
-        Self { id: AgentId::random(), key: SigningKey::generate(), domain: DomainId::random(), dataset: DatasetId::random() }
+        Self {
+            id: AgentId::random(),
+            key: SigningKey::generate(),
+            domain: DomainId::random(),
+            dataset: DatasetId::random(),
+        }
     }
 
     fn listed(&self) -> RosterAgent {
@@ -117,7 +127,11 @@ impl Owner {
             previous: RosterId::ZERO,
             created: Timestamp(1_700_000_000),
             chunker: ChunkerParams::default(),
-            root_keys: vec![RootKey { key: root.public(), role: RootRole::Working, label: "root".into() }],
+            root_keys: vec![RootKey {
+                key: root.public(),
+                role: RootRole::Working,
+                label: "root".into(),
+            }],
             registrar: None,
             recipients: vec![Recipient { key: recipient, label: "recovery".into() }],
             agents: agents.iter().map(|agent| agent.listed()).collect(),
@@ -155,7 +169,11 @@ impl Owner {
             dataset: agent.dataset,
             started: Timestamp(1_700_000_000),
             roster_number: self.newest.number,
-            sealed: vec![SealedKey { recipient: self.recipient, encapsulated: random(), ciphertext: random() }],
+            sealed: vec![SealedKey {
+                recipient: self.recipient,
+                encapsulated: random(),
+                ciphertext: random(),
+            }],
         }
     }
 }
@@ -168,12 +186,19 @@ pub(crate) struct TestPack {
     pub(crate) bytes: Vec<u8>,
 }
 
-pub(crate) fn pack_of(repository: RepositoryId, domain: DomainId, session: SessionId, lengths: &[usize]) -> TestPack {
+pub(crate) fn pack_of(
+    repository: RepositoryId,
+    domain: DomainId,
+    session: SessionId,
+    lengths: &[usize],
+) -> TestPack {
     let mut body = Vec::new();
     let mut frames = Vec::new();
     for length in lengths {
         let seed: [u8; 32] = random();
-        let stored: Vec<u8> = (0..length + 16).map(|i| seed[i % 32].wrapping_add(u8::try_from(i / 32 % 251).unwrap())).collect();
+        let stored: Vec<u8> = (0..length + 16)
+            .map(|i| seed[i % 32].wrapping_add(u8::try_from(i / 32 % 251).unwrap()))
+            .collect();
         frames.push(FrameEntry {
             chunk: ChunkId::from_bytes(random()),
             stored_hash: FrameHash::from_bytes(object_id(&stored)),
@@ -183,7 +208,14 @@ pub(crate) fn pack_of(repository: RepositoryId, domain: DomainId, session: Sessi
         });
         body.extend(stored);
     }
-    let header = PackHeader { repository, domain, session, salt: random(), commitment: random(), content: Content::Data };
+    let header = PackHeader {
+        repository,
+        domain,
+        session,
+        salt: random(),
+        commitment: random(),
+        content: Content::Data,
+    };
     let table = PackTable::new(header, frames).unwrap();
     let mut bytes = table.encode();
     bytes.extend(body);
@@ -221,7 +253,8 @@ impl Snapshot {
             .collect();
         packs.extend(previous.iter().flat_map(|before| before.packs.clone()));
         let usage = usage_of(owner, agent, &packs);
-        let mut others: Vec<SessionId> = previous.iter().flat_map(|before| before.manifest.sessions.clone()).collect();
+        let mut others: Vec<SessionId> =
+            previous.iter().flat_map(|before| before.manifest.sessions.clone()).collect();
         others.sort();
         let mut manifest = Manifest {
             repository: owner.repository,
@@ -250,8 +283,15 @@ impl Snapshot {
     /// All objects but the manifest, in the order in which they are sent.
     pub(crate) fn objects(&self) -> Vec<(Kind, [u8; 32], Vec<u8>)> {
         let mut objects = vec![(Kind::Session, *self.session_id.as_bytes(), self.session.clone())];
-        objects.extend(self.packs.iter().map(|pack| (Kind::Pack, *pack.id.as_bytes(), pack.bytes.clone())));
-        objects.extend(self.usage.segments.iter().map(|(id, bytes)| (Kind::Segment, *id.as_bytes(), bytes.clone())));
+        objects.extend(
+            self.packs.iter().map(|pack| (Kind::Pack, *pack.id.as_bytes(), pack.bytes.clone())),
+        );
+        objects.extend(
+            self.usage
+                .segments
+                .iter()
+                .map(|(id, bytes)| (Kind::Segment, *id.as_bytes(), bytes.clone())),
+        );
         objects.push((Kind::Usage, *self.usage.usage_id.as_bytes(), self.usage.usage.clone()));
         objects
     }
@@ -292,7 +332,12 @@ impl Site {
         Self::launch(city, Some(dir), data, extra).await
     }
 
-    pub(crate) async fn launch(city: &City, dir: Option<tempfile::TempDir>, data: PathBuf, extra: &str) -> Self {
+    pub(crate) async fn launch(
+        city: &City,
+        dir: Option<tempfile::TempDir>,
+        data: PathBuf,
+        extra: &str,
+    ) -> Self {
         Self::launch_as(city, dir, data, &format!("reserve = \"0\"\n{extra}")).await
     }
 
@@ -305,7 +350,12 @@ impl Site {
         Self::launch_as(city, dir, data, &format!("reserve = \"{reserve}\"\n")).await
     }
 
-    async fn launch_as(city: &City, dir: Option<tempfile::TempDir>, data: PathBuf, extra: &str) -> Self {
+    async fn launch_as(
+        city: &City,
+        dir: Option<tempfile::TempDir>,
+        data: PathBuf,
+        extra: &str,
+    ) -> Self {
         let file = data.join("vault.toml");
         let text = format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\n{QUIET}{extra}");
         std::fs::write(&file, text).unwrap();
@@ -315,12 +365,20 @@ impl Site {
         city.enroll(&config.state(), &public);
         let listener = tokio::net::TcpListener::bind(config.listen).await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let sources = Arc::new(Sources::connect(&config, &state.tls_identity().unwrap(), &clock()).unwrap());
+        let sources =
+            Arc::new(Sources::connect(&config, &state.tls_identity().unwrap(), &clock()).unwrap());
         let vault = Arc::new(Vault::open(config, state.identity().unwrap(), clock()).unwrap());
         let stop = CancellationToken::new();
         let tls = state.server_tls(clock()).unwrap();
         // The daemon's own pull would come between the test's steps: it has no sources.
-        let none = Arc::new(Sources::connect(&Config::load(&bare(&data)).unwrap(), &state.tls_identity().unwrap(), &clock()).unwrap());
+        let none = Arc::new(
+            Sources::connect(
+                &Config::load(&bare(&data)).unwrap(),
+                &state.tls_identity().unwrap(),
+                &clock(),
+            )
+            .unwrap(),
+        );
         let daemon = Daemon::new(Arc::clone(&vault), none, stop.clone());
         let task = tokio::spawn(daemon.run(listener, tls, state, clock()));
         Self { dir, data, public, url, vault, sources, stop, task }
@@ -332,7 +390,10 @@ impl Site {
         stop.cancel();
         task.await.unwrap();
         drop(sources);
-        assert!(Arc::into_inner(vault).is_some(), "nobody else holds the vault, so its lock is free");
+        assert!(
+            Arc::into_inner(vault).is_some(),
+            "nobody else holds the vault, so its lock is free"
+        );
         (dir, data)
     }
 
@@ -356,7 +417,10 @@ impl Site {
     }
 
     pub(crate) fn as_source_at(&self, url: &str) -> String {
-        format!("[[source]]\nsite = \"{}\"\nurl = \"{url}\"\npin = \"{}\"\n", self.public.site, self.public.tls_pin)
+        format!(
+            "[[source]]\nsite = \"{}\"\nurl = \"{url}\"\npin = \"{}\"\n",
+            self.public.site, self.public.tls_pin
+        )
     }
 
     pub(crate) fn client(&self, identity: Option<&TlsIdentity>) -> VaultClient {
@@ -378,8 +442,10 @@ impl Site {
 
     /// Scrubs a repository, repairing from the sources.
     pub(crate) async fn scrub(&self, owner: &Owner) -> Scrubbed {
-        let (vault, sources, repository) = (Arc::clone(&self.vault), Arc::clone(&self.sources), self.repository(owner));
-        let scrub = tokio::task::spawn_blocking(move || vault.scrub(&repository, &*sources, &FullSpeed));
+        let (vault, sources, repository) =
+            (Arc::clone(&self.vault), Arc::clone(&self.sources), self.repository(owner));
+        let scrub =
+            tokio::task::spawn_blocking(move || vault.scrub(&repository, &*sources, &FullSpeed));
         scrub.await.unwrap().unwrap()
     }
 
@@ -388,8 +454,15 @@ impl Site {
     }
 
     /// Sends a request past TLS, as this peer.
-    pub(crate) async fn raw(&self, peer: Peer, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
-        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+    pub(crate) async fn raw(
+        &self,
+        peer: Peer,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> (StatusCode, Bytes) {
+        let mut request =
+            Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         request.extensions_mut().insert(peer);
         let response = vault_http::router(Arc::clone(&self.vault)).oneshot(request).await.unwrap();
         let status = response.status();
@@ -397,10 +470,23 @@ impl Site {
     }
 
     /// Sends a PUT past TLS and gives status and slug of the answer.
-    pub(crate) async fn put_as(&self, peer: Peer, owner: &Owner, kind: Kind, id: &[u8; 32], body: Vec<u8>) -> (u16, String) {
-        let path = format!("/v1/repositories/{}/{}/{}", owner.repository, kind.folder(), PackId::from_bytes(*id));
+    pub(crate) async fn put_as(
+        &self,
+        peer: Peer,
+        owner: &Owner,
+        kind: Kind,
+        id: &[u8; 32],
+        body: Vec<u8>,
+    ) -> (u16, String) {
+        let path = format!(
+            "/v1/repositories/{}/{}/{}",
+            owner.repository,
+            kind.folder(),
+            PackId::from_bytes(*id)
+        );
         let (status, body) = self.raw(peer, Method::PUT, &path, body).await;
-        let slug = serde_json::from_slice::<Problem>(&body).map_or_else(|_| String::new(), |p| p.slug().to_owned());
+        let slug = serde_json::from_slice::<Problem>(&body)
+            .map_or_else(|_| String::new(), |p| p.slug().to_owned());
         (status.as_u16(), slug)
     }
 
@@ -436,7 +522,17 @@ fn walk(dir: &Path, all: &mut BTreeMap<String, String>) {
 pub(crate) fn dump(data: &Path) -> BTreeMap<String, String> {
     let connection = rusqlite::Connection::open(data.join("index.sqlite")).unwrap();
     let mut rows = BTreeMap::new();
-    for table in ["repositories", "packs", "bad_frames", "objects", "sessions", "manifests", "orphan_receipts", "statements", "alarms"] {
+    for table in [
+        "repositories",
+        "packs",
+        "bad_frames",
+        "objects",
+        "sessions",
+        "manifests",
+        "orphan_receipts",
+        "statements",
+        "alarms",
+    ] {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = statement.column_count();
         let found = statement
@@ -486,19 +582,32 @@ pub(crate) fn peer_of(role: Role) -> Peer {
 /// Puts the owner's rosters and a snapshot's objects in a vault, as the agent.
 pub(crate) async fn send(client: &VaultClient, owner: &Owner, snapshot: &Snapshot) {
     for roster in &owner.rosters {
-        client.put(&owner.repository, Kind::Roster, &object_id(roster), Bytes::from(roster.clone())).await.unwrap();
+        client
+            .put(&owner.repository, Kind::Roster, &object_id(roster), Bytes::from(roster.clone()))
+            .await
+            .unwrap();
     }
     for (kind, id, bytes) in snapshot.objects() {
         let bytes = Bytes::from(bytes);
         match kind {
-            Kind::Pack => client.put_pack(&owner.repository, &PackId::from_bytes(id), vec![bytes]).await.unwrap(),
+            Kind::Pack => client
+                .put_pack(&owner.repository, &PackId::from_bytes(id), vec![bytes])
+                .await
+                .unwrap(),
             _ => client.put(&owner.repository, kind, &id, bytes).await.unwrap(),
         };
     }
 }
 
 /// [`send`], then the manifest.
-pub(crate) async fn publish(client: &VaultClient, owner: &Owner, snapshot: &Snapshot) -> lumbung_wire::client::CommitAnswer {
+pub(crate) async fn publish(
+    client: &VaultClient,
+    owner: &Owner,
+    snapshot: &Snapshot,
+) -> lumbung_wire::client::CommitAnswer {
     send(client, owner, snapshot).await;
-    client.commit(&owner.repository, &snapshot.id, Bytes::from(snapshot.bytes.clone())).await.unwrap()
+    client
+        .commit(&owner.repository, &snapshot.id, Bytes::from(snapshot.bytes.clone()))
+        .await
+        .unwrap()
 }

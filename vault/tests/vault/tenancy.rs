@@ -41,7 +41,13 @@ async fn every_role_against_every_folder() {
             };
             let path = format!("/v1/repositories/{}/{}", owner.repository, kind.folder());
             let (found, body) = site.raw(peer.clone(), Method::GET, &path, Vec::new()).await;
-            assert_eq!(found.as_u16(), status, "{who} lists {}: {}", kind.folder(), String::from_utf8_lossy(&body));
+            assert_eq!(
+                found.as_u16(),
+                status,
+                "{who} lists {}: {}",
+                kind.folder(),
+                String::from_utf8_lossy(&body)
+            );
         }
     }
 }
@@ -62,7 +68,8 @@ async fn an_agent_reads_its_own_domain_only() {
         for (kind, id, _) in objects {
             let id = lumbung_model::PackId::from_bytes(id);
             let path = format!("/v1/repositories/{}/{}/{id}", owner.repository, kind.folder());
-            let (status, _) = site.raw(agent_peer(&owner, &agent), Method::GET, &path, Vec::new()).await;
+            let (status, _) =
+                site.raw(agent_peer(&owner, &agent), Method::GET, &path, Vec::new()).await;
             assert_eq!(status.as_u16(), expected, "{}", kind.folder());
         }
     }
@@ -71,7 +78,10 @@ async fn an_agent_reads_its_own_domain_only() {
     assert_eq!(client.list(&owner.repository, Kind::Session).await.unwrap().len(), 1);
     assert_eq!(client.all_manifests(&owner.repository).await.unwrap().len(), 1);
     assert_eq!(client.repositories().await.unwrap(), [owner.repository]);
-    assert_eq!(site.root_client(&owner).list(&owner.repository, Kind::Pack).await.unwrap().len(), 4);
+    assert_eq!(
+        site.root_client(&owner).list(&owner.repository, Kind::Pack).await.unwrap().len(),
+        4
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,13 +93,21 @@ async fn readers_do_not_write_and_nobody_deletes() {
     let snapshot = Snapshot::new(&owner, &agent, None);
     publish(&site.client(Some(&city.agent_identity(&owner, &agent))), &owner, &snapshot).await;
     let before = site.fingerprint();
-    for peer in [peer_of(Role::Site), peer_of(Role::Controller), peer_of(Role::Operator), Peer::RootKey(SigningKey::generate().public())] {
+    for peer in [
+        peer_of(Role::Site),
+        peer_of(Role::Controller),
+        peer_of(Role::Operator),
+        Peer::RootKey(SigningKey::generate().public()),
+    ] {
         for (kind, id, bytes) in snapshot.objects() {
             let answer = site.put_as(peer.clone(), &owner, kind, &id, bytes).await;
             assert_eq!(answer, (403, "forbidden".to_owned()));
         }
         let roster = owner.rosters[0].clone();
-        assert_eq!(site.put_as(peer, &owner, Kind::Roster, &object_id(&roster), roster).await.0, 403);
+        assert_eq!(
+            site.put_as(peer, &owner, Kind::Roster, &object_id(&roster), roster).await.0,
+            403
+        );
     }
     assert_eq!(site.fingerprint(), before);
 }
@@ -103,19 +121,31 @@ async fn a_repository_is_made_by_its_agent_or_by_its_admitted_owner() {
     let first = owner.rosters[0].clone();
     let id = object_id(&first);
     let root = Peer::RootKey(owner.root.public());
-    let put = async |peer: Peer| site.put_as(peer, &owner, Kind::Roster, &id, first.clone()).await.0;
-    for peer in [root.clone(), peer_of(Role::Controller), peer_of(Role::Site), Peer::RootKey(agent.key.public())] {
+    let put =
+        async |peer: Peer| site.put_as(peer, &owner, Kind::Roster, &id, first.clone()).await.0;
+    for peer in [
+        root.clone(),
+        peer_of(Role::Controller),
+        peer_of(Role::Site),
+        Peer::RootKey(agent.key.public()),
+    ] {
         assert_eq!(put(peer).await, 403);
     }
     assert_eq!(put(agent_peer(&Owner::new(&[], &[]), &agent)).await, 403);
     assert!(site.vault.repositories().is_empty());
     admit(&site.data, &owner.repository).unwrap();
-    assert_eq!(put(Peer::RootKey(SigningKey::generate().public())).await, 403, "not a root key of that roster");
+    assert_eq!(
+        put(Peer::RootKey(SigningKey::generate().public())).await,
+        403,
+        "not a root key of that roster"
+    );
     assert_eq!(put(root).await, 201);
 
     let second = Owner::new(&[&agent], &[&site]);
     let first = second.rosters[0].clone();
-    let answer = site.put_as(agent_peer(&second, &agent), &second, Kind::Roster, &object_id(&first), first).await;
+    let answer = site
+        .put_as(agent_peer(&second, &agent), &second, Kind::Roster, &object_id(&first), first)
+        .await;
     assert_eq!(answer.0, 201, "an agent's certificate names it");
 }
 
@@ -125,11 +155,18 @@ async fn rosters_go_forward_and_forks_are_told() {
     let site = Site::start(&city, "").await;
     let agent = Agent::new();
     let mut owner = Owner::new(&[&agent], &[&site]);
-    publish(&site.client(Some(&city.agent_identity(&owner, &agent))), &owner, &Snapshot::new(&owner, &agent, None)).await;
+    publish(
+        &site.client(Some(&city.agent_identity(&owner, &agent))),
+        &owner,
+        &Snapshot::new(&owner, &agent, None),
+    )
+    .await;
     let second = owner.next_roster(|_| {});
     let third = owner.next_roster(|roster| roster.agents[0].status = AgentStatus::Withdrawn);
     let root = Peer::RootKey(owner.root.public());
-    let put = async |bytes: &[u8]| site.put_as(root.clone(), &owner, Kind::Roster, &object_id(bytes), bytes.to_vec()).await;
+    let put = async |bytes: &[u8]| {
+        site.put_as(root.clone(), &owner, Kind::Roster, &object_id(bytes), bytes.to_vec()).await
+    };
     assert_eq!(put(&third).await, (409, "conflict".to_owned()), "its predecessor is not here yet");
     assert_eq!(put(&second).await.0, 201);
     assert_eq!(put(&second).await.0, 200);
@@ -144,7 +181,9 @@ async fn rosters_go_forward_and_forks_are_told() {
 
     // The agent is withdrawn now.
     let session = sign(&owner.session(&agent), &agent.key);
-    let answer = site.put_as(agent_peer(&owner, &agent), &owner, Kind::Session, &object_id(&session), session).await;
+    let answer = site
+        .put_as(agent_peer(&owner, &agent), &owner, Kind::Session, &object_id(&session), session)
+        .await;
     assert_eq!(answer, (403, "forbidden".to_owned()));
 }
 
@@ -154,12 +193,21 @@ async fn an_expired_certificate_appends_only_if_the_roster_lists_its_key() {
     let site = Site::start(&city, "").await;
     let (listed, unlisted) = (Agent::new(), Agent::new());
     let owner = Owner::new(&[&listed], &[&site]);
-    publish(&site.client(Some(&city.agent_identity(&owner, &listed))), &owner, &Snapshot::new(&owner, &listed, None)).await;
+    publish(
+        &site.client(Some(&city.agent_identity(&owner, &listed))),
+        &owner,
+        &Snapshot::new(&owner, &listed, None),
+    )
+    .await;
     for (agent, expected) in [(&listed, (201, "")), (&unlisted, (403, "certificate-expired"))] {
-        let Peer::Certified(mut identity) = agent_peer(&owner, agent) else { panic!("a certified peer") };
+        let Peer::Certified(mut identity) = agent_peer(&owner, agent) else {
+            panic!("a certified peer")
+        };
         identity.not_after = SystemClock.now().plus_seconds(-3600);
         let session = sign(&owner.session(agent), &agent.key);
-        let answer = site.put_as(Peer::Certified(identity), &owner, Kind::Session, &object_id(&session), session).await;
+        let answer = site
+            .put_as(Peer::Certified(identity), &owner, Kind::Session, &object_id(&session), session)
+            .await;
         assert_eq!(answer, (expected.0, expected.1.to_owned()));
     }
 }
@@ -203,8 +251,14 @@ async fn site_alarms_and_pull_are_for_overseers() {
         (peer_of(Role::Controller), 200),
         (peer_of(Role::Operator), 200),
     ] {
-        assert_eq!(site.raw(peer.clone(), Method::GET, "/v1/alarms", Vec::new()).await.0.as_u16(), expected);
-        assert_eq!(site.raw(peer.clone(), Method::POST, "/v1/pull", Vec::new()).await.0.as_u16(), expected);
+        assert_eq!(
+            site.raw(peer.clone(), Method::GET, "/v1/alarms", Vec::new()).await.0.as_u16(),
+            expected
+        );
+        assert_eq!(
+            site.raw(peer.clone(), Method::POST, "/v1/pull", Vec::new()).await.0.as_u16(),
+            expected
+        );
         assert_eq!(site.raw(peer, Method::GET, "/v1/site", Vec::new()).await.0.as_u16(), 200);
     }
     let info = site.client(None).site_info().await.unwrap();

@@ -55,8 +55,10 @@ fn callers() -> Vec<(&'static str, Peer)> {
 
 #[test]
 fn every_route_has_its_authorization_test() {
-    let mut routes: Vec<_> = routes().into_iter().map(|(route, _)| (route.method.to_string(), route.path)).collect();
-    let mut tested: Vec<_> = ALLOWED.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();
+    let mut routes: Vec<_> =
+        routes().into_iter().map(|(route, _)| (route.method.to_string(), route.path)).collect();
+    let mut tested: Vec<_> =
+        ALLOWED.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();
     routes.sort();
     tested.sort();
     assert_eq!(routes, tested);
@@ -69,12 +71,17 @@ async fn who_may_call_what() {
         let method: Method = method.parse().unwrap();
         let path = path.replace("{id}", "00000000000000000000000000000000");
         for (who, peer) in callers() {
-            let (status, _) = app.send(&peer, method.clone(), &path, "application/json", b"-".to_vec()).await;
+            let (status, _) =
+                app.send(&peer, method.clone(), &path, "application/json", b"-".to_vec()).await;
             let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             if allowed.contains(&who) {
                 assert!(!refused, "{method} {path} as {who}: {status}");
             } else {
-                let expected = if who == "anonymous" { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+                let expected = if who == "anonymous" {
+                    StatusCode::UNAUTHORIZED
+                } else {
+                    StatusCode::FORBIDDEN
+                };
                 assert_eq!(status, expected, "{method} {path} as {who}");
             }
         }
@@ -97,5 +104,8 @@ async fn what_is_not_there_is_told_and_other_methods_need_an_operator() {
 #[test]
 fn no_route_can_command_an_agent_or_delete() {
     let methods: Vec<_> = routes().into_iter().map(|(route, _)| route.method).collect();
-    assert!(methods.iter().all(|method| [Method::GET, Method::POST].contains(method)), "{methods:?}");
+    assert!(
+        methods.iter().all(|method| [Method::GET, Method::POST].contains(method)),
+        "{methods:?}"
+    );
 }

@@ -22,7 +22,10 @@ fn find(method: &Method, path: &str) -> Route {
         let mut pattern = route.path.split('/');
         let mut parts = path.split('/');
         route.method == *method
-            && pattern.by_ref().zip(parts.by_ref()).all(|(pattern, part)| pattern == part || pattern == "{id}")
+            && pattern
+                .by_ref()
+                .zip(parts.by_ref())
+                .all(|(pattern, part)| pattern == part || pattern == "{id}")
             && route.path.split('/').count() == path.split('/').count()
     };
     routes().into_iter().map(|(route, _)| route).find(fits).expect(path)
@@ -56,8 +59,15 @@ fn validate(document: &Value, schema: &Value, value: &Value, place: &str) {
             let text = value.as_str().unwrap_or_else(|| panic!("{place}: {value} is no string"));
             if let Some(pattern) = schema.get("pattern") {
                 let pattern = pattern.as_str().unwrap();
-                let digits: usize = pattern.trim_start_matches("^[0-9a-f]{").trim_end_matches("}$").parse().unwrap();
-                assert!(text.len() == digits && text.bytes().all(|b| b"0123456789abcdef".contains(&b)), "{place}: {text}");
+                let digits: usize = pattern
+                    .trim_start_matches("^[0-9a-f]{")
+                    .trim_end_matches("}$")
+                    .parse()
+                    .unwrap();
+                assert!(
+                    text.len() == digits && text.bytes().all(|b| b"0123456789abcdef".contains(&b)),
+                    "{place}: {text}"
+                );
             }
         }
         "integer" => assert!(value.is_i64() || value.is_u64(), "{place}: {value} is no integer"),
@@ -70,10 +80,15 @@ fn validate(document: &Value, schema: &Value, value: &Value, place: &str) {
 fn object(document: &Value, schema: &Value, value: &Value, place: &str) {
     let members = value.as_object().unwrap_or_else(|| panic!("{place}: {value} is no object"));
     for required in schema["required"].as_array().unwrap() {
-        assert!(members.contains_key(required.as_str().unwrap()), "{place}: {required} is missing in {value}");
+        assert!(
+            members.contains_key(required.as_str().unwrap()),
+            "{place}: {required} is missing in {value}"
+        );
     }
     for (name, member) in members {
-        let schema = schema["properties"].get(name).unwrap_or_else(|| panic!("{place}: {name} is not documented"));
+        let schema = schema["properties"]
+            .get(name)
+            .unwrap_or_else(|| panic!("{place}: {name} is not documented"));
         validate(document, schema, member, &format!("{place}.{name}"));
     }
 }
@@ -107,7 +122,12 @@ fn operation_ids_are_distinct() {
     let document = document();
     let mut ids: Vec<&str> = Vec::new();
     for path in document["paths"].as_object().unwrap().values() {
-        ids.extend(path.as_object().unwrap().values().map(|operation| operation["operationId"].as_str().unwrap()));
+        ids.extend(
+            path.as_object()
+                .unwrap()
+                .values()
+                .map(|operation| operation["operationId"].as_str().unwrap()),
+        );
     }
     let all = ids.len();
     ids.sort_unstable();

@@ -92,14 +92,17 @@ async fn a_refused_enrolment_does_not_use_up_the_token() {
 #[tokio::test]
 async fn tokens_expire_and_are_not_kept_in_clear() {
     let app = App::new();
-    let text = token(&app, json!({ "role": "agent", "server": "DINKES/simrs-1", "life_h": 1 })).await;
+    let text =
+        token(&app, json!({ "role": "agent", "server": "DINKES/simrs-1", "life_h": 1 })).await;
     app.city.clock.set(START.plus_seconds(3600));
     let (status, problem) = enroll(&app, &agent_request(&app, &text)).await;
     assert_eq!((status, slug(&problem)), (StatusCode::FORBIDDEN, "token-expired"));
     let stored: Vec<u8> = app
         .city
         .db
-        .read::<_, crate::db::DbError>(|tx| Ok(tx.query_row("SELECT hash FROM tokens", [], |row| row.get(0))?))
+        .read::<_, crate::db::DbError>(|tx| {
+            Ok(tx.query_row("SELECT hash FROM tokens", [], |row| row.get(0))?)
+        })
         .unwrap();
     assert_eq!(stored, crate::tokens::hash(&text));
 }
@@ -113,16 +116,24 @@ async fn tokens_are_for_what_the_register_knows() {
         (json!({ "role": "agent" }), StatusCode::BAD_REQUEST),
         (json!({ "role": "agent", "site": "DRC" }), StatusCode::BAD_REQUEST),
         (json!({ "role": "operator", "server": "simrs-1" }), StatusCode::BAD_REQUEST),
-        (json!({ "role": "agent", "server": "simrs-1", "life_h": 10_000 }), StatusCode::BAD_REQUEST),
+        (
+            json!({ "role": "agent", "server": "simrs-1", "life_h": 10_000 }),
+            StatusCode::BAD_REQUEST,
+        ),
     ] {
-        assert_eq!(app.post(&operator(), "/api/v1/tokens", body.clone()).await.0, expected, "{body}");
+        assert_eq!(
+            app.post(&operator(), "/api/v1/tokens", body.clone()).await.0,
+            expected,
+            "{body}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_repository_stays_with_its_pd() {
     let app = App::new();
-    let (_, pd) = app.post(&operator(), "/api/v1/pd", json!({ "code": "RSUD", "name": "RSUD" })).await;
+    let (_, pd) =
+        app.post(&operator(), "/api/v1/pd", json!({ "code": "RSUD", "name": "RSUD" })).await;
     let server = json!({ "pd": pd["id"], "name": "rsud-1", "kind": "vps" });
     assert_eq!(app.post(&operator(), "/api/v1/servers", server).await.0, StatusCode::CREATED);
     let text = token(&app, json!({ "role": "agent", "server": "rsud-1" })).await;
@@ -154,7 +165,8 @@ async fn a_site_enrols_with_the_id_and_keys_of_its_vault() {
     assert_eq!(status, StatusCode::CREATED);
     let (own, key) = (SiteId::random(), SigningKey::generate());
     let (tls_key, csr) = request();
-    let pin = certs::facts(&certs::self_signed_site_certificate(&tls_key, own).unwrap()).unwrap().pin;
+    let pin =
+        certs::facts(&certs::self_signed_site_certificate(&tls_key, own).unwrap()).unwrap().pin;
     let mut body = json!({
         "token": token(&app, json!({ "role": "site", "site": "Ketiga" })).await,
         "role": "site",
@@ -179,7 +191,14 @@ async fn a_site_enrols_with_the_id_and_keys_of_its_vault() {
     let row = app.get(&format!("/api/v1/sites/{own}")).await;
     assert_eq!((&row["tls_pin"], &row["receipt_key"]), (&json!(pin), &json!(key.public())));
     assert_eq!(row["latitude"], json!(-6.2));
-    let (status, _) = app.call(&operator(), http::Method::GET, &format!("/api/v1/sites/{}", created["id"].as_str().unwrap()), None).await;
+    let (status, _) = app
+        .call(
+            &operator(),
+            http::Method::GET,
+            &format!("/api/v1/sites/{}", created["id"].as_str().unwrap()),
+            None,
+        )
+        .await;
     assert_eq!(status, StatusCode::NOT_FOUND, "the id is the vault's now");
 
     // Enrolling again is fine with the same keys, and refused with others.
@@ -199,7 +218,8 @@ async fn a_site_enrols_with_the_id_and_keys_of_its_vault() {
 #[tokio::test]
 async fn a_site_cannot_take_the_place_of_another() {
     let app = App::new();
-    let (status, _) = app.post(&operator(), "/api/v1/sites", json!({ "name": "Baru", "kind": "drc" })).await;
+    let (status, _) =
+        app.post(&operator(), "/api/v1/sites", json!({ "name": "Baru", "kind": "drc" })).await;
     assert_eq!(status, StatusCode::CREATED);
     for (own, key) in [
         (app.city.drc.id, SigningKey::generate().public()),
@@ -218,13 +238,15 @@ async fn a_site_cannot_take_the_place_of_another() {
 async fn certificates_renew_for_the_same_identity() {
     let app = App::new();
     app.city.clock.set(START.plus_seconds(90 * 86_400));
-    let (status, answer) = app.post(&app.agent(), "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
+    let (status, answer) =
+        app.post(&app.agent(), "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let facts = certs::facts(answer["certificate_pem"].as_str().unwrap()).unwrap();
     assert_eq!(facts.names.unwrap().agent, Some(app.city.agent));
     assert_eq!(facts.not_after, app.city.clock.now().plus_seconds(397 * 86_400));
 
-    let operator_again = app.post(&operator(), "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
+    let operator_again =
+        app.post(&operator(), "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
     assert_eq!(operator_again.0, StatusCode::OK);
 
     // An agent that the register knows with another key is somebody else.
@@ -239,6 +261,20 @@ async fn certificates_renew_for_the_same_identity() {
 
     // A site renews for the TLS key that rosters pin, and for no other.
     let site = certified(CertificateNames::site(app.city.drc.id));
-    let (status, problem) = app.post(&site, "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
+    let (status, problem) =
+        app.post(&site, "/api/v1/renew", json!({ "csr_pem": request().1 })).await;
     assert_eq!((status, slug(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, "tls-pin"));
+}
+
+#[tokio::test]
+async fn datasets_stay_with_the_repository_of_the_first_agent() {
+    let app = App::new();
+    let first = agent_request(&app, &agent_token(&app).await);
+    assert_eq!(enroll(&app, &first).await.0, StatusCode::OK);
+    let pinned = async || app.get("/api/v1/datasets").await[0]["repository"].clone();
+    assert_eq!(pinned().await, json!(app.city.repository));
+    let mut second = agent_request(&app, &agent_token(&app).await);
+    second["repository"] = json!(RepositoryId::from_bytes([6; 32]));
+    assert_eq!(enroll(&app, &second).await.0, StatusCode::OK);
+    assert_eq!(pinned().await, json!(app.city.repository));
 }

@@ -3,7 +3,9 @@
 use http::{Method, StatusCode};
 use lumbung_model::{DatasetId, ManifestId};
 use lumbung_pack::{Statistics, sign};
-use lumbung_wire::messages::{HostHealth, JobPhase, JobState, Outcome, Report, ReportId, ReportKind};
+use lumbung_wire::messages::{
+    HostHealth, JobPhase, JobState, Outcome, Report, ReportId, ReportKind,
+};
 use serde_json::{Value, json};
 
 use super::{App, operator, slug, stranger_agent};
@@ -46,14 +48,19 @@ async fn heartbeats_are_kept_as_spans() {
     let app = App::new();
     for at_s in [0, 60, 120, 1000, 1060] {
         app.city.clock.set(START.plus_seconds(at_s));
-        assert_eq!(app.post(&app.agent(), "/api/v1/heartbeat", beat(&app, 0)).await.0, StatusCode::OK);
+        assert_eq!(
+            app.post(&app.agent(), "/api/v1/heartbeat", beat(&app, 0)).await.0,
+            StatusCode::OK
+        );
     }
     let spans: Vec<(i64, i64, i64)> = app
         .city
         .db
         .read::<_, crate::db::DbError>(|tx| {
-            let mut statement = tx.prepare("SELECT first_s, last_s, beats FROM heartbeat_spans ORDER BY first_s")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let mut statement =
+                tx.prepare("SELECT first_s, last_s, beats FROM heartbeat_spans ORDER BY first_s")?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .unwrap();
@@ -75,7 +82,10 @@ async fn an_agent_that_the_register_does_not_know_is_told_to_enrol() {
     let (status, problem) = app.post(&stranger_agent(), "/api/v1/heartbeat", beat(&app, 0)).await;
     assert_eq!((status, slug(&problem)), (StatusCode::FORBIDDEN, "forbidden"));
     assert!(problem["detail"].as_str().unwrap().contains("enrol"));
-    assert_eq!(app.post(&stranger_agent(), "/api/v1/reports", json!([])).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(
+        app.post(&stranger_agent(), "/api/v1/reports", json!([])).await.0,
+        StatusCode::FORBIDDEN
+    );
 }
 
 fn report(app: &App, id: u8, outcome: Outcome) -> Report {
@@ -103,7 +113,9 @@ async fn reports_are_idempotent_and_only_the_agents_word() {
     let rows: i64 = app
         .city
         .db
-        .read::<_, crate::db::DbError>(|tx| Ok(tx.query_row("SELECT count(*) FROM reports", [], |row| row.get(0))?))
+        .read::<_, crate::db::DbError>(|tx| {
+            Ok(tx.query_row("SELECT count(*) FROM reports", [], |row| row.get(0))?)
+        })
         .unwrap();
     assert_eq!(rows, 2);
     let table = app.get("/api/v1/compliance").await;
@@ -137,11 +149,13 @@ async fn datasets_that_nobody_registered_are_findings() {
 #[tokio::test]
 async fn the_register_takes_new_entries_once() {
     let app = App::new();
-    let (status, pd) = app.post(&operator(), "/api/v1/pd", json!({ "code": "BAPENDA", "name": "Bapenda" })).await;
+    let (status, pd) =
+        app.post(&operator(), "/api/v1/pd", json!({ "code": "BAPENDA", "name": "Bapenda" })).await;
     assert_eq!(status, StatusCode::CREATED);
     assert_eq!(app.get("/api/v1/pd/BAPENDA").await, pd);
     assert_eq!(app.get(&format!("/api/v1/pd/{}", pd["id"].as_str().unwrap())).await, pd);
-    let (status, problem) = app.post(&operator(), "/api/v1/pd", json!({ "code": "BAPENDA", "name": "X" })).await;
+    let (status, problem) =
+        app.post(&operator(), "/api/v1/pd", json!({ "code": "BAPENDA", "name": "X" })).await;
     assert_eq!((status, slug(&problem)), (StatusCode::CONFLICT, "conflict"));
 
     let server = json!({ "pd": pd["id"], "name": "pbb", "kind": "vps" });
@@ -157,12 +171,28 @@ async fn the_register_takes_new_entries_once() {
     assert_eq!(app.get("/api/v1/servers?pd=BAPENDA").await.as_array().unwrap().len(), 1);
 
     for (path, body, expected) in [
-        ("/api/v1/pd", json!({ "code": "has space", "name": "X" }), StatusCode::UNPROCESSABLE_ENTITY),
+        (
+            "/api/v1/pd",
+            json!({ "code": "has space", "name": "X" }),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
         ("/api/v1/pd", json!({ "code": "X", "name": " " }), StatusCode::UNPROCESSABLE_ENTITY),
         ("/api/v1/pd", json!({ "code": "X", "name": "X", "nam": 1 }), StatusCode::BAD_REQUEST),
-        ("/api/v1/sites", json!({ "name": "S", "kind": "drc", "latitude": 1.0 }), StatusCode::UNPROCESSABLE_ENTITY),
-        ("/api/v1/sites", json!({ "name": "S", "kind": "drc", "url": "ftp://x" }), StatusCode::UNPROCESSABLE_ENTITY),
-        ("/api/v1/servers", json!({ "pd": "00000000000000000000000000000001", "name": "x", "kind": "vps" }), StatusCode::NOT_FOUND),
+        (
+            "/api/v1/sites",
+            json!({ "name": "S", "kind": "drc", "latitude": 1.0 }),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (
+            "/api/v1/sites",
+            json!({ "name": "S", "kind": "drc", "url": "ftp://x" }),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (
+            "/api/v1/servers",
+            json!({ "pd": "00000000000000000000000000000001", "name": "x", "kind": "vps" }),
+            StatusCode::NOT_FOUND,
+        ),
         (
             "/api/v1/datasets",
             json!({ "pd": pd["id"], "server": app.city.server, "name": "x", "kind": "files", "classification": "public", "urgency": "low" }),
@@ -189,17 +219,22 @@ async fn the_register_takes_new_entries_once() {
 async fn import_is_all_or_nothing_and_idempotent() {
     let app = App::new();
     let example = include_str!("../../../../config/register.example.toml");
-    let (status, outcome) = app.post(&operator(), "/api/v1/import", json!({ "toml": example, "file": "r.toml" })).await;
+    let (status, outcome) =
+        app.post(&operator(), "/api/v1/import", json!({ "toml": example, "file": "r.toml" })).await;
     assert_eq!(status, StatusCode::OK, "{outcome}");
     // DINKES is there already and changes; its server is new under another name only if the names differ.
     assert_eq!(outcome["unchanged"], 1, "the server simrs-1 was there");
-    let (status, again) = app.send(&operator(), Method::POST, "/api/v1/import", "application/toml", example.into()).await;
+    let (status, again) = app
+        .send(&operator(), Method::POST, "/api/v1/import", "application/toml", example.into())
+        .await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!((&again["created"], &again["updated"]), (&json!(0), &json!(0)));
 
     let before = app.get("/api/v1/pd").await;
-    let bad = "[[pd]]\ncode = \"BARU\"\nname = \"Baru\"\n\n[[pd]]\ncode = \"X Y\"\nname = \"Salah\"\n";
-    let (status, problem) = app.post(&operator(), "/api/v1/import", json!({ "toml": bad, "file": "r.toml" })).await;
+    let bad =
+        "[[pd]]\ncode = \"BARU\"\nname = \"Baru\"\n\n[[pd]]\ncode = \"X Y\"\nname = \"Salah\"\n";
+    let (status, problem) =
+        app.post(&operator(), "/api/v1/import", json!({ "toml": bad, "file": "r.toml" })).await;
     assert_eq!((status, slug(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, "import"));
     assert!(problem["detail"].as_str().unwrap().contains("r.toml:6: code"), "{problem}");
     assert_eq!(app.get("/api/v1/pd").await, before, "nothing of it was imported");
@@ -212,18 +247,31 @@ async fn import_errors_name_line_field_and_what_was_meant() {
     for (text, expected) in [
         (format!("{pd}contct = \"x\"\n"), "import:4: unknown field `contct`"),
         (format!("{pd}contct = \"x\"\n"), "did you mean `contact`?"),
-        (format!("{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"postgres\"\n"), "import:6: unknown variant `postgres`"),
-        (format!("{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"postgres\"\n"), "did you mean `postgresql`?"),
+        (
+            format!("{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"postgres\"\n"),
+            "import:6: unknown variant `postgres`",
+        ),
+        (
+            format!("{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"postgres\"\n"),
+            "did you mean `postgresql`?",
+        ),
         (format!("{pd}{pd}"), "import:5: PD \"A\" stands twice"),
         (format!("{pd}[[pd.server]]\nname = \"\"\nkind = \"vps\"\n"), "import:5: name"),
-        ("[[site]]\nname = \"S\"\nkind = \"drc\"\nlatitude = 100.0\nlongitude = 1.0\n".to_owned(), "import:4: latitude"),
+        (
+            "[[site]]\nname = \"S\"\nkind = \"drc\"\nlatitude = 100.0\nlongitude = 1.0\n"
+                .to_owned(),
+            "import:4: latitude",
+        ),
         ("[[site]]\nname = \"S\"\n".to_owned(), "missing field `kind`"),
         (
-            format!("{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"files\"\nclassification = \"public\"\nurgency = \"low\"\nrpo_s = 5\n"),
+            format!(
+                "{pd}[[pd.dataset]]\nname = \"d\"\nkind = \"files\"\nclassification = \"public\"\nurgency = \"low\"\nrpo_s = 5\n"
+            ),
             "import:9: rpo_s 5",
         ),
     ] {
-        let (status, problem) = app.post(&operator(), "/api/v1/import", json!({ "toml": text })).await;
+        let (status, problem) =
+            app.post(&operator(), "/api/v1/import", json!({ "toml": text })).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(expected), "{text}\n{detail}\n{expected}");
@@ -252,17 +300,30 @@ async fn a_pd_with_nothing_stays_in_the_table() {
 async fn a_proof_is_taken_only_from_a_root_key_for_a_known_snapshot() {
     let app = App::new();
     let city = &app.city;
-    let post = async |object: Vec<u8>| app.send(&operator(), Method::POST, "/api/v1/proofs", "application/octet-stream", object).await;
+    let post = async |object: Vec<u8>| {
+        app.send(&operator(), Method::POST, "/api/v1/proofs", "application/octet-stream", object)
+            .await
+    };
     let (id, object) = city.signed_manifest(1, ManifestId::ZERO, START);
     let good = sign(&city.proof(id, START), &city.root);
-    assert_eq!(post(good.clone()).await.0, StatusCode::NOT_FOUND, "no roster is known before the first poll");
+    assert_eq!(
+        post(good.clone()).await.0,
+        StatusCode::NOT_FOUND,
+        "no roster is known before the first poll"
+    );
     let receipt = city.pusat.take(city, &object, START);
     city.pusat.inventory(city, START, &[(id, receipt)]);
     city.poll(&city.pusat).await;
 
     assert_eq!(post(b"junk".to_vec()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(post(sign(&city.proof(id, START), &city.agent_key)).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(post(sign(&city.proof(ManifestId::from_bytes([1; 32]), START), &city.root)).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(
+        post(sign(&city.proof(id, START), &city.agent_key)).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        post(sign(&city.proof(ManifestId::from_bytes([1; 32]), START), &city.root)).await.0,
+        StatusCode::NOT_FOUND
+    );
     let mut bent = good.clone();
     bent[100] ^= 1;
     assert_eq!(post(bent).await.0, StatusCode::UNPROCESSABLE_ENTITY);
@@ -273,7 +334,10 @@ async fn a_proof_is_taken_only_from_a_root_key_for_a_known_snapshot() {
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     assert_eq!(answer["dataset"], json!(city.dataset));
     let row = &app.get("/api/v1/compliance").await["rows"][0];
-    assert_eq!((&row["proven"]["state"], &row["backed_up"]["state"]), (&json!("met"), &json!("met")));
+    assert_eq!(
+        (&row["proven"]["state"], &row["backed_up"]["state"]),
+        (&json!("met"), &json!("met"))
+    );
     assert_eq!(row["proven"]["evidence"]["id"], answer["proof"]);
 }
 
@@ -300,7 +364,10 @@ async fn anybody_can_read_health_and_the_ca() {
     let app = App::new();
     let anonymous = lumbung_wire::Peer::Anonymous;
     let (status, ca) = app.call(&anonymous, Method::GET, "/api/v1/ca", None).await;
-    assert_eq!((status, &ca["fingerprint"]), (StatusCode::OK, &json!(app.state.authority.fingerprint())));
+    assert_eq!(
+        (status, &ca["fingerprint"]),
+        (StatusCode::OK, &json!(app.state.authority.fingerprint()))
+    );
     assert_eq!(app.call(&anonymous, Method::GET, "/api/v1/health", None).await.0, StatusCode::OK);
     let (status, _) = app.call(&operator(), Method::POST, "/api/v1/poll", None).await;
     assert_eq!(status, StatusCode::ACCEPTED);

@@ -17,20 +17,27 @@ use rustix::io::Errno;
 
 use super::plan::{ReadJob, refresh_entry};
 use super::read::{ATTEMPTS, Batch, Item, LARGE_BYTES, Reading, data_bytes, extents, open_file, stat_of, unreadable};
+use super::pass::cache_header;
+use super::run::Run;
 use super::sealing::Job;
 use super::stop::Stopped;
 use crate::Progress;
 use crate::source::{FileKind, Stat, attributes_of};
+use crate::state::PartialFile;
 
 /// Entries that wait for the small files' chunk; more of them and it is cut where it is.
 const PENDING_MAX: usize = 16_384;
 /// Entries handed on together.
-const HAND_OVER: usize = 256;
+const HAND_OVER: usize = 64;
 /// How much is shown to the chunker at first: nearly every chunk ends before it.
 const FIRST_LOOK: usize = 2 << 20;
+/// How often it is noted how far a large file was read.
+const NOTE_BYTES: u64 = 4 << 20;
+/// Stands for the job of a chunk whose name is known already.
+pub(super) const NAMED: u64 = u64::MAX;
 
 /// An entry whose chunks are on their way. Where `numbers` is not empty, it names the job of each content
-/// reference, whose chunk id is still to be filled in.
+/// reference, whose chunk id is still to be filled in (or [`NAMED`]).
 pub(super) struct Assembled {
     pub(super) entry: Entry,
     pub(super) stat: Option<Stat>,
@@ -42,6 +49,25 @@ pub(super) struct HandOver {
     pub(super) entries: Vec<Assembled>,
     /// No later entry refers to a job before this one.
     pub(super) low: u64,
+    /// How far a large file was read.
+    pub(super) note: Option<Note>,
+}
+
+/// Chunks of a large file under way: those since the last note, all of them in the first one.
+pub(super) struct Note {
+    pub(super) path: Vec<u8>,
+    pub(super) stat: Stat,
+    pub(super) first: bool,
+    pub(super) chunks: Vec<Cut>,
+}
+
+/// A chunk of a large file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// The job that names it, or [`NAMED`].
+    pub(super) number: u64,
+    pub(super) chunk: ChunkId,
+    pub(super) length: u32,
 }
 
 struct Pending {
@@ -87,6 +113,7 @@ impl Window {
 
 /// The assembler.
 pub(super) struct Assembler<'a> {
+    run: &'a Run<'a>,
     chunker: &'a Chunker,
     reading: &'a Reading<'a>,
     progress: &'a dyn Progress,
@@ -109,14 +136,15 @@ pub(super) struct Assembler<'a> {
 
 impl<'a> Assembler<'a> {
     pub(super) fn new(
-        chunker: &'a Chunker,
+        run: &'a Run<'a>,
         reading: &'a Reading<'a>,
-        progress: &'a dyn Progress,
         jobs: Sender<Job>,
         recorder: Sender<HandOver>,
     ) -> Self {
+        let (chunker, progress) = (&run.chunker, run.request.progress);
         let capacity = chunker.max().max(FIRST_LOOK) + (2 << 20);
         Self {
+            run,
             chunker,
             reading,
             progress,
@@ -212,6 +240,7 @@ impl<'a> Assembler<'a> {
             let plain = self.small.take(length);
             let number = self.send(plain)?;
             self.refer(number, length as u64);
+            self.hand_over(false)?;
         }
         Ok(())
     }
@@ -247,16 +276,17 @@ impl<'a> Assembler<'a> {
         }
         let entries = self.pending.drain(..ready).map(|pending| pending.assembled).collect();
         self.handed += ready as u64;
-        let waiting = self.pending.iter().filter_map(|pending| pending.assembled.numbers.first());
-        let low = waiting.copied().min().unwrap_or(self.next_job);
-        self.recorder.send(HandOver { entries, low }).map_err(|_| Stopped)
+        let first_job = |pending: &Pending| pending.assembled.numbers.iter().copied().find(|number| *number != NAMED);
+        let low = self.pending.iter().filter_map(first_job).min().unwrap_or(self.next_job);
+        self.recorder.send(HandOver { entries, low, note: None }).map_err(|_| Stopped)
     }
 
     fn large(&mut self, mut job: ReadJob) -> Result<(), Stopped> {
         self.progress.current(&job.entry.path);
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            let (read, sparse, after) = match self.large_attempt(&mut job, last)? {
+            let begun = if attempt == 1 { self.begun_before(&job) } else { Vec::new() };
+            let (read, sparse, after) = match self.large_attempt(&mut job, last, begun)? {
                 Ok(done) => done,
                 Err(errno) => {
                     if let Some(entry) = unreadable(job, errno, self.reading.warnings) {
@@ -265,7 +295,7 @@ impl<'a> Assembler<'a> {
                     return Ok(());
                 }
             };
-            let length: u64 = read.iter().map(|(_, length)| u64::from(*length)).sum();
+            let length: u64 = read.iter().map(|cut| u64::from(cut.length)).sum();
             let whole = length == data_bytes(after.size, sparse.as_deref());
             let same = whole && after.same_content(&job.stat);
             if !same {
@@ -280,7 +310,25 @@ impl<'a> Assembler<'a> {
         Ok(())
     }
 
-    fn finish_large(&mut self, job: ReadJob, read: &[(u64, u32)], sparse: Option<Vec<Extent>>, length: u64, changed: bool) {
+    /// The chunks that an earlier run read of this file, as far as they may be referred to.
+    fn begun_before(&self, job: &ReadJob) -> Vec<Cut> {
+        if !self.run.request.options.use_cache {
+            return Vec::new();
+        }
+        let path = &job.entry.path;
+        let found = PartialFile::load(&self.run.dataset_dir, path, cache_header(self.run), &job.stat);
+        let usable = found.into_iter().take_while(|(chunk, _)| self.run.known.find(chunk).is_some());
+        usable.map(|(chunk, length)| Cut { number: NAMED, chunk, length }).collect()
+    }
+
+    /// Tells the recorder how far this file was read.
+    fn note(&self, job: &ReadJob, first: bool, chunks: &[Cut]) -> Result<(), Stopped> {
+        let note = Note { path: job.entry.path.clone(), stat: job.stat, first, chunks: chunks.to_vec() };
+        let hand_over = HandOver { entries: Vec::new(), low: 0, note: Some(note) };
+        self.recorder.send(hand_over).map_err(|_| Stopped)
+    }
+
+    fn finish_large(&mut self, job: ReadJob, read: &[Cut], sparse: Option<Vec<Extent>>, length: u64, changed: bool) {
         let ReadJob { mut entry, stat, .. } = job;
         entry.changed_while_read = changed;
         if changed {
@@ -290,8 +338,13 @@ impl<'a> Assembler<'a> {
         let size = if changed { length } else { stat.size };
         entry.kind = EntryKind::File { size, sparse, content: Vec::new() };
         let mut assembled = Assembled { entry, stat: Some(stat), numbers: Vec::new() };
-        for (number, length) in read {
-            refer_to(&mut assembled, *number, 0, u64::from(*length));
+        for cut in read {
+            refer_to(&mut assembled, cut.number, 0, u64::from(cut.length));
+            if let EntryKind::File { content, .. } = &mut assembled.entry.kind
+                && let Some(part) = content.last_mut()
+            {
+                part.chunk = cut.chunk;
+            }
         }
         self.progress.files(1);
         self.queue(assembled, 0..0);
@@ -303,7 +356,8 @@ impl<'a> Assembler<'a> {
         &mut self,
         job: &mut ReadJob,
         last: bool,
-    ) -> Result<Result<(Vec<(u64, u32)>, Option<Vec<Extent>>, Stat), Errno>, Stopped> {
+        begun: Vec<Cut>,
+    ) -> Result<Result<(Vec<Cut>, Option<Vec<Extent>>, Stat), Errno>, Stopped> {
         let begin = |job: &mut ReadJob| {
             let file = open_file(job, self.reading.no_atime)?;
             let sparse = if last { None } else { extents(&file, &job.stat)? };
@@ -316,7 +370,7 @@ impl<'a> Assembler<'a> {
         };
         let whole = [Extent { offset: 0, length: job.stat.size }];
         let ranges = sparse.as_deref().unwrap_or(&whole);
-        let read = match self.read_ranges(&file, ranges)? {
+        let read = match self.read_ranges(&file, ranges, begun, job)? {
             Ok(read) => read,
             Err(errno) => return Ok(Err(errno)),
         };
@@ -327,10 +381,20 @@ impl<'a> Assembler<'a> {
         })
     }
 
-    /// Reads and cuts; job and length of each chunk.
-    fn read_ranges(&mut self, file: &OwnedFd, ranges: &[Extent]) -> Result<Result<Vec<(u64, u32)>, Errno>, Stopped> {
-        let mut chunks = Vec::new();
+    /// Reads and cuts, going on behind what was `begun`; every chunk.
+    fn read_ranges(
+        &mut self,
+        file: &OwnedFd,
+        ranges: &[Extent],
+        begun: Vec<Cut>,
+        job: &ReadJob,
+    ) -> Result<Result<Vec<Cut>, Errno>, Stopped> {
+        let skip: u64 = begun.iter().map(|cut| u64::from(cut.length)).sum();
+        self.progress.bytes(skip);
+        let mut chunks = begun;
+        let (mut noted, mut unnoted) = (0, skip);
         self.large.range = 0..0;
+        let ranges = skip_bytes(ranges, skip);
         let mut ranges = ranges.iter().copied();
         let mut current = ranges.next();
         let mut look = FIRST_LOOK.min(self.chunker.max());
@@ -356,7 +420,13 @@ impl<'a> Assembler<'a> {
             look = FIRST_LOOK.min(self.chunker.max());
             let plain = self.large.take(length);
             let number = self.send(plain)?;
-            chunks.push((number, u32::try_from(length).expect("a chunk's length fits 32 bits")));
+            let short = u32::try_from(length).expect("a chunk's length fits 32 bits");
+            chunks.push(Cut { number, chunk: ChunkId::ZERO, length: short });
+            unnoted += length as u64;
+            if unnoted >= NOTE_BYTES {
+                self.note(job, noted == 0, &chunks[noted..])?;
+                (noted, unnoted) = (chunks.len(), 0);
+            }
         }
     }
 
@@ -377,6 +447,19 @@ impl<'a> Assembler<'a> {
         self.progress.bytes(read as u64);
         Ok(read)
     }
+}
+
+/// What is left of these ranges behind their first `skip` bytes.
+fn skip_bytes(ranges: &[Extent], mut skip: u64) -> Vec<Extent> {
+    let mut left = Vec::with_capacity(ranges.len());
+    for extent in ranges {
+        let part = skip.min(extent.length);
+        skip -= part;
+        if part < extent.length {
+            left.push(Extent { offset: extent.offset + part, length: extent.length - part });
+        }
+    }
+    left
 }
 
 /// Adds a content reference whose chunk is still unnamed.

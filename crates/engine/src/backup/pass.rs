@@ -24,7 +24,7 @@ use super::upload::Uploading;
 use super::{BackupError, retry::Retry};
 use crate::Total;
 use crate::source::{FileKind, Sources, Visit, VisitKind, Walk, WalkOptions, open_directory};
-use crate::state::{CacheHeader, CacheReader, CacheWriter, StateError};
+use crate::state::{CacheHeader, CacheReader, CacheWriter, PartialFile, StateError};
 
 /// Batches between the walk and the assembler.
 const BATCHES: usize = 8;
@@ -56,14 +56,19 @@ pub(super) fn adopt_cache(dataset: &Path, finished: &Path) -> Result<(), StateEr
     for number in progress_numbers(dataset)? {
         crate::state::remove(&progress_path(dataset, number))?;
     }
-    Ok(())
+    PartialFile::remove_all(dataset)
+}
+
+/// What caches of this run belong to.
+pub(super) fn cache_header(run: &Run<'_>) -> CacheHeader {
+    let identity = run.request.identity;
+    CacheHeader { repository: identity.repository, domain: identity.domain }
 }
 
 /// The caches that this pass reads, newest first, and the one that it writes.
 fn caches(run: &Run<'_>) -> Result<(Vec<CacheReader>, PathBuf, CacheWriter), StateError> {
     let dataset = &run.dataset_dir;
-    let identity = run.request.identity;
-    let header = CacheHeader { repository: identity.repository, domain: identity.domain };
+    let header = cache_header(run);
     let numbers = progress_numbers(dataset)?;
     let mut readers = Vec::new();
     if run.request.options.use_cache || run.round > 0 {
@@ -217,11 +222,10 @@ impl<'scope> Threads<'scope> {
         let recorder_jobs = jobs_out.clone();
         let assembler = scope.spawn(move || {
             let reading = Reading::of(run, stop);
-            let progress = run.request.progress;
-            Assembler::new(&run.chunker, &reading, progress, jobs_out, entries_out).work(&batches)
+            Assembler::new(run, &reading, jobs_out, entries_out).work(&batches)
         });
         let recorder = scope.spawn(move || {
-            Recorder::new(&run.known, stop, &run.gear, recorder_jobs, results, cache).work(&entries)
+            Recorder::new(run, stop, recorder_jobs, results, cache).work(&entries)
         });
         let sealing = std::sync::Arc::new(Sealing::new(run, workers, stop));
         for _ in 0..workers {

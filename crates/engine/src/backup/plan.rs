@@ -40,6 +40,7 @@ impl ReadJob {
 }
 
 /// What to do for one entry.
+#[expect(clippy::large_enum_variant, reason = "most steps of a later run are the large ones")]
 pub(super) enum Step {
     /// The entry is complete.
     Ready(Entry, Option<Stat>),

@@ -4,26 +4,28 @@
 //! data does.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, select};
 use lumbung_model::ChunkId;
 use lumbung_pack::limits::CHUNK_MAX;
 use lumbung_pack::{Content, Statistics};
-use lumbung_seal::GearTable;
 use lumbung_seal::catalogue::{CatalogueChunk, CatalogueWriter, EntryKind, IndexEntry, encode_index};
 
 use super::BackupError;
-use super::assemble::{Assembled, HandOver};
-use super::known::{Known, Used};
+use super::assemble::{Assembled, HandOver, NAMED, Note};
+use super::known::Used;
+use super::pass::cache_header;
+use super::run::Run;
 use super::sealing::Job;
 use super::stop::{Stop, Stopped};
 use crate::source::FileKind;
-use crate::state::{CacheWriter, CachedFile};
+use crate::state::{CacheWriter, CachedFile, PartialFile};
 
 /// Numbers of catalogue jobs have this bit, those of data jobs do not.
 const CATALOGUE_JOB: u64 = 1 << 63;
-/// The cache is handed to the system after so many bytes of content, so that a run that is killed does not
-/// read much again.
+/// The cache is handed to the system after so many bytes of content, and whenever a pack was acknowledged, so
+/// that a run that is killed does not read much again.
 const FLUSH_BYTES: u64 = 4 << 20;
 
 /// What the recorder made.
@@ -36,7 +38,7 @@ pub(super) struct Recorded {
 
 /// The recorder.
 pub(super) struct Recorder<'a> {
-    known: &'a Known,
+    run: &'a Run<'a>,
     stop: &'a Stop,
     jobs: Sender<Job>,
     results: Receiver<(u64, ChunkId)>,
@@ -44,6 +46,10 @@ pub(super) struct Recorder<'a> {
     writer: Option<CatalogueWriter>,
     cache: CacheWriter,
     unflushed: u64,
+    /// Stored bytes that the depot had acknowledged as of the last flush.
+    flushed_at: u64,
+    /// The large file under way.
+    partial: Option<(Vec<u8>, PartialFile)>,
     next_job: u64,
     /// The index so far: with the job that names each chunk.
     index: Vec<(IndexEntry, u64)>,
@@ -54,22 +60,23 @@ pub(super) struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(
-        known: &'a Known,
+        run: &'a Run<'a>,
         stop: &'a Stop,
-        gear: &GearTable,
         jobs: Sender<Job>,
         results: Receiver<(u64, ChunkId)>,
         cache: CacheWriter,
     ) -> Self {
         Self {
-            known,
+            run,
             stop,
             jobs,
             results,
             names: HashMap::new(),
-            writer: Some(CatalogueWriter::new(gear)),
+            writer: Some(CatalogueWriter::new(&run.gear)),
             cache,
             unflushed: 0,
+            flushed_at: 0,
+            partial: None,
             next_job: CATALOGUE_JOB,
             index: Vec::new(),
             used: Used::default(),
@@ -80,17 +87,44 @@ impl<'a> Recorder<'a> {
 
     /// Until there are no more entries; then the index.
     pub(super) fn work(mut self, entries: &Receiver<HandOver>) -> Result<Recorded, Stopped> {
+        if let Err(stopped) = self.record_all(entries) {
+            // What came so far spares the next run some reading; that it ends is told already.
+            let _ = self.cache.flush();
+            return Err(stopped);
+        }
+        self.finish()
+    }
+
+    fn record_all(&mut self, entries: &Receiver<HandOver>) -> Result<(), Stopped> {
         for hand_over in entries {
             self.stop.check()?;
             for assembled in hand_over.entries {
                 self.record(assembled)?;
             }
+            if let Some(note) = hand_over.note {
+                self.note(note)?;
+            }
             if self.names.len() > 4096 {
                 self.names.retain(|number, _| *number >= hand_over.low);
             }
         }
-        self.stop.check()?;
-        self.finish()
+        self.stop.check()
+    }
+
+    /// Notes how far a large file was read, for a run that has to go on from there.
+    fn note(&mut self, note: Note) -> Result<(), Stopped> {
+        let mut chunks = Vec::with_capacity(note.chunks.len());
+        for cut in note.chunks {
+            let chunk = if cut.number == NAMED { cut.chunk } else { self.name_of(cut.number)? };
+            chunks.push((chunk, cut.length));
+        }
+        if note.first {
+            let (dataset, header) = (&self.run.dataset_dir, cache_header(self.run));
+            let begun = PartialFile::create(dataset, &note.path, header, &note.stat, self.cache.scan_start_s());
+            self.partial = Some((note.path, begun.map_err(|e| self.fail(e))?));
+        }
+        let appended = self.partial.as_mut().map_or(Ok(()), |(_, partial)| partial.append(&chunks));
+        appended.map_err(|e| self.fail(e))
     }
 
     fn fail(&self, error: impl Into<BackupError>) -> Stopped {
@@ -117,7 +151,9 @@ impl<'a> Recorder<'a> {
         let Assembled { mut entry, stat, numbers } = assembled;
         if let EntryKind::File { content, .. } = &mut entry.kind {
             for (part, number) in content.iter_mut().zip(&numbers) {
-                part.chunk = self.name_of(*number)?;
+                if *number != NAMED {
+                    part.chunk = self.name_of(*number)?;
+                }
             }
             self.use_chunks(content.iter().map(|part| part.chunk))?;
         }
@@ -133,11 +169,17 @@ impl<'a> Recorder<'a> {
             let file = CachedFile { stat, xattrs: entry.xattrs, sparse, content };
             self.unflushed += stat.size;
             let mut written = self.cache.push(&entry.path, &file);
-            if written.is_ok() && self.unflushed >= FLUSH_BYTES {
-                self.unflushed = 0;
+            let acknowledged = self.run.stored_bytes.load(Ordering::Relaxed);
+            if written.is_ok() && (self.unflushed >= FLUSH_BYTES || acknowledged != self.flushed_at) {
+                (self.unflushed, self.flushed_at) = (0, acknowledged);
                 written = self.cache.flush();
             }
             written.map_err(|e| self.fail(e))?;
+            if self.partial.as_ref().is_some_and(|(path, _)| *path == entry.path)
+                && let Some((_, partial)) = self.partial.take()
+            {
+                partial.remove().map_err(|e| self.fail(e))?;
+            }
         }
         Ok(())
     }
@@ -150,7 +192,7 @@ impl<'a> Recorder<'a> {
                 continue;
             }
             last = Some(chunk);
-            let place = self.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
+            let place = self.run.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
             self.used.mark(place);
         }
         Ok(())

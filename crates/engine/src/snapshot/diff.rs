@@ -6,7 +6,9 @@ use std::cmp::Ordering;
 use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind, path_cmp};
 
 use super::entries::Entries;
-use super::{Include, SnapshotError, SnapshotReader};
+use super::{ChunkCache, Include, SnapshotError, SnapshotReader, piece};
+
+const CACHE_BYTES: usize = 12 << 20;
 
 /// How an entry differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(super) fn diff(
     newer: &SnapshotReader,
     visit: &mut dyn FnMut(DiffEntry),
 ) -> Result<(), SnapshotError> {
+    let cache = |reader| ChunkCache::new(SnapshotReader::frames(reader), None, CACHE_BYTES);
+    let contents = Contents { old: cache(older), new: cache(newer) };
     let all = Include::all();
     let (mut old, mut new) = (older.entries(&all), newer.entries(&all));
     skip_shared(&mut old, &mut new);
@@ -57,7 +61,7 @@ pub(super) fn diff(
             }
             Ordering::Equal => {
                 if let (Some(before), Some(after)) = (left.take(), right.take())
-                    && let Some(change) = change(&before, &after)
+                    && let Some(change) = contents.change(&before, &after)
                 {
                     visit(DiffEntry { change, entry: after });
                 }
@@ -88,20 +92,58 @@ fn skip_shared(old: &mut Entries<'_>, new: &mut Entries<'_>) {
     }
 }
 
-fn change(before: &Entry, after: &Entry) -> Option<Change> {
-    if before == after {
-        return None;
-    }
-    let same_content = match (&before.kind, &after.kind) {
-        (EntryKind::File { size: a, content: x, .. }, EntryKind::File { size: b, content: y, .. }) => {
-            a == b && same_data(x, y)
-        }
-        (a, b) => a == b,
-    };
-    Some(if same_content { Change::Attributes } else { Change::Content })
+struct Contents<'a> {
+    old: ChunkCache<'a>,
+    new: ChunkCache<'a>,
 }
 
-/// Whether two lists name the same data. Equal data that was cut differently counts as changed.
-fn same_data(left: &[ContentRef], right: &[ContentRef]) -> bool {
-    left == right
+impl Contents<'_> {
+    fn change(&self, before: &Entry, after: &Entry) -> Option<Change> {
+        if before == after {
+            return None;
+        }
+        let same_content = match (&before.kind, &after.kind) {
+            (EntryKind::File { size: a, content: x, sparse: s }, EntryKind::File { size: b, content: y, sparse: t }) => {
+                a == b && s == t && self.same_data(x, y)
+            }
+            (a, b) => a == b,
+        };
+        let cut_anew = same_content && Entry { kind: after.kind.clone(), ..before.clone() } == *after;
+        match (same_content, cut_anew) {
+            (false, _) => Some(Change::Content),
+            (true, false) => Some(Change::Attributes),
+            // The same bytes in other chunks: read again, and nothing had changed.
+            (true, true) => None,
+        }
+    }
+
+    /// Whether two lists hold the same bytes. What is in the same place of the same chunk is not read; what
+    /// cannot be read counts as changed.
+    fn same_data(&self, left: &[ContentRef], right: &[ContentRef]) -> bool {
+        let (mut left, mut right) = (left.iter().copied(), right.iter().copied());
+        let (mut l, mut r) = (left.next(), right.next());
+        loop {
+            let (Some(a), Some(b)) = (l.as_mut(), r.as_mut()) else { return l.is_none() && r.is_none() };
+            let length = a.length.min(b.length);
+            if (a.chunk, a.offset) != (b.chunk, b.offset) && !self.same_bytes(a, b, length) {
+                return false;
+            }
+            for part in [&mut *a, &mut *b] {
+                part.offset += length;
+                part.length -= length;
+            }
+            if a.length == 0 {
+                l = left.next();
+            }
+            if r.is_some_and(|b| b.length == 0) {
+                r = right.next();
+            }
+        }
+    }
+
+    fn same_bytes(&self, left: &ContentRef, right: &ContentRef, length: u32) -> bool {
+        let (Ok(a), Ok(b)) = (self.old.get(&left.chunk), self.new.get(&right.chunk)) else { return false };
+        let part = |of: &ContentRef| ContentRef { length, ..*of };
+        matches!((piece(&a, &part(left)), piece(&b, &part(right))), (Ok(x), Ok(y)) if x == y)
+    }
 }

@@ -21,7 +21,7 @@ use crate::source::{FileKind, Stat};
 
 const MAGIC: &[u8; 8] = b"LMBGCAC1";
 /// Two timestamps within this many seconds may hide a change between them.
-const GRANULARITY_S: i64 = 2;
+pub(super) const GRANULARITY_S: i64 = 2;
 const BLOCK_BYTES: usize = 64 << 10;
 /// A single file's content list can be long.
 const BLOCK_MAX_BYTES: usize = 320 << 20;
@@ -47,6 +47,7 @@ pub(crate) struct CacheHeader {
 pub(crate) struct CacheWriter {
     path: PathBuf,
     file: File,
+    scan_start_s: i64,
     block: Vec<u8>,
     last_path: Vec<u8>,
     last_content: Option<(ChunkId, u32)>,
@@ -68,11 +69,17 @@ impl CacheWriter {
         Ok(Self {
             path: path.to_owned(),
             file,
+            scan_start_s: now.mtime_s,
             block: Vec::with_capacity(BLOCK_BYTES * 2),
             last_path: Vec::new(),
             last_content: None,
             compressor,
         })
+    }
+
+    /// When the scan began.
+    pub(crate) const fn scan_start_s(&self) -> i64 {
+        self.scan_start_s
     }
 
     /// Adds the next file.

@@ -8,6 +8,7 @@
 //! <dataset>/pending         a manifest whose commit has begun
 //! <dataset>/cache           files of the last snapshot, in path order
 //! <dataset>/progress.<n>    the same of runs that did not finish
+//! <dataset>/partial.<hash>  how far they came in a large file
 //! ```
 //!
 //! Nothing here opens a backup: names, metadata and the domain's secret are all that a thief gets.
@@ -16,6 +17,7 @@
 mod cache;
 mod chain;
 mod journal;
+mod partial;
 mod rosters;
 
 use std::fs::File;
@@ -30,6 +32,7 @@ use rustix::fs::FlockOperation;
 pub(crate) use cache::{CacheHeader, CacheReader, CacheWriter, CachedFile};
 pub(crate) use chain::{ChainState, Pending};
 pub(crate) use journal::{Journal, Record};
+pub(crate) use partial::PartialFile;
 pub(crate) use rosters::sync_rosters;
 pub use rosters::{import_rosters, load_rosters};
 

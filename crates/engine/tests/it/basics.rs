@@ -43,7 +43,8 @@ fn a_second_run_stores_nothing_new() {
     let first = world.backup();
     let second = world.backup();
     assert_eq!(second.sequence, 2);
-    assert!(second.sent_bytes < 4000, "{}", second.sent_bytes);
+    // The catalogue alone, if a directory above was touched meanwhile.
+    assert!(second.sent_bytes < 30_000, "{}", second.sent_bytes);
     assert!(first.sent_bytes > 2 << 20);
     world.restore_and_compare(&second.manifest);
 }

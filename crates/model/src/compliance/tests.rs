@@ -72,8 +72,10 @@ fn a_healthy_dataset_has_all_four() {
 
 type Change = fn(&mut DatasetFacts);
 
-/// (what, change, steps met, reason of tercadang, reason of di DRC)
-const CASES: &[(&str, Change, [bool; 4], Option<Reason>, Option<Reason>)] = &[
+/// What, the change, the steps met, the reason of *tercadang*, the reason of *di DRC*.
+type Case = (&'static str, Change, [bool; 4], Option<Reason>, Option<Reason>);
+
+const CASES: &[Case] = &[
     (
         "no agent, nothing there",
         |f| {

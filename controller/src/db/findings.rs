@@ -1,0 +1,188 @@
+//! What the kept evidence shows to be wrong: hidden snapshots, gaps and forks.
+//!
+//! Each query names at most a bounded number of faults; subjects begin with the caller's scope, so that
+//! what is mended is cleared (`alarms::reconcile`).
+
+use lumbung_model::compliance::LISTING_SLACK_S;
+use lumbung_model::{ManifestId, PdId, RepositoryId, SiteId, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::alarms::Finding;
+use super::{DbError, count, id, maybe_id};
+
+fn finding(
+    scope: &str,
+    subject: impl std::fmt::Display,
+    pd: Option<PdId>,
+    site: SiteId,
+    detail: String,
+) -> Finding {
+    Finding { subject: format!("{scope}{subject}"), pd, site: Some(site), detail }
+}
+
+/// Snapshots that the site receipted or listed, and leaves out of its newest inventory.
+pub fn hidden(
+    db: &Connection,
+    scope: &str,
+    pd: Option<PdId>,
+    site: &SiteId,
+    repository: &RepositoryId,
+) -> Result<Vec<Finding>, DbError> {
+    let mut statement = db.prepare_cached(
+        "WITH newest AS (SELECT number, made_s FROM counting_inventories WHERE site = ?1 AND repository = ?2
+                         ORDER BY number DESC LIMIT 1),
+              known AS (SELECT manifest, min(received_s) AS received_s FROM counting_receipts
+                        WHERE site = ?1 AND repository = ?2 GROUP BY manifest
+                        UNION SELECT manifest, NULL FROM inventory_entries WHERE site = ?1 AND repository = ?2)
+         SELECT DISTINCT k.manifest, n.number FROM known AS k CROSS JOIN newest AS n
+         LEFT JOIN inventory_entries AS e ON e.site = ?1 AND e.repository = ?2 AND e.manifest = k.manifest
+         WHERE e.newest < n.number OR (e.newest IS NULL AND n.made_s - k.received_s > ?3)
+         ORDER BY k.manifest LIMIT 1000",
+    )?;
+    let rows = statement
+        .query_map(params![site.as_bytes(), repository.as_bytes(), LISTING_SLACK_S], |row| {
+            Ok((ManifestId::from_bytes(id(row, 0)?), count(row, 1)?))
+        })?;
+    rows.map(|row| {
+        let (manifest, number) = row?;
+        let detail = format!("snapshot {manifest} was receipted, inventory {number} does not list it: look at the vault at once");
+        Ok(finding(scope, manifest, pd, *site, detail))
+    })
+    .collect()
+}
+
+/// Numbers that are missing among the site's receipts, or stand twice: it gave receipts that it does not show.
+pub fn receipt_gaps(
+    db: &Connection,
+    scope: &str,
+    pd: Option<PdId>,
+    site: &SiteId,
+    repository: &RepositoryId,
+) -> Result<Vec<Finding>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT number, before, twice FROM (
+            SELECT number, lag(number, 1, 0) OVER (ORDER BY number) AS before, count(*) > 1 AS twice
+            FROM counting_receipts WHERE site = ?1 AND repository = ?2 GROUP BY number)
+         WHERE twice OR number <> before + 1 ORDER BY number LIMIT 100",
+    )?;
+    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes()], |row| {
+        Ok((count(row, 0)?, count(row, 1)?, row.get::<_, bool>(2)?))
+    })?;
+    rows.map(|row| {
+        let (number, before, twice) = row?;
+        let detail = match twice {
+            true => format!("two receipts have the number {number}: the vault was rolled back or its key is used twice"),
+            false => format!("receipts {} to {} are not shown: the vault hides snapshots that it receipted", before + 1, number - 1),
+        };
+        Ok(finding(scope, number, pd, *site, detail))
+    })
+    .collect()
+}
+
+/// Inventories of the site that share a number, or whose predecessor is not known.
+pub fn inventory_faults(
+    db: &Connection,
+    scope: &str,
+    pd: Option<PdId>,
+    site: &SiteId,
+    repository: &RepositoryId,
+) -> Result<Vec<Finding>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT number, count(*) > 1, min(chain_valid) FROM counting_inventories WHERE site = ? AND repository = ?
+         GROUP BY number HAVING count(*) > 1 OR min(chain_valid) = 0 ORDER BY number LIMIT 100",
+    )?;
+    let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes()], |row| {
+        Ok((count(row, 0)?, row.get::<_, bool>(1)?))
+    })?;
+    rows.map(|row| {
+        let (number, forked) = row?;
+        let detail = match forked {
+            true => format!("two inventories have the number {number}: the vault was rolled back or its key is used twice"),
+            false => format!("inventory {number} does not follow from the one before it"),
+        };
+        Ok(finding(scope, number, pd, *site, detail))
+    })
+    .collect()
+}
+
+/// Forks and gaps in the agents' sequences of manifests.
+pub fn manifest_faults(
+    db: &Connection,
+    scope: &str,
+    pd: Option<PdId>,
+    repository: &RepositoryId,
+) -> Result<Vec<Finding>, DbError> {
+    let mut forks = db.prepare_cached(
+        "SELECT min(id), epoch, sequence FROM manifests WHERE repository = ?
+         GROUP BY agent, dataset, epoch, sequence HAVING count(*) > 1 LIMIT 100",
+    )?;
+    let rows = forks.query_map([repository.as_bytes()], |row| {
+        Ok((ManifestId::from_bytes(id(row, 0)?), format!(
+            "two snapshots have epoch {} and number {}: the agent runs twice, or its key is in other hands",
+            count(row, 1)?,
+            count(row, 2)?
+        )))
+    })?;
+    let mut faults: Vec<(ManifestId, String)> = rows.collect::<Result<_, _>>()?;
+    let mut gaps = db.prepare_cached(
+        "SELECT m.id FROM manifests AS m WHERE m.repository = ?1 AND m.previous <> zeroblob(32)
+         AND NOT EXISTS (SELECT 1 FROM manifests AS p WHERE p.id = m.previous) LIMIT 100",
+    )?;
+    let rows = gaps.query_map([repository.as_bytes()], |row| {
+        Ok((
+            ManifestId::from_bytes(id(row, 0)?),
+            "the snapshot before it is at no site: it was lost or is hidden".to_owned(),
+        ))
+    })?;
+    faults.extend(rows.collect::<Result<Vec<_>, _>>()?);
+    let described = faults.into_iter().map(|(manifest, detail)| Finding {
+        subject: format!("{scope}{manifest}"),
+        pd,
+        site: None,
+        detail: format!("snapshot {manifest}: {detail}"),
+    });
+    Ok(described.collect())
+}
+
+/// How far back agents' reports are held against what the sites show: seven days.
+const REPORTS_LAST_S: i64 = 7 * 86_400;
+
+/// Since when every site that has enrolled has shown all that it has; none if one of them never did.
+pub fn all_sites_shown(db: &Connection) -> Result<Option<Timestamp>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT CASE WHEN count(*) = count(p.succeeded_s) THEN min(p.succeeded_s) END FROM sites AS s
+         LEFT JOIN site_polls AS p ON p.site = s.id
+         WHERE s.url IS NOT NULL AND s.receipt_key IS NOT NULL AND s.tls_pin IS NOT NULL",
+    )?;
+    let shown: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    Ok(shown.map(Timestamp))
+}
+
+/// Snapshots that agents reported as done before `settled`, and that no site shows: a vault that gave a receipt
+/// and hides the snapshot. Only the agents' word, so it is an alarm and no more.
+pub fn unseen(
+    db: &Connection,
+    now: Timestamp,
+    settled: Timestamp,
+) -> Result<Vec<Finding>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT unhex(r.body ->> '$.manifest') AS manifest, s.pd FROM reports AS r
+         JOIN agents AS a ON a.id = r.agent JOIN servers AS s ON s.id = a.server
+         WHERE r.kind = 'backup' AND r.outcome IN ('ok', 'warnings') AND manifest IS NOT NULL
+            AND r.received_s > ?1 AND r.received_s < ?2
+            AND NOT EXISTS (SELECT 1 FROM manifests AS m WHERE m.id = unhex(r.body ->> '$.manifest'))
+         GROUP BY manifest ORDER BY manifest LIMIT 1000",
+    )?;
+    let rows = statement
+        .query_map(params![now.plus_seconds(-REPORTS_LAST_S).0, settled.0], |row| {
+            Ok((ManifestId::from_bytes(id(row, 0)?), maybe_id(row, 1)?.map(PdId::from_bytes)))
+        })?;
+    rows.map(|row| {
+        let (manifest, pd) = row?;
+        let detail = format!(
+            "snapshot {manifest} is done by its agent's report (menurut agen), no site shows it: ask for the receipt, look at the vaults"
+        );
+        Ok(Finding { subject: manifest.to_string(), pd, site: None, detail })
+    })
+    .collect()
+}

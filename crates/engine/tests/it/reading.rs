@@ -1,0 +1,156 @@
+//! Listing, finding, comparing snapshots; restoring over what is there.
+
+use lumbung_engine::{
+    Change, Excludes, OverwritePolicy, RestoreError, RestoreOptions, RestoreRequest, SnapshotReader, restore,
+};
+use lumbung_engine::{Cancel, Include, NoProgress};
+
+use crate::world::{World, noise};
+
+fn names(entries: &[lumbung_seal::catalogue::Entry], world: &World) -> Vec<String> {
+    let root = world.source();
+    let strip = |path: &[u8]| {
+        let path = format!("/{}", String::from_utf8(path.to_vec()).unwrap());
+        path.strip_prefix(root.to_str().unwrap()).unwrap_or(&path).trim_start_matches('/').to_owned()
+    };
+    entries.iter().map(|entry| strip(&entry.path)).collect()
+}
+
+fn tree(world: &World) {
+    // Enough entries for many catalogue chunks.
+    for n in 0..3000 {
+        world.write(&format!("many/{:02}/{n:04}-with-a-name-of-some-length", n % 40), format!("{n}"));
+    }
+    for name in ["alpha/one", "alpha/two", "alpha/sub/three", "omega"] {
+        world.write(name, name);
+    }
+}
+
+fn path(world: &World, name: &str) -> Vec<u8> {
+    format!("{}/{name}", world.source().display()).into_bytes()
+}
+
+#[test]
+fn folders_are_listed_and_names_found() {
+    let world = World::new();
+    tree(&world);
+    let reader = world.open(&world.backup().manifest);
+    let list = |name| names(&reader.list(&path(&world, name)).unwrap(), &world);
+    assert_eq!(list(""), ["alpha", "many", "omega"]);
+    assert_eq!(list("alpha"), ["alpha/one", "alpha/sub", "alpha/two"]);
+    assert_eq!(list("many").len(), 40);
+    assert_eq!(list("many/07").len(), 75);
+    assert_eq!(list("omega"), ["omega"]);
+    assert!(reader.list(b"no/such").unwrap_err().to_string().contains("is not in the snapshot"));
+    let found = reader.find(&Excludes::new(["*2999*", "sub"]).unwrap()).unwrap();
+    assert_eq!(names(&found, &world), ["alpha/sub", "many/39/2999-with-a-name-of-some-length"]);
+    let mut bytes = Vec::new();
+    reader.write_content(&reader.entry(&path(&world, "alpha/two")).unwrap(), &mut bytes).unwrap();
+    assert_eq!(bytes, b"alpha/two");
+    assert!(reader.write_content(&reader.entry(&path(&world, "alpha")).unwrap(), &mut bytes).is_err());
+    let mut parts = Vec::new();
+    let include = Include::paths([path(&world, "many/11"), path(&world, "alpha/sub/three")]);
+    reader
+        .for_each::<lumbung_engine::SnapshotError>(&include, &mut |entry| {
+            if include.contains(&entry.path) {
+                parts.push(entry);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(parts.len(), 77);
+}
+
+#[test]
+fn a_sparse_file_is_written_out_with_its_zeros() {
+    use std::os::unix::fs::FileExt as _;
+    let world = World::new();
+    let file = std::fs::File::create(world.source().join("sparse")).unwrap();
+    file.set_len(400_000).unwrap();
+    file.write_all_at(&noise(1, 9000), 100_000).unwrap();
+    let reader = world.open(&world.backup().manifest);
+    let mut bytes = Vec::new();
+    reader.write_content(&reader.entry(&path(&world, "sparse")).unwrap(), &mut bytes).unwrap();
+    assert!(bytes == std::fs::read(world.source().join("sparse")).unwrap());
+}
+
+#[test]
+fn two_snapshots_are_compared() {
+    let world = World::new();
+    tree(&world);
+    let before = world.open(&world.backup().manifest);
+    world.write("alpha/one", "changed");
+    world.write("many/05/new", "new");
+    std::fs::remove_file(world.source().join("omega")).unwrap();
+    let two = std::fs::File::open(world.source().join("alpha/two")).unwrap();
+    two.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let after = world.open(&world.backup().manifest);
+    let mut changes = Vec::new();
+    before.diff(&after, &mut |diff| {
+        if !matches!(diff.entry.kind, lumbung_seal::catalogue::EntryKind::Directory) {
+            changes.push((diff.change, names(&[diff.entry], &world).remove(0)));
+        }
+    }).unwrap();
+    let expected = [
+        (Change::Content, "alpha/one"),
+        (Change::Attributes, "alpha/two"),
+        (Change::Added, "many/05/new"),
+        (Change::Removed, "omega"),
+    ];
+    // Everything was read and cut again (it was written just now), and still only what changed is told.
+    assert!(changes.len() < 10, "{} changes", changes.len());
+    assert_eq!(changes, expected.map(|(change, name)| (change, name.to_owned())));
+    let mut none = 0;
+    after.diff(&after, &mut |_| none += 1).unwrap();
+    assert_eq!(none, 0);
+}
+
+#[test]
+fn a_target_that_holds_something_is_refused_or_overwritten() {
+    let world = World::new();
+    world.write("file", "right");
+    world.write("folder/inner", "right");
+    std::os::unix::fs::symlink("elsewhere", world.source().join("link")).unwrap();
+    let reader = world.open(&world.backup().manifest);
+    let target = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let at = world.restored(target.path());
+    std::fs::create_dir_all(at.join("link")).unwrap();
+    std::fs::write(at.join("file"), "wrong and longer").unwrap();
+    std::fs::write(at.join("other"), "stays").unwrap();
+    // What a snapshot has as a folder is a link here: it must not be followed.
+    std::os::unix::fs::symlink(outside.path(), at.join("folder")).unwrap();
+    let cancel = Cancel::default();
+    let request = |options| RestoreRequest {
+        snapshot: &reader,
+        fallback: None,
+        target: target.path(),
+        include: Include::all(),
+        options,
+        progress: &NoProgress,
+        cancel: &cancel,
+    };
+    assert!(matches!(restore(&request(RestoreOptions::default())), Err(RestoreError::TargetNotEmpty(_))));
+    for use_openat2 in [true, false] {
+        let options =
+            RestoreOptions { overwrite: OverwritePolicy::Overwrite, use_openat2, ..RestoreOptions::default() };
+        assert_eq!(restore(&request(options)).unwrap().failures, []);
+        assert_eq!(std::fs::read(at.join("file")).unwrap(), b"right");
+        assert_eq!(std::fs::read(at.join("folder/inner")).unwrap(), b"right");
+        assert_eq!(std::fs::read(at.join("other")).unwrap(), b"stays");
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+    let report = world.compare(&reader, target.path());
+    assert_eq!(report.differences_total, 1, "the file that stayed: {report:?}");
+}
+
+#[test]
+fn the_key_of_somebody_else_opens_nothing() {
+    let world = World::new();
+    world.write("secret", "of the PD");
+    let manifest = world.backup().manifest;
+    let other = lumbung_seal::RecoveryKey::generate();
+    let error = SnapshotReader::open(world.depot.clone(), None, &manifest, &other).err().unwrap();
+    let told = std::error::Error::source(&error).unwrap().to_string();
+    assert!(told.contains("is not sealed to the recovery key"), "{told}");
+}
