@@ -166,13 +166,8 @@ impl Controller {
     fn explain(&self, error: ClientError) -> Failure {
         match &error {
             ClientError::Refused { problem, .. } if !matches!(problem.status, 401 | 403) => {
-                let message = format!("the controller at {} refused", self.url);
-                Failure::new(
-                    Code::Controller,
-                    message,
-                    "correct what it names, then run the command again",
-                )
-                .because(error)
+                let next = "correct what it names, then run the command again";
+                Failure::new(Code::Controller, format!("the controller refused: {problem}"), next)
             }
             ClientError::Unreachable { .. }
             | ClientError::Stalled { .. }

@@ -123,7 +123,9 @@ pub(crate) fn per_second(bytes: u64, elapsed: Duration) -> u64 {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REFRESH_HZ));
-    bar.set_style(style("{spinner} {prefix}, {decimal_bytes}, {decimal_bytes_per_sec}  {wide_msg}"));
+    bar.set_style(style(
+        "{spinner} {prefix}, {decimal_bytes}, {decimal_bytes_per_sec}  {wide_msg}",
+    ));
     bar.set_prefix("0 files");
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

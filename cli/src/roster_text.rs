@@ -1,6 +1,6 @@
 //! A roster as a person reads it.
 
-use lumbung_pack::{AgentStatus, RootRole, RosterChain};
+use lumbung_pack::{AgentStatus, RootRole, Roster, RosterChain};
 
 use crate::table::{Table, pairs};
 use crate::terminal::{Terminal, printable};
@@ -8,18 +8,31 @@ use crate::terminal::{Terminal, printable};
 /// The newest roster: keys, recipients, agents, sites.
 #[must_use]
 pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
-    let current = chain.current();
-    let roster = &current.body;
-    let label = |text: &str| printable(text.as_bytes());
+    let roster = &chain.current().body;
     let mut text = pairs(&[
         (terminal.pick("Repositori", "Repository"), chain.repository().to_string()),
         ("Roster", format!("{} ({})", roster.number, terminal.time(roster.created))),
-        (
-            terminal.pick("Registrar", "Registrar"),
-            roster.registrar.map_or("–".into(), |key| key.to_string()),
-        ),
+        ("Registrar", roster.registrar.map_or("–".into(), |key| key.to_string())),
     ]);
-    let mut keys = Table::new()
+    let tables = [
+        keys(roster, terminal),
+        recipients(roster, terminal),
+        agents(roster, terminal),
+        sites(roster, terminal),
+    ];
+    for table in tables.iter().filter(|table| !table.is_empty()) {
+        text.push('\n');
+        text.push_str(&table.render());
+    }
+    text
+}
+
+fn label(text: &str) -> String {
+    printable(text.as_bytes())
+}
+
+fn keys(roster: &Roster, terminal: &Terminal) -> Table {
+    let mut table = Table::new()
         .rigid(terminal.pick("Kunci akar", "Root key"))
         .rigid(terminal.pick("Peran", "Role"))
         .text("Label");
@@ -28,15 +41,23 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
             RootRole::Working => terminal.pick("kerja", "working"),
             RootRole::Spare => terminal.pick("cadangan", "spare"),
         };
-        keys.row([key.key.to_string(), role.to_owned(), label(&key.label)]);
+        table.row([key.key.to_string(), role.to_owned(), label(&key.label)]);
     }
-    let mut recipients = Table::new()
+    table
+}
+
+fn recipients(roster: &Roster, terminal: &Terminal) -> Table {
+    let mut table = Table::new()
         .rigid(terminal.pick("Penerima (dapat membaca)", "Recipient (can read)"))
         .text("Label");
     for recipient in &roster.recipients {
-        recipients.row([recipient.key.to_string(), label(&recipient.label)]);
+        table.row([recipient.key.to_string(), label(&recipient.label)]);
     }
-    let mut agents = Table::new()
+    table
+}
+
+fn agents(roster: &Roster, terminal: &Terminal) -> Table {
+    let mut table = Table::new()
         .rigid(terminal.pick("Agen", "Agent"))
         .rigid("Domain")
         .rigid("Status")
@@ -46,29 +67,29 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
             AgentStatus::Active => terminal.pick("aktif", "active"),
             AgentStatus::Withdrawn => terminal.pick("ditarik", "withdrawn"),
         };
-        agents.row([
+        table.row([
             agent.agent.to_string(),
             agent.domain.short(),
             status.to_owned(),
             label(&agent.label),
         ]);
     }
-    let mut sites = Table::new()
+    table
+}
+
+fn sites(roster: &Roster, terminal: &Terminal) -> Table {
+    let mut table = Table::new()
         .rigid(terminal.pick("Lokasi", "Site"))
         .rigid("TLS")
         .rigid(terminal.pick("Kunci tanda terima", "Receipt key"))
         .text("Label");
     for site in &roster.sites {
-        sites.row([
+        table.row([
             site.site.to_string(),
             site.tls_pin.short(),
             site.receipt_key.short(),
             label(&site.label),
         ]);
     }
-    for table in [keys, recipients, agents, sites].iter().filter(|table| !table.is_empty()) {
-        text.push('\n');
-        text.push_str(&table.render());
-    }
-    text
+    table
 }

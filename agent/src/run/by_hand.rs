@@ -44,8 +44,8 @@ pub fn by_hand(
     let (identity, ..) = state.enrolled()?;
     let db = Mutex::new(Db::open(&state.database())?);
     let handle = runtime.handle().clone();
-    let runner =
-        Arc::new(Runner::new(Arc::new(config.clone()), state.clone(), clock.clone(), handle));
+    let runner = Runner::new(Arc::new(config.clone()), state.clone(), clock.clone(), handle);
+    let runner = Arc::new(Runner { estimate: !options.quiet, ..runner });
     let cancel = Cancel::default();
     let mut summaries = Vec::new();
     let mut exit = Exit::Fine;

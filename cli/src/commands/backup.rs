@@ -206,6 +206,13 @@ fn tell(
         "warnings_total": outcome.warnings_total,
     });
     terminal.result(&value, || text(dataset, outcome, meter, terminal))?;
+    complain(outcome, terminal);
+    let warned = outcome.has_warnings() || !outcome.authorized;
+    Ok(if warned { Exit::Warnings } else { Exit::Fine })
+}
+
+/// Warnings, on stderr.
+fn complain(outcome: &BackupOutcome, terminal: &Terminal) {
     for warning in outcome.warnings.iter().take(SHOWN_WARNINGS) {
         terminal.warn(&printable(warning.to_string().as_bytes()));
     }
@@ -217,8 +224,6 @@ fn tell(
     if !outcome.authorized {
         terminal.warn("the newest roster does not list this agent: the snapshot is kept but never `latest` (belum disahkan); ask the custodian for `lumbung roster add-agent`");
     }
-    let warned = outcome.has_warnings() || !outcome.authorized;
-    Ok(if warned { Exit::Warnings } else { Exit::Fine })
 }
 
 fn text(dataset: DatasetId, outcome: &BackupOutcome, meter: &Meter, terminal: &Terminal) -> String {

@@ -143,15 +143,22 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> Outcome<Exit> {
     walked.and(failed.map_or(Ok(()), Err)).map_err(|e| listing::explain(&what, e))?;
     printed.and_then(|()| out.flush()).map_err(|e| stdout_failure(&e))?;
     drop(out);
-    let value = json!({
-        "from": older.id,
-        "to": newer.id,
-        "added": counts.added,
-        "removed": counts.removed,
-        "content": counts.content,
-        "attributes": counts.attributes,
-        "changes": changes,
-    });
+    let ids = json!({ "from": older.id, "to": newer.id });
+    tell(ids, &counts, changes, terminal)?;
+    Ok(Exit::Fine)
+}
+
+fn tell(
+    mut value: Value,
+    counts: &Counts,
+    changes: Vec<Value>,
+    terminal: &Terminal,
+) -> Outcome<()> {
+    value["added"] = json!(counts.added);
+    value["removed"] = json!(counts.removed);
+    value["content"] = json!(counts.content);
+    value["attributes"] = json!(counts.attributes);
+    value["changes"] = Value::Array(changes);
     terminal.result(&value, || {
         let words = terminal.pick(
             ["baru", "hilang", "isi berubah", "atribut berubah"],
@@ -161,6 +168,5 @@ pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> Outcome<Exit> {
         let parts: Vec<String> =
             figures.iter().zip(words).map(|(n, word)| format!("{n} {word}")).collect();
         format!("{}\n", parts.join(", "))
-    })?;
-    Ok(Exit::Fine)
+    })
 }

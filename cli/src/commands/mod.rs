@@ -11,6 +11,7 @@ mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
 pub(crate) mod roster;
+mod roster_travel;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod verify;

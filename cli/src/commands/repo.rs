@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use lumbung_engine::Depot as _;
-use lumbung_model::{PublicKey, RepositoryId, RosterId};
+use lumbung_model::{PublicKey, RepositoryId, RosterId, Timestamp};
 use lumbung_pack::{
     ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterChain, object_id, sign,
 };
@@ -206,22 +206,7 @@ fn first_roster(
         sites: Vec::new(),
     };
     if let Some(path) = &args.spare_key {
-        let spare = keys::public_halves(path)?;
-        if spare.root_public() == bundle.root_public() {
-            let message = format!("{} is the working bundle itself", path.display());
-            return Err(Failure::new(
-                Code::Usage,
-                message,
-                "make a second bundle: `lumbung key new spare.key`",
-            ));
-        }
-        let label = spare.label().to_owned();
-        roster.root_keys.push(RootKey {
-            key: spare.root_public(),
-            role: RootRole::Spare,
-            label: label.clone(),
-        });
-        let _ = add_recipient(&mut roster, Recipient { key: spare.recovery_public(), label });
+        add_spare(&mut roster, path)?;
     }
     if let Some(identity) = agent {
         add_agent(&mut roster, &identity.public(), Some(&args.agent_label))?;
@@ -230,6 +215,21 @@ fn first_roster(
         let _ = add_site(&mut roster, sites::parse(site)?);
     }
     Ok(roster)
+}
+
+/// A second bundle: it may sign rosters, and it can decrypt, or it would save nothing.
+fn add_spare(roster: &mut Roster, path: &Path) -> Outcome<()> {
+    let spare = keys::public_halves(path)?;
+    if roster.root_keys.iter().any(|known| known.key == spare.root_public()) {
+        let message = format!("{} is the working bundle itself", path.display());
+        let next = "make a second bundle: `lumbung key new spare.key`";
+        return Err(Failure::new(Code::Usage, message, next));
+    }
+    let label = spare.label().to_owned();
+    let key = spare.root_public();
+    roster.root_keys.push(RootKey { key, role: RootRole::Spare, label: label.clone() });
+    let _ = add_recipient(roster, Recipient { key: spare.recovery_public(), label });
+    Ok(())
 }
 
 fn info(args: &InfoArgs, terminal: &Terminal) -> Outcome<Exit> {
@@ -257,43 +257,52 @@ fn info(args: &InfoArgs, terminal: &Terminal) -> Outcome<Exit> {
         },
         "packs": packs.len(),
     });
-    let roster = opened.chain.current();
     terminal.result(&value, || {
-        let labels = |labels: Vec<&str>| {
-            let shown: Vec<String> =
-                labels.iter().map(|label| printable(label.as_bytes())).collect();
-            format!("{} ({})", shown.len(), shown.join(", "))
-        };
-        pairs(&[
-            (terminal.pick("Repositori", "Repository"), opened.chain.repository().to_string()),
-            ("Roster", format!("{} ({})", roster.body.number, terminal.time(roster.body.created))),
-            (
-                terminal.pick("Penerima", "Recipients"),
-                labels(roster.body.recipients.iter().map(|r| r.label.as_str()).collect()),
-            ),
-            (
-                terminal.pick("Agen", "Agents"),
-                labels(roster.body.agents.iter().map(|a| a.label.as_str()).collect()),
-            ),
-            (
-                terminal.pick("Lokasi", "Sites"),
-                labels(roster.body.sites.iter().map(|s| s.label.as_str()).collect()),
-            ),
-            (
-                terminal.pick("Cuplikan", "Snapshots"),
-                format!(
-                    "{} ({} {}, {} {})",
-                    list.snapshots.len(),
-                    partial,
-                    terminal.pick("parsial", "partial"),
-                    unauthorized,
-                    terminal.pick("belum disahkan", "not authorised")
-                ),
-            ),
-            (terminal.pick("Terbaru", "Newest"), newest.map_or("–".into(), |at| terminal.time(at))),
-            (terminal.pick("Pak", "Packs"), packs.len().to_string()),
-        ])
+        let counts =
+            Counts { total: list.snapshots.len(), partial, unauthorized, packs: packs.len() };
+        info_text(&opened.chain, newest, &counts, terminal)
     })?;
     list.warn_unreadable(terminal);
     Ok(if list.unreadable.is_empty() { Exit::Fine } else { Exit::Warnings })
+}
+
+struct Counts {
+    total: usize,
+    partial: usize,
+    unauthorized: usize,
+    packs: usize,
+}
+
+fn info_text(
+    chain: &RosterChain,
+    newest: Option<Timestamp>,
+    counts: &Counts,
+    terminal: &Terminal,
+) -> String {
+    let roster = &chain.current().body;
+    let labels = |labels: Vec<&String>| {
+        let shown: Vec<String> = labels.iter().map(|label| printable(label.as_bytes())).collect();
+        format!("{} ({})", shown.len(), shown.join(", "))
+    };
+    let snapshots = format!(
+        "{} ({} {}, {} {})",
+        counts.total,
+        counts.partial,
+        terminal.pick("parsial", "partial"),
+        counts.unauthorized,
+        terminal.pick("belum disahkan", "not authorised")
+    );
+    let recipients = labels(roster.recipients.iter().map(|r| &r.label).collect());
+    let agents = labels(roster.agents.iter().map(|a| &a.label).collect());
+    let sites = labels(roster.sites.iter().map(|s| &s.label).collect());
+    pairs(&[
+        (terminal.pick("Repositori", "Repository"), chain.repository().to_string()),
+        ("Roster", format!("{} ({})", roster.number, terminal.time(roster.created))),
+        (terminal.pick("Penerima", "Recipients"), recipients),
+        (terminal.pick("Agen", "Agents"), agents),
+        (terminal.pick("Lokasi", "Sites"), sites),
+        (terminal.pick("Cuplikan", "Snapshots"), snapshots),
+        (terminal.pick("Terbaru", "Newest"), newest.map_or("–".into(), |at| terminal.time(at))),
+        (terminal.pick("Pak", "Packs"), counts.packs.to_string()),
+    ])
 }

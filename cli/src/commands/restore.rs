@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use lumbung_engine::{
@@ -69,6 +70,7 @@ pub(crate) struct RestoreArgs {
 /// What a run has to tell.
 struct Done {
     started: Timestamp,
+    elapsed: Duration,
     outcome: RestoreOutcome,
     compared: Option<CompareReport>,
     proof: Option<ProofId>,
@@ -191,6 +193,7 @@ fn execute(
         cancel: &cancel,
     });
     meter.finish();
+    let elapsed = meter.elapsed();
     let outcome = outcome.map_err(|e| explain(&args.target, e))?;
     let compared = if comparing {
         let meter = Meter::new(terminal, "compare");
@@ -203,7 +206,7 @@ fn execute(
     } else {
         None
     };
-    Ok(Done { started, outcome, compared, proof: None })
+    Ok(Done { started, elapsed, outcome, compared, proof: None })
 }
 
 fn explain(target: &Path, error: RestoreError) -> Failure {
@@ -303,9 +306,7 @@ fn tell(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Termina
 }
 
 fn text(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> String {
-    let elapsed =
-        std::time::Duration::from_secs(now().seconds_since(done.started).max(1).unsigned_abs());
-    let speed = ByteSize::bytes(per_second(done.outcome.bytes, elapsed));
+    let speed = ByteSize::bytes(per_second(done.outcome.bytes, done.elapsed));
     let mut lines = vec![
         (
             terminal.pick("Cuplikan", "Snapshot"),

@@ -1,6 +1,6 @@
 //! `lumbung roster`: who may sign, read, write and keep; every change is a new roster, signed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -11,12 +11,13 @@ use lumbung_seal::{AgentIdentity, AgentPublic};
 use serde_json::json;
 
 use crate::chain;
-use crate::depot::{self, Access, AccessArgs, DepotArgs, Opened, create_local, is_remote};
+use crate::commands::roster_travel as travel;
+use crate::depot::{Access, DepotArgs};
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
-use crate::files::{create, read_text};
+use crate::files::read_text;
 use crate::keys::{self, KeyArgs, OptionalKeyArgs};
 use crate::terminal::Terminal;
-use crate::{remote, roster_edit as edit, roster_text, sites};
+use crate::{roster_edit as edit, roster_text, sites};
 
 /// Show and change who may read, write and keep
 #[derive(Debug, Subcommand)]
@@ -36,11 +37,11 @@ pub(crate) enum RosterCommand {
     /// Keep somebody from opening what is backed up from now on
     RemoveRecipient(EntryArgs),
     /// Copy all rosters from one depot to another
-    Publish(PublishArgs),
+    Publish(travel::PublishArgs),
     /// Write all rosters to a text file
-    Export(FileArgs),
+    Export(travel::FileArgs),
     /// Bring in all rosters from a text file
-    Import(ImportArgs),
+    Import(travel::ImportArgs),
 }
 
 /// Arguments of `roster show`.
@@ -117,43 +118,6 @@ pub(crate) struct AddRecipientArgs {
     key: KeyArgs,
 }
 
-/// Arguments of `roster publish`.
-#[derive(Debug, Args)]
-pub(crate) struct PublishArgs {
-    /// Depot that has the rosters
-    from: String,
-    /// Depot that gets them: a vault, a repository, or an empty directory
-    to: String,
-    #[command(flatten)]
-    access: AccessArgs,
-    #[command(flatten)]
-    key: OptionalKeyArgs,
-}
-
-/// Arguments of `roster export`.
-#[derive(Debug, Args)]
-pub(crate) struct FileArgs {
-    #[command(flatten)]
-    depot: DepotArgs,
-    /// File to write
-    file: PathBuf,
-    #[command(flatten)]
-    key: OptionalKeyArgs,
-}
-
-/// Arguments of `roster import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// Depot that gets the rosters: a vault, a repository, or an empty directory
-    depot: String,
-    /// File from `lumbung roster export`
-    file: PathBuf,
-    #[command(flatten)]
-    access: AccessArgs,
-    #[command(flatten)]
-    key: OptionalKeyArgs,
-}
-
 /// Runs `lumbung roster`.
 ///
 /// # Errors
@@ -177,9 +141,9 @@ pub(crate) fn run(command: &RosterCommand, terminal: &Terminal) -> Outcome<Exit>
             terminal.note("What was backed up before can still be opened with that key.");
             Ok(exit)
         }
-        RosterCommand::Publish(args) => publish(args, terminal),
-        RosterCommand::Export(args) => export(args, terminal),
-        RosterCommand::Import(args) => import(args, terminal),
+        RosterCommand::Publish(args) => travel::publish(args, terminal),
+        RosterCommand::Export(args) => travel::export(args, terminal),
+        RosterCommand::Import(args) => travel::import(args, terminal),
     }
 }
 
@@ -273,7 +237,11 @@ fn change(
     Ok(Exit::Fine)
 }
 
-fn put(depot: &Arc<dyn Depot>, object: &[u8]) -> Outcome<()> {
+/// Stores a roster.
+///
+/// # Errors
+/// If the depot does not keep it.
+pub(crate) fn put(depot: &Arc<dyn Depot>, object: &[u8]) -> Outcome<()> {
     depot.put(Kind::Roster, &object_id(object), object).explain(
         Code::Depot,
         || format!("the roster could not be written to {}", depot.describe()),
@@ -348,83 +316,4 @@ fn add_recipient(args: &AddRecipientArgs, terminal: &Terminal) -> Outcome<Exit> 
     })?;
     terminal.note("It opens what is backed up from now on; older snapshots stay closed to it.");
     Ok(exit)
-}
-
-fn publish(args: &PublishArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.key.open()?;
-    let access = Access::of(bundle.as_ref());
-    let from = depot::open(&args.from, &args.access, access)?;
-    bring(&from.chain, &args.to, &args.access, access, terminal)
-}
-
-fn export(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.key.open()?;
-    let opened = args.depot.open(Access::of(bundle.as_ref()))?;
-    let text = chain::to_text(&opened.chain);
-    create(&args.file, "the rosters' file", text.as_bytes(), 0o644)?;
-    let rosters = opened.chain.all().len();
-    let value =
-        json!({ "repository": opened.chain.repository(), "file": args.file, "rosters": rosters });
-    terminal.result(&value, || format!("{}: {rosters} roster\n", args.file.display()))?;
-    Ok(Exit::Fine)
-}
-
-fn import(args: &ImportArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let text = read_text(&args.file, "the rosters' file")?;
-    let chain = chain::from_text(&text, args.access.repository, &args.file.display().to_string())?;
-    let bundle = args.key.open()?;
-    bring(&chain, &args.depot, &args.access, Access::of(bundle.as_ref()), terminal)
-}
-
-/// Puts every roster of a chain into a depot, the first one first.
-fn bring(
-    chain: &RosterChain,
-    to: &str,
-    args: &AccessArgs,
-    access: Access<'_>,
-    terminal: &Terminal,
-) -> Outcome<Exit> {
-    let target = target(chain, to, args, access)?;
-    let there = chain::objects(target.as_ref())?;
-    if !there.is_empty() {
-        // Refuses another repository, a fork, and rosters newer than ours are left alone.
-        let mut union: Vec<Vec<u8>> = there.clone();
-        union.extend(chain.objects().iter().filter(|object| !there.contains(object)).cloned());
-        chain::build(union, Some(chain.repository()), &target.describe())?;
-    }
-    let missing: Vec<&Vec<u8>> =
-        chain.objects().iter().filter(|object| !there.contains(object)).collect();
-    for object in &missing {
-        put(&target, object)?;
-    }
-    let value = json!({
-        "repository": chain.repository(),
-        "depot": target.describe(),
-        "published": missing.len(),
-        "newest": chain.current().body.number,
-    });
-    terminal.result(&value, || {
-        let word = terminal.pick("roster baru diterbitkan ke", "new rosters published to");
-        format!("{} {word} {}\n", missing.len(), target.describe())
-    })?;
-    Ok(Exit::Fine)
-}
-
-fn target(
-    chain: &RosterChain,
-    to: &str,
-    args: &AccessArgs,
-    access: Access<'_>,
-) -> Outcome<Arc<dyn Depot>> {
-    if is_remote(to) {
-        return remote::connect_known(to, args, access, chain);
-    }
-    let path = Path::new(to);
-    let empty =
-        !path.exists() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    if empty {
-        return Ok(Arc::new(create_local(path)?));
-    }
-    let args = AccessArgs { repository: Some(chain.repository()), identity: None };
-    depot::open(to, &args, Access::Nobody).map(|Opened { depot, .. }| depot)
 }

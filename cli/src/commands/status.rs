@@ -233,6 +233,13 @@ fn status_text(overview: &Overview, alarms: &[AlarmEntry], terminal: &Terminal) 
         text.push('\n');
         text.push_str(&sites_text(overview, terminal));
     }
+    text.push_str(&findings_text(overview, alarms, terminal));
+    text
+}
+
+/// What somebody should look at, one line each.
+fn findings_text(overview: &Overview, alarms: &[AlarmEntry], terminal: &Terminal) -> String {
+    let mut text = String::new();
     for alarm in alarms {
         let line = format!("{}: {}", alarm.kind, alarm.detail);
         let since = terminal.pick("sejak", "since");
@@ -289,5 +296,50 @@ mod tests {
     #[test]
     fn a_query_value_is_escaped() {
         assert_eq!(query("DINKES&all=1 é"), "DINKES%26all%3D1%20%C3%A9");
+    }
+
+    #[test]
+    fn the_compliance_table_fits_and_names_who_does_not_back_up() {
+        let step = |state: &str| serde_json::json!({ "state": state, "reason": "belum ada tanda terima DRC" });
+        let row = |code: &str, never: bool, drc: &str| {
+            serde_json::json!({
+                "pd": "11".repeat(16), "pd_code": code, "pd_name": "x", "server_name": "srv-yang-namanya-panjang-sekali",
+                "heartbeat": "up", "dataset": "22".repeat(16), "dataset_name": "rekam medis elektronik rawat jalan",
+                "belum_mencadangkan": never, "backed_up": step("met"), "at_drc": step(drc), "verified": step("met"),
+                "proven": step("met"), "stored_bytes": 123_456_789,
+            })
+        };
+        let total = serde_json::json!({ "datasets": 1, "stored_bytes": 5 });
+        let table: ComplianceTable = serde_json::from_value(serde_json::json!({
+            "at": 1_795_000_000, "rows": [row("DINKES", false, "late"), row("BAPENDA", true, "missing"), row("OK", false, "met")],
+            "all": total, "backed_up": total, "at_drc": total, "verified": total, "proven": total,
+        }))
+        .expect("a table");
+        let terminal = |lang| Terminal {
+            json: false,
+            quiet: false,
+            lang,
+            zone: Some(chrono_tz::Asia::Jakarta),
+        };
+        let text = compliance_text(&table, &terminal(Lang::Id));
+        let drawn = text.split("\n\n").next().unwrap_or_default();
+        assert!(drawn.lines().all(|line| line.chars().count() <= crate::table::WIDTH), "{drawn}");
+        assert!(
+            drawn.contains("terlambat")
+                && drawn.contains("belum mencadangkan")
+                && text.contains("WIB"),
+            "{text}"
+        );
+        assert!(
+            text.contains("DINKES / srv-yang")
+                && text.contains("Di DRC: belum ada tanda terima DRC"),
+            "{text}"
+        );
+        assert!(!text.contains("OK / srv"), "what is in order needs no attention: {text}");
+        let text = compliance_text(&table, &terminal(Lang::En));
+        assert!(
+            text.contains("not backing up") && text.contains("late") && text.contains("At DRC"),
+            "{text}"
+        );
     }
 }

@@ -42,7 +42,11 @@ fn play(office: &Office, folder: &str) -> (Played, Arc<std::sync::OnceLock<Strin
     play_at(office, folder, Arc::new(SystemClock))
 }
 
-fn play_at(office: &Office, folder: &str, clock: Arc<dyn Clock>) -> (Played, Arc<std::sync::OnceLock<String>>) {
+fn play_at(
+    office: &Office,
+    folder: &str,
+    clock: Arc<dyn Clock>,
+) -> (Played, Arc<std::sync::OnceLock<String>>) {
     let key = generate_key().expect("a TLS key");
     let site = SiteId::random();
     let certificate = self_signed_site_certificate(&key, site).expect("a certificate");

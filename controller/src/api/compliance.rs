@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::AppState;
 use super::agents::find_pd;
+use super::extract::Asked;
 use super::problems::Refused;
 use crate::db::{alarms as alarm_rows, evidence, rosters};
 use crate::overview;
@@ -47,7 +48,7 @@ fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
 
 pub(super) async fn table(
     State(app): State<AppState>,
-    Query(query): Query<TableQuery>,
+    Asked(query): Asked<TableQuery>,
 ) -> Result<Json<ComplianceTable>, Refused> {
     let terms = terms(&app, query.lang.as_deref())?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
@@ -71,7 +72,7 @@ pub(super) struct AlarmQuery {
 
 pub(super) async fn alarms(
     State(app): State<AppState>,
-    Query(query): Query<AlarmQuery>,
+    Asked(query): Asked<AlarmQuery>,
 ) -> Result<Json<Vec<AlarmEntry>>, Refused> {
     let rows = app.db.read_async(move |tx| alarm_rows::list(tx, query.all, ALARMS_MAX)).await?;
     let entry = |row: alarm_rows::AlarmRow| AlarmEntry {

@@ -7,6 +7,7 @@
 pub mod access;
 mod agents;
 mod compliance;
+mod extract;
 pub mod openapi;
 mod problems;
 mod register;

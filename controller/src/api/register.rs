@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode, header};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::{ImportRequest, TokenRequest};
@@ -14,6 +14,7 @@ use lumbung_wire::server::{read_capped, read_json};
 use serde::Deserialize;
 
 use super::agents::{find_pd, with_heartbeats};
+use super::extract::{Asked, Named};
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::db::register as rows;
@@ -42,7 +43,7 @@ pub(super) async fn sites(State(app): State<AppState>) -> Listed<Site> {
 
 pub(super) async fn site(
     State(app): State<AppState>,
-    Path(text): Path<String>,
+    Named(text): Named,
 ) -> Result<Json<Site>, Refused> {
     let id = id(&text, "site")?;
     let found = app.db.read_async(move |tx| rows::site(tx, &id)).await?;
@@ -63,7 +64,7 @@ pub(super) async fn pds(State(app): State<AppState>) -> Listed<Pd> {
 
 pub(super) async fn pd(
     State(app): State<AppState>,
-    Path(text): Path<String>,
+    Named(text): Named,
 ) -> Result<Json<Pd>, Refused> {
     Ok(Json(app.db.read_async(move |tx| find_pd(tx, &text)).await?))
 }
@@ -78,7 +79,7 @@ pub(super) async fn create_pd(State(app): State<AppState>, body: Body) -> Create
 
 pub(super) async fn servers(
     State(app): State<AppState>,
-    Query(query): Query<OfPd>,
+    Asked(query): Asked<OfPd>,
 ) -> Listed<Server> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
         let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
@@ -90,7 +91,7 @@ pub(super) async fn servers(
 
 pub(super) async fn server(
     State(app): State<AppState>,
-    Path(text): Path<String>,
+    Named(text): Named,
 ) -> Result<Json<Server>, Refused> {
     let id = id(&text, "server")?;
     let found = app.db.read_async(move |tx| rows::server(tx, &id)).await?;
@@ -108,7 +109,7 @@ pub(super) async fn create_server(State(app): State<AppState>, body: Body) -> Cr
 
 pub(super) async fn datasets(
     State(app): State<AppState>,
-    Query(query): Query<OfPd>,
+    Asked(query): Asked<OfPd>,
 ) -> Listed<Dataset> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
         let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
@@ -119,7 +120,7 @@ pub(super) async fn datasets(
 
 pub(super) async fn dataset(
     State(app): State<AppState>,
-    Path(text): Path<String>,
+    Named(text): Named,
 ) -> Result<Json<Dataset>, Refused> {
     let id = id(&text, "dataset")?;
     let found = app.db.read_async(move |tx| rows::dataset(tx, &id)).await?;

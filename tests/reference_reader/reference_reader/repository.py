@@ -73,25 +73,33 @@ class Repository:
         return manifest
 
     def latest(self, agent: bytes | None, dataset: bytes | None) -> Manifest:
-        """The newest whole, listed snapshot of the one agent and dataset that are left after filtering."""
-        series: dict[tuple[bytes, bytes], list[Manifest]] = {}
+        """The newest whole, listed snapshot of the one dataset that is left after filtering.
+
+        An agent's chain tells the order of its snapshots; between agents (a server that was rebuilt) the time does.
+        """
+        series: dict[bytes, dict[bytes, list[Manifest]]] = {}
         for snapshot in self.snapshots():
             manifest = snapshot.manifest
             wanted = agent in (None, manifest.agent) and dataset in (None, manifest.dataset)
             if wanted and snapshot.listed and not manifest.partial:
-                series.setdefault((manifest.agent, manifest.dataset), []).append(manifest)
+                series.setdefault(manifest.dataset, {}).setdefault(manifest.agent, []).append(manifest)
         if not series:
             raise UsageError("no snapshot that counts is here")
         if len(series) > 1:
-            names = "; ".join(f"--agent {a.hex()} --dataset {d.hex()}" for a, d in sorted(series))
-            raise UsageError(f"snapshots of several agents or datasets are here; choose with one of: {names}")
-        (manifests,) = series.values()
-        newest = max((manifest.epoch, manifest.sequence) for manifest in manifests)
-        heads = [manifest for manifest in manifests if (manifest.epoch, manifest.sequence) == newest]
-        if len(heads) > 1:
-            ids = ", ".join(manifest.id.hex() for manifest in heads)
-            raise FormatError(f"the chain of snapshots is forked; choose one by its id: {ids}")
-        return heads[0]
+            names = ", ".join(found.hex() for found in sorted(series))
+            raise UsageError(f"snapshots of several datasets are here; choose one with --dataset: {names}")
+        (agents,) = series.values()
+        return max((_head(manifests) for manifests in agents.values()), key=lambda head: (head.finished, head.id))
+
+
+def _head(manifests: list[Manifest]) -> Manifest:
+    """The last of one agent's chain for one dataset."""
+    newest = max((manifest.epoch, manifest.sequence) for manifest in manifests)
+    heads = [manifest for manifest in manifests if (manifest.epoch, manifest.sequence) == newest]
+    if len(heads) > 1:
+        ids = ", ".join(manifest.id.hex() for manifest in heads)
+        raise FormatError(f"the chain of snapshots is forked; choose one by its id: {ids}")
+    return heads[0]
 
 
 def _readable_rosters(depot: Depot, warn: Warn):

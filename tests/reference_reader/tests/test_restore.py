@@ -11,7 +11,7 @@ from pathlib import Path
 from reference_reader.catalogue import ContentRef, Entry, Owner, Type
 from reference_reader.header import Kind
 from tests import encode as e
-from tests.world import MTIME, OWNER, PASSPHRASE, World, directory
+from tests.world import MTIME, OWNER, PASSPHRASE, AgentKeys, World, directory
 
 PROJECT = Path(__file__).resolve().parent.parent
 ROOT = os.geteuid() == 0
@@ -224,6 +224,32 @@ class Restores(Case):
         for folder in ("manifests", "rosters"):
             (self.world.root / folder / ".tmp-1").write_bytes(b"half")
         self.assertEqual(self.restore().stderr, "")
+
+
+class Latest(Case):
+    def snapshot(self, name: bytes) -> None:
+        run = self.world.run()
+        run.commit(run.catalogue([[directory(b""), run.file(name, name)]]), 2)
+
+    def test_several_datasets_are_asked_about(self):
+        self.snapshot(b"one")
+        first, self.world.dataset = self.world.dataset, os.urandom(16)
+        self.snapshot(b"two")
+        self.assertIn("--dataset", self.restore(code=2).stderr)
+        self.restore("--dataset", first.hex())
+        self.assertEqual(os.listdir(self.target), ["one"])
+
+    def test_between_agents_of_one_dataset_the_time_decides(self):
+        self.snapshot(b"old-1")
+        old = self.world.agent
+        self.world.agent = AgentKeys()
+        self.world.add_roster(agents=[old.entry(), self.world.agent.entry()])
+        self.snapshot(b"new")
+        self.restore()
+        self.assertEqual(os.listdir(self.target), ["new"])
+        self.target = self.folder / "of the old agent"
+        self.restore("--agent", old.agent.hex())
+        self.assertEqual(os.listdir(self.target), ["old-1"])
 
 
 class Forks(Case):

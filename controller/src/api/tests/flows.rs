@@ -372,3 +372,12 @@ async fn anybody_can_read_health_and_the_ca() {
     let (status, _) = app.call(&operator(), Method::POST, "/api/v1/poll", None).await;
     assert_eq!(status, StatusCode::ACCEPTED);
 }
+
+#[tokio::test]
+async fn queries_that_cannot_be_read_are_problems_too() {
+    let app = App::new();
+    for path in ["/api/v1/alarms?all=maybe", "/api/v1/compliance?pd=a&pd=b", "/api/v1/sites/%ff"] {
+        let (status, problem) = app.call(&operator(), Method::GET, path, None).await;
+        assert_eq!((status, slug(&problem)), (StatusCode::BAD_REQUEST, "bad-request"), "{path}");
+    }
+}
