@@ -108,7 +108,7 @@ def _open_sessions(repository: Repository, manifest: Manifest, public: bytes, pr
 
 def _check_segment(ref: SegmentRef, packs: tuple[PackUse, ...], tables: list[PackTable]) -> None:
     frames = sum(len(use.used) for use in packs)
-    stored = sum(table.frames[number].stored_length for table, use in zip(tables, packs) for number in use.used)
+    stored = sum(table.frames[number].stored_length for table, use in zip(tables, packs, strict=True) for number in use.used)
     found = (packs[0].pack, packs[-1].pack, len(packs), frames, stored)
     if found != (ref.first, ref.last, ref.packs, ref.frames, ref.stored_bytes):
         raise FormatError(f"segment {ref.segment.hex()}: is not what the usage list says of it")
@@ -128,4 +128,4 @@ def _used_packs(repository: Repository, manifest: Manifest) -> Iterator[tuple[Pa
                 raise FormatError(f"pack {use.pack.hex()}: is of a domain or session that the manifest does not name")
             tables.append(table)
         _check_segment(ref, packs, tables)
-        yield from zip(tables, packs)
+        yield from zip(tables, packs, strict=True)

@@ -3,7 +3,7 @@
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from reference_reader.catalogue import SAME_MTIME, SAME_OWNER, SPARSE, UNREADABLE, XATTRS, CHANGED, Entry, Type
+from reference_reader.catalogue import CHANGED, SAME_MTIME, SAME_OWNER, SPARSE, UNREADABLE, XATTRS, Entry, Type
 
 
 def hash32(data: bytes) -> bytes:

@@ -143,7 +143,8 @@ class Fields(unittest.TestCase):
         self.refuses(entry(b"a", Type.SYMLINK, target=b"a\0b"))
 
     def test_refuses_what_a_chunk_shares_with_nothing(self):
-        first, second = entry(b"a", size=1, content=(ContentRef(CHUNK, 0, 1),)), entry(b"b", size=1, content=(ContentRef(CHUNK, 1, 1),))
+        first = entry(b"a", size=1, content=(ContentRef(CHUNK, 0, 1),))
+        second = entry(b"b", size=1, content=(ContentRef(CHUNK, 1, 1),))
         alone = e.entry(second, first, (CHUNK, 1))[0]
         with self.assertRaises(FormatError):
             decode_chunk(alone, 1, "test")

@@ -116,7 +116,7 @@ class Lies(Case):
 
         def forget():
             close()
-            for number, (pack, frames, used, stored) in enumerate(run.uses):
+            for number, (pack, frames, *_) in enumerate(run.uses):
                 if run.packs[number].content == 1:
                     run.uses[number] = (pack, frames, {0}, len(run.packs[number].frames[0]))
 
