@@ -140,6 +140,8 @@ impl Listing<'_> {
             .collect();
         let found = select_snapshot(&chosen, wanted)
             .map_err(|e| self.unselected(e, wanted, named, terminal))?;
+        // What cannot be read may be newer than what was chosen.
+        self.warn_unreadable(terminal);
         self.warn_fork(&found, terminal);
         Ok(found)
     }

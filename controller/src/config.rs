@@ -10,7 +10,7 @@ use lumbung_model::compliance::Rules;
 use serde::Deserialize;
 
 use crate::liveness::Patience;
-use crate::toml_text::{self, TomlError};
+use lumbung_model::toml_text::{self, TomlError};
 
 /// Where the configuration is looked for.
 pub const DEFAULT_PATH: &str = "/etc/lumbung/controller.toml";

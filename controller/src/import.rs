@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::config::RpoDefaults;
 use crate::db::DbError;
 use crate::register::{self, Mode, RegisterError};
-use crate::toml_text::{self, TomlError};
+use lumbung_model::toml_text::{self, TomlError};
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]

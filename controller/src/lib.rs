@@ -27,4 +27,3 @@ pub mod state_dir;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
-pub mod toml_text;

@@ -72,7 +72,10 @@ impl Alone {
     #[must_use]
     pub fn lumbung(&self) -> Command {
         let mut command = Command::new(program("lumbung").expect("built"));
-        command.env("LUMBUNG_PASSPHRASE", PASSPHRASE).env("HOME", self.path()).env_remove("XDG_CONFIG_HOME");
+        command
+            .env("LUMBUNG_PASSPHRASE", PASSPHRASE)
+            .env("HOME", self.path())
+            .env_remove("XDG_CONFIG_HOME");
         command
     }
 
@@ -82,7 +85,12 @@ impl Alone {
     /// If the backup fails.
     pub fn backup(&self) -> Result<Value> {
         let mut backup = self.lumbung();
-        backup.args(["--json", "backup"]).arg(self.depot()).arg("--agent").arg(self.agent()).arg(self.source());
+        backup
+            .args(["--json", "backup"])
+            .arg(self.depot())
+            .arg("--agent")
+            .arg(self.agent())
+            .arg(self.source());
         Ok(serde_json::from_str(&output(&mut backup)?)?)
     }
 
@@ -90,7 +98,14 @@ impl Alone {
     #[must_use]
     pub fn restore(&self, depot: &Path, target: &Path) -> Command {
         let mut restore = self.lumbung();
-        restore.arg("restore").arg(depot).arg("latest").arg("--key").arg(self.key()).arg("--target").arg(target);
+        restore
+            .arg("restore")
+            .arg(depot)
+            .arg("latest")
+            .arg("--key")
+            .arg(self.key())
+            .arg("--target")
+            .arg(target);
         restore
     }
 
@@ -118,9 +133,13 @@ pub fn furnish(directory: &Path) -> Result<()> {
     };
     file("kosong", b"")?;
     for i in 0..200_u32 {
-        file(&format!("surat/{}/surat-{i}.txt", i % 7), format!("Surat nomor {i}\n").repeat(i as usize % 50 + 1).as_bytes())?;
+        file(
+            &format!("surat/{}/surat-{i}.txt", i % 7),
+            format!("Surat nomor {i}\n").repeat(i as usize % 50 + 1).as_bytes(),
+        )?;
     }
-    let large: Vec<u8> = (0..9_000_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let large: Vec<u8> =
+        (0..9_000_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     file("besar.bin", &large)?;
     let raw = directory.join(std::ffi::OsStr::from_bytes(b"nama \xff\xfe\n mentah"));
     fs::write(&raw, "nama berkas bukan UTF-8")?;
@@ -141,13 +160,21 @@ pub fn furnish(directory: &Path) -> Result<()> {
 fn special(directory: &Path) -> Result<()> {
     use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
     mknodat(CWD, directory.join("pipa"), FileType::Fifo, Mode::from_raw_mode(0o640), 0)?;
-    mknodat(CWD, directory.join("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 3))?;
+    mknodat(
+        CWD,
+        directory.join("null"),
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        makedev(1, 3),
+    )?;
     drop(std::os::unix::net::UnixListener::bind(directory.join("soket"))?);
     let with = directory.join("beratribut");
     fs::write(&with, "isi")?;
     setxattr(&with, "user.lumbung", b"nilai", XattrFlags::empty())?;
     output(Command::new("setfacl").args(["-m", "u:1234:rw,g:4321:r"]).arg(&with))?;
     output(Command::new("setfacl").args(["-d", "-m", "u:1234:rwx"]).arg(directory.join("surat")))?;
-    output(Command::new("setcap").arg("cap_net_bind_service=+ep").arg(directory.join("beratribut")))?;
+    output(
+        Command::new("setcap").arg("cap_net_bind_service=+ep").arg(directory.join("beratribut")),
+    )?;
     Ok(())
 }

@@ -75,7 +75,10 @@ impl Site {
         );
         for source in sources {
             let SitePublic { site, tls_pin } = &source.public;
-            text.push_str(&format!("\n[[source]]\nsite = \"{site}\"\nurl = \"{}\"\npin = \"{tls_pin}\"\n", source.url));
+            text.push_str(&format!(
+                "\n[[source]]\nsite = \"{site}\"\nurl = \"{}\"\npin = \"{tls_pin}\"\n",
+                source.url
+            ));
         }
         fs::write(self.dir.join("vault.toml"), text)?;
         Ok(())
@@ -115,7 +118,8 @@ impl Site {
     /// # Errors
     /// If it does not.
     pub fn start(&mut self) -> Result<()> {
-        let mut daemon = Daemon::start(self.name, self.command().arg("run"), &self.dir.join("log"))?;
+        let mut daemon =
+            Daemon::start(self.name, self.command().arg("run"), &self.dir.join("log"))?;
         daemon.wait_for("the vault is ready")?;
         self.daemon = Some(daemon);
         Ok(())
@@ -159,7 +163,8 @@ impl Controller {
         fs::write(dir.join("controller.toml"), text)?;
         let url = format!("https://{listen}");
         let mut controller = Self { dir, url, ca_fingerprint: String::new(), listen, daemon: None };
-        let init: Value = serde_json::from_str(&output(controller.command().args(["--json", "init"]))?)?;
+        let init: Value =
+            serde_json::from_str(&output(controller.command().args(["--json", "init"]))?)?;
         controller.ca_fingerprint = text_of(&init, "ca_fingerprint")?;
         Ok(controller)
     }
@@ -264,7 +269,8 @@ impl Pd {
     /// # Errors
     /// If it does not start.
     pub fn start(&mut self) -> Result<()> {
-        let mut daemon = Daemon::start(self.code, self.agent().arg("run"), &self.server.join("log"))?;
+        let mut daemon =
+            Daemon::start(self.code, self.agent().arg("run"), &self.server.join("log"))?;
         daemon.wait_for("of repository")?;
         self.daemon = Some(daemon);
         Ok(())
@@ -284,7 +290,10 @@ impl Pd {
             self.server.join("state").display()
         );
         for site in sites {
-            text.push_str(&format!("\n[[site]]\nname = \"{}\"\nurl = \"{}\"\n", site.name, site.url));
+            text.push_str(&format!(
+                "\n[[site]]\nname = \"{}\"\nurl = \"{}\"\n",
+                site.name, site.url
+            ));
         }
         text.push_str(&format!(
             "\n[[job]]\nname = \"data\"\ndataset = \"{}\"\nlabel = \"{}\"\npaths = {:?}\n",
@@ -331,7 +340,13 @@ impl City {
         for site in [&pusat, &drc] {
             let token = controller.token("site", site.name)?;
             let mut enroll = site.command();
-            enroll.args(["enroll", "--controller", &controller.url, "--ca-fingerprint", &controller.ca_fingerprint]);
+            enroll.args([
+                "enroll",
+                "--controller",
+                &controller.url,
+                "--ca-fingerprint",
+                &controller.ca_fingerprint,
+            ]);
             output(enroll.args(["--token", &token]))?;
         }
         pusat.configure(&[&drc])?;
@@ -339,7 +354,9 @@ impl City {
         pusat.start()?;
         drc.start()?;
         let mut city = Self { dir: dir.to_path_buf(), controller, pusat, drc, pds: Vec::new() };
-        for (plan, dataset) in plans.into_iter().zip(datasets).filter(|(plan, _)| !plan.paths.is_empty()) {
+        for (plan, dataset) in
+            plans.into_iter().zip(datasets).filter(|(plan, _)| !plan.paths.is_empty())
+        {
             step(&format!("{}: the custodian makes a key, the server enrols", plan.name));
             let pd = city.admit(plan, dataset)?;
             city.pds.push(pd);
@@ -349,7 +366,8 @@ impl City {
 
     /// A PD joins: key ceremony, enrolment, roster.
     fn admit(&self, plan: PdPlan, dataset: DatasetId) -> Result<Pd> {
-        let (server, custodian) = (self.dir.join(plan.code).join("server"), self.dir.join(plan.code).join("custodian"));
+        let (server, custodian) =
+            (self.dir.join(plan.code).join("server"), self.dir.join(plan.code).join("custodian"));
         fs::create_dir_all(&server)?;
         fs::create_dir_all(&custodian)?;
         let key = custodian.join("pd.key");
@@ -362,7 +380,15 @@ impl City {
         }
         let made: Value = serde_json::from_str(&output(&mut init)?)?;
         let repository: RepositoryId = text_of(&made, "repository")?.parse()?;
-        let pd = Pd { code: plan.code, repository, dataset, paths: plan.paths, server, custodian, daemon: None };
+        let pd = Pd {
+            code: plan.code,
+            repository,
+            dataset,
+            paths: plan.paths,
+            server,
+            custodian,
+            daemon: None,
+        };
         pd.configure(&[&self.pusat, &self.drc])?;
         self.enroll(&pd)?;
         for site in [&self.pusat, &self.drc] {
@@ -404,7 +430,10 @@ impl City {
     #[must_use]
     pub fn lumbung(&self) -> Command {
         let mut command = Command::new(program("lumbung").expect("built"));
-        command.env("LUMBUNG_PASSPHRASE", PASSPHRASE).env("HOME", &self.dir).env_remove("XDG_CONFIG_HOME");
+        command
+            .env("LUMBUNG_PASSPHRASE", PASSPHRASE)
+            .env("HOME", &self.dir)
+            .env_remove("XDG_CONFIG_HOME");
         command
     }
 
@@ -451,7 +480,9 @@ fn register_text(plans: &[PdPlan], datasets: &[DatasetId]) -> String {
     );
     for (plan, dataset) in plans.iter().zip(datasets) {
         let PdPlan { code, name, paths } = plan;
-        text.push_str(&format!("\n[[pd]]\ncode = \"{code}\"\nname = \"{name}\"\ncontact = \"Service desk {name}\"\n"));
+        text.push_str(&format!(
+            "\n[[pd]]\ncode = \"{code}\"\nname = \"{name}\"\ncontact = \"Service desk {name}\"\n"
+        ));
         if paths.is_empty() {
             continue;
         }

@@ -36,7 +36,11 @@ pub fn inventory(repository: &Path, site: &str) -> Result<BTreeSet<ManifestId>> 
     let inventories = objects::<Inventory>(repository)?;
     let own = inventories.into_iter().filter(|inventory| inventory.body.site.to_string() == site);
     let newest = own.max_by_key(|inventory| inventory.body.number);
-    Ok(newest.into_iter().flat_map(|inventory| inventory.body.entries).map(|entry| entry.manifest).collect())
+    Ok(newest
+        .into_iter()
+        .flat_map(|inventory| inventory.body.entries)
+        .map(|entry| entry.manifest)
+        .collect())
 }
 
 /// The snapshots that a site has read whole.
@@ -54,7 +58,8 @@ pub fn verified(repository: &Path, site: &str) -> Result<BTreeSet<ManifestId>> {
 /// # Errors
 /// If there is none.
 pub fn newest(repository: &Path) -> Result<Signed<Manifest>> {
-    let manifests = objects::<Manifest>(repository)?.into_iter().filter(|manifest| !manifest.body.partial);
+    let manifests =
+        objects::<Manifest>(repository)?.into_iter().filter(|manifest| !manifest.body.partial);
     manifests
         .max_by_key(|manifest| (manifest.body.finished, manifest.body.sequence))
         .with_context(|| format!("{} has no complete snapshot", repository.display()))

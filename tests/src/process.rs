@@ -44,7 +44,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
 pub fn output(command: &mut Command) -> Result<String> {
     let output = any_output(command)?;
     if !output.status.success() {
-        bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{command:?} ended with {}:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -76,8 +80,10 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
         let (sender, lines) = channel();
-        let outputs: [Option<Box<dyn Read + Send>>; 2] =
-            [child.stdout.take().map(|out| Box::new(out) as _), child.stderr.take().map(|err| Box::new(err) as _)];
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|out| Box::new(out) as _),
+            child.stderr.take().map(|err| Box::new(err) as _),
+        ];
         for output in outputs.into_iter().flatten() {
             let (sender, file) = (sender.clone(), Arc::clone(&file));
             std::thread::spawn(move || keep_lines(output, &file, &sender));
@@ -95,8 +101,12 @@ impl Daemon {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(text) => return Ok(line),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => bail!("{} did not say {text:?}; its log:\n{}", self.name, self.tail()),
-                Err(RecvTimeoutError::Disconnected) => bail!("{} ended before it said {text:?}; its log:\n{}", self.name, self.tail()),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("{} did not say {text:?}; its log:\n{}", self.name, self.tail())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("{} ended before it said {text:?}; its log:\n{}", self.name, self.tail())
+                }
             }
         }
     }
@@ -112,7 +122,10 @@ impl Daemon {
     /// # Errors
     /// If the signal cannot be sent.
     pub fn kill(&mut self) -> Result<()> {
-        self.child.kill().and_then(|()| self.child.wait()).with_context(|| format!("{} cannot be killed", self.name))?;
+        self.child
+            .kill()
+            .and_then(|()| self.child.wait())
+            .with_context(|| format!("{} cannot be killed", self.name))?;
         Ok(())
     }
 
@@ -163,12 +176,17 @@ fn keep_lines(output: impl Read, file: &Mutex<File>, sender: &Sender<String>) {
 ///
 /// # Errors
 /// The question's own error, or the last state seen where [`PATIENCE`] ends.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<std::result::Result<T, String>>) -> Result<T> {
+pub fn eventually<T>(
+    what: &str,
+    mut ask: impl FnMut() -> Result<std::result::Result<T, String>>,
+) -> Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ask()? {
             Ok(answer) => return Ok(answer),
-            Err(state) if Instant::now() > deadline => bail!("{what} did not come about; last seen: {state}"),
+            Err(state) if Instant::now() > deadline => {
+                bail!("{what} did not come about; last seen: {state}")
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(150)),
         }
     }

@@ -48,7 +48,8 @@ fn read_into(top: &Path, relative: &Path, tree: &mut Tree, links: &mut Links) ->
     let is_directory = entry.kind == 'd';
     tree.insert(relative.to_path_buf(), entry);
     if is_directory {
-        let mut names: Vec<_> = fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+        let mut names: Vec<_> =
+            fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
         names.sort();
         for name in names {
             read_into(top, &relative.join(name), tree, links)?;
@@ -69,8 +70,9 @@ fn read_entry(path: &Path, relative: &Path, links: &mut Links) -> Result<Entry> 
         () if kind.is_char_device() => 'c',
         () => 'b',
     };
-    let linked_to = (letter != 'd' && data.nlink() > 1)
-        .then(|| links.entry((data.dev(), data.ino())).or_insert_with(|| relative.to_path_buf()).clone());
+    let linked_to = (letter != 'd' && data.nlink() > 1).then(|| {
+        links.entry((data.dev(), data.ino())).or_insert_with(|| relative.to_path_buf()).clone()
+    });
     Ok(Entry {
         kind: letter,
         mode: data.mode() & 0o7777,

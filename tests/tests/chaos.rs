@@ -57,7 +57,11 @@ impl Chaos {
             let name = self.data.join(format!("berkas-{}", self.random.next(30)));
             let length = self.random.next(3 << 20);
             let mut content = vec![0; usize::try_from(length).unwrap()];
-            blake3::Hasher::new().update(&round.to_le_bytes()).update(name.as_os_str().as_encoded_bytes()).finalize_xof().fill(&mut content);
+            blake3::Hasher::new()
+                .update(&round.to_le_bytes())
+                .update(name.as_os_str().as_encoded_bytes())
+                .finalize_xof()
+                .fill(&mut content);
             fs::write(name, content).unwrap();
         }
         let removed = self.data.join(format!("berkas-{}", self.random.next(30)));
@@ -66,7 +70,11 @@ impl Chaos {
 
     fn backup(&self) -> Child {
         let mut backup = self.city.pds[0].agent();
-        backup.args(["--json", "backup"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        backup
+            .args(["--json", "backup"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         backup.spawn().unwrap()
     }
 
@@ -95,7 +103,12 @@ impl Chaos {
         for site in [&self.city.pusat, &self.city.drc] {
             let now = receipts_of(site, &site.repository(&repository));
             for (key, id) in self.receipts.iter().filter(|(key, _)| key.0 == site.public.site) {
-                assert_eq!(now.get(key), Some(id), "round {round}: a receipt of {} was lost", site.name);
+                assert_eq!(
+                    now.get(key),
+                    Some(id),
+                    "round {round}: a receipt of {} was lost",
+                    site.name
+                );
             }
             self.receipts.extend(now);
         }
@@ -115,10 +128,20 @@ impl Chaos {
         for (manifest, expected) in self.states.iter().step_by(every) {
             let target = self.city.dir.join("restored").join(site.name).join(manifest.to_string());
             let mut restore = self.city.lumbung();
-            restore.arg("restore").arg(&site.url).arg(manifest.to_string()).arg("--key").arg(pd.key());
+            restore
+                .arg("restore")
+                .arg(&site.url)
+                .arg(manifest.to_string())
+                .arg("--key")
+                .arg(pd.key());
             output(restore.arg("--target").arg(&target)).unwrap();
             let found = tree::read(&target.join(self.data.strip_prefix("/").unwrap())).unwrap();
-            assert_eq!(tree::differences(expected, &found, 3), (vec![], 0), "{manifest} from {}", site.name);
+            assert_eq!(
+                tree::differences(expected, &found, 3),
+                (vec![], 0),
+                "{manifest} from {}",
+                site.name
+            );
         }
     }
 }
@@ -133,15 +156,23 @@ fn chaos_loses_nothing() {
     fs::create_dir(&data).unwrap();
     let plan = PdPlan { code: "RSUD", name: "Rumah Sakit", paths: vec![data.clone()] };
     let city = City::found(directory.path(), vec![plan], |_| ()).unwrap();
-    let mut chaos = Chaos { city, random: Random(seed), data, receipts: Receipts::new(), states: BTreeMap::new() };
+    let mut chaos = Chaos {
+        city,
+        random: Random(seed),
+        data,
+        receipts: Receipts::new(),
+        states: BTreeMap::new(),
+    };
     for round in 0..kills {
         chaos.round(round);
     }
     let repository = chaos.city.pds[0].repository;
     eventually("both sites hold the same snapshots", || {
-        let of = |site: &Site| evidence::inventory(&site.repository(&repository), &site.public.site);
+        let of =
+            |site: &Site| evidence::inventory(&site.repository(&repository), &site.public.site);
         let (pusat, drc) = (of(&chaos.city.pusat)?, of(&chaos.city.drc)?);
-        let all = chaos.states.keys().all(|manifest| pusat.contains(manifest) && drc.contains(manifest));
+        let all =
+            chaos.states.keys().all(|manifest| pusat.contains(manifest) && drc.contains(manifest));
         Ok(all.then_some(()).ok_or_else(|| format!("{} and {}", pusat.len(), drc.len())))
     })
     .unwrap();

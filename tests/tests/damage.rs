@@ -109,7 +109,8 @@ fn check(alone: &Alone, damaged: &Path, target: &Path, expected: &tree::Tree, wh
     }
     assert!(noticed, "verify did not notice: {what}\n{}", String::from_utf8_lossy(&found.stdout));
     if restored.status.success() {
-        let differences = tree::differences(expected, &tree::read(&alone.restored(target)).unwrap(), 3);
+        let differences =
+            tree::differences(expected, &tree::read(&alone.restored(target)).unwrap(), 3);
         assert_eq!(differences.1, 0, "a wrong restore without a word: {what}\n{differences:?}");
     }
 }

@@ -11,16 +11,33 @@ const DIRECTIONS: [(&str, &[&str]); 10] = [
     ("lumbung-store", &["lumbung-model", "lumbung-pack"]),
     ("lumbung-seal", &["lumbung-model", "lumbung-pack"]),
     ("lumbung-wire", &["lumbung-model", "lumbung-pack"]),
-    ("lumbung-engine", &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire"]),
+    (
+        "lumbung-engine",
+        &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire"],
+    ),
     ("lumbung-vault", &["lumbung-model", "lumbung-pack", "lumbung-store", "lumbung-wire"]),
     ("lumbung-controller", &["lumbung-model", "lumbung-pack", "lumbung-wire"]),
     (
         "lumbung-agent",
-        &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire", "lumbung-engine"],
+        &[
+            "lumbung-model",
+            "lumbung-pack",
+            "lumbung-seal",
+            "lumbung-store",
+            "lumbung-wire",
+            "lumbung-engine",
+        ],
     ),
     (
         "lumbung-cli",
-        &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire", "lumbung-engine"],
+        &[
+            "lumbung-model",
+            "lumbung-pack",
+            "lumbung-seal",
+            "lumbung-store",
+            "lumbung-wire",
+            "lumbung-engine",
+        ],
     ),
 ];
 const OUTSIDE: [&str; 2] = ["lumbung-tests", "xtask"];
@@ -38,14 +55,18 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> =
+        packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
     let of = |package: &serde_json::Value| {
         let used = package["dependencies"].as_array().unwrap().iter();
         let used = used.filter(|dependency| dependency["kind"].as_str() != Some("dev"));
         let used = used.map(|dependency| dependency["name"].as_str().unwrap());
         used.filter(|name| names.contains(name)).map(str::to_owned).collect()
     };
-    packages.iter().map(|package| (package["name"].as_str().unwrap().to_owned(), of(package))).collect()
+    packages
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap().to_owned(), of(package)))
+        .collect()
 }
 
 #[test]
@@ -55,9 +76,14 @@ fn dependencies_point_one_way() {
         if OUTSIDE.contains(&name.as_str()) {
             continue;
         }
-        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no place in the house: add it to DIRECTIONS"));
+        let allowed = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} has no place in the house: add it to DIRECTIONS"));
         for used in used {
-            assert!(allowed.contains(&used.as_str()), "{name} may not use {used} (docs/architecture.md)");
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} may not use {used} (docs/architecture.md)"
+            );
         }
     }
 }
@@ -66,10 +92,14 @@ fn dependencies_point_one_way() {
 fn vault_and_controller_cannot_reach_the_secret_half() {
     for program in ["lumbung-vault", "lumbung-controller"] {
         let tree = cargo(&["tree", "--edges", "normal", "--prefix", "none", "--package", program]);
-        let linked: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let linked: BTreeSet<&str> =
+            tree.lines().filter_map(|line| line.split(' ').next()).collect();
         assert!(linked.contains("lumbung-pack"), "cargo tree lists what {program} links");
         for secret in SECRET_HALF {
-            assert!(!linked.contains(secret), "{program} links {secret}: what can decrypt can leak");
+            assert!(
+                !linked.contains(secret),
+                "{program} links {secret}: what can decrypt can leak"
+            );
         }
     }
 }

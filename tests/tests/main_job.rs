@@ -44,5 +44,8 @@ fn what_did_not_change_is_not_stored_again() {
     fs::write(alone.source().join("satu-baris"), "baru").unwrap();
     alone.backup().unwrap();
     let more = lumbung_tests::evidence::packs(&alone.depot()).unwrap();
-    assert!(more > packs && more <= packs + 2, "one pack of data, one of catalogue: {packs} → {more}");
+    assert!(
+        more > packs && more <= packs + 2,
+        "one pack of data, one of catalogue: {packs} → {more}"
+    );
 }

@@ -33,7 +33,8 @@ fn the_reader_restores_what_the_rust_code_wrote() {
     let target = alone.path().join("out");
     let mut read = python();
     read.args(["-m", "reference_reader"]).arg(alone.depot()).arg("--key").arg(alone.key());
-    read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest", "--target"]).arg(&target);
+    read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest", "--target"])
+        .arg(&target);
     output(&mut read).unwrap();
     let expected = tree::read(&alone.source()).unwrap();
     let found = tree::read(&alone.restored(&target)).unwrap();
@@ -53,7 +54,8 @@ fn the_reader_refuses_a_flipped_bit() {
     std::fs::write(data, bytes).unwrap();
     let mut read = python();
     read.args(["-m", "reference_reader"]).arg(alone.depot()).arg("--key").arg(alone.key());
-    read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest", "--target"]).arg(alone.path().join("out"));
+    read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest", "--target"])
+        .arg(alone.path().join("out"));
     assert!(output(&mut read).is_err());
 }
 

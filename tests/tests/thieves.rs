@@ -10,14 +10,14 @@ use lumbung_model::{
     AgentId, Clock, DatasetId, DomainId, ManifestId, RepositoryId, Secret, SystemClock,
 };
 use lumbung_pack::{
-    Content, Kind, Manifest, Object, PackTable, RosterChain, SealedKey, Session, SigningKey, Statistics, UsageBuilder,
-    armor, object_id, sign,
+    Content, Kind, Manifest, Object, PackTable, RosterChain, SealedKey, Session, SigningKey,
+    Statistics, UsageBuilder, armor, object_id, sign,
 };
 use lumbung_seal::{RecoveryKey, open_session};
 use lumbung_tests::alone::Alone;
 use lumbung_tests::city::{City, PdPlan};
-use lumbung_tests::process::{any_output, eventually, output};
 use lumbung_tests::evidence;
+use lumbung_tests::process::{any_output, eventually, output};
 use lumbung_wire::certs::{Authority, IssueRequest, KeyPem};
 use lumbung_wire::client::ClientError;
 use lumbung_wire::identity::CertificateNames;
@@ -42,7 +42,8 @@ fn loot(alone: &Alone) -> Vec<Vec<u8>> {
     let mut loot: Vec<Vec<u8>> = state.iter().map(|path| fs::read(path).unwrap()).collect();
     let identity = fs::read_to_string(alone.agent()).unwrap();
     loot.push(armor::decode("LUMBUNG AGENT IDENTITY 1", &identity).unwrap().to_vec());
-    let unpacked: Vec<Vec<u8>> = loot.iter().filter_map(|bytes| zstd::decode_all(&bytes[..]).ok()).collect();
+    let unpacked: Vec<Vec<u8>> =
+        loot.iter().filter_map(|bytes| zstd::decode_all(&bytes[..]).ok()).collect();
     loot.extend(unpacked);
     loot
 }
@@ -53,17 +54,25 @@ fn a_stolen_agent_opens_nothing_of_earlier_sessions() {
     fs::write(alone.source().join("pasien.csv"), MARK.repeat(500)).unwrap();
     alone.backup().unwrap();
     let loot = loot(&alone);
-    let seeds: HashSet<[u8; 32]> =
-        loot.iter().flat_map(|bytes| bytes.windows(32)).map(|window| window.try_into().unwrap()).collect();
+    let seeds: HashSet<[u8; 32]> = loot
+        .iter()
+        .flat_map(|bytes| bytes.windows(32))
+        .map(|window| window.try_into().unwrap())
+        .collect();
     assert!(loot.iter().all(|bytes| !contains(bytes, MARK)), "contents lie in the agent's files");
     let sessions = evidence::objects::<Session>(&alone.depot()).unwrap();
-    let heads: Vec<PackTable> = files(&alone.depot().join("packs")).iter().map(|path| head(path)).collect();
+    let heads: Vec<PackTable> =
+        files(&alone.depot().join("packs")).iter().map(|path| head(path)).collect();
     assert!(heads.iter().any(|head| head.header.content == Content::Data) && !sessions.is_empty());
     for seed in &seeds {
         let key = RecoveryKey::from_seed(Secret::new(*seed));
-        assert!(sessions.iter().all(|session| open_session(&session.body, &key).is_err()), "a session opened");
+        assert!(
+            sessions.iter().all(|session| open_session(&session.body, &key).is_err()),
+            "a session opened"
+        );
         // As a session key: it would give the commitment that stands in a pack's header.
-        let opens = heads.iter().any(|head| commitment(seed, &head.header.salt) == head.header.commitment);
+        let opens =
+            heads.iter().any(|head| commitment(seed, &head.header.salt) == head.header.commitment);
         assert!(!opens, "a pack key opened");
     }
     // The same attack with the right key succeeds: it is the key that is missing, not the method.
@@ -97,7 +106,9 @@ fn city(directory: &Path) -> City {
     output(city.pds[0].agent().arg("backup")).unwrap();
     eventually("it is compliant", || {
         let table = city.compliance()?;
-        Ok((table["verified"]["datasets"] == 1 && table["at_drc"]["datasets"] == 1).then_some(()).ok_or_else(|| table.to_string()))
+        Ok((table["verified"]["datasets"] == 1 && table["at_drc"]["datasets"] == 1)
+            .then_some(())
+            .ok_or_else(|| table.to_string()))
     })
     .unwrap();
     city
@@ -129,12 +140,18 @@ impl CaThief {
 
     fn client(&self, url: &str) -> VaultClient {
         let identity = TlsIdentity::from_pem(&self.certificate, &self.tls_key).unwrap();
-        let tls = client_config(Some(&identity), ServerTrust::AnyKey, Arc::new(SystemClock)).unwrap();
+        let tls =
+            client_config(Some(&identity), ServerTrust::AnyKey, Arc::new(SystemClock)).unwrap();
         VaultClient::new(url, &tls).unwrap()
     }
 
     /// A session and a manifest of its own, of an empty dataset under the victim's dataset id.
-    fn forge(&self, chain: &RosterChain, dataset: DatasetId, domain: DomainId) -> [(Kind, Vec<u8>); 3] {
+    fn forge(
+        &self,
+        chain: &RosterChain,
+        dataset: DatasetId,
+        domain: DomainId,
+    ) -> [(Kind, Vec<u8>); 3] {
         let repository = chain.repository();
         let roster = &chain.current().body;
         let seal = |key| SealedKey { recipient: key, encapsulated: [1; 32], ciphertext: [2; 80] };
@@ -168,14 +185,26 @@ impl CaThief {
             root_salt: [3; 32],
             sealed_root: vec![4; 64],
         };
-        [(Kind::Session, session), (Kind::Usage, built.usage), (Kind::Manifest, sign(&manifest, &self.key))]
+        [
+            (Kind::Session, session),
+            (Kind::Usage, built.usage),
+            (Kind::Manifest, sign(&manifest, &self.key)),
+        ]
     }
 }
 
-async fn send(client: &VaultClient, repository: &RepositoryId, kind: Kind, bytes: &[u8]) -> Result<(), ClientError> {
+async fn send(
+    client: &VaultClient,
+    repository: &RepositoryId,
+    kind: Kind,
+    bytes: &[u8],
+) -> Result<(), ClientError> {
     let id = object_id(bytes);
     if kind == Kind::Manifest {
-        return client.commit(repository, &ManifestId::from_bytes(id), bytes.to_vec().into()).await.map(|_| ());
+        return client
+            .commit(repository, &ManifestId::from_bytes(id), bytes.to_vec().into())
+            .await
+            .map(|_| ());
     }
     client.put(repository, kind, &id, bytes.to_vec().into()).await.map(|_| ())
 }
@@ -188,7 +217,8 @@ fn refused(result: Result<(), ClientError>) -> u16 {
 }
 
 fn rosters(repository: &Path, id: RepositoryId) -> RosterChain {
-    let objects = files(&repository.join("rosters")).iter().map(|path| fs::read(path).unwrap()).collect();
+    let objects =
+        files(&repository.join("rosters")).iter().map(|path| fs::read(path).unwrap()).collect();
     RosterChain::from_objects(id, objects).unwrap()
 }
 
@@ -230,7 +260,11 @@ fn a_stolen_controller_forges_no_reader_and_no_snapshot() {
     delete_everything(&city, &kept);
     let target = directory.path().join("out");
     let mut restore = city.lumbung();
-    restore.args(["--json", "restore", &city.pusat.url, "latest", "--key"]).arg(city.pds[0].key()).arg("--target").arg(&target);
+    restore
+        .args(["--json", "restore", &city.pusat.url, "latest", "--key"])
+        .arg(city.pds[0].key())
+        .arg("--target")
+        .arg(&target);
     let restored = output(&mut restore).unwrap();
     assert!(restored.contains(&genuine.to_string()), "latest is another snapshot: {restored}");
     let row = city.compliance().unwrap()["rows"][0].to_string();
@@ -248,9 +282,15 @@ fn delete_everything(city: &City, kept: &Path) {
         for kind in Kind::REPOSITORY {
             let Some(object) = files(&kept.join(kind.folder())).pop() else { continue };
             let id = object.file_name().unwrap().to_str().unwrap().to_owned();
-            let url = format!("{}/v1/repositories/{}/{}/{id}", city.pusat.url, city.pds[0].repository, kind.folder());
+            let url = format!(
+                "{}/v1/repositories/{}/{}/{id}",
+                city.pusat.url,
+                city.pds[0].repository,
+                kind.folder()
+            );
             let mut curl = Command::new("curl");
-            curl.args(["-sk", "-X", "DELETE", "-o", "/dev/null", "-w", "%{http_code}", "--cert"]).arg(&identity);
+            curl.args(["-sk", "-X", "DELETE", "-o", "/dev/null", "-w", "%{http_code}", "--cert"])
+                .arg(&identity);
             let answered = any_output(curl.arg(&url)).unwrap();
             let status: u16 = String::from_utf8_lossy(&answered.stdout).parse().unwrap();
             assert!((400..500).contains(&status), "DELETE {kind} answered {status}");
@@ -282,7 +322,10 @@ fn a_vault_that_hides_a_snapshot_is_found_out() {
     .unwrap();
     let status = output(city.operator().args(["--json", "status"])).unwrap();
     let snapshot = evidence::newest(&city.drc.repository(&repository)).unwrap().id;
-    assert!(status.contains(&snapshot.to_string()), "no alarm names the snapshot that disappeared: {status}");
+    assert!(
+        status.contains(&snapshot.to_string()),
+        "no alarm names the snapshot that disappeared: {status}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lumbung_model::rate::{Cap, RatePlan, Window};
 use lumbung_model::schedule::{Period, parse_zone};
+use lumbung_model::toml_text;
 use lumbung_model::{ByteSize, RepositoryId, SiteId, TlsPin};
 use serde::Deserialize;
 
@@ -173,11 +174,8 @@ impl Config {
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let invalid = |line, message| ConfigError::Invalid { path: path.to_owned(), line, message };
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-            invalid(line, with_suggestion(error.message()))
-        })?;
+        let config: Self = toml_text::parse(&path.to_string_lossy(), text)
+            .map_err(|error| invalid(error.line, error.message))?;
         if config.pull_transfers == 0 || config.requests == 0 {
             return Err(invalid(
                 1,
@@ -228,37 +226,6 @@ impl Config {
             .or(self.quota)
             .map(ByteSize::as_u64)
     }
-}
-
-/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
-fn with_suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let nearest = (message.starts_with("unknown field"))
-        .then(|| quoted.next())
-        .flatten()
-        .and_then(|given| quoted.map(|known| (distance(given, known), known)).min());
-    match nearest {
-        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
-            format!("{}; did you mean `{known}`?", message.split(',').next().unwrap_or(message))
-        }
-        _ => message.to_owned(),
-    }
-}
-
-/// Edits between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = corner + usize::from(from != *to);
-            corner = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

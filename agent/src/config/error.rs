@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use lumbung_model::toml_text::{line_at, nearest};
+
 /// Why a configuration is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -54,8 +56,7 @@ impl ConfigError {
         key: Option<&str>,
         message: String,
     ) -> Self {
-        let before = text.as_bytes().iter().take(offset);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        let line = line_at(text, offset);
         Self::Line { path: path.to_owned(), line, key: key.map(str::to_owned), message }
     }
 
@@ -75,12 +76,9 @@ impl ConfigError {
 }
 
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|key| (distance(unknown, key), *key)).min();
-    match nearest {
-        Some((steps, key)) if steps <= 1 + unknown.chars().count() / 3 => {
-            format!("unknown key; did you mean \"{key}\"?")
-        }
-        _ => format!("unknown key; here can stand: {}", known.join(", ")),
+    match nearest(unknown, known.iter().copied()) {
+        Some(key) => format!("unknown key; did you mean \"{key}\"?"),
+        None => format!("unknown key; here can stand: {}", known.join(", ")),
     }
 }
 
@@ -93,25 +91,4 @@ fn key_of_line(text: &str, offset: usize) -> Option<&str> {
     let key = key.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.\"".contains(c);
     (!key.is_empty() && key.chars().all(plain)).then_some(key)
-}
-
-/// Edits (insert, remove, replace, swap neighbours) from one word to another.
-fn distance(from: &str, to: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
 }

@@ -74,6 +74,8 @@ struct Done {
     outcome: RestoreOutcome,
     compared: Option<CompareReport>,
     proof: Option<ProofId>,
+    /// Manifests that could not be read: one of them may be the newest.
+    passed_over: usize,
 }
 
 impl Done {
@@ -81,7 +83,10 @@ impl Done {
         let differs = self.compared.as_ref().is_some_and(|report| !report.is_equal());
         if self.outcome.failures_total > 0 || differs {
             Exit::Error
-        } else if self.outcome.warnings_total > 0 || self.outcome.repaired_frames > 0 {
+        } else if self.outcome.warnings_total > 0
+            || self.outcome.repaired_frames > 0
+            || self.passed_over > 0
+        {
             Exit::Warnings
         } else {
             Exit::Fine
@@ -109,8 +114,8 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         ));
     }
     let fallback = fallback(args, &opened, &bundle)?;
-    let snapshot =
-        listing::read(&opened)?.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
+    let list = listing::read(&opened)?;
+    let snapshot = list.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
     let reader = SnapshotReader::open_with_fallback(
         Arc::clone(&opened.depot),
         fallback.clone(),
@@ -122,6 +127,7 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
     })?;
     let mut done = execute(args, &reader, fallback, proving || args.verify, terminal)?;
+    done.passed_over = list.unreadable.len();
     if let (true, Some(report)) = (proving, &done.compared) {
         done.proof = Some(prove(args, &opened, &bundle, &snapshot, &done, report)?);
     }
@@ -206,7 +212,7 @@ fn execute(
     } else {
         None
     };
-    Ok(Done { started, elapsed, outcome, compared, proof: None })
+    Ok(Done { started, elapsed, outcome, compared, proof: None, passed_over: 0 })
 }
 
 fn explain(target: &Path, error: RestoreError) -> Failure {
@@ -299,6 +305,7 @@ fn tell(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Termina
         "repaired_frames": outcome.repaired_frames,
         "compared": compared,
         "proof": done.proof,
+        "unreadable_manifests": done.passed_over,
     });
     terminal.result(&value, || text(args, snapshot, done, terminal))?;
     complain(done, terminal);

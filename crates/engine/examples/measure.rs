@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lumbung_engine::{
-    BackupOptions, BackupRequest, Cancel, Depot, Include, LocalDepot, NoProgress, NoThrottle, RestoreOptions,
-    RestoreRequest, SnapshotReader, backup, compare, restore, verify,
+    BackupOptions, BackupRequest, Cancel, Depot, Include, LocalDepot, NoProgress, NoThrottle,
+    RestoreOptions, RestoreRequest, SnapshotReader, backup, compare, restore, verify,
 };
 use lumbung_model::{DatasetId, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_pack::{
-    AgentStatus, ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterAgent, SigningKey, object_id, sign,
+    AgentStatus, ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterAgent,
+    SigningKey, object_id, sign,
 };
 use lumbung_seal::{AgentIdentity, RecoveryKey};
 
@@ -23,7 +24,11 @@ fn peak_mib() -> u64 {
 }
 
 fn report(what: &str, since: Instant, more: &str) {
-    println!("{what:10} {:7.2} s   peak {:4} MiB   {more}", since.elapsed().as_secs_f64(), peak_mib());
+    println!(
+        "{what:10} {:7.2} s   peak {:4} MiB   {more}",
+        since.elapsed().as_secs_f64(),
+        peak_mib()
+    );
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,7 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         previous: RosterId::ZERO,
         created: Timestamp(0),
         chunker: ChunkerParams::default(),
-        root_keys: vec![RootKey { key: root.public(), role: RootRole::Working, label: "root".into() }],
+        root_keys: vec![RootKey {
+            key: root.public(),
+            role: RootRole::Working,
+            label: "root".into(),
+        }],
         registrar: None,
         recipients: vec![Recipient { key: recovery.public(), label: "key".into() }],
         agents: vec![RosterAgent {
@@ -92,10 +101,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cancel: &Cancel::default(),
     };
     let restored = restore(&request)?;
-    report("restore", start, &format!("{} entries, {} failures", restored.entries, restored.failures_total));
+    report(
+        "restore",
+        start,
+        &format!("{} entries, {} failures", restored.entries, restored.failures_total),
+    );
     let start = Instant::now();
-    let equal = compare(&reader, &work.join("restored"), &Include::all(), &NoProgress, &Cancel::default())?;
-    report("compare", start, &format!("{} entries, {} differences", equal.entries, equal.differences_total));
+    let equal =
+        compare(&reader, &work.join("restored"), &Include::all(), &NoProgress, &Cancel::default())?;
+    report(
+        "compare",
+        start,
+        &format!("{} entries, {} differences", equal.entries, equal.differences_total),
+    );
     let start = Instant::now();
     let verified = verify(&depot, None, None, &NoProgress, &Cancel::default())?;
     report("verify", start, &format!("{} frames, clean: {}", verified.frames, verified.is_clean()));

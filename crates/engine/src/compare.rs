@@ -1,6 +1,7 @@
 //! Compares a tree on disk with a snapshot: every attribute and every byte.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +12,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::restore::{Layout, with_causes};
-use crate::snapshot::{ChunkCache, Entries, Include, SnapshotError, SnapshotReader, is_beneath, piece};
+use crate::snapshot::{
+    ChunkCache, Entries, Include, SnapshotError, SnapshotReader, is_beneath, piece,
+};
 use crate::source::{
-    FileKind, Sources, Stat, Visit, VisitKind, Walk, WalkOptions, attributes_of, attributes_of_link, extents_of,
-    open_directory, read_link,
+    FileKind, Sources, Stat, Visit, VisitKind, Walk, WalkOptions, attributes_of,
+    attributes_of_link, extents_of, open_directory, read_link,
 };
 use crate::{Cancel, Excludes, Progress};
 
@@ -76,13 +79,15 @@ pub fn compare(
         let (work, files) = bounded(64);
         let readers: Vec<_> = (0..READERS)
             .map(|_| {
-                let (files, reader) = (files.clone(), Reader { chunks: &chunks, findings: &findings, progress });
+                let (files, reader) =
+                    (files.clone(), Reader { chunks: &chunks, findings: &findings, progress });
                 scope.spawn(move || reader.work(&files, cancel))
             })
             .collect();
         drop(files);
         let mut comparison = Comparison {
             entries: snapshot.entries(include),
+            unreadable: HashSet::new(),
             next: None,
             include,
             findings: &findings,
@@ -120,6 +125,8 @@ impl Findings {
 
 struct Comparison<'a> {
     entries: Entries<'a>,
+    /// Files that were unreadable when they were backed up; so are their further names.
+    unreadable: HashSet<Vec<u8>>,
     /// The catalogue's entry that the walk has not come to yet.
     next: Option<Entry>,
     include: &'a Include,
@@ -133,7 +140,12 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn run(&mut self, root: &Path, sources: &'a Sources, excludes: &'a Excludes) -> Result<(), SnapshotError> {
+    fn run(
+        &mut self,
+        root: &Path,
+        sources: &'a Sources,
+        excludes: &'a Excludes,
+    ) -> Result<(), SnapshotError> {
         self.next = self.entries.next()?;
         let opened = open_directory(root).map_err(|errno| SnapshotError::Root {
             path: root.display().to_string(),
@@ -148,11 +160,15 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    fn missing(&self, entry: &Entry) {
+    fn missing(&mut self, entry: &Entry) {
         if entry.path.is_empty() {
             return;
         }
-        if entry.unreadable.is_some() {
+        let link_to_unreadable = |first: &Vec<u8>| self.unreadable.contains(first);
+        let also =
+            matches!(&entry.kind, EntryKind::HardLink { first } if link_to_unreadable(first));
+        if entry.unreadable.is_some() || also {
+            self.unreadable.insert(entry.path.clone());
             self.findings.update(|report| report.flagged += 1);
         } else {
             self.findings.differs(&entry.path, "is in the snapshot and not here");
@@ -163,18 +179,24 @@ impl<'a> Comparison<'a> {
         if self.cancel.is_cancelled() {
             return Err(SnapshotError::Cancelled);
         }
-        let above = |source: &Vec<u8>| !is_beneath(visit.path, source.strip_prefix(b"/").unwrap_or(source));
+        let above =
+            |source: &Vec<u8>| !is_beneath(visit.path, source.strip_prefix(b"/").unwrap_or(source));
         if self.live && self.sources.iter().all(above) {
             if self.next.as_ref().is_some_and(|next| next.path == visit.path) {
                 self.next = self.entries.next()?;
             }
             return Ok(());
         }
-        if !self.include.touches(visit.path) || matches!(visit.kind, VisitKind::Unknown(Errno::NOENT)) {
+        if !self.include.touches(visit.path)
+            || matches!(visit.kind, VisitKind::Unknown(Errno::NOENT))
+        {
             return Ok(());
         }
         loop {
-            let order = self.next.as_ref().map_or(Ordering::Greater, |next| path_cmp(&next.path, visit.path));
+            let order = self
+                .next
+                .as_ref()
+                .map_or(Ordering::Greater, |next| path_cmp(&next.path, visit.path));
             match order {
                 Ordering::Greater => {
                     self.findings.differs(visit.path, "is here and not in the snapshot");
@@ -205,7 +227,9 @@ impl<'a> Comparison<'a> {
         self.findings.update(|report| report.entries += 1);
         let differs = |what: String| self.findings.differs(&entry.path, what);
         match &visit.kind {
-            VisitKind::Unknown(errno) => differs(format!("cannot be looked at: {}", std::io::Error::from(*errno))),
+            VisitKind::Unknown(errno) => {
+                differs(format!("cannot be looked at: {}", std::io::Error::from(*errno)))
+            }
             VisitKind::HardLink { first, .. } => {
                 if entry.kind != (EntryKind::HardLink { first: first.clone() }) {
                     differs(format!("is a hard link to /{} here", String::from_utf8_lossy(first)));
@@ -222,7 +246,9 @@ impl<'a> Comparison<'a> {
                     differs(format!("cannot be read: {}", std::io::Error::from(*errno)));
                 }
             }
-            VisitKind::Leaf(stat) if stat.kind == FileKind::File => return self.file(visit, stat, entry),
+            VisitKind::Leaf(stat) if stat.kind == FileKind::File => {
+                return self.file(visit, stat, entry);
+            }
             VisitKind::Leaf(stat) => self.special(visit, stat, &entry),
         }
         Ok(())
@@ -234,17 +260,30 @@ impl<'a> Comparison<'a> {
             differs(format!("mode {:o} in the snapshot, {:o} here", entry.mode, stat.mode));
         }
         if (entry.uid, entry.gid) != (stat.uid, stat.gid) {
-            differs(format!("owner {}:{} in the snapshot, {}:{} here", entry.uid, entry.gid, stat.uid, stat.gid));
+            differs(format!(
+                "owner {}:{} in the snapshot, {}:{} here",
+                entry.uid, entry.gid, stat.uid, stat.gid
+            ));
         }
         if (entry.mtime_s, entry.mtime_ns) != (stat.mtime_s, stat.mtime_ns) {
             let (s, ns) = (entry.mtime_s, entry.mtime_ns);
-            differs(format!("modified {s}.{ns:09} in the snapshot, {}.{:09} here", stat.mtime_s, stat.mtime_ns));
+            differs(format!(
+                "modified {s}.{ns:09} in the snapshot, {}.{:09} here",
+                stat.mtime_s, stat.mtime_ns
+            ));
         }
         if entry.xattrs != xattrs {
             let names = |list: &[(Vec<u8>, Vec<u8>)]| {
-                list.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>().join(" ")
+                list.iter()
+                    .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+                    .collect::<Vec<_>>()
+                    .join(" ")
             };
-            differs(format!("attributes [{}] in the snapshot, [{}] here", names(&entry.xattrs), names(xattrs)));
+            differs(format!(
+                "attributes [{}] in the snapshot, [{}] here",
+                names(&entry.xattrs),
+                names(xattrs)
+            ));
         }
     }
 
@@ -258,7 +297,9 @@ impl<'a> Comparison<'a> {
             }
             (EntryKind::Fifo, FileKind::Fifo) | (EntryKind::Socket, FileKind::Socket) => true,
             (EntryKind::CharDevice { major, minor }, FileKind::CharDevice)
-            | (EntryKind::BlockDevice { major, minor }, FileKind::BlockDevice) => (*major, *minor) == device,
+            | (EntryKind::BlockDevice { major, minor }, FileKind::BlockDevice) => {
+                (*major, *minor) == device
+            }
             _ => false,
         };
         if !same {
@@ -283,7 +324,8 @@ impl<'a> Comparison<'a> {
         }
         self.attributes(&entry, stat, &entry.xattrs);
         if *size != stat.size {
-            self.findings.differs(&entry.path, format!("{size} bytes in the snapshot, {} here", stat.size));
+            self.findings
+                .differs(&entry.path, format!("{size} bytes in the snapshot, {} here", stat.size));
             return Ok(());
         }
         let job = (visit.parent.clone(), visit.name.to_vec(), entry);
@@ -325,7 +367,8 @@ impl Reader<'_> {
             let chunk = self.chunks.get(&part.chunk).map_err(|e| with_causes(&e))?;
             let mut data = piece(&chunk, part).map_err(|e| with_causes(&e))?;
             while !data.is_empty() {
-                let (offset, room) = layout.locate(position).ok_or("its content does not fit its sparse map")?;
+                let (offset, room) =
+                    layout.locate(position).ok_or("its content does not fit its sparse map")?;
                 let length = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
                 buffer.resize(length, 0);
                 read_all(&file, &mut buffer, offset).map_err(told)?;
@@ -364,7 +407,8 @@ fn check_holes(file: &OwnedFd, size: u64, layout: &Layout) -> Result<(), String>
         let (mut position, end) = (offset, offset + length);
         while position < end {
             let next = layout.stretches.iter().find(|(_, start, length)| start + length > position);
-            let (start, stop) = next.map_or((end, end), |(_, start, length)| (*start, start + length));
+            let (start, stop) =
+                next.map_or((end, end), |(_, start, length)| (*start, start + length));
             if position >= start {
                 position = stop;
                 continue;
@@ -373,7 +417,9 @@ fn check_holes(file: &OwnedFd, size: u64, layout: &Layout) -> Result<(), String>
             let part = buffer.len().min(usize::try_from(room).unwrap_or(usize::MAX));
             read_all(file, &mut buffer[..part], position).map_err(told)?;
             if buffer[..part].iter().any(|byte| *byte != 0) {
-                return Err(format!("has data after byte {position}, where the snapshot has a hole"));
+                return Err(format!(
+                    "has data after byte {position}, where the snapshot has a hole"
+                ));
             }
             position += part as u64;
         }

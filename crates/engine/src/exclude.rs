@@ -31,8 +31,14 @@ impl Excludes {
     ///
     /// # Errors
     /// For the first that cannot be used.
-    pub fn new<T: AsRef<[u8]>>(patterns: impl IntoIterator<Item = T>) -> Result<Self, ExcludeError> {
-        patterns.into_iter().map(|pattern| parse(pattern.as_ref())).collect::<Result<_, _>>().map(Self)
+    pub fn new<T: AsRef<[u8]>>(
+        patterns: impl IntoIterator<Item = T>,
+    ) -> Result<Self, ExcludeError> {
+        patterns
+            .into_iter()
+            .map(|pattern| parse(pattern.as_ref()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Whether a path (relative to `/`, without a leading slash) is left out.
@@ -91,7 +97,8 @@ fn components_match(pattern: &[Vec<u8>], path: &[&[u8]]) -> bool {
     if first == b"**" {
         return (0..=path.len()).any(|skipped| components_match(rest, &path[skipped..]));
     }
-    path.split_first().is_some_and(|(name, below)| name_matches(first, name) && components_match(rest, below))
+    path.split_first()
+        .is_some_and(|(name, below)| name_matches(first, name) && components_match(rest, below))
 }
 
 /// Glob within one component. Goes back to the last `*` only: linear in practice, never exponential.

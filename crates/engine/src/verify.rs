@@ -96,7 +96,9 @@ pub fn verify(
         for (user, used) in users {
             match &what {
                 Fault::Whole(reason) => damage.note(*user, reason.clone()),
-                Fault::Frame(frame, reason) if used.get(*frame) => damage.note(*user, reason.clone()),
+                Fault::Frame(frame, reason) if used.get(*frame) => {
+                    damage.note(*user, reason.clone())
+                }
                 Fault::Frame(..) => {}
             }
         }
@@ -136,7 +138,10 @@ impl Damage {
     }
 
     fn into_snapshots(self) -> Vec<DamagedSnapshot> {
-        self.0.into_iter().map(|(snapshot, reasons)| DamagedSnapshot { snapshot, reasons }).collect()
+        self.0
+            .into_iter()
+            .map(|(snapshot, reasons)| DamagedSnapshot { snapshot, reasons })
+            .collect()
     }
 }
 
@@ -242,7 +247,10 @@ struct PackReader<'a> {
 }
 
 impl PackReader<'_> {
-    fn read_all(&self, packs: &[(PackId, Option<u32>)]) -> Result<Vec<(PackId, Fault)>, SnapshotError> {
+    fn read_all(
+        &self,
+        packs: &[(PackId, Option<u32>)],
+    ) -> Result<Vec<(PackId, Fault)>, SnapshotError> {
         let next = AtomicU64::new(0);
         let found = Mutex::new(Vec::new());
         let work = || -> Result<(), SnapshotError> {
@@ -259,7 +267,10 @@ impl PackReader<'_> {
         };
         let results = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(SnapshotError::Thread))).collect::<Vec<_>>()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or(Err(SnapshotError::Thread)))
+                .collect::<Vec<_>>()
         });
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -269,7 +280,8 @@ impl PackReader<'_> {
         let frames = match frames {
             Some(frames) => frames,
             None => {
-                let fixed = self.depot.read_pack(pack, 0..lumbung_pack::limits::PACK_FIXED_BYTES as u64)?;
+                let fixed =
+                    self.depot.read_pack(pack, 0..lumbung_pack::limits::PACK_FIXED_BYTES as u64)?;
                 let count = fixed.last_chunk::<4>().map_or(0, |count| u32::from_le_bytes(*count));
                 count.min(u32::try_from(lumbung_pack::limits::PACK_MAX_FRAMES).unwrap_or(u32::MAX))
             }
@@ -313,7 +325,10 @@ impl PackReader<'_> {
             let range = table.frame_range(frame);
             let place = |n: u64| usize::try_from(n - from).unwrap_or(usize::MAX);
             let alone;
-            let stored = match together.as_ref().and_then(|bytes| bytes.get(place(range.start)..place(range.end))) {
+            let stored = match together
+                .as_ref()
+                .and_then(|bytes| bytes.get(place(range.start)..place(range.end)))
+            {
                 Some(stored) => Ok(stored),
                 None => match self.depot.read_pack(pack, range.clone()) {
                     Ok(bytes) => {
@@ -325,7 +340,9 @@ impl PackReader<'_> {
             };
             let number = u32::try_from(frame).unwrap_or(u32::MAX);
             let fault = match stored {
-                Ok(stored) => table.verify_frame(frame, stored).err().map(|error| with_causes(&error)),
+                Ok(stored) => {
+                    table.verify_frame(frame, stored).err().map(|error| with_causes(&error))
+                }
                 Err(reason) => Some(reason),
             };
             match fault {
@@ -334,7 +351,8 @@ impl PackReader<'_> {
                     self.counts.bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
                     self.progress.bytes(range.end - range.start);
                 }
-                Some(reason) => faults.push(Fault::Frame(number, format!("frame {frame} of pack {pack}: {reason}"))),
+                Some(reason) => faults
+                    .push(Fault::Frame(number, format!("frame {frame} of pack {pack}: {reason}"))),
             }
         }
         Ok(())
@@ -343,7 +361,15 @@ impl PackReader<'_> {
 
 /// Objects that no snapshot needs are at least what their names say.
 fn check_objects(depot: &dyn Depot, report: &mut VerifyReport) -> Result<(), SnapshotError> {
-    for kind in [Kind::Session, Kind::Segment, Kind::Usage, Kind::Receipt, Kind::Inventory, Kind::Scrub, Kind::Proof] {
+    for kind in [
+        Kind::Session,
+        Kind::Segment,
+        Kind::Usage,
+        Kind::Receipt,
+        Kind::Inventory,
+        Kind::Scrub,
+        Kind::Proof,
+    ] {
         for id in depot.list(kind)? {
             let whole = match depot.get(kind, &id) {
                 Ok(bytes) => lumbung_pack::object_id(&bytes) == id,

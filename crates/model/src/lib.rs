@@ -12,6 +12,7 @@ pub mod rate;
 pub mod schedule;
 pub mod secret;
 pub mod size;
+pub mod toml_text;
 
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{

@@ -79,7 +79,8 @@ fn demo(arguments: &Arguments) -> Result<String> {
 
 /// Two PD with real data, and one that does not back up.
 fn plans(paths: &[PathBuf], dir: &Path) -> Result<Vec<PdPlan>> {
-    let documents = if paths.is_empty() { vec![PathBuf::from("/usr/share/doc")] } else { paths.to_vec() };
+    let documents =
+        if paths.is_empty() { vec![PathBuf::from("/usr/share/doc")] } else { paths.to_vec() };
     let documents = documents.iter().map(|path| {
         path.canonicalize().with_context(|| format!("{} cannot be backed up", path.display()))
     });
@@ -106,7 +107,12 @@ fn write_database(path: &Path) -> Result<()> {
         let mut insert = write.prepare("INSERT INTO pbb VALUES (?1, ?2, ?3, ?4)")?;
         for i in 0..200_000_i64 {
             let nop = format!("12.71.{:03}.{:03}.{:06}", i % 21, i % 151, i);
-            insert.execute((nop, format!("Wajib pajak {i}"), 40 + i * 7919 % 900, i * 104_729 % 9_000_000))?;
+            insert.execute((
+                nop,
+                format!("Wajib pajak {i}"),
+                40 + i * 7919 % 900,
+                i * 104_729 % 9_000_000,
+            ))?;
         }
     }
     write.commit()?;
@@ -117,7 +123,11 @@ fn back_up(city: &mut City, story: &Story) -> Result<()> {
     story.chapter("PD servers back up, encrypted, to the Pusat Data");
     for pd in &mut city.pds {
         pd.start()?;
-        story.line(&format!("{} ({})", pd.code, pd.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")));
+        story.line(&format!(
+            "{} ({})",
+            pd.code,
+            pd.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        ));
         run(pd.agent().arg("backup"), &[0, 3])?;
     }
     Ok(())
@@ -138,10 +148,19 @@ fn wait_for_proof(city: &City, story: &Story) -> Result<()> {
         let manifest = evidence::newest(&city.pusat.repository(&pd.repository))?.id;
         for site in [&city.pusat, &city.drc] {
             eventually(&format!("a scrub of {} at {}", pd.code, site.name), || {
-                let verified = evidence::verified(&site.repository(&pd.repository), &site.public.site)?;
-                Ok(verified.contains(&manifest).then_some(()).ok_or_else(|| format!("{verified:?}")))
+                let verified =
+                    evidence::verified(&site.repository(&pd.repository), &site.public.site)?;
+                Ok(verified
+                    .contains(&manifest)
+                    .then_some(())
+                    .ok_or_else(|| format!("{verified:?}")))
             })?;
-            story.line(&format!("{}: snapshot {} is whole at {}", pd.code, manifest.short(), site.name));
+            story.line(&format!(
+                "{}: snapshot {} is whole at {}",
+                pd.code,
+                manifest.short(),
+                site.name
+            ));
         }
     }
     story.line("the custodians restore it at the DRC, compare, and sign the proof");
@@ -190,10 +209,16 @@ fn disaster(city: &mut City, story: &Story) -> Result<Disaster> {
     city.pusat.kill()?;
     city.controller.kill()?;
     let disaster = Disaster { at: Instant::now(), at_s: SystemClock.now().0 };
-    story.line("SIGKILL: vault of the Pusat Data and controller are gone; the agent goes on at the DRC");
+    story.line(
+        "SIGKILL: vault of the Pusat Data and controller are gone; the agent goes on at the DRC",
+    );
     let status = backup.wait()?;
-    ensure!(matches!(status.code(), Some(0 | 3)), "the backup ended with {status}, the DRC did not take over");
-    let (pusat, drc) = (evidence::newest(&repository)?, evidence::newest(&city.drc.repository(&pd.repository))?);
+    ensure!(
+        matches!(status.code(), Some(0 | 3)),
+        "the backup ended with {status}, the DRC did not take over"
+    );
+    let (pusat, drc) =
+        (evidence::newest(&repository)?, evidence::newest(&city.drc.repository(&pd.repository))?);
     ensure!(pusat.id != drc.id, "the snapshot was finished at the Pusat Data, not at the DRC");
     story.line(&format!("snapshot {} was finished at the DRC", drc.id.short()));
     Ok(disaster)
@@ -203,7 +228,8 @@ fn disaster(city: &mut City, story: &Story) -> Result<Disaster> {
 fn write_scans(directory: &Path) -> Result<()> {
     let mut page = vec![0; 4 << 20];
     for number in 0..NEW_BYTES / page.len() {
-        getrandom::fill(&mut page).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+        getrandom::fill(&mut page)
+            .map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         fs::write(directory.join(format!("berkas-{number:04}.jp2")), &page)?;
     }
     Ok(())
@@ -219,8 +245,13 @@ fn recover(city: &mut City, disaster: &Disaster, story: &Story) -> Result<String
     }
     let rto = disaster.at.elapsed();
     let (entries, bytes) = compare(city, story)?;
-    story.line(&format!("RTO {:.1} s (from the disaster until all of it was restored)", rto.as_secs_f64()));
-    story.line(&format!("RPO {lost_s} s (age of the oldest restored state at the moment of the disaster)"));
+    story.line(&format!(
+        "RTO {:.1} s (from the disaster until all of it was restored)",
+        rto.as_secs_f64()
+    ));
+    story.line(&format!(
+        "RPO {lost_s} s (age of the oldest restored state at the moment of the disaster)"
+    ));
     come_back(city, story)?;
     show_compliance(city)?;
     Ok(format!(
@@ -238,9 +269,18 @@ fn compare(city: &City, story: &Story) -> Result<(usize, u64)> {
             let restored = city.dir.join("restored").join(pd.code).join(source.strip_prefix("/")?);
             let expected = tree::read(source)?;
             let (lines, count) = tree::differences(&expected, &tree::read(&restored)?, 5);
-            ensure!(count == 0, "{count} differences in what {} restored:\n{}", pd.code, lines.join("\n"));
+            ensure!(
+                count == 0,
+                "{count} differences in what {} restored:\n{}",
+                pd.code,
+                lines.join("\n")
+            );
             let (entries, bytes) = tree::extent(&expected);
-            story.line(&format!("{}: {} — {entries} entries, every byte and attribute equal", pd.code, source.display()));
+            story.line(&format!(
+                "{}: {} — {entries} entries, every byte and attribute equal",
+                pd.code,
+                source.display()
+            ));
             total = (total.0 + entries, total.1 + bytes);
         }
     }
@@ -253,7 +293,9 @@ fn come_back(city: &mut City, story: &Story) -> Result<()> {
     city.controller.start()?;
     for pd in &city.pds {
         eventually(&format!("the inventories of {} agree", pd.code), || {
-            let of = |site: &lumbung_tests::city::Site| evidence::inventory(&site.repository(&pd.repository), &site.public.site);
+            let of = |site: &lumbung_tests::city::Site| {
+                evidence::inventory(&site.repository(&pd.repository), &site.public.site)
+            };
             let (pusat, drc) = (of(&city.pusat)?, of(&city.drc)?);
             let newest = evidence::newest(&city.drc.repository(&pd.repository))?.id;
             let agree = pusat == drc && pusat.contains(&newest);

@@ -69,11 +69,22 @@ impl Known {
     }
 
     /// Takes the frames of a pack that the depot has; all but those in `absent`.
-    pub(super) fn add_pack(&self, id: PackId, table: &PackTable, absent: Option<&Bitmap>, committed: bool) {
+    pub(super) fn add_pack(
+        &self,
+        id: PackId,
+        table: &PackTable,
+        absent: Option<&Bitmap>,
+        committed: bool,
+    ) {
         let mut inner = self.inner();
         let pack = u32::try_from(inner.packs.len()).expect("fewer than 2^32 packs");
         let frames = u32::try_from(table.frames.len()).expect("at most 16,384 frames");
-        inner.packs.push(KnownPack { id: Some(id), session: table.header.session, frames, committed });
+        inner.packs.push(KnownPack {
+            id: Some(id),
+            session: table.header.session,
+            frames,
+            committed,
+        });
         for (frame, entry) in (0..).zip(&table.frames) {
             if absent.is_some_and(|absent| absent.get(frame)) {
                 continue;
@@ -139,7 +150,8 @@ impl Known {
     /// Forgets frames that the depot lost; how many.
     pub(super) fn forget(&self, lost: &[PackUse]) -> usize {
         let mut inner = self.inner();
-        let lost: HashMap<PackId, &Bitmap> = lost.iter().map(|pack| (pack.pack, &pack.used)).collect();
+        let lost: HashMap<PackId, &Bitmap> =
+            lost.iter().map(|pack| (pack.pack, &pack.used)).collect();
         let Inner { chunks, packs } = &mut *inner;
         let before = chunks.len();
         chunks.retain(|_, place| {
@@ -154,7 +166,9 @@ impl Known {
         let mut inner = self.inner();
         let Inner { chunks, packs } = &mut *inner;
         let before = chunks.len();
-        chunks.retain(|_, place| !packs.get(place.pack as usize).is_some_and(|pack| lost.contains(&pack.session)));
+        chunks.retain(|_, place| {
+            !packs.get(place.pack as usize).is_some_and(|pack| lost.contains(&pack.session))
+        });
         before - chunks.len()
     }
 }
@@ -189,7 +203,11 @@ impl Used {
 
 impl Known {
     /// Tells of each used frame: pack, frame and stored length.
-    pub(super) fn for_each_used(&self, used: &Used, mut visit: impl FnMut(&KnownPack, PackId, u32, u32)) {
+    pub(super) fn for_each_used(
+        &self,
+        used: &Used,
+        mut visit: impl FnMut(&KnownPack, PackId, u32, u32),
+    ) {
         let inner = self.inner();
         for place in inner.chunks.values() {
             if used.contains(place.pack, place.frame)

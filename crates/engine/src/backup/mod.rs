@@ -6,6 +6,7 @@
 
 mod assemble;
 mod known;
+mod large;
 mod pass;
 mod plan;
 mod publish;
@@ -166,7 +167,9 @@ pub enum BackupError {
     #[error("no depot was given to back up to")]
     NoDepot,
     /// No depot answered to the end.
-    #[error("no depot could take the backup: {tried}; what was sent is kept and the next run goes on from there")]
+    #[error(
+        "no depot could take the backup: {tried}; what was sent is kept and the next run goes on from there"
+    )]
     Unavailable {
         /// What each said.
         tried: String,
@@ -186,7 +189,9 @@ pub enum BackupError {
         reason: &'static str,
     },
     /// The depot goes on losing what it acknowledged.
-    #[error("{depot} still lacks frames after {rounds} rounds of sending them again: scrub it, then run this again")]
+    #[error(
+        "{depot} still lacks frames after {rounds} rounds of sending them again: scrub it, then run this again"
+    )]
     StillMissing {
         /// Which depot.
         depot: String,
@@ -209,7 +214,9 @@ pub enum BackupError {
     #[error("an object could not be built")]
     Format(#[from] lumbung_pack::FormatError),
     /// A thread was lost.
-    #[error("a part of the backup stopped unexpectedly: run it again, and report this if it repeats")]
+    #[error(
+        "a part of the backup stopped unexpectedly: run it again, and report this if it repeats"
+    )]
     Thread,
 }
 
@@ -220,7 +227,8 @@ pub enum BackupError {
 pub fn backup(request: &BackupRequest<'_>) -> Result<BackupOutcome, BackupError> {
     let sources = sources(request.sources);
     if sources.paths.is_empty() {
-        let named: Vec<String> = request.sources.iter().map(|path| path.display().to_string()).collect();
+        let named: Vec<String> =
+            request.sources.iter().map(|path| path.display().to_string()).collect();
         return Err(BackupError::NoSource(named.join(", ")));
     }
     let state = StateDir::open(request.state_dir)?;

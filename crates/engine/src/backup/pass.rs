@@ -93,7 +93,10 @@ fn own_directories(run: &Run<'_>) -> Vec<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let depots = run.request.depots.iter().filter_map(|depot| depot.local_path());
     let paths = depots.chain(std::iter::once(run.request.state_dir.to_owned()));
-    paths.filter_map(|path| std::fs::metadata(path).ok()).map(|meta| (meta.dev(), meta.ino())).collect()
+    paths
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| (meta.dev(), meta.ino()))
+        .collect()
 }
 
 fn walk_options<'a>(run: &'a Run<'_>) -> WalkOptions<'a> {
@@ -133,7 +136,10 @@ fn estimate(run: &Run<'_>, sources: &Sources, stop: &Stop, over: &Receiver<()>) 
 
 /// Walks, reads, seals and sends everything once. What it gives is complete: every pack is acknowledged.
 /// With the recorded snapshot comes the cache that the pass wrote.
-pub(super) fn pass(run: &mut Run<'_>, sources: &Sources) -> Result<(Recorded, PathBuf), BackupError> {
+pub(super) fn pass(
+    run: &mut Run<'_>,
+    sources: &Sources,
+) -> Result<(Recorded, PathBuf), BackupError> {
     let stop = Stop::new(run.request.cancel);
     let (readers, cache_path, cache) = caches(run)?;
     let recorded = {
@@ -148,7 +154,8 @@ pub(super) fn pass(run: &mut Run<'_>, sources: &Sources) -> Result<(Recorded, Pa
                 let stop = &stop;
                 scope.spawn(move || estimate(shared, sources, stop, &is_over));
             }
-            let threads = Threads::start(scope, shared, sources, &stop, readers, cache, acknowledged_out);
+            let threads =
+                Threads::start(scope, shared, sources, &stop, readers, cache, acknowledged_out);
             for stored in &acknowledged {
                 publisher.acknowledged(shared, stored, &stop);
             }
@@ -206,9 +213,8 @@ impl<'scope> Threads<'scope> {
                 steps: Vec::new(),
                 bytes: 0,
             };
-            let root = open_directory(Path::new("/")).map_err(|e| {
-                stop.fail(StateError::io("opened", Path::new("/"), e))
-            })?;
+            let root = open_directory(Path::new("/"))
+                .map_err(|e| stop.fail(StateError::io("opened", Path::new("/"), e)))?;
             Walk::new(walk_options(run)).run(root, sources, &mut |visit| planner.visit(visit))?;
             planner.flush()
         });
@@ -224,9 +230,8 @@ impl<'scope> Threads<'scope> {
             let reading = Reading::of(run, stop);
             Assembler::new(run, &reading, jobs_out, entries_out).work(&batches)
         });
-        let recorder = scope.spawn(move || {
-            Recorder::new(run, stop, recorder_jobs, results, cache).work(&entries)
-        });
+        let recorder = scope
+            .spawn(move || Recorder::new(run, stop, recorder_jobs, results, cache).work(&entries));
         let sealing = std::sync::Arc::new(Sealing::new(run, workers, stop));
         for _ in 0..workers {
             let (sealing, jobs) = (sealing.clone(), jobs.clone());

@@ -77,7 +77,10 @@ impl Planner<'_> {
         self.stop.check()?;
         match visit.kind {
             VisitKind::Unknown(errno) => {
-                self.warnings.push(visit.path, reason("cannot be looked at and is not in the snapshot", errno));
+                self.warnings.push(
+                    visit.path,
+                    reason("cannot be looked at and is not in the snapshot", errno),
+                );
             }
             VisitKind::Directory { stat, attributes, unreadable } => {
                 let mut entry = self.entry(visit.path, &stat, EntryKind::Directory);
@@ -110,8 +113,11 @@ impl Planner<'_> {
             let same = found.stat.same_content(&stat) && !cache.is_racy(&stat);
             if same && self.known.has_all(found.content.iter().map(|part| &part.chunk)) {
                 entry.xattrs = found.xattrs;
-                entry.kind =
-                    EntryKind::File { size: stat.size, sparse: found.sparse, content: found.content };
+                entry.kind = EntryKind::File {
+                    size: stat.size,
+                    sparse: found.sparse,
+                    content: found.content,
+                };
                 return self.push(Step::Ready(entry, Some(stat)));
             }
         }
@@ -149,7 +155,9 @@ impl Planner<'_> {
         let mut entry = self.entry(visit.path, stat, kind);
         match attributes_of_link(visit.parent, visit.name) {
             Ok(attributes) => entry.xattrs = attributes,
-            Err(errno) => self.warnings.push(visit.path, reason("its extended attributes cannot be read", errno)),
+            Err(errno) => self
+                .warnings
+                .push(visit.path, reason("its extended attributes cannot be read", errno)),
         }
         if let Some(errno) = unreadable {
             entry.unreadable = Some(errno_of(errno));
@@ -160,7 +168,11 @@ impl Planner<'_> {
 
     fn push(&mut self, step: Step) -> Result<(), Stopped> {
         self.steps.push(step);
-        if self.steps.len() >= BATCH_STEPS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.steps.len() >= BATCH_STEPS || self.bytes >= BATCH_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands on what has come together.

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use lumbung_model::{ManifestId, SegmentId, SessionId, Timestamp, UsageId};
 use lumbung_pack::{
-    BuiltUsage, Kind, Manifest, Missing, Receipt, Statistics, UsageBuilder, object_id, open_signed, sign,
+    BuiltUsage, Kind, Manifest, Missing, Receipt, Statistics, UsageBuilder, object_id, open_signed,
+    sign,
 };
 use lumbung_seal::{RootPlain, seal_root};
 
@@ -71,7 +72,9 @@ impl Publisher {
             },
         };
         let segments = read_optional(&dataset_dir.join("segments"))?.unwrap_or_default();
-        let segments = segments.chunks_exact(32).filter_map(|id| id.try_into().ok().map(SegmentId::from_bytes));
+        let segments = segments
+            .chunks_exact(32)
+            .filter_map(|id| id.try_into().ok().map(SegmentId::from_bytes));
         Ok(Self {
             dataset_dir: dataset_dir.to_owned(),
             epoch,
@@ -96,12 +99,20 @@ impl Publisher {
         self.unprotected_bytes = 0;
         match self.publish_partial(run, stop) {
             Ok(Ok(manifest)) => self.partials.push(manifest),
-            Ok(Err(_)) => tracing::warn!("the depot lacks what a partial manifest needs; the next one is tried later"),
-            Err(error) => tracing::warn!(%error, "a partial manifest was not taken; the next one is tried later"),
+            Ok(Err(_)) => tracing::warn!(
+                "the depot lacks what a partial manifest needs; the next one is tried later"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "a partial manifest was not taken; the next one is tried later")
+            }
         }
     }
 
-    fn publish_partial(&mut self, run: &Run<'_>, stop: &Stop) -> Result<Result<ManifestId, Missing>, BackupError> {
+    fn publish_partial(
+        &mut self,
+        run: &Run<'_>,
+        stop: &Stop,
+    ) -> Result<Result<ManifestId, Missing>, BackupError> {
         let identity = run.request.identity;
         let mut builder = UsageBuilder::new(identity.repository, identity.domain);
         let mut sessions = BTreeSet::new();
@@ -148,7 +159,8 @@ impl Publisher {
             Ok(commit) => commit,
             Err(missing) => return Ok(Err(missing)),
         };
-        let receipt = commit.receipt.as_deref().and_then(|bytes| check_receipt(run, &signed.manifest, bytes));
+        let receipt =
+            commit.receipt.as_deref().and_then(|bytes| check_receipt(run, &signed.manifest, bytes));
         Ok(Ok(Published {
             manifest: signed.manifest,
             receipt,
@@ -196,7 +208,12 @@ impl Publisher {
     }
 
     /// Commits, and gives the depot what it lacks of what is not frames.
-    fn commit(&mut self, run: &Run<'_>, signed: &Signed, stop: &Stop) -> Result<Result<Commit, Missing>, BackupError> {
+    fn commit(
+        &mut self,
+        run: &Run<'_>,
+        signed: &Signed,
+        stop: &Stop,
+    ) -> Result<Result<Commit, Missing>, BackupError> {
         let retry = Retry::of(run, stop);
         let depot = run.depot;
         let put_segments = |wanted: &dyn Fn(&SegmentId) -> bool| -> Result<(), BackupError> {
@@ -207,7 +224,8 @@ impl Publisher {
         };
         put_segments(&|id| !self.segments.contains(id))?;
         put_usage(&retry, depot, &signed.usage.usage_id, &signed.usage.usage)?;
-        Pending { manifest: signed.object.clone(), depot: depot.describe() }.store(&self.dataset_dir)?;
+        Pending { manifest: signed.object.clone(), depot: depot.describe() }
+            .store(&self.dataset_dir)?;
         for _ in 0..COMMIT_ATTEMPTS {
             let missing = match retry.call(|| depot.commit(&signed.manifest, &signed.object)) {
                 Ok(commit) => {
@@ -262,12 +280,21 @@ fn new_bytes(run: &Run<'_>, statistics: Statistics) -> Statistics {
     }
 }
 
-fn put_usage(retry: &Retry<'_>, depot: &dyn Depot, id: &UsageId, bytes: &[u8]) -> Result<(), BackupError> {
+fn put_usage(
+    retry: &Retry<'_>,
+    depot: &dyn Depot,
+    id: &UsageId,
+    bytes: &[u8],
+) -> Result<(), BackupError> {
     retry.call(|| depot.put(Kind::Usage, id.as_bytes(), bytes))
 }
 
 /// Publishes sessions again that the journal knows; those that it does not know come back.
-fn put_sessions(run: &Run<'_>, retry: &Retry<'_>, missing: &[SessionId]) -> Result<Vec<SessionId>, BackupError> {
+fn put_sessions(
+    run: &Run<'_>,
+    retry: &Retry<'_>,
+    missing: &[SessionId],
+) -> Result<Vec<SessionId>, BackupError> {
     let mut unknown = Vec::new();
     for id in missing {
         let Some(object) = run.session_object(id)? else {

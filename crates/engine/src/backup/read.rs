@@ -50,7 +50,8 @@ pub(super) struct Reading<'a> {
 pub(super) fn open_file(job: &ReadJob, no_atime: bool) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if no_atime {
-        let opened = rustix::fs::openat(&job.directory, job.name(), flags | OFlags::NOATIME, Mode::empty());
+        let opened =
+            rustix::fs::openat(&job.directory, job.name(), flags | OFlags::NOATIME, Mode::empty());
         // Root without CAP_FOWNER (the hardened unit, a user namespace) may leave no trace of reading
         // its own files only.
         if !matches!(opened, Err(Errno::PERM)) {
@@ -70,7 +71,8 @@ pub(super) fn extents(file: impl AsFd, stat: &Stat) -> Result<Option<Vec<Extent>
         return Ok(None);
     }
     let found = extents_of(file, stat.size)?;
-    Ok(found.map(|list| list.into_iter().map(|(offset, length)| Extent { offset, length }).collect()))
+    Ok(found
+        .map(|list| list.into_iter().map(|(offset, length)| Extent { offset, length }).collect()))
 }
 
 /// Bytes that hold data.
@@ -136,7 +138,13 @@ impl Reading<'_> {
         None
     }
 
-    fn attempt(&self, job: &mut ReadJob, data: &mut Vec<u8>, start: usize, last: bool) -> Result<Attempt, Errno> {
+    fn attempt(
+        &self,
+        job: &mut ReadJob,
+        data: &mut Vec<u8>,
+        start: usize,
+        last: bool,
+    ) -> Result<Attempt, Errno> {
         let file = open_file(job, self.no_atime)?;
         // The last attempt takes the file as it comes: a map of holes would not match what is read.
         let sparse = if last { None } else { extents(&file, &job.stat)? };
@@ -160,7 +168,13 @@ impl Reading<'_> {
         Ok(Attempt::Read { sparse, after })
     }
 
-    fn finish(&self, job: Box<ReadJob>, sparse: Option<Vec<Extent>>, data: Range<usize>, changed: bool) -> Item {
+    fn finish(
+        &self,
+        job: Box<ReadJob>,
+        sparse: Option<Vec<Extent>>,
+        data: Range<usize>,
+        changed: bool,
+    ) -> Item {
         let ReadJob { mut entry, stat, .. } = *job;
         let size = if changed { data.len() as u64 } else { stat.size };
         entry.changed_while_read = changed;

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{
-    AgentStatus, Kind, Manifest, PackTable, RosterChain, Segment, Signed, UsageList, decode, object_id, open_signed,
+    AgentStatus, Kind, Manifest, PackTable, RosterChain, Segment, Signed, UsageList, decode,
+    object_id, open_signed,
 };
 use lumbung_seal::AgentIdentity;
 
@@ -30,12 +31,16 @@ pub(super) fn own_packs(
     let mut segments = HashSet::new();
     for id in retry.call(|| depot.manifests(None))? {
         let Some(manifest) = finder.manifest(&id)? else { continue };
-        let Some(usage) = finder.object::<UsageList>(manifest.body.usage.as_bytes())? else { continue };
+        let Some(usage) = finder.object::<UsageList>(manifest.body.usage.as_bytes())? else {
+            continue;
+        };
         for line in usage.segments {
             if !segments.insert(line.segment) {
                 continue;
             }
-            let Some(segment) = finder.object::<Segment>(line.segment.as_bytes())? else { continue };
+            let Some(segment) = finder.object::<Segment>(line.segment.as_bytes())? else {
+                continue;
+            };
             for pack in segment.packs {
                 if packs.insert(pack.pack)
                     && let Some(head) = finder.head(&pack.pack, pack.used.bits())?
@@ -60,7 +65,9 @@ struct Finder<'a> {
 fn lenient<T>(result: Result<T, BackupError>) -> Result<Option<T>, BackupError> {
     match result {
         Ok(found) => Ok(Some(found)),
-        Err(BackupError::Depot(DepotError::NotFound { .. } | DepotError::Damaged { .. })) => Ok(None),
+        Err(BackupError::Depot(DepotError::NotFound { .. } | DepotError::Damaged { .. })) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -84,11 +91,16 @@ impl Finder<'_> {
             agent.domain == self.identity.domain && agent.status == AgentStatus::Active
         });
         let own = manifest.signer == self.identity.key.public();
-        body.repository == self.identity.repository && body.domain == self.identity.domain && (own || listed)
+        body.repository == self.identity.repository
+            && body.domain == self.identity.domain
+            && (own || listed)
     }
 
     fn object<T: lumbung_pack::Object>(&self, id: &[u8; 32]) -> Result<Option<T>, BackupError> {
-        Ok(self.bytes(T::KIND, id)?.and_then(|bytes| decode::<T>(&bytes).ok()).map(|(object, _)| object))
+        Ok(self
+            .bytes(T::KIND, id)?
+            .and_then(|bytes| decode::<T>(&bytes).ok())
+            .map(|(object, _)| object))
     }
 
     fn head(&self, id: &PackId, frames: u32) -> Result<Option<Vec<u8>>, BackupError> {
@@ -96,7 +108,8 @@ impl Finder<'_> {
         let head = lenient(self.retry.call(|| self.depot.read_pack(id, 0..length)))?;
         Ok(head.filter(|head| {
             PackTable::open(id, head).is_ok_and(|table| {
-                table.header.domain == self.identity.domain && table.header.repository == self.identity.repository
+                table.header.domain == self.identity.domain
+                    && table.header.repository == self.identity.repository
             })
         }))
     }

@@ -10,7 +10,9 @@ use crossbeam_channel::{Receiver, Sender, select};
 use lumbung_model::ChunkId;
 use lumbung_pack::limits::CHUNK_MAX;
 use lumbung_pack::{Content, Statistics};
-use lumbung_seal::catalogue::{CatalogueChunk, CatalogueWriter, EntryKind, IndexEntry, encode_index};
+use lumbung_seal::catalogue::{
+    CatalogueChunk, CatalogueWriter, EntryKind, IndexEntry, encode_index,
+};
 
 use super::BackupError;
 use super::assemble::{Assembled, HandOver, NAMED, Note};
@@ -120,7 +122,13 @@ impl<'a> Recorder<'a> {
         }
         if note.first {
             let (dataset, header) = (&self.run.dataset_dir, cache_header(self.run));
-            let begun = PartialFile::create(dataset, &note.path, header, &note.stat, self.cache.scan_start_s());
+            let begun = PartialFile::create(
+                dataset,
+                &note.path,
+                header,
+                &note.stat,
+                self.cache.scan_start_s(),
+            );
             self.partial = Some((note.path, begun.map_err(|e| self.fail(e))?));
         }
         let appended = self.partial.as_mut().map_or(Ok(()), |(_, partial)| partial.append(&chunks));
@@ -170,7 +178,8 @@ impl<'a> Recorder<'a> {
             self.unflushed += stat.size;
             let mut written = self.cache.push(&entry.path, &file);
             let acknowledged = self.run.stored_bytes.load(Ordering::Relaxed);
-            if written.is_ok() && (self.unflushed >= FLUSH_BYTES || acknowledged != self.flushed_at) {
+            if written.is_ok() && (self.unflushed >= FLUSH_BYTES || acknowledged != self.flushed_at)
+            {
                 (self.unflushed, self.flushed_at) = (0, acknowledged);
                 written = self.cache.flush();
             }
@@ -192,7 +201,8 @@ impl<'a> Recorder<'a> {
                 continue;
             }
             last = Some(chunk);
-            let place = self.run.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
+            let place =
+                self.run.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
             self.used.mark(place);
         }
         Ok(())

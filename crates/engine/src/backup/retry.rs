@@ -18,14 +18,21 @@ pub(super) struct Retry<'a> {
 
 impl Retry<'_> {
     /// Calls until it works, fails for good, or was tried often enough.
-    pub(super) fn call<T>(&self, mut call: impl FnMut() -> Result<T, DepotError>) -> Result<T, BackupError> {
+    pub(super) fn call<T>(
+        &self,
+        mut call: impl FnMut() -> Result<T, DepotError>,
+    ) -> Result<T, BackupError> {
         let mut pause = Duration::from_millis(self.pause_ms);
         let mut attempt = 1;
         loop {
             match call() {
                 Ok(done) => return Ok(done),
-                Err(error) if !error.is_transient() || attempt >= self.attempts => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, attempt, "the depot did not answer, trying again"),
+                Err(error) if !error.is_transient() || attempt >= self.attempts => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, attempt, "the depot did not answer, trying again")
+                }
             }
             // Ends early when the run is stopped.
             if self.stop.signal.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected)

@@ -13,7 +13,7 @@ use lumbung_seal::{Chunker, GearTable, IdKey, SessionKey, seal_session};
 
 use super::known::Known;
 use super::pass::{adopt_cache, pass};
-use super::publish::{Publisher, Published};
+use super::publish::{Published, Publisher};
 use super::retry::Retry;
 use super::stop::{Stop, Warnings};
 use super::{BackupError, BackupOutcome, BackupRequest};
@@ -62,7 +62,8 @@ impl<'a> Run<'a> {
         let identity = request.identity;
         let stop = Stop::new(request.cancel);
         let options = &request.options;
-        let retry = Retry { attempts: options.attempts.max(1), pause_ms: options.pause_ms, stop: &stop };
+        let retry =
+            Retry { attempts: options.attempts.max(1), pause_ms: options.pause_ms, stop: &stop };
         let chain = sync(&retry, state, request, depot)?;
         check_allowed(request, &chain)?;
         let known = Known::default();
@@ -110,7 +111,10 @@ impl<'a> Run<'a> {
     }
 
     /// Sessions that the journal knows, as signed.
-    pub(super) fn session_object(&self, wanted: &SessionId) -> Result<Option<Vec<u8>>, BackupError> {
+    pub(super) fn session_object(
+        &self,
+        wanted: &SessionId,
+    ) -> Result<Option<Vec<u8>>, BackupError> {
         let mut found = None;
         let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         journal.replay(&mut |record| {
@@ -144,7 +148,9 @@ impl<'a> Run<'a> {
                         let depot = self.depot.describe();
                         return Err(BackupError::StillMissing { depot, rounds: self.round });
                     }
-                    self.request.progress.message("the depot lacks frames of this snapshot: reading those files again");
+                    self.request.progress.message(
+                        "the depot lacks frames of this snapshot: reading those files again",
+                    );
                 }
             }
         }
@@ -181,14 +187,16 @@ pub(super) fn run_at(
     let Some(depot) = request.depots.get(index) else { return Err(BackupError::NoDepot) };
     let mut run = Run::begin(request, state, depot.as_ref(), started)?;
     for (path, errno) in &sources.missing {
-        run.warnings.push(path, super::plan::reason("is not there and is not in the snapshot", *errno));
+        run.warnings
+            .push(path, super::plan::reason("is not there and is not in the snapshot", *errno));
     }
     let (published, cache) = run.passes(sources)?;
     run.settle(&cache)?;
     let authorized = run.chain.agent(&request.identity.agent).is_some();
-    let Published { manifest, receipt, receipt_object, statistics, epoch, sequence, finished } = published;
+    let Published { manifest, receipt, receipt_object, statistics, epoch, sequence, finished } =
+        published;
     if receipt.is_none() && receipt_object.is_some() {
-        run.warnings.push(b"", "the site's receipt does not verify: the roster does not list its key");
+        run.warnings.push(b"", "the site's receipt counts for nothing: the roster does not list the site with that key; have the custodian add it");
     }
     let partials = run.take_publisher().partials;
     let (warnings, warnings_total) = run.warnings.take();
@@ -220,14 +228,15 @@ fn sync(
     depot: &dyn Depot,
 ) -> Result<RosterChain, BackupError> {
     let mut other = None;
-    let synced = retry.call(|| match sync_rosters(state.path(), request.identity.repository, depot) {
-        Ok(chain) => Ok(Some(chain)),
-        Err(crate::StateError::Depot(error)) => Err(error),
-        Err(error) => {
-            other = Some(error);
-            Ok(None)
-        }
-    })?;
+    let synced =
+        retry.call(|| match sync_rosters(state.path(), request.identity.repository, depot) {
+            Ok(chain) => Ok(Some(chain)),
+            Err(crate::StateError::Depot(error)) => Err(error),
+            Err(error) => {
+                other = Some(error);
+                Ok(None)
+            }
+        })?;
     match (synced, other) {
         (Some(chain), _) => Ok(chain),
         (None, Some(error)) => Err(error.into()),
@@ -245,12 +254,16 @@ fn check_allowed(request: &BackupRequest<'_>, chain: &RosterChain) -> Result<(),
         Some(listed) if listed.status == AgentStatus::Withdrawn => {
             refuse("the roster withdrew it; enrol this server anew")
         }
-        Some(listed) if listed.key != key => refuse("the roster lists it with another key; enrol this server anew"),
-        Some(listed) if listed.domain != identity.domain => {
-            refuse("the roster lists it with another dedup domain; use the identity that the roster lists")
+        Some(listed) if listed.key != key => {
+            refuse("the roster lists it with another key; enrol this server anew")
         }
+        Some(listed) if listed.domain != identity.domain => refuse(
+            "the roster lists it with another dedup domain; use the identity that the roster lists",
+        ),
         Some(_) => Ok(()),
-        None if chain.agent_by_key(&key).is_some() => refuse("its key belongs to another agent of the roster"),
+        None if chain.agent_by_key(&key).is_some() => {
+            refuse("its key belongs to another agent of the roster")
+        }
         None => Ok(()),
     }
 }
@@ -326,7 +339,8 @@ fn load_known(
         let Ok(table) = PackTable::decode(&head) else { return Ok(()) };
         let id = PackTable::id_of_head(&head);
         let identity = request.identity;
-        let ours = table.header.domain == identity.domain && table.header.repository == identity.repository;
+        let ours = table.header.domain == identity.domain
+            && table.header.repository == identity.repository;
         let gone = absent.get(&id);
         let frames = u32::try_from(table.frames.len()).unwrap_or(0);
         if gone.is_some_and(|gone| gone.count_ones() == frames) {
@@ -346,10 +360,14 @@ fn ask_have(
 ) -> Result<HashMap<PackId, Bitmap>, BackupError> {
     let mut absent = HashMap::new();
     for batch in packs.chunks(HAVE_PACKS) {
-        let asked: Vec<PackUse> =
-            batch.iter().map(|(pack, frames)| PackUse { pack: *pack, used: Bitmap::full(*frames) }).collect();
+        let asked: Vec<PackUse> = batch
+            .iter()
+            .map(|(pack, frames)| PackUse { pack: *pack, used: Bitmap::full(*frames) })
+            .collect();
         for gone in retry.call(|| depot.have(&asked))? {
-            let known = asked.iter().any(|asked| asked.pack == gone.pack && asked.used.bits() == gone.used.bits());
+            let known = asked
+                .iter()
+                .any(|asked| asked.pack == gone.pack && asked.used.bits() == gone.used.bits());
             if known {
                 absent.insert(gone.pack, gone.used);
             }
@@ -370,12 +388,16 @@ pub(super) fn newest_own_manifest(
     for id in retry.call(|| depot.manifests(Some(&identity.agent)))? {
         let bytes = match retry.call(|| depot.get(Kind::Manifest, id.as_bytes())) {
             Ok(bytes) => bytes,
-            Err(BackupError::Depot(DepotError::NotFound { .. } | DepotError::Damaged { .. })) => continue,
+            Err(BackupError::Depot(DepotError::NotFound { .. } | DepotError::Damaged { .. })) => {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let Ok(manifest) = open_signed::<lumbung_pack::Manifest>(&bytes) else { continue };
         let body = &manifest.body;
-        let own = manifest.signer == key && body.agent == identity.agent && body.dataset == request.dataset;
+        let own = manifest.signer == key
+            && body.agent == identity.agent
+            && body.dataset == request.dataset;
         if own && body.repository == identity.repository && manifest.id == id {
             newest = newest.max(Some((body.epoch, body.sequence, manifest.id)));
         }

@@ -73,7 +73,13 @@ impl OpenPack {
         }
         let (frames, stored) = std::mem::take(&mut state.frames).into_iter().flatten().unzip();
         let header = *self.sealer.header();
-        Some(SealedPack { number: self.number, header, frames, stored, plain_bytes: state.plain_bytes })
+        Some(SealedPack {
+            number: self.number,
+            header,
+            frames,
+            stored,
+            plain_bytes: state.plain_bytes,
+        })
     }
 }
 
@@ -118,7 +124,8 @@ impl<'a> Sealing<'a> {
         results: &Sender<(u64, ChunkId)>,
         packs: &Sender<SealedPack>,
     ) -> Result<(), Option<BackupError>> {
-        let mut scratch = Scratch::new().map_err(|e| Some(lumbung_seal::SealError::Compress(e).into()))?;
+        let mut scratch =
+            Scratch::new().map_err(|e| Some(lumbung_seal::SealError::Compress(e).into()))?;
         for job in jobs {
             let chunk = self.run.id_key.chunk_id(&job.plain);
             let (place, replaced) = self.claim(&chunk, &job);
@@ -136,7 +143,11 @@ impl<'a> Sealing<'a> {
 
     /// Takes a place for a new chunk, if it is new; and the pack that had to be closed for it, if that is
     /// whole.
-    fn claim(&self, chunk: &ChunkId, job: &Job) -> (Option<(Arc<OpenPack>, u32)>, Option<SealedPack>) {
+    fn claim(
+        &self,
+        chunk: &ChunkId,
+        job: &Job,
+    ) -> (Option<(Arc<OpenPack>, u32)>, Option<SealedPack>) {
         let most = job.plain.len() + FRAME_TAG_BYTES;
         let mut slot = lock(self.open_slot(job.content));
         if self.run.known.find(chunk).is_some() {

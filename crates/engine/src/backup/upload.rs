@@ -30,7 +30,11 @@ pub(super) struct Uploading<'a> {
 
 impl Uploading<'_> {
     /// An uploader: until there are no more packs. Tells `acknowledged` after each.
-    pub(super) fn work(&self, packs: &Receiver<SealedPack>, acknowledged: &Sender<u64>) -> Result<(), Stopped> {
+    pub(super) fn work(
+        &self,
+        packs: &Receiver<SealedPack>,
+        acknowledged: &Sender<u64>,
+    ) -> Result<(), Stopped> {
         for pack in packs {
             self.stop.check()?;
             let stored = self.upload(pack).map_err(|e| self.stop.fail(e))?;

@@ -2,7 +2,9 @@
 //!
 //! Such a depot watches nobody: it knows no alarms and remembers no verified segments.
 
-use lumbung_model::{AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId};
+use lumbung_model::{
+    AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
+};
 use lumbung_pack::admission::Provenance;
 use lumbung_pack::{
     Holdings, Kind, Manifest, Object, PackFacts, PackTable, Refusal, RosterChain, Session,
@@ -37,7 +39,8 @@ fn refused(shelf: &dyn Shelf, reason: &dyn std::error::Error) -> DepotError {
 }
 
 fn chain_of<T: Object>(shelf: &dyn Shelf, object: &Signed<T>) -> Result<RosterChain, DepotError> {
-    RosterChain::from_objects(object.body.repository(), shelf.rosters()?).map_err(|e| refused(shelf, &e))
+    RosterChain::from_objects(object.body.repository(), shelf.rosters()?)
+        .map_err(|e| refused(shelf, &e))
 }
 
 /// Whether a session may be kept.
@@ -82,7 +85,9 @@ impl Holdings for ShelfHoldings<'_> {
     fn session(&self, id: &SessionId) -> Result<Option<SessionFacts>, DepotError> {
         let bytes = self.shelf.object(Kind::Session, id.as_bytes())?;
         // What does not decode counts as missing: the agent can send it again.
-        Ok(bytes.and_then(|bytes| open_signed::<Session>(&bytes).ok()).map(|s| SessionFacts::from(&s.body)))
+        Ok(bytes
+            .and_then(|bytes| open_signed::<Session>(&bytes).ok())
+            .map(|s| SessionFacts::from(&s.body)))
     }
 
     fn usage(&self, id: &UsageId) -> Result<Option<Vec<u8>>, DepotError> {
@@ -141,7 +146,10 @@ pub(super) fn absent(
             continue;
         }
         let mut gone = lumbung_pack::Bitmap::new(asked.used.bits());
-        cut_off(&table, length).into_iter().filter(|i| asked.used.get(*i)).for_each(|i| gone.set(i));
+        cut_off(&table, length)
+            .into_iter()
+            .filter(|i| asked.used.get(*i))
+            .for_each(|i| gone.set(i));
         if gone.count_ones() > 0 {
             absent.push(lumbung_pack::PackUse { pack: asked.pack, used: gone });
         }

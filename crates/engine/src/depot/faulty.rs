@@ -72,7 +72,11 @@ impl FaultyDepot {
         }
     }
 
-    fn call<T>(&self, what: &str, carry_out: impl FnOnce() -> Result<T, DepotError>) -> Result<T, DepotError> {
+    fn call<T>(
+        &self,
+        what: &str,
+        carry_out: impl FnOnce() -> Result<T, DepotError>,
+    ) -> Result<T, DepotError> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let (before, after) = match self.injection {
             Injection::Never => (false, false),

@@ -26,7 +26,12 @@ impl HttpDepot {
     /// A repository at the vault that `client` talks to. The runtime must go on running on other threads than
     /// those that use the depot.
     #[must_use]
-    pub const fn new(client: VaultClient, repository: RepositoryId, site: Option<SiteId>, runtime: Handle) -> Self {
+    pub const fn new(
+        client: VaultClient,
+        repository: RepositoryId,
+        site: Option<SiteId>,
+        runtime: Handle,
+    ) -> Self {
         Self { client, repository, site, runtime }
     }
 
@@ -55,7 +60,9 @@ impl HttpDepot {
             return DepotError::NotFound { kind, id: *id, depot };
         }
         match error {
-            ClientError::Refused { problem, .. } if problem.status == 507 => DepotError::Full { depot },
+            ClientError::Refused { problem, .. } if problem.status == 507 => {
+                DepotError::Full { depot }
+            }
             ClientError::Refused { ref problem, .. } if !error.is_transient() => {
                 DepotError::Refused { depot, reason: problem.to_string() }
             }
@@ -110,7 +117,12 @@ impl Depot for HttpDepot {
     }
 
     fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
-        match self.wait(Kind::Pack, &NO_ID, "asking for frames", self.client.have(&self.repository, packs)) {
+        match self.wait(
+            Kind::Pack,
+            &NO_ID,
+            "asking for frames",
+            self.client.have(&self.repository, packs),
+        ) {
             // A vault that has nothing of this repository yet.
             Err(DepotError::NotFound { .. }) => Ok(packs.to_vec()),
             other => other,

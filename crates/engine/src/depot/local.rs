@@ -63,7 +63,11 @@ impl LocalDepot {
                 DepotError::Refused { depot, reason: error.to_string() }
             }
             StoreError::Full { .. } => DepotError::Full { depot },
-            other => DepotError::Unavailable { depot, what: what.to_owned(), source: Some(Box::new(other)) },
+            other => DepotError::Unavailable {
+                depot,
+                what: what.to_owned(),
+                source: Some(Box::new(other)),
+            },
         }
     }
 }
@@ -129,7 +133,10 @@ impl Depot for LocalDepot {
                 writer.write(frame)?;
             }
             // A file of this name whose head or length is wrong is no pack: this one takes its place.
-            let whole = self.directory.open_pack(id).and_then(|file| Ok(file.head()?.total_length() <= file.length()));
+            let whole = self
+                .directory
+                .open_pack(id)
+                .and_then(|file| Ok(file.head()?.total_length() <= file.length()));
             if matches!(whole, Ok(true) | Err(StoreError::NotFound { .. })) {
                 writer.finish()
             } else {
@@ -142,7 +149,9 @@ impl Depot for LocalDepot {
 
     fn read_pack(&self, id: &PackId, range: Range<u64>) -> Result<Vec<u8>, DepotError> {
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        self.directory.read_range(id, range.start, length).map_err(|e| self.translate("reading a pack", e))
+        self.directory
+            .read_range(id, range.start, length)
+            .map_err(|e| self.translate("reading a pack", e))
     }
 
     fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {

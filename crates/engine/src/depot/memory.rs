@@ -73,12 +73,18 @@ impl Shelf for MemoryDepot {
         let objects = self.objects();
         let Some(bytes) = objects.get(&(Kind::Pack, *id.as_bytes())) else { return Ok(None) };
         let head = PackTable::head_length(bytes).ok().and_then(|length| bytes.get(..length));
-        Ok(head.and_then(|head| PackTable::open(id, head).ok()).map(|table| (table, bytes.len() as u64)))
+        Ok(head
+            .and_then(|head| PackTable::open(id, head).ok())
+            .map(|table| (table, bytes.len() as u64)))
     }
 
     fn rosters(&self) -> Result<Vec<Vec<u8>>, DepotError> {
         let objects = self.objects();
-        Ok(objects.iter().filter(|((kind, _), _)| *kind == Kind::Roster).map(|(_, bytes)| bytes.clone()).collect())
+        Ok(objects
+            .iter()
+            .filter(|((kind, _), _)| *kind == Kind::Roster)
+            .map(|(_, bytes)| bytes.clone())
+            .collect())
     }
 }
 
@@ -125,11 +131,13 @@ impl Depot for MemoryDepot {
     fn read_pack(&self, id: &PackId, range: Range<u64>) -> Result<Vec<u8>, DepotError> {
         let bounds = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let bytes = self.stored(Kind::Pack, id.as_bytes())?;
-        bytes.get(bounds(range.start)..bounds(range.end)).map(<[u8]>::to_vec).ok_or_else(|| DepotError::Damaged {
-            kind: Kind::Pack,
-            id: *id.as_bytes(),
-            depot: self.describe(),
-            source: None,
+        bytes.get(bounds(range.start)..bounds(range.end)).map(<[u8]>::to_vec).ok_or_else(|| {
+            DepotError::Damaged {
+                kind: Kind::Pack,
+                id: *id.as_bytes(),
+                depot: self.describe(),
+                source: None,
+            }
         })
     }
 

@@ -6,9 +6,9 @@
 mod admit;
 mod http;
 
-mod local;
 #[cfg(any(test, feature = "testing"))]
 mod faulty;
+mod local;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 

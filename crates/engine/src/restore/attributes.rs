@@ -86,9 +86,15 @@ impl<'a> Setter<'a> {
     /// Of an opened file or directory.
     pub(super) fn set_open(&self, file: BorrowedFd<'_>, entry: &Entry) {
         let owned = self.owner(entry, |uid, gid| rustix::fs::fchown(file, uid, gid));
-        let set = |name: &[u8], value: &[u8]| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty());
+        let set = |name: &[u8], value: &[u8]| {
+            rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
+        };
         self.xattrs(entry, false, set);
-        self.note(entry, "its mode cannot be set", rustix::fs::fchmod(file, Self::mode(entry, owned)));
+        self.note(
+            entry,
+            "its mode cannot be set",
+            rustix::fs::fchmod(file, Self::mode(entry, owned)),
+        );
         self.xattrs(entry, true, set);
         self.note(entry, "its times cannot be set", rustix::fs::futimens(file, &times(entry)));
     }
@@ -97,10 +103,13 @@ impl<'a> Setter<'a> {
     /// followed.
     pub(super) fn set_named(&self, parent: &OwnedFd, name: &[u8], entry: &Entry) {
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        let owned = self.owner(entry, |uid, gid| rustix::fs::chownat(parent, name, uid, gid, nofollow));
+        let owned =
+            self.owner(entry, |uid, gid| rustix::fs::chownat(parent, name, uid, gid, nofollow));
         let mut path = format!("/proc/self/fd/{}/", parent.as_fd().as_raw_fd()).into_bytes();
         path.extend_from_slice(name);
-        let set = |name: &[u8], value: &[u8]| rustix::fs::lsetxattr(&path[..], name, value, XattrFlags::empty());
+        let set = |name: &[u8], value: &[u8]| {
+            rustix::fs::lsetxattr(&path[..], name, value, XattrFlags::empty())
+        };
         self.xattrs(entry, false, set);
         if !matches!(entry.kind, EntryKind::Symlink { .. }) {
             let result = change_mode(parent, name, Self::mode(entry, owned));
@@ -114,6 +123,11 @@ impl<'a> Setter<'a> {
 
 /// Changes the mode of what `name` is now, even if someone puts a link in its place meanwhile.
 fn change_mode(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
-    let file = rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let file = rustix::fs::openat(
+        parent,
+        name,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     rustix::fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)
 }

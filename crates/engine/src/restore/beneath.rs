@@ -34,7 +34,11 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 impl Target {
     /// Opens the target; makes it if it is not there.
-    pub(super) fn prepare(path: &Path, overwrite: OverwritePolicy, openat2: bool) -> Result<Self, RestoreError> {
+    pub(super) fn prepare(
+        path: &Path,
+        overwrite: OverwritePolicy,
+        openat2: bool,
+    ) -> Result<Self, RestoreError> {
         let failed = |source| RestoreError::Target { path: path.display().to_string(), source };
         std::fs::create_dir_all(path).map_err(failed)?;
         let root = crate::source::open_directory(path).map_err(|e| failed(e.into()))?;
@@ -64,10 +68,13 @@ impl Target {
             return rustix::fs::openat(&self.root, c".", flags, Mode::empty());
         }
         if self.openat2.load(Ordering::Relaxed) {
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let resolve =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
                 // Not in this kernel, or kept from us: the other way from now on.
-                Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => self.openat2.store(false, Ordering::Relaxed),
+                Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
+                    self.openat2.store(false, Ordering::Relaxed)
+                }
                 // Longer than the kernel takes at once.
                 Err(Errno::NAMETOOLONG) => {}
                 other => return other,
@@ -143,9 +150,12 @@ impl Target {
 
     /// Makes an empty file for writing.
     pub(super) fn create(&self, parent: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let parent = parent.as_fd();
-        self.make(parent, name, || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)))
+        self.make(parent, name, || {
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))
+        })
     }
 }
 
@@ -163,15 +173,23 @@ mod tests {
         symlink("a", inside.path().join("inner")).unwrap();
         symlink("/proc/self/cwd", inside.path().join("a/magic")).unwrap();
         for openat2 in [true, false] {
-            let target = Target::prepare(inside.path(), OverwritePolicy::Overwrite, openat2).unwrap();
+            let target =
+                Target::prepare(inside.path(), OverwritePolicy::Overwrite, openat2).unwrap();
             assert!(target.directory(b"a/b").is_ok());
             assert!(target.directory(b"").is_ok());
-            for path in ["..", "a/../..", "/etc", "link", "link/x", "inner", "inner/b", "a/magic", "a/./b", "a//b"] {
+            for path in [
+                "..", "a/../..", "/etc", "link", "link/x", "inner", "inner/b", "a/magic", "a/./b",
+                "a//b",
+            ] {
                 assert!(target.directory(path.as_bytes()).is_err(), "{path} {openat2}");
                 assert!(target.directory_to_change(path.as_bytes()).is_err(), "{path} {openat2}");
                 assert!(target.directory_made(path.as_bytes()).is_err(), "{path} {openat2}");
             }
-            assert_eq!(target.openat2.load(Ordering::Relaxed), openat2, "the way that was asked for is tested");
+            assert_eq!(
+                target.openat2.load(Ordering::Relaxed),
+                openat2,
+                "the way that was asked for is tested"
+            );
         }
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }

@@ -104,16 +104,24 @@ impl Content<'_> {
         }
     }
 
-    fn write_parts(&self, file: &OwnedFd, layout: &Layout, start: u64, parts: &[ContentRef]) -> Result<(), String> {
+    fn write_parts(
+        &self,
+        file: &OwnedFd,
+        layout: &Layout,
+        start: u64,
+        parts: &[ContentRef],
+    ) -> Result<(), String> {
         let mut position = start;
         for part in parts {
             let chunk = self.chunks.get(&part.chunk).map_err(|e| with_causes(&e))?;
             let mut data = piece(&chunk, part).map_err(|e| with_causes(&e))?;
             while !data.is_empty() {
-                let (offset, room) =
-                    layout.locate(position).ok_or("its content does not fit its sparse map".to_owned())?;
+                let (offset, room) = layout
+                    .locate(position)
+                    .ok_or("its content does not fit its sparse map".to_owned())?;
                 let length = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                write_all(file, &data[..length], offset).map_err(|errno| told("cannot be written", errno))?;
+                write_all(file, &data[..length], offset)
+                    .map_err(|errno| told("cannot be written", errno))?;
                 self.progress.bytes(length as u64);
                 position += length as u64;
                 data = &data[length..];
@@ -127,7 +135,8 @@ impl Content<'_> {
         let EntryKind::File { size, sparse, content } = &mut entry.kind else { return Vec::new() };
         let (size, content) = (*size, std::mem::take(content));
         let layout = Layout::new(size, sparse.as_deref());
-        let made = self.target.create(parent, name).and_then(|file| layout.prepare(&file).map(|()| file));
+        let made =
+            self.target.create(parent, name).and_then(|file| layout.prepare(&file).map(|()| file));
         let file = match made {
             Ok(file) => file,
             Err(errno) => {
@@ -153,7 +162,10 @@ impl Content<'_> {
         if shares.is_empty() {
             self.finish(&file.file, &file.entry, size, None);
         }
-        shares.into_iter().map(|(start, parts)| Piece { file: file.clone(), start, parts }).collect()
+        shares
+            .into_iter()
+            .map(|(start, parts)| Piece { file: file.clone(), start, parts })
+            .collect()
     }
 
     /// Writes a piece; whoever writes the last one sets the attributes.

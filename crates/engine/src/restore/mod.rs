@@ -55,7 +55,9 @@ impl Default for RestoreOptions {
         Self {
             overwrite: OverwritePolicy::default(),
             owners: OwnerPolicy::default(),
-            writers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 8),
+            writers: std::thread::available_parallelism()
+                .map_or(2, std::num::NonZero::get)
+                .clamp(2, 8),
             cache_bytes: 24 << 20,
             use_openat2: true,
         }
@@ -135,7 +137,9 @@ pub enum RestoreError {
     #[error("the restore was stopped")]
     Cancelled,
     /// A thread was lost.
-    #[error("a part of the restore stopped unexpectedly: run it again, and report this if it repeats")]
+    #[error(
+        "a part of the restore stopped unexpectedly: run it again, and report this if it repeats"
+    )]
     Thread,
 }
 
@@ -144,6 +148,10 @@ pub enum RestoreError {
 /// # Errors
 /// If the snapshot cannot be read at all. Single entries that fail are in the outcome.
 pub fn restore(request: &RestoreRequest<'_>) -> Result<RestoreOutcome, RestoreError> {
-    let target = beneath::Target::prepare(request.target, request.options.overwrite, request.options.use_openat2)?;
+    let target = beneath::Target::prepare(
+        request.target,
+        request.options.overwrite,
+        request.options.use_openat2,
+    )?;
     tree::restore_tree(request, &target)
 }

@@ -65,7 +65,10 @@ impl Findings {
     /// An owner could not be set. Told once: without the right to, it happens to every entry.
     pub(super) fn owner_failed(&self, path: &[u8]) {
         if self.owner_failures.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.warn(path, "owners cannot be set without root: this and other entries belong to who restores");
+            self.warn(
+                path,
+                "owners cannot be set without root: this and other entries belong to who restores",
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! The order of a restore: directories as they come, with files behind them by several writers; then hard
 //! links; last the directories' attributes, deepest first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,16 +50,30 @@ struct Tree<'a> {
     work: Option<Sender<Work>>,
     directories: Vec<Entry>,
     links: Vec<(Entry, Vec<u8>)>,
+    /// Files that were unreadable when they were backed up: there is nothing to link to.
+    unreadable: HashSet<Vec<u8>>,
     touched: u64,
 }
 
 /// Restores what the request names.
-pub(super) fn restore_tree(request: &RestoreRequest<'_>, target: &Target) -> Result<RestoreOutcome, RestoreError> {
+pub(super) fn restore_tree(
+    request: &RestoreRequest<'_>,
+    target: &Target,
+) -> Result<RestoreOutcome, RestoreError> {
     let findings = Findings::default();
     let setter = Setter::new(request.options.owners, &findings);
-    let chunks = ChunkCache::new(request.snapshot.frames(), request.fallback.clone(), request.options.cache_bytes);
-    let content =
-        Content { target, chunks: &chunks, setter: &setter, findings: &findings, progress: request.progress };
+    let chunks = ChunkCache::new(
+        request.snapshot.frames(),
+        request.fallback.clone(),
+        request.options.cache_bytes,
+    );
+    let content = Content {
+        target,
+        chunks: &chunks,
+        setter: &setter,
+        findings: &findings,
+        progress: request.progress,
+    };
     let result = std::thread::scope(|scope| {
         let (sender, receiver) = bounded(256);
         let writers: Vec<_> = (0..request.options.writers.max(1))
@@ -76,6 +90,7 @@ pub(super) fn restore_tree(request: &RestoreRequest<'_>, target: &Target) -> Res
             work: Some(sender),
             directories: Vec::new(),
             links: Vec::new(),
+            unreadable: HashSet::new(),
             touched: 0,
         };
         let read = tree.read_entries();
@@ -142,7 +157,10 @@ impl Tree<'_> {
         if entry.unreadable.is_some() {
             findings.warn(&entry.path, "could not be read when it was backed up");
         } else if entry.changed_while_read {
-            findings.warn(&entry.path, "changed while it was backed up: its content may mix two states");
+            findings.warn(
+                &entry.path,
+                "changed while it was backed up: its content may mix two states",
+            );
         }
         let parent = match self.parents.of(&entry.path) {
             Ok(parent) => parent,
@@ -172,6 +190,7 @@ impl Tree<'_> {
 
     fn file(&mut self, parent: Arc<OwnedFd>, entry: Entry) -> Result<(), RestoreError> {
         if entry.unreadable.is_some() {
+            self.unreadable.insert(entry.path);
             return Ok(());
         }
         let large = matches!(&entry.kind, EntryKind::File { size, .. } if *size > LARGE_BYTES);
@@ -199,13 +218,16 @@ impl Tree<'_> {
         let name = split(&entry.path).1;
         let mode = Mode::from_raw_mode(0o600);
         let node = |kind, device| {
-            self.content.target.make(parent, name, || rustix::fs::mknodat(parent, name, kind, mode, device))
+            self.content
+                .target
+                .make(parent, name, || rustix::fs::mknodat(parent, name, kind, mode, device))
         };
         let made = match &entry.kind {
             EntryKind::Symlink { target } if target.is_empty() => return,
-            EntryKind::Symlink { target } => {
-                self.content.target.make(parent, name, || rustix::fs::symlinkat(&target[..], parent, name))
-            }
+            EntryKind::Symlink { target } => self
+                .content
+                .target
+                .make(parent, name, || rustix::fs::symlinkat(&target[..], parent, name)),
             EntryKind::Fifo => node(FileType::Fifo, 0),
             EntryKind::Socket => node(FileType::Socket, 0),
             EntryKind::CharDevice { major, minor } => {
@@ -230,6 +252,10 @@ impl Tree<'_> {
         let mut stand_ins = HashMap::new();
         for (entry, first) in std::mem::take(&mut self.links) {
             check(self.request)?;
+            if self.unreadable.contains(&first) {
+                self.content.findings.warn(&entry.path, "could not be read when it was backed up");
+                continue;
+            }
             if let Err(reason) = self.link(&entry, &first, &mut stand_ins) {
                 self.content.findings.failed(&entry.path, reason);
             }
@@ -243,7 +269,9 @@ impl Tree<'_> {
                     self.content.findings.restored(0);
                 }
                 Err(errno) => {
-                    self.content.findings.failed(&entry.path, told("its attributes cannot be set", errno));
+                    self.content
+                        .findings
+                        .failed(&entry.path, told("its attributes cannot be set", errno));
                 }
             }
         }
@@ -258,16 +286,21 @@ impl Tree<'_> {
         first: &[u8],
         stand_ins: &mut HashMap<Vec<u8>, Vec<u8>>,
     ) -> Result<(), String> {
-        let parent = self.parents.of(&entry.path).map_err(|e| told("its directory cannot be opened", e))?;
+        let parent =
+            self.parents.of(&entry.path).map_err(|e| told("its directory cannot be opened", e))?;
         let name = split(&entry.path).1;
         let restored = self.request.include.contains(first);
-        let existing = if restored { first } else { stand_ins.get(first).map_or(&[][..], Vec::as_slice) };
+        let existing =
+            if restored { first } else { stand_ins.get(first).map_or(&[][..], Vec::as_slice) };
         if !existing.is_empty() {
             let from = self.content.target.directory(split(existing).0);
             let from = from.map_err(|e| told("its first name cannot be opened", e))?;
             let old = split(existing).1;
             let make = || rustix::fs::linkat(&from, old, &parent, name, AtFlags::empty());
-            self.content.target.make(&parent, name, make).map_err(|e| told("cannot be linked", e))?;
+            self.content
+                .target
+                .make(&parent, name, make)
+                .map_err(|e| told("cannot be linked", e))?;
             self.content.findings.restored(0);
             return Ok(());
         }
@@ -275,7 +308,9 @@ impl Tree<'_> {
         stand_ins.insert(first.to_vec(), entry.path.clone());
         whole.path.clone_from(&entry.path);
         match &whole.kind {
-            EntryKind::File { .. } if whole.unreadable.is_none() => self.content.write(&parent, name, &whole),
+            EntryKind::File { .. } if whole.unreadable.is_none() => {
+                self.content.write(&parent, name, &whole)
+            }
             EntryKind::File { .. } => {}
             _ => self.special(&parent, &whole),
         }

@@ -103,12 +103,14 @@ impl Contents<'_> {
             return None;
         }
         let same_content = match (&before.kind, &after.kind) {
-            (EntryKind::File { size: a, content: x, sparse: s }, EntryKind::File { size: b, content: y, sparse: t }) => {
-                a == b && s == t && self.same_data(x, y)
-            }
+            (
+                EntryKind::File { size: a, content: x, sparse: s },
+                EntryKind::File { size: b, content: y, sparse: t },
+            ) => a == b && s == t && self.same_data(x, y),
             (a, b) => a == b,
         };
-        let cut_anew = same_content && Entry { kind: after.kind.clone(), ..before.clone() } == *after;
+        let cut_anew =
+            same_content && Entry { kind: after.kind.clone(), ..before.clone() } == *after;
         match (same_content, cut_anew) {
             (false, _) => Some(Change::Content),
             (true, false) => Some(Change::Attributes),
@@ -123,7 +125,9 @@ impl Contents<'_> {
         let (mut left, mut right) = (left.iter().copied(), right.iter().copied());
         let (mut l, mut r) = (left.next(), right.next());
         loop {
-            let (Some(a), Some(b)) = (l.as_mut(), r.as_mut()) else { return l.is_none() && r.is_none() };
+            let (Some(a), Some(b)) = (l.as_mut(), r.as_mut()) else {
+                return l.is_none() && r.is_none();
+            };
             let length = a.length.min(b.length);
             if (a.chunk, a.offset) != (b.chunk, b.offset) && !self.same_bytes(a, b, length) {
                 return false;
@@ -142,7 +146,9 @@ impl Contents<'_> {
     }
 
     fn same_bytes(&self, left: &ContentRef, right: &ContentRef, length: u32) -> bool {
-        let (Ok(a), Ok(b)) = (self.old.get(&left.chunk), self.new.get(&right.chunk)) else { return false };
+        let (Ok(a), Ok(b)) = (self.old.get(&left.chunk), self.new.get(&right.chunk)) else {
+            return false;
+        };
         let part = |of: &ContentRef| ContentRef { length, ..*of };
         matches!((piece(&a, &part(left)), piece(&b, &part(right))), (Ok(x), Ok(y)) if x == y)
     }

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use lumbung_seal::catalogue::{CatalogueChecker, CatalogueReader, Entry, IndexEntry, groups, parent, path_cmp};
+use lumbung_seal::catalogue::{
+    CatalogueChecker, CatalogueReader, Entry, IndexEntry, groups, parent, path_cmp,
+};
 
 use super::frames::Frames;
 use super::{Include, SnapshotError, is_beneath};
@@ -35,9 +37,11 @@ impl<'a> Group<'a> {
 
     /// Whether something in this group may be `directory` or beneath it.
     fn may_hold_beneath(&self, directory: &[u8]) -> bool {
-        let ends_before = self.next.is_some_and(|next| path_cmp(next, directory) != Ordering::Greater);
+        let ends_before =
+            self.next.is_some_and(|next| path_cmp(next, directory) != Ordering::Greater);
         let first = self.first_path();
-        let begins_behind = path_cmp(first, directory) == Ordering::Greater && !is_beneath(first, directory);
+        let begins_behind =
+            path_cmp(first, directory) == Ordering::Greater && !is_beneath(first, directory);
         !ends_before && !begins_behind
     }
 

@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use lumbung_model::{ChunkId, SessionId};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
-use lumbung_pack::{Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed};
+use lumbung_pack::{
+    Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
+};
 use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_session};
 
 use super::SnapshotError;
@@ -38,18 +40,24 @@ pub(crate) fn open_keys(
 ) -> Result<Keys, SnapshotError> {
     let what = || format!("session {id}");
     let bytes = read_object(depot, Kind::Session, id.as_bytes())?;
-    let session = open_signed::<Session>(&bytes)
-        .map_err(|source| SnapshotError::Object { what: what(), depot: depot.describe(), source })?;
+    let session = open_signed::<Session>(&bytes).map_err(|source| SnapshotError::Object {
+        what: what(),
+        depot: depot.describe(),
+        source,
+    })?;
     if session.body.repository != manifest.repository || session.body.domain != manifest.domain {
         return Err(SnapshotError::UnknownSession(*id));
     }
-    let opened =
-        open_session(&session.body, recovery).map_err(|source| SnapshotError::Open { what: what(), source })?;
+    let opened = open_session(&session.body, recovery)
+        .map_err(|source| SnapshotError::Open { what: what(), source })?;
     Ok(Keys { key: opened.key, id_key: opened.domain.id_key() })
 }
 
 /// The packs that a usage list names, in its order.
-pub(crate) fn read_usage(depot: &dyn Depot, manifest: &Manifest) -> Result<Vec<PackUse>, SnapshotError> {
+pub(crate) fn read_usage(
+    depot: &dyn Depot,
+    manifest: &Manifest,
+) -> Result<Vec<PackUse>, SnapshotError> {
     let damaged = |what: String| {
         move |source| SnapshotError::Object { what, depot: depot.describe(), source }
     };
@@ -176,7 +184,11 @@ impl Frames {
     }
 
     /// A chunk's plaintext, and whether a fallback was needed for it: the caller's, or else the snapshot's own.
-    pub(crate) fn chunk(&self, id: &ChunkId, fallback: Option<&dyn Depot>) -> Result<(Vec<u8>, bool), SnapshotError> {
+    pub(crate) fn chunk(
+        &self,
+        id: &ChunkId,
+        fallback: Option<&dyn Depot>,
+    ) -> Result<(Vec<u8>, bool), SnapshotError> {
         let fallback = fallback.or(self.fallback.as_deref());
         let (pack, frame) = *self.index.get(id).ok_or(SnapshotError::UnknownChunk(*id))?;
         let pack = self.packs.get(pack as usize).ok_or(SnapshotError::UnknownChunk(*id))?;
@@ -190,13 +202,20 @@ impl Frames {
         }
     }
 
-    fn read_from(&self, depot: &dyn Depot, pack: &OpenedPack, frame: u32) -> Result<Vec<u8>, SnapshotError> {
+    fn read_from(
+        &self,
+        depot: &dyn Depot,
+        pack: &OpenedPack,
+        frame: u32,
+    ) -> Result<Vec<u8>, SnapshotError> {
         let number = frame as usize;
         let stored = depot.read_pack(&pack.id, pack.table.frame_range(number))?;
         let what = || format!("frame {frame} of pack {}", pack.id);
-        pack.table
-            .verify_frame(number, &stored)
-            .map_err(|source| SnapshotError::Object { what: what(), depot: depot.describe(), source })?;
+        pack.table.verify_frame(number, &stored).map_err(|source| SnapshotError::Object {
+            what: what(),
+            depot: depot.describe(),
+            source,
+        })?;
         let (opener, keys) = self.opener(pack)?;
         let mut scratch = match lock(&self.scratches).pop() {
             Some(scratch) => scratch,
@@ -205,7 +224,8 @@ impl Frames {
                 source: lumbung_seal::SealError::Compress(e),
             })?,
         };
-        let opened = opener.open(frame, &pack.table.frames[number], &stored, &keys.id_key, &mut scratch);
+        let opened =
+            opener.open(frame, &pack.table.frames[number], &stored, &keys.id_key, &mut scratch);
         lock(&self.scratches).push(scratch);
         opened.map_err(|source| SnapshotError::Open { what: what(), source })
     }
@@ -266,7 +286,11 @@ pub(crate) struct ChunkCache<'a> {
 }
 
 impl<'a> ChunkCache<'a> {
-    pub(crate) fn new(frames: &'a Frames, fallback: Option<Arc<dyn Depot>>, capacity: usize) -> Self {
+    pub(crate) fn new(
+        frames: &'a Frames,
+        fallback: Option<Arc<dyn Depot>>,
+        capacity: usize,
+    ) -> Self {
         let (state, opened, repaired) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
         Self { frames, fallback, capacity, state, opened, repaired }
     }

@@ -56,7 +56,9 @@ impl Include {
 /// Whether `path` is `directory` or lies beneath it.
 pub(crate) fn is_beneath(path: &[u8], directory: &[u8]) -> bool {
     directory.is_empty()
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]

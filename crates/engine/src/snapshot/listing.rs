@@ -8,7 +8,10 @@ use crate::depot::hex;
 use crate::{Depot, DepotError};
 
 /// The rosters of a depot as a checked chain. Without an expected id, the one roster of number 1 decides.
-pub(crate) fn read_chain(depot: &dyn Depot, repository: Option<RepositoryId>) -> Result<RosterChain, SnapshotError> {
+pub(crate) fn read_chain(
+    depot: &dyn Depot,
+    repository: Option<RepositoryId>,
+) -> Result<RosterChain, SnapshotError> {
     let wrong = |source| SnapshotError::Roster { depot: depot.describe(), source };
     let mut objects = Vec::new();
     for id in depot.list(Kind::Roster)? {
@@ -19,7 +22,9 @@ pub(crate) fn read_chain(depot: &dyn Depot, repository: Option<RepositoryId>) ->
         None => {
             let firsts: Vec<_> = objects
                 .iter()
-                .filter(|object| open_signed::<Roster>(object).is_ok_and(|roster| roster.body.number == 1))
+                .filter(|object| {
+                    open_signed::<Roster>(object).is_ok_and(|roster| roster.body.number == 1)
+                })
                 .collect();
             match firsts[..] {
                 [first] => RepositoryId::from_bytes(object_id(first)),
@@ -58,7 +63,11 @@ pub(crate) fn read_manifest(
 }
 
 /// An object by id, checked against it.
-pub(crate) fn read_object(depot: &dyn Depot, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, SnapshotError> {
+pub(crate) fn read_object(
+    depot: &dyn Depot,
+    kind: Kind,
+    id: &[u8; 32],
+) -> Result<Vec<u8>, SnapshotError> {
     let bytes = depot.get(kind, id)?;
     if object_id(&bytes) == *id {
         return Ok(bytes);
@@ -188,12 +197,17 @@ mod tests {
         ];
         assert_eq!(select_snapshot(&all, "latest").unwrap().id, all[1].id);
         let two = [&all[..], &[snapshot(5, 2, 9)]].concat();
-        assert!(matches!(select_snapshot(&two, "latest"), Err(SnapshotError::Ambiguous { candidates, .. }) if candidates.len() == 2));
+        assert!(
+            matches!(select_snapshot(&two, "latest"), Err(SnapshotError::Ambiguous { candidates, .. }) if candidates.len() == 2)
+        );
         let named = format!("latest:{}", two[4].dataset);
         assert_eq!(select_snapshot(&two, &named).unwrap().id, two[4].id);
         assert_eq!(select_snapshot(&two, "0404").unwrap().id, all[3].id);
         for unknown in ["latest:x", "04", "ffff", ""] {
-            assert!(matches!(select_snapshot(&two, unknown), Err(SnapshotError::NotFound(_))), "{unknown}");
+            assert!(
+                matches!(select_snapshot(&two, unknown), Err(SnapshotError::NotFound(_))),
+                "{unknown}"
+            );
         }
     }
 

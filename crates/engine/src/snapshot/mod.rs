@@ -11,7 +11,9 @@ mod listing;
 
 use std::sync::Arc;
 
-use lumbung_model::{AgentId, ChunkId, DatasetId, ManifestId, PublicKey, RepositoryId, SessionId, Timestamp};
+use lumbung_model::{
+    AgentId, ChunkId, DatasetId, ManifestId, PublicKey, RepositoryId, SessionId, Timestamp,
+};
 use lumbung_pack::{Manifest, RosterChain, Signed, Statistics};
 use lumbung_seal::catalogue::{Entry, EntryKind, IndexEntry, decode_index};
 use lumbung_seal::{RecoveryKey, RootPlain, open_root};
@@ -22,13 +24,13 @@ use entries::Group;
 /// An index of more bytes than this is not believed.
 const INDEX_MAX_BYTES: u64 = 512 << 20;
 
+pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
 pub(crate) use frames::{ChunkCache, Frames, read_head, read_usage};
 pub use include::Include;
 pub(crate) use include::is_beneath;
-pub(crate) use listing::{read_chain, read_manifest};
-pub use diff::{Change, DiffEntry};
 pub use listing::{list_snapshots, select_snapshot};
+pub(crate) use listing::{read_chain, read_manifest};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,9 @@ pub enum SnapshotError {
     #[error("the depot could not be read")]
     Depot(#[from] DepotError),
     /// The rosters.
-    #[error("the repository's rosters do not form a chain: do not trust {depot} before that is explained")]
+    #[error(
+        "the repository's rosters do not form a chain: do not trust {depot} before that is explained"
+    )]
     Roster {
         /// Which depot.
         depot: String,
@@ -80,7 +84,9 @@ pub enum SnapshotError {
         candidates: Vec<Snapshot>,
     },
     /// A partial manifest holds no catalogue.
-    #[error("snapshot {0} is partial: it protects an unfinished run and cannot be restored; choose a finished one")]
+    #[error(
+        "snapshot {0} is partial: it protects an unfinished run and cannot be restored; choose a finished one"
+    )]
     Partial(ManifestId),
     /// The manifest is of another repository.
     #[error("snapshot {snapshot} belongs to repository {found}, not {expected}")]
@@ -93,7 +99,9 @@ pub enum SnapshotError {
         expected: RepositoryId,
     },
     /// A chunk is in no pack of the usage list.
-    #[error("chunk {0} is in no pack that the snapshot names: its catalogue and its usage list do not belong together")]
+    #[error(
+        "chunk {0} is in no pack that the snapshot names: its catalogue and its usage list do not belong together"
+    )]
     UnknownChunk(ChunkId),
     /// A pack belongs to a session that the manifest does not name.
     #[error("session {0} is not named by the manifest, but a pack of it is used")]
@@ -137,7 +145,10 @@ pub enum SnapshotError {
 }
 
 fn list(candidates: &[Snapshot]) -> String {
-    let lines = candidates.iter().take(20).map(|s| format!("{} (dataset {}, {})", s.id.short(), s.dataset, s.finished));
+    let lines = candidates
+        .iter()
+        .take(20)
+        .map(|s| format!("{} (dataset {}, {})", s.id.short(), s.dataset, s.finished));
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -216,8 +227,10 @@ impl SnapshotReader {
         let frames = Frames::open(depot.clone(), fallback, &manifest.body, key)?;
         let first = manifest.body.sessions.first().copied().unwrap_or(SessionId::ZERO);
         let keys = frames.keys(&first)?;
-        let root = open_root(&keys.key, &manifest.body)
-            .map_err(|source| SnapshotError::Open { what: format!("the root of snapshot {snapshot}"), source })?;
+        let root = open_root(&keys.key, &manifest.body).map_err(|source| SnapshotError::Open {
+            what: format!("the root of snapshot {snapshot}"),
+            source,
+        })?;
         let index = read_index(&frames, &root)?;
         Ok(Self { depot, chain, manifest, root, frames, index })
     }
@@ -305,7 +318,8 @@ impl SnapshotReader {
                 continue;
             }
             let entries = group.read(&self.frames)?;
-            let direct = |entry: &Entry| lumbung_seal::catalogue::parent(&entry.path) == Some(folder);
+            let direct =
+                |entry: &Entry| lumbung_seal::catalogue::parent(&entry.path) == Some(folder);
             found.extend(entries.into_iter().filter(direct));
         }
         Ok(found)
@@ -330,7 +344,11 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// If one of the catalogues cannot be read.
-    pub fn diff(&self, newer: &Self, visit: &mut dyn FnMut(DiffEntry)) -> Result<(), SnapshotError> {
+    pub fn diff(
+        &self,
+        newer: &Self,
+        visit: &mut dyn FnMut(DiffEntry),
+    ) -> Result<(), SnapshotError> {
         diff::diff(self, newer, visit)
     }
 
@@ -338,7 +356,11 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// If it is no file, or a frame of it is damaged.
-    pub fn write_content(&self, entry: &Entry, out: &mut dyn std::io::Write) -> Result<(), SnapshotError> {
+    pub fn write_content(
+        &self,
+        entry: &Entry,
+        out: &mut dyn std::io::Write,
+    ) -> Result<(), SnapshotError> {
         let named = match &entry.kind {
             EntryKind::HardLink { first } => &self.entry(first)?,
             _ => entry,
@@ -386,7 +408,9 @@ pub(crate) fn piece<'a>(
 }
 
 fn zeros(out: &mut dyn std::io::Write, count: u64) -> Result<(), SnapshotError> {
-    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), count), out).map(|_| ()).map_err(SnapshotError::Write)
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), count), out)
+        .map(|_| ())
+        .map_err(SnapshotError::Write)
 }
 
 fn trim(path: &[u8]) -> &[u8] {
@@ -402,7 +426,11 @@ fn readable(path: &[u8]) -> String {
 fn read_index(frames: &Frames, root: &RootPlain) -> Result<Vec<IndexEntry>, SnapshotError> {
     let total: u64 = root.root_chunks.iter().map(|(_, length)| u64::from(*length)).sum();
     if total > INDEX_MAX_BYTES {
-        let source = lumbung_pack::FormatError::Limit { field: "an index", found: total, limit: INDEX_MAX_BYTES };
+        let source = lumbung_pack::FormatError::Limit {
+            field: "an index",
+            found: total,
+            limit: INDEX_MAX_BYTES,
+        };
         return Err(lumbung_seal::catalogue::CatalogueError::from(source).into());
     }
     let mut bytes = Vec::new();
@@ -416,7 +444,10 @@ fn read_index(frames: &Frames, root: &RootPlain) -> Result<Vec<IndexEntry>, Snap
     let index = decode_index(&bytes)?;
     let entries: u64 = index.iter().fold(0, |sum, line| sum.saturating_add(line.entries));
     if entries != root.entries {
-        let source = lumbung_pack::FormatError::Field { field: "the index", reason: "the root counts other entries" };
+        let source = lumbung_pack::FormatError::Field {
+            field: "the index",
+            reason: "the root counts other entries",
+        };
         return Err(lumbung_seal::catalogue::CatalogueError::from(source).into());
     }
     Ok(index)

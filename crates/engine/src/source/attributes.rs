@@ -42,7 +42,8 @@ fn collect(
         match value(name) {
             Ok(bytes) => attributes.push((name.to_vec(), bytes)),
             // Removed since the list was read, or kept from us by a security module.
-            Err(error) if is_unsupported(error) || error == Errno::PERM || error == Errno::ACCESS => {}
+            Err(error)
+                if is_unsupported(error) || error == Errno::PERM || error == Errno::ACCESS => {}
             Err(error) => return Err(error),
         }
     }
@@ -74,12 +75,16 @@ pub(crate) fn attributes_of(file: impl AsFd) -> Result<Attributes, Errno> {
 pub(crate) fn attributes_of_link(directory: impl AsFd, name: &[u8]) -> Result<Attributes, Errno> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(if name.is_empty() { b"." } else { name });
-    let names = match grow(|buffer| rustix::fs::llistxattr(&path[..], rustix::buffer::spare_capacity(buffer))) {
+    let names = match grow(|buffer| {
+        rustix::fs::llistxattr(&path[..], rustix::buffer::spare_capacity(buffer))
+    }) {
         Err(Errno::NOENT) => return Ok(Vec::new()),
         other => other,
     };
     collect(names, |name| {
-        grow(|buffer| rustix::fs::lgetxattr(&path[..], name, rustix::buffer::spare_capacity(buffer)))
+        grow(|buffer| {
+            rustix::fs::lgetxattr(&path[..], name, rustix::buffer::spare_capacity(buffer))
+        })
     })
 }
 

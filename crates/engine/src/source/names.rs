@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn the_first_name_of_a_number_counts() {
-        let names = parse(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\n#x:x:7:\n+::::\nsiti:x:1001:\n");
+        let names =
+            parse(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\n#x:x:7:\n+::::\nsiti:x:1001:\n");
         assert_eq!(names.get(&0).map(Vec::as_slice), Some(&b"root"[..]));
         assert_eq!(names.get(&1001).map(Vec::as_slice), Some(&b"siti"[..]));
         assert_eq!(names.len(), 2);

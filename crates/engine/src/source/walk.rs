@@ -160,8 +160,21 @@ impl<'a> Walk<'a> {
     ) -> Result<(), E> {
         let root = Arc::new(root);
         match rustix::fs::fstat(root.as_fd()) {
-            Ok(stat) => self.enter(&root, b"", root.clone(), Stat::from(&stat), Some(&sources.tree), None, visit)?,
-            Err(errno) => visit(Visit { path: b"", parent: &root, name: b"", kind: VisitKind::Unknown(errno) })?,
+            Ok(stat) => self.enter(
+                &root,
+                b"",
+                root.clone(),
+                Stat::from(&stat),
+                Some(&sources.tree),
+                None,
+                visit,
+            )?,
+            Err(errno) => visit(Visit {
+                path: b"",
+                parent: &root,
+                name: b"",
+                kind: VisitKind::Unknown(errno),
+            })?,
         }
         while let Some(frame) = self.stack.last_mut() {
             let Some(name) = frame.listing.get(frame.next) else {
@@ -248,7 +261,9 @@ impl<'a> Walk<'a> {
         let opened = rustix::fs::openat(parent, name, flags, Mode::empty())
             .and_then(|opened| rustix::fs::fstat(&opened).map(|stat| (opened, Stat::from(&stat))));
         match opened {
-            Ok((opened, stat)) => self.enter(parent, name, Arc::new(opened), stat, child, dev, visit),
+            Ok((opened, stat)) => {
+                self.enter(parent, name, Arc::new(opened), stat, child, dev, visit)
+            }
             Err(errno) => {
                 let attributes = attributes_of_link(parent, name).unwrap_or_default();
                 let unreadable = Some(errno);
@@ -283,14 +298,22 @@ impl<'a> Walk<'a> {
             None => Listing::read(&directory),
         };
         let unreadable = listing.as_ref().err().or(attributes.as_ref().err()).copied();
-        let kind = VisitKind::Directory { stat, attributes: attributes.unwrap_or_default(), unreadable };
+        let kind =
+            VisitKind::Directory { stat, attributes: attributes.unwrap_or_default(), unreadable };
         visit(Visit { path: &self.path, parent, name, kind })?;
         if unreadable.is_none()
             && let Ok(listing) = listing
             && listing.len() > 0
         {
             let path_length = self.path.len();
-            self.stack.push(Frame { directory, listing, next: 0, path_length, node, dev: stat.dev });
+            self.stack.push(Frame {
+                directory,
+                listing,
+                next: 0,
+                path_length,
+                node,
+                dev: stat.dev,
+            });
         }
         Ok(())
     }

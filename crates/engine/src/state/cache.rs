@@ -58,7 +58,8 @@ impl CacheWriter {
     /// Begins a cache. The scan begins now, by the clock of the file system that keeps it.
     pub(crate) fn create(path: &Path, header: CacheHeader) -> Result<Self, StateError> {
         let failed = |e: std::io::Error| StateError::io("written", path, e);
-        let mut file = options().create(true).truncate(true).write(true).open(path).map_err(failed)?;
+        let mut file =
+            options().create(true).truncate(true).write(true).open(path).map_err(failed)?;
         file.write_all(MAGIC).map_err(failed)?;
         let now = rustix::fs::fstat(&file).map_err(|e| StateError::io("read", path, e))?;
         let now = Stat::from(&now);
@@ -283,7 +284,9 @@ fn encode_body(out: &mut Writer, file: &CachedFile, last: &mut Option<(ChunkId, 
     for part in &file.content {
         match last {
             Some((chunk, end)) if *chunk == part.chunk && *end == part.offset => out.varint(0),
-            Some((chunk, _)) if *chunk == part.chunk => out.varint(1).varint(u64::from(part.offset)),
+            Some((chunk, _)) if *chunk == part.chunk => {
+                out.varint(1).varint(u64::from(part.offset))
+            }
             _ => out.varint(2).raw(part.chunk.as_bytes()).varint(u64::from(part.offset)),
         };
         out.varint(u64::from(part.length));
@@ -302,8 +305,20 @@ fn decode_body(bytes: &[u8], last: &mut Option<(ChunkId, u32)>) -> Result<Cached
     let (ctime_s, ctime_ns) = (reader.svarint()?, small(reader.varint()?)?);
     let kind = FileKind::File;
     let stat = Stat {
-        kind, dev, ino, mode, nlink: 1, uid, gid, rdev: 0, size, allocated: size,
-        mtime_s, mtime_ns, ctime_s, ctime_ns,
+        kind,
+        dev,
+        ino,
+        mode,
+        nlink: 1,
+        uid,
+        gid,
+        rdev: 0,
+        size,
+        allocated: size,
+        mtime_s,
+        mtime_ns,
+        ctime_s,
+        ctime_ns,
     };
     let take = |reader: &mut Reader<'_>| -> Result<Vec<u8>, FormatError> {
         let length = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
@@ -343,18 +358,37 @@ fn decode_body(bytes: &[u8], last: &mut Option<(ChunkId, u32)>) -> Result<Cached
 mod tests {
     use super::*;
 
-    const HEADER: CacheHeader =
-        CacheHeader { repository: RepositoryId::from_bytes([1; 32]), domain: DomainId::from_bytes([2; 16]) };
+    const HEADER: CacheHeader = CacheHeader {
+        repository: RepositoryId::from_bytes([1; 32]),
+        domain: DomainId::from_bytes([2; 16]),
+    };
 
     fn file(n: u64) -> CachedFile {
         let chunk = ChunkId::from_bytes([u8::try_from(n / 10).unwrap_or(0); 32]);
         let stat = Stat {
-            kind: FileKind::File, dev: 1, ino: n, mode: 0o644, nlink: 1, uid: 0, gid: 5, rdev: 0, size: 7,
-            allocated: 7, mtime_s: -3, mtime_ns: 9, ctime_s: 12, ctime_ns: 1,
+            kind: FileKind::File,
+            dev: 1,
+            ino: n,
+            mode: 0o644,
+            nlink: 1,
+            uid: 0,
+            gid: 5,
+            rdev: 0,
+            size: 7,
+            allocated: 7,
+            mtime_s: -3,
+            mtime_ns: 9,
+            ctime_s: 12,
+            ctime_ns: 1,
         };
         let sparse = n.is_multiple_of(3).then(|| vec![Extent { offset: 4, length: 3 }]);
         let offset = u32::try_from(n % 10).unwrap_or(0) * 7;
-        CachedFile { stat, xattrs: vec![(b"user.a".to_vec(), vec![0, 1])], sparse, content: vec![ContentRef { chunk, offset, length: 7 }] }
+        CachedFile {
+            stat,
+            xattrs: vec![(b"user.a".to_vec(), vec![0, 1])],
+            sparse,
+            content: vec![ContentRef { chunk, offset, length: 7 }],
+        }
     }
 
     fn path(n: u64) -> Vec<u8> {

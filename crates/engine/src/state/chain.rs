@@ -26,7 +26,10 @@ impl ChainState {
     }
 
     /// Reads it; none if the agent has no state.
-    pub(crate) fn load(dataset: &Path, repository: RepositoryId) -> Result<Option<Self>, StateError> {
+    pub(crate) fn load(
+        dataset: &Path,
+        repository: RepositoryId,
+    ) -> Result<Option<Self>, StateError> {
         let path = Self::path(dataset);
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
         let state: Self = serde_json::from_slice(&bytes)
@@ -64,11 +67,16 @@ impl Pending {
     /// Reads it, if a commit was under way. Damage means that it was never offered.
     pub(crate) fn load(dataset: &Path) -> Result<Option<Self>, StateError> {
         let Some(bytes) = read_optional(&Self::path(dataset))? else { return Ok(None) };
-        let length = bytes.first_chunk::<4>().map_or(usize::MAX, |n| u32::from_le_bytes(*n) as usize);
-        let Some((depot, manifest)) = bytes.get(4..).and_then(|rest| rest.split_at_checked(length)) else {
+        let length =
+            bytes.first_chunk::<4>().map_or(usize::MAX, |n| u32::from_le_bytes(*n) as usize);
+        let Some((depot, manifest)) = bytes.get(4..).and_then(|rest| rest.split_at_checked(length))
+        else {
             return Ok(None);
         };
-        Ok(Some(Self { manifest: manifest.to_vec(), depot: String::from_utf8_lossy(depot).into_owned() }))
+        Ok(Some(Self {
+            manifest: manifest.to_vec(),
+            depot: String::from_utf8_lossy(depot).into_owned(),
+        }))
     }
 
     /// Makes it durable: the commit may begin.

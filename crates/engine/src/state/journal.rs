@@ -169,7 +169,11 @@ mod tests {
 
     fn records(journal: &Journal) -> Vec<Record> {
         let mut found = Vec::new();
-        journal.replay(&mut |record| Ok(found.push(record))).unwrap();
+        let mut visit = |record| {
+            found.push(record);
+            Ok(())
+        };
+        journal.replay(&mut visit).unwrap();
         found
     }
 

@@ -54,7 +54,9 @@ pub enum StateError {
         source: std::io::Error,
     },
     /// The rosters do not fit together.
-    #[error("the rosters offered by {from} are not a continuation of those known here: this may be an attack, do not go on before it is explained")]
+    #[error(
+        "the rosters offered by {from} are not a continuation of those known here: this may be an attack, do not go on before it is explained"
+    )]
     Roster {
         /// Who offered them.
         from: String,
@@ -63,13 +65,17 @@ pub enum StateError {
         source: RosterError,
     },
     /// There is no roster yet.
-    #[error("no roster of repository {0} is known here or at the depot: have its custodian create it (lumbung repo init)")]
+    #[error(
+        "no roster of repository {0} is known here or at the depot: have its custodian create it (lumbung repo init)"
+    )]
     NoRoster(RepositoryId),
     /// The depot could not be asked.
     #[error("the rosters could not be exchanged")]
     Depot(#[from] crate::DepotError),
     /// A state file is not what this program writes.
-    #[error("{path} is damaged or of another version: move it away; the next run then continues from the depot")]
+    #[error(
+        "{path} is damaged or of another version: move it away; the next run then continues from the depot"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -60,14 +60,16 @@ impl PartialFile {
     ) -> Result<Self, StateError> {
         let path = path_of(dataset, path);
         let failed = |e| StateError::io("written", &path, e);
-        let mut file = options().create(true).truncate(true).write(true).open(&path).map_err(failed)?;
+        let mut file =
+            options().create(true).truncate(true).write(true).open(&path).map_err(failed)?;
         file.write_all(&encode_header(header, stat, scan_start_s)).map_err(failed)?;
         Ok(Self { path, file })
     }
 
     /// Notes further chunks.
     pub(crate) fn append(&mut self, chunks: &[(ChunkId, u32)]) -> Result<(), StateError> {
-        let bytes: Vec<u8> = chunks.iter().flat_map(|(chunk, length)| record(chunk, *length)).collect();
+        let bytes: Vec<u8> =
+            chunks.iter().flat_map(|(chunk, length)| record(chunk, *length)).collect();
         self.file.write_all(&bytes).map_err(|e| StateError::io("written", &self.path, e))
     }
 
@@ -77,7 +79,12 @@ impl PartialFile {
     }
 
     /// What an earlier run had of this file, if it is surely unchanged since.
-    pub(crate) fn load(dataset: &Path, path: &[u8], header: CacheHeader, stat: &Stat) -> Vec<(ChunkId, u32)> {
+    pub(crate) fn load(
+        dataset: &Path,
+        path: &[u8],
+        header: CacheHeader,
+        stat: &Stat,
+    ) -> Vec<(ChunkId, u32)> {
         let Ok(mut file) = File::open(path_of(dataset, path)) else { return Vec::new() };
         let mut start = [0; HASH_BYTES + 8];
         if file.read_exact(&mut start).is_err() {

@@ -15,7 +15,10 @@ const FOLDER: &str = "rosters";
 ///
 /// # Errors
 /// If they cannot be read, or are not a chain of this repository.
-pub fn load_rosters(state_dir: &Path, repository: RepositoryId) -> Result<Option<RosterChain>, StateError> {
+pub fn load_rosters(
+    state_dir: &Path,
+    repository: RepositoryId,
+) -> Result<Option<RosterChain>, StateError> {
     let folder = state_dir.join(FOLDER);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -70,7 +73,10 @@ fn continue_chain(
     };
     let mut numbered = Vec::new();
     for object in offered {
-        let number = lumbung_pack::open_signed::<lumbung_pack::Roster>(object).map_err(|e| wrong(e.into()))?.body.number;
+        let number = lumbung_pack::open_signed::<lumbung_pack::Roster>(object)
+            .map_err(|e| wrong(e.into()))?
+            .body
+            .number;
         numbered.push((number, object));
     }
     numbered.sort_by_key(|(number, _)| *number);

@@ -19,7 +19,8 @@ fn a_tree_comes_back() {
     symlink("../small.txt", source.join("a/link")).unwrap();
     symlink("/nowhere/at/all", source.join("dangling")).unwrap();
     std::fs::hard_link(source.join("small.txt"), source.join("z-second-name")).unwrap();
-    std::fs::set_permissions(source.join("small.txt"), std::fs::Permissions::from_mode(0o4751)).unwrap();
+    std::fs::set_permissions(source.join("small.txt"), std::fs::Permissions::from_mode(0o4751))
+        .unwrap();
     let outcome = world.backup();
     assert_eq!(outcome.warnings, []);
     assert_eq!(outcome.statistics.files, 205);

@@ -92,7 +92,11 @@ fn a_file_that_goes_on_changing_is_flagged_and_read_again_next_time() {
     })
     .unwrap();
     assert_eq!(outcome.warnings_total, 1);
-    assert!(outcome.warnings[0].reason.contains("changed while it was read"), "{:?}", outcome.warnings);
+    assert!(
+        outcome.warnings[0].reason.contains("changed while it was read"),
+        "{:?}",
+        outcome.warnings
+    );
     assert_eq!(outcome.statistics.flagged, 1);
     let reader = world.open(&outcome.manifest);
     let path = world.source().join("log").to_str().unwrap().as_bytes()[1..].to_vec();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lumbung_engine::{
-    Cancel, Depot, Include, MemoryDepot, NoProgress, RestoreOptions, RestoreRequest, SnapshotReader, VerifyReport,
-    restore, verify,
+    Cancel, Depot, Include, MemoryDepot, NoProgress, RestoreOptions, RestoreRequest,
+    SnapshotReader, VerifyReport, restore, verify,
 };
 use lumbung_pack::{Content, Kind, PackTable};
 
@@ -32,7 +32,9 @@ fn copy(world: &World) -> Arc<MemoryDepot> {
                 let id = lumbung_model::PackId::from_bytes(id);
                 let head = world.depot.read_pack(&id, 0..168).unwrap();
                 let length = PackTable::head_length(&head).unwrap();
-                let table = PackTable::decode(&world.depot.read_pack(&id, 0..length as u64).unwrap()).unwrap();
+                let table =
+                    PackTable::decode(&world.depot.read_pack(&id, 0..length as u64).unwrap())
+                        .unwrap();
                 world.depot.read_pack(&id, 0..table.total_length()).unwrap()
             } else {
                 world.depot.get(kind, &id).unwrap()
@@ -88,7 +90,8 @@ fn data_packs(world: &World) -> Vec<(lumbung_model::PackId, PackTable)> {
         let id = lumbung_model::PackId::from_bytes(id);
         let head = world.depot.read_pack(&id, 0..168).unwrap();
         let length = PackTable::head_length(&head).unwrap();
-        let table = PackTable::decode(&world.depot.read_pack(&id, 0..length as u64).unwrap()).unwrap();
+        let table =
+            PackTable::decode(&world.depot.read_pack(&id, 0..length as u64).unwrap()).unwrap();
         if table.header.content == Content::Data {
             found.push((id, table));
         }
@@ -125,7 +128,10 @@ fn a_bad_frame_harms_only_the_files_in_it_and_heals_from_another_depot() {
     assert_eq!((outcome.failures_total, outcome.repaired_frames), (0, 1));
     let reader = world.open_at(copy(&world), &manifest);
     let differences = world.compare(&reader, whole.path()).differences_total;
-    assert_eq!(differences, report.differences_total, "the depot is still damaged, the files are not");
+    assert_eq!(
+        differences, report.differences_total,
+        "the depot is still damaged, the files are not"
+    );
 }
 
 #[test]
@@ -136,8 +142,14 @@ fn a_lost_head_is_read_from_the_other_depot() {
         world.depot.damage(Kind::Pack, pack.as_bytes(), |bytes| bytes[170] ^= 1);
     }
     assert!(SnapshotReader::open(world.depot.clone(), None, &manifest, &world.recovery).is_err());
-    let reader =
-        SnapshotReader::open_with_fallback(world.depot.clone(), Some(good), None, &manifest, &world.recovery).unwrap();
+    let reader = SnapshotReader::open_with_fallback(
+        world.depot.clone(),
+        Some(good),
+        None,
+        &manifest,
+        &world.recovery,
+    )
+    .unwrap();
     let target = tempfile::tempdir().unwrap();
     assert_eq!(world.restore_with(&reader, target.path(), RestoreOptions::default()).failures, []);
     assert_eq!(world.compare(&reader, target.path()).differences, []);

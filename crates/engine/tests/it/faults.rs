@@ -103,9 +103,17 @@ fn an_interrupted_run_goes_on_where_it_was() {
     let outcome = world.backup_to(&[counting.clone()]).unwrap();
     // What was acknowledged is neither read nor sent again, but for what was on its way between the threads.
     let on_its_way = 64 * 10_000 + 2 * pack;
-    assert!(outcome.read_bytes <= total - sent + on_its_way, "{} read, {sent} had been sent", outcome.read_bytes);
+    assert!(
+        outcome.read_bytes <= total - sent + on_its_way,
+        "{} read, {sent} had been sent",
+        outcome.read_bytes
+    );
     let catalogue = 100_000;
-    assert!(counting.pack_bytes() <= total - sent + 2 * pack + catalogue, "{}", counting.pack_bytes());
+    assert!(
+        counting.pack_bytes() <= total - sent + 2 * pack + catalogue,
+        "{}",
+        counting.pack_bytes()
+    );
     world.check_at(world.depot.clone(), &outcome.manifest);
 }
 
@@ -124,7 +132,9 @@ fn an_interrupted_large_file_goes_on_where_it_was() {
     let limit = (24 << 20) - sent + note_and_window;
     assert!(outcome.read_bytes <= limit, "{} read, {sent} had been sent", outcome.read_bytes);
     let left = std::fs::read_dir(world.state().join(world.dataset.to_string())).unwrap();
-    assert!(!left.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("partial.")));
+    assert!(
+        !left.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("partial."))
+    );
     world.check_at(world.depot.clone(), &outcome.manifest);
 }
 
@@ -151,7 +161,9 @@ fn the_second_depot_takes_over_in_the_middle() {
 #[test]
 fn nothing_answers() {
     let world = small_world();
-    let dead = || Arc::new(FaultyDepot::new(world.depot.clone(), Injection::From(1), true)) as Arc<dyn Depot>;
+    let dead = || {
+        Arc::new(FaultyDepot::new(world.depot.clone(), Injection::From(1), true)) as Arc<dyn Depot>
+    };
     let error = world.backup_to(&[dead(), dead()]).unwrap_err();
     assert!(error.to_string().contains("no depot could take the backup"), "{error}");
     let error = world.backup_to(&[]).unwrap_err();
@@ -171,7 +183,12 @@ fn partial_manifests_protect_a_long_run() {
     let latest = lumbung_engine::select_snapshot(&snapshots, "latest").unwrap();
     assert_eq!(latest.id, outcome.manifest);
     world.check_at(world.depot.clone(), &outcome.manifest);
-    let partial = lumbung_engine::SnapshotReader::open(world.depot.clone(), None, &outcome.partials[0], &world.recovery);
+    let partial = lumbung_engine::SnapshotReader::open(
+        world.depot.clone(),
+        None,
+        &outcome.partials[0],
+        &world.recovery,
+    );
     assert!(partial.err().unwrap().to_string().contains("partial"));
 }
 
@@ -185,10 +202,19 @@ impl Depot for Boaster {
     fn list(&self, kind: lumbung_pack::Kind) -> Result<Vec<[u8; 32]>, lumbung_engine::DepotError> {
         self.0.list(kind)
     }
-    fn get(&self, kind: lumbung_pack::Kind, id: &[u8; 32]) -> Result<Vec<u8>, lumbung_engine::DepotError> {
+    fn get(
+        &self,
+        kind: lumbung_pack::Kind,
+        id: &[u8; 32],
+    ) -> Result<Vec<u8>, lumbung_engine::DepotError> {
         self.0.get(kind, id)
     }
-    fn put(&self, kind: lumbung_pack::Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), lumbung_engine::DepotError> {
+    fn put(
+        &self,
+        kind: lumbung_pack::Kind,
+        id: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), lumbung_engine::DepotError> {
         self.0.put(kind, id, bytes)
     }
     fn put_pack(

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumbung_engine::{
-    BackupError, Cancel, Depot, Include, MemoryDepot, NoProgress, OverwritePolicy, RestoreOptions, RestoreRequest,
-    SnapshotReader, StateError, import_rosters, load_rosters, restore,
+    BackupError, Cancel, Depot, Include, MemoryDepot, NoProgress, OverwritePolicy, RestoreOptions,
+    RestoreRequest, SnapshotReader, StateError, import_rosters, load_rosters, restore,
 };
 use lumbung_model::{ChunkId, ManifestId, SessionId, Timestamp};
 use lumbung_pack::codec::Writer;
 use lumbung_pack::{
-    Content, Kind, Manifest, PackTable, Recipient, Roster, Session, Signed, SigningKey, Statistics, UsageBuilder,
-    object_id, open_signed, sign,
+    Content, Kind, Manifest, PackTable, Recipient, Roster, Session, Signed, SigningKey, Statistics,
+    UsageBuilder, object_id, open_signed, sign,
 };
 use lumbung_seal::catalogue::{IndexEntry, encode_index};
-use lumbung_seal::{PackSealer, RecoveryKey, RootPlain, Scratch, SessionKey, seal_root, seal_session};
+use lumbung_seal::{
+    PackSealer, RecoveryKey, RootPlain, Scratch, SessionKey, seal_root, seal_session,
+};
 
 use crate::world::{World, noise, put_roster};
 
@@ -52,13 +54,15 @@ fn publish(world: &World, groups: &[(Vec<u8>, u64, Vec<u8>)]) -> ManifestId {
         roster_number: 1,
         sealed: Vec::new(),
     };
-    let session = seal_session(session, &key, &identity.secret, &[world.recovery.public()]).unwrap();
+    let session =
+        seal_session(session, &key, &identity.secret, &[world.recovery.public()]).unwrap();
     let object = sign(&session, &identity.key);
     let session = SessionId::from_bytes(object_id(&object));
     depot.put(Kind::Session, session.as_bytes(), &object).unwrap();
 
     let id_key = identity.secret.id_key();
-    let sealer = PackSealer::new(world.repository, identity.domain, session, &key, Content::Catalogue);
+    let sealer =
+        PackSealer::new(world.repository, identity.domain, session, &key, Content::Catalogue);
     let mut scratch = Scratch::new().unwrap();
     let (mut frames, mut stored) = (Vec::new(), Vec::new());
     let mut seal = |plain: &[u8]| -> ChunkId {
@@ -86,7 +90,12 @@ fn publish(world: &World, groups: &[(Vec<u8>, u64, Vec<u8>)]) -> ManifestId {
 
     let mut usage = UsageBuilder::new(world.repository, identity.domain);
     for (frame, entry) in (0..).zip(&table.frames) {
-        usage.add(table.id(), u32::try_from(table.frames.len()).unwrap(), frame, entry.stored_length);
+        usage.add(
+            table.id(),
+            u32::try_from(table.frames.len()).unwrap(),
+            frame,
+            entry.stored_length,
+        );
     }
     let usage = usage.build();
     depot.put(Kind::Usage, usage.usage_id.as_bytes(), &usage.usage).unwrap();
@@ -112,7 +121,12 @@ fn publish(world: &World, groups: &[(Vec<u8>, u64, Vec<u8>)]) -> ManifestId {
         sealed_root: Vec::new(),
     };
     let entries = groups.iter().map(|(_, entries, _)| entries).sum();
-    let root = RootPlain { sources: vec![b"/".to_vec()], entries, root_chunks: vec![root_chunk], ..RootPlain::default() };
+    let root = RootPlain {
+        sources: vec![b"/".to_vec()],
+        entries,
+        root_chunks: vec![root_chunk],
+        ..RootPlain::default()
+    };
     seal_root(&key, &mut manifest, &root).unwrap();
     let object = sign(&manifest, &identity.key);
     let id = ManifestId::from_bytes(object_id(&object));
@@ -141,7 +155,9 @@ fn no_catalogue_makes_a_restore_write_outside_its_target() {
     let link = away.to_str().unwrap().as_bytes().to_vec();
     let dot_dots = [b"../".repeat(12), link[1..].to_vec(), b"/x".to_vec()].concat();
     let absolute = [&link[..], b"/x"].concat();
-    let attacks: Vec<Vec<(Vec<u8>, u8, Vec<u8>)>> = vec![
+    // Each a list of entries: path, type, what a link says.
+    type Attack = Vec<(Vec<u8>, u8, Vec<u8>)>;
+    let attacks: Vec<Attack> = vec![
         vec![(b"../escaped".to_vec(), 1, vec![])],
         vec![(dot_dots.clone(), 1, vec![])],
         vec![(absolute, 1, vec![])],
@@ -163,10 +179,13 @@ fn no_catalogue_makes_a_restore_write_outside_its_target() {
         for together in [true, false] {
             let world = World::new();
             let root = raw_entry(b"", 2, b"");
-            let entries: Vec<(Vec<u8>, Vec<u8>)> =
-                attack.iter().map(|(path, kind, target)| (path.clone(), raw_entry(path, *kind, target))).collect();
+            let entries: Vec<(Vec<u8>, Vec<u8>)> = attack
+                .iter()
+                .map(|(path, kind, target)| (path.clone(), raw_entry(path, *kind, target)))
+                .collect();
             let groups = if together {
-                let bytes = entries.iter().fold(root, |bytes, (_, entry)| [bytes, entry.clone()].concat());
+                let bytes =
+                    entries.iter().fold(root, |bytes, (_, entry)| [bytes, entry.clone()].concat());
                 vec![(Vec::new(), 1 + entries.len() as u64, bytes)]
             } else {
                 let rest = entries.into_iter().map(|(path, entry)| (path, 1, entry));
@@ -176,7 +195,12 @@ fn no_catalogue_makes_a_restore_write_outside_its_target() {
             for use_openat2 in [true, false] {
                 for overwrite in [OverwritePolicy::Refuse, OverwritePolicy::Overwrite] {
                     let target = tempfile::tempdir_in(outside.path()).unwrap();
-                    try_restore(&world, &snapshot, target.path(), RestoreOptions { use_openat2, overwrite, ..RestoreOptions::default() });
+                    try_restore(
+                        &world,
+                        &snapshot,
+                        target.path(),
+                        RestoreOptions { use_openat2, overwrite, ..RestoreOptions::default() },
+                    );
                     drop(target);
                     assert_eq!(all(outside.path()), before, "{attack:?}");
                     assert_eq!(std::fs::read(away.join("secret")).unwrap(), b"not yours");
@@ -188,9 +212,12 @@ fn no_catalogue_makes_a_restore_write_outside_its_target() {
 
 fn try_restore(world: &World, snapshot: &ManifestId, target: &Path, options: RestoreOptions) {
     // Refused as a whole, or with failures: both are fine.
-    let Ok(reader) =
-        SnapshotReader::open(world.depot.clone(), Some(world.repository), snapshot, &world.recovery)
-    else {
+    let Ok(reader) = SnapshotReader::open(
+        world.depot.clone(),
+        Some(world.repository),
+        snapshot,
+        &world.recovery,
+    ) else {
         return;
     };
     let request = RestoreRequest {
@@ -210,10 +237,12 @@ fn try_restore(world: &World, snapshot: &ManifestId, target: &Path, options: Res
 fn a_wholesome_crafted_catalogue_does_restore() {
     // What the attacks above are made with works: they fail for what they are.
     let world = World::new();
-    let bytes = [raw_entry(b"", 2, b""), raw_entry(b"a", 2, b""), raw_entry(b"a/x", 1, b"")].concat();
+    let bytes =
+        [raw_entry(b"", 2, b""), raw_entry(b"a", 2, b""), raw_entry(b"a/x", 1, b"")].concat();
     let snapshot = publish(&world, &[(Vec::new(), 3, bytes)]);
     let target = tempfile::tempdir().unwrap();
-    let outcome = world.restore_with(&world.open(&snapshot), target.path(), RestoreOptions::default());
+    let outcome =
+        world.restore_with(&world.open(&snapshot), target.path(), RestoreOptions::default());
     assert_eq!((outcome.failures_total, outcome.entries), (0, 2));
     assert!(target.path().join("a/x").exists());
 }
@@ -226,8 +255,9 @@ fn frames_of_a_foreign_key_are_never_reused() {
     let mut thief = World::new();
     thief.identity.repository = world.repository;
     thief.identity.domain = world.identity.domain;
-    thief.identity.secret =
-        lumbung_seal::DomainSecret::new(lumbung_model::Secret::new(*world.identity.secret.expose()));
+    thief.identity.secret = lumbung_seal::DomainSecret::new(lumbung_model::Secret::new(
+        *world.identity.secret.expose(),
+    ));
     thief.depot = world.depot.clone();
     thief.write("a", noise(1, 200_000));
     let planted = thief.backup();
@@ -241,7 +271,12 @@ fn frames_of_a_foreign_key_are_never_reused() {
     assert_eq!(lumbung_engine::select_snapshot(&snapshots, "latest").unwrap().id, outcome.manifest);
 }
 
-fn next_roster(world: &World, before: &[u8], key: &SigningKey, change: impl FnOnce(&mut Roster)) -> Vec<u8> {
+fn next_roster(
+    world: &World,
+    before: &[u8],
+    key: &SigningKey,
+    change: impl FnOnce(&mut Roster),
+) -> Vec<u8> {
     let Signed { mut body, id, .. } = open_signed::<Roster>(before).unwrap();
     body.repository = world.repository;
     body.number += 1;
@@ -263,10 +298,14 @@ fn rosters_only_go_forward() {
     import_rosters(&world.state(), world.repository, &[second.clone()]).unwrap();
     world.backup();
     assert_eq!(world.depot.list(Kind::Roster).unwrap().len(), 2);
-    assert_eq!(load_rosters(&world.state(), world.repository).unwrap().unwrap().current().body.number, 2);
+    assert_eq!(
+        load_rosters(&world.state(), world.repository).unwrap().unwrap().current().body.number,
+        2
+    );
 
     // A depot that shows another second roster, signed by the same root key, is refused.
-    let forked = next_roster(&world, &world.roster, &world.root, |roster| roster.created = Timestamp(77));
+    let forked =
+        next_roster(&world, &world.roster, &world.root, |roster| roster.created = Timestamp(77));
     let fork = Arc::new(MemoryDepot::new("fork"));
     put_roster(fork.as_ref(), &world.roster);
     put_roster(fork.as_ref(), &forked);
@@ -276,7 +315,8 @@ fn rosters_only_go_forward() {
     // One that a thief signed, too.
     let thief = SigningKey::generate();
     let third = next_roster(&world, &second, &thief, |roster| {
-        roster.recipients = vec![Recipient { key: RecoveryKey::generate().public(), label: "thief".into() }];
+        roster.recipients =
+            vec![Recipient { key: RecoveryKey::generate().public(), label: "thief".into() }];
     });
     let hostile = Arc::new(MemoryDepot::new("hostile"));
     for roster in [&world.roster, &second, &third] {
@@ -318,20 +358,26 @@ fn a_stolen_agent_and_a_copy_of_the_depot_open_no_earlier_backup() {
     let identity_key = *world.identity.key.seed().expose();
     let guesses = [identity_key, *world.identity.secret.expose()];
     for id in world.depot.list(Kind::Session).unwrap() {
-        let session = open_signed::<Session>(&world.depot.get(Kind::Session, &id).unwrap()).unwrap();
+        let session =
+            open_signed::<Session>(&world.depot.get(Kind::Session, &id).unwrap()).unwrap();
         for guess in guesses {
             let key = RecoveryKey::from_seed(lumbung_model::Secret::new(guess));
             assert!(lumbung_seal::open_session(&session.body, &key).is_err());
         }
         for entry in walk(&world.state()) {
             let bytes = std::fs::read(&entry).unwrap();
-            assert!(!bytes.windows(32).any(|window| window == &secret[..32]), "{}", entry.display());
+            assert!(
+                !bytes.windows(32).any(|window| window == &secret[..32]),
+                "{}",
+                entry.display()
+            );
             // No 32 bytes of the state are a session's key: each would open the packs.
             for window in bytes.windows(32) {
                 let mut seed = [0; 32];
                 seed.copy_from_slice(window);
                 let header = data_header(&world);
-                let key = blake3::derive_key("lumbung v1 pack key", &[&seed[..], &header.salt].concat());
+                let key =
+                    blake3::derive_key("lumbung v1 pack key", &[&seed[..], &header.salt].concat());
                 let commitment = blake3::derive_key("lumbung v1 pack commitment", &key);
                 assert_ne!(commitment, header.commitment);
             }

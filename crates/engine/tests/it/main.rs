@@ -1,5 +1,9 @@
 //! The engine against real file systems and hostile depots.
-#![allow(clippy::unwrap_used, clippy::cloned_ref_to_slice_refs, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test fails by panicking"
+)]
 
 mod basics;
 mod cache;

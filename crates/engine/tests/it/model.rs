@@ -69,16 +69,19 @@ fn apply(root: &Path, change: &Change) {
     let _ = match change {
         Change::Write { name, seed, length } => {
             let path = name.under(root);
-            parent(&path).and_then(|()| if plain(&path) { std::fs::write(&path, noise(*seed, *length)) } else { Ok(()) })
+            parent(&path).and_then(|()| {
+                if plain(&path) { std::fs::write(&path, noise(*seed, *length)) } else { Ok(()) }
+            })
         }
         Change::Append { name, length } => {
             let path = name.under(root);
             if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
                 return;
             }
-            std::fs::File::options().append(true).open(&path).and_then(|mut file| {
-                std::io::Write::write_all(&mut file, &noise(9, *length))
-            })
+            std::fs::File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|mut file| std::io::Write::write_all(&mut file, &noise(9, *length)))
         }
         Change::Sparse { name, size, data } => {
             let path = name.under(root);
@@ -87,16 +90,16 @@ fn apply(root: &Path, change: &Change) {
             }
             std::fs::File::create(&path).and_then(|file| {
                 file.set_len(*size)?;
-                data.iter().try_for_each(|(offset, length)| file.write_all_at(&noise(*offset, *length), *offset))
+                data.iter().try_for_each(|(offset, length)| {
+                    file.write_all_at(&noise(*offset, *length), *offset)
+                })
             })
         }
         Change::Directory(name) => std::fs::create_dir_all(name.under(root)),
-        Change::Link { name, target } => {
-            parent(&name.under(root)).and_then(|()| symlink(std::ffi::OsStr::from_bytes(target), name.under(root)))
-        }
-        Change::HardLink { from, to } => {
-            parent(&to.under(root)).and_then(|()| std::fs::hard_link(from.under(root), to.under(root)))
-        }
+        Change::Link { name, target } => parent(&name.under(root))
+            .and_then(|()| symlink(std::ffi::OsStr::from_bytes(target), name.under(root))),
+        Change::HardLink { from, to } => parent(&to.under(root))
+            .and_then(|()| std::fs::hard_link(from.under(root), to.under(root))),
         Change::Remove(name) => {
             let path = name.under(root);
             std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path))
@@ -116,12 +119,14 @@ fn apply(root: &Path, change: &Change) {
             if path.is_symlink() {
                 return;
             }
-            rustix::fs::setxattr(&path, c"user.test", value, rustix::fs::XattrFlags::empty()).map_err(Into::into)
+            rustix::fs::setxattr(&path, c"user.test", value, rustix::fs::XattrFlags::empty())
+                .map_err(Into::into)
         }
         Change::Fifo(name) => parent(&name.under(root)).and_then(|()| {
             let kind = rustix::fs::FileType::Fifo;
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
-            rustix::fs::mknodat(rustix::fs::CWD, name.under(root), kind, mode, 0).map_err(Into::into)
+            rustix::fs::mknodat(rustix::fs::CWD, name.under(root), kind, mode, 0)
+                .map_err(Into::into)
         }),
     };
 }

@@ -1,9 +1,10 @@
 //! Listing, finding, comparing snapshots; restoring over what is there.
 
-use lumbung_engine::{
-    Change, Excludes, OverwritePolicy, RestoreError, RestoreOptions, RestoreRequest, SnapshotReader, restore,
-};
 use lumbung_engine::{Cancel, Include, NoProgress};
+use lumbung_engine::{
+    Change, Excludes, OverwritePolicy, RestoreError, RestoreOptions, RestoreRequest,
+    SnapshotReader, restore,
+};
 
 use crate::world::{World, noise};
 
@@ -11,7 +12,10 @@ fn names(entries: &[lumbung_seal::catalogue::Entry], world: &World) -> Vec<Strin
     let root = world.source();
     let strip = |path: &[u8]| {
         let path = format!("/{}", String::from_utf8(path.to_vec()).unwrap());
-        path.strip_prefix(root.to_str().unwrap()).unwrap_or(&path).trim_start_matches('/').to_owned()
+        path.strip_prefix(root.to_str().unwrap())
+            .unwrap_or(&path)
+            .trim_start_matches('/')
+            .to_owned()
     };
     entries.iter().map(|entry| strip(&entry.path)).collect()
 }
@@ -19,7 +23,10 @@ fn names(entries: &[lumbung_seal::catalogue::Entry], world: &World) -> Vec<Strin
 fn tree(world: &World) {
     // Enough entries for many catalogue chunks.
     for n in 0..3000 {
-        world.write(&format!("many/{:02}/{n:04}-with-a-name-of-some-length", n % 40), format!("{n}"));
+        world.write(
+            &format!("many/{:02}/{n:04}-with-a-name-of-some-length", n % 40),
+            format!("{n}"),
+        );
     }
     for name in ["alpha/one", "alpha/two", "alpha/sub/three", "omega"] {
         world.write(name, name);
@@ -47,7 +54,9 @@ fn folders_are_listed_and_names_found() {
     let mut bytes = Vec::new();
     reader.write_content(&reader.entry(&path(&world, "alpha/two")).unwrap(), &mut bytes).unwrap();
     assert_eq!(bytes, b"alpha/two");
-    assert!(reader.write_content(&reader.entry(&path(&world, "alpha")).unwrap(), &mut bytes).is_err());
+    assert!(
+        reader.write_content(&reader.entry(&path(&world, "alpha")).unwrap(), &mut bytes).is_err()
+    );
     let mut parts = Vec::new();
     let include = Include::paths([path(&world, "many/11"), path(&world, "alpha/sub/three")]);
     reader
@@ -86,11 +95,13 @@ fn two_snapshots_are_compared() {
     two.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let after = world.open(&world.backup().manifest);
     let mut changes = Vec::new();
-    before.diff(&after, &mut |diff| {
-        if !matches!(diff.entry.kind, lumbung_seal::catalogue::EntryKind::Directory) {
-            changes.push((diff.change, names(&[diff.entry], &world).remove(0)));
-        }
-    }).unwrap();
+    before
+        .diff(&after, &mut |diff| {
+            if !matches!(diff.entry.kind, lumbung_seal::catalogue::EntryKind::Directory) {
+                changes.push((diff.change, names(&[diff.entry], &world).remove(0)));
+            }
+        })
+        .unwrap();
     let expected = [
         (Change::Content, "alpha/one"),
         (Change::Attributes, "alpha/two"),
@@ -130,10 +141,16 @@ fn a_target_that_holds_something_is_refused_or_overwritten() {
         progress: &NoProgress,
         cancel: &cancel,
     };
-    assert!(matches!(restore(&request(RestoreOptions::default())), Err(RestoreError::TargetNotEmpty(_))));
+    assert!(matches!(
+        restore(&request(RestoreOptions::default())),
+        Err(RestoreError::TargetNotEmpty(_))
+    ));
     for use_openat2 in [true, false] {
-        let options =
-            RestoreOptions { overwrite: OverwritePolicy::Overwrite, use_openat2, ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            overwrite: OverwritePolicy::Overwrite,
+            use_openat2,
+            ..RestoreOptions::default()
+        };
         assert_eq!(restore(&request(options)).unwrap().failures, []);
         assert_eq!(std::fs::read(at.join("file")).unwrap(), b"right");
         assert_eq!(std::fs::read(at.join("folder/inner")).unwrap(), b"right");

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lumbung_engine::{
-    BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, CompareReport, Depot, Include, MemoryDepot,
-    NoProgress, NoThrottle, RestoreOptions, RestoreOutcome, RestoreRequest, SnapshotReader, backup, compare, restore,
+    BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, CompareReport, Depot,
+    Include, MemoryDepot, NoProgress, NoThrottle, RestoreOptions, RestoreOutcome, RestoreRequest,
+    SnapshotReader, backup, compare, restore,
 };
 use lumbung_model::{DatasetId, ManifestId, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_pack::{
-    AgentStatus, ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterAgent, SigningKey, object_id, sign,
+    AgentStatus, ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterAgent,
+    SigningKey, object_id, sign,
 };
 use lumbung_seal::{AgentIdentity, RecoveryKey};
 use tempfile::TempDir;
@@ -46,7 +48,11 @@ impl World {
             previous: RosterId::ZERO,
             created: Timestamp(0),
             chunker,
-            root_keys: vec![RootKey { key: root.public(), role: RootRole::Working, label: "test".into() }],
+            root_keys: vec![RootKey {
+                key: root.public(),
+                role: RootRole::Working,
+                label: "test".into(),
+            }],
             registrar: None,
             recipients: vec![Recipient { key: recovery.public(), label: "test".into() }],
             agents: vec![RosterAgent {
@@ -65,8 +71,19 @@ impl World {
         put_roster(depot.as_ref(), &roster);
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("source")).unwrap();
-        let options = BackupOptions { pack_target: 64 << 10, pause_ms: 1, ..BackupOptions::default() };
-        Self { root, recovery, identity, repository, roster, dataset: DatasetId::random(), folder, depot, options }
+        let options =
+            BackupOptions { pack_target: 64 << 10, pause_ms: 1, ..BackupOptions::default() };
+        Self {
+            root,
+            recovery,
+            identity,
+            repository,
+            roster,
+            dataset: DatasetId::random(),
+            folder,
+            depot,
+            options,
+        }
     }
 
     pub(crate) fn source(&self) -> PathBuf {
@@ -83,7 +100,10 @@ impl World {
         std::fs::write(path, bytes).unwrap();
     }
 
-    pub(crate) fn backup_to(&self, depots: &[Arc<dyn Depot>]) -> Result<BackupOutcome, BackupError> {
+    pub(crate) fn backup_to(
+        &self,
+        depots: &[Arc<dyn Depot>],
+    ) -> Result<BackupOutcome, BackupError> {
         self.backup_sources(depots, &[self.source()], &Cancel::default())
     }
 
@@ -142,7 +162,10 @@ impl World {
     pub(crate) fn check_at(&self, depot: Arc<dyn Depot>, snapshot: &ManifestId) {
         let reader = self.open_at(depot, snapshot);
         let target = tempfile::tempdir().unwrap();
-        assert_eq!(self.restore_with(&reader, target.path(), RestoreOptions::default()).failures, []);
+        assert_eq!(
+            self.restore_with(&reader, target.path(), RestoreOptions::default()).failures,
+            []
+        );
         assert_eq!(self.compare(&reader, target.path()).differences, []);
         assert_eq!(self.compare(&reader, "/".as_ref()).differences, []);
     }
@@ -152,10 +175,16 @@ impl World {
     }
 
     pub(crate) fn open(&self, snapshot: &ManifestId) -> SnapshotReader {
-        SnapshotReader::open(self.depot.clone(), Some(self.repository), snapshot, &self.recovery).unwrap()
+        SnapshotReader::open(self.depot.clone(), Some(self.repository), snapshot, &self.recovery)
+            .unwrap()
     }
 
-    pub(crate) fn restore_with(&self, snapshot: &SnapshotReader, target: &Path, options: RestoreOptions) -> RestoreOutcome {
+    pub(crate) fn restore_with(
+        &self,
+        snapshot: &SnapshotReader,
+        target: &Path,
+        options: RestoreOptions,
+    ) -> RestoreOutcome {
         let request = RestoreRequest {
             snapshot,
             fallback: None,

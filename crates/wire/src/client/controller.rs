@@ -104,8 +104,13 @@ impl ControllerClient {
     }
 
     /// A POST of bytes, for instance of a signed proof to `/api/v1/proofs`.
-    pub async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
-        let call = Call { method: Method::POST, ..self.transport.put(path.to_owned(), vec![body.into()]) };
+    pub async fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let call =
+            Call { method: Method::POST, ..self.transport.put(path.to_owned(), vec![body.into()]) };
         self.transport.read_json(call, ANSWER_MAX_BYTES).await
     }
 

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::{
-    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo, VaultAlarms,
+    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
+    VaultAlarms,
 };
 use crate::tls::ClientTls;
 
