@@ -1,17 +1,19 @@
 //! The real programs as child processes: started, watched line by line, killed.
 //!
 //! Invariants: a [`Daemon`] that goes out of scope is killed and waited for, so that nothing started here outlives
-//! its test; everything that a daemon writes is kept in its log file, whatever the test reads of it.
+//! its test ([`kill_all`] does that where the whole program is stopped by a signal); everything that a daemon writes is kept in its log file, whatever the test reads of it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything on loopback may take before it counts as hung; not a measurement.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,6 +63,18 @@ pub fn any_output(command: &mut Command) -> Result<Output> {
     command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} does not start"))
 }
 
+/// The daemons that run now.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every daemon, for a program that ends without dropping them.
+pub fn kill_all() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for id in running.iter().filter_map(|id| i32::try_from(*id).ok()).filter_map(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process(id, Signal::KILL);
+    }
+}
+
 /// A program that runs until it is stopped.
 pub struct Daemon {
     name: String,
@@ -79,6 +93,7 @@ impl Daemon {
         let file = Arc::new(Mutex::new(file.with_context(|| format!("{}", log.display()))?));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).insert(child.id());
         let (sender, lines) = channel();
         let outputs: [Option<Box<dyn Read + Send>>; 2] = [
             child.stdout.take().map(|out| Box::new(out) as _),
@@ -134,9 +149,9 @@ impl Daemon {
     /// # Errors
     /// If it ends with another status than 0.
     pub fn stop(mut self) -> Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let id = id.with_context(|| format!("{} has no process id", self.name))?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        kill_process(id, Signal::TERM)?;
         let status = self.child.wait()?;
         if !status.success() {
             bail!("{} ended with {status} on SIGTERM; its log:\n{}", self.name, self.tail());
@@ -158,6 +173,7 @@ impl Drop for Daemon {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.child.id());
     }
 }
 

@@ -162,13 +162,15 @@ fn table(list: &Listing<'_>, rows: &[Row<'_>], terminal: &Terminal) -> String {
     table.render()
 }
 
+/// The digits that `latest:DATASET` takes, and what people call it where the key tells.
 fn dataset_text(row: &Row<'_>) -> String {
     let short = row.snapshot.dataset.short();
-    match &row.root {
+    let name = match &row.root {
         Some(Ok(root)) if !root.label.is_empty() => printable(root.label.as_bytes()),
         Some(Ok(root)) => root.sources.iter().map(|s| printable(s)).collect::<Vec<_>>().join(", "),
-        _ => short,
-    }
+        _ => return short,
+    };
+    format!("{short} {name}")
 }
 
 fn agent_text(row: &Row<'_>) -> String {

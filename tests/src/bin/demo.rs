@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use lumbung_model::{Clock, SystemClock};
 use lumbung_tests::city::{City, PASSPHRASE, Pd, PdPlan};
-use lumbung_tests::process::{eventually, output};
+use lumbung_tests::process::{eventually, kill_all, output};
 use lumbung_tests::{evidence, tree};
 
 /// Bytes that are new in the last backup: enough to be killed in the middle of.
@@ -61,6 +61,7 @@ fn demo(arguments: &Arguments) -> Result<String> {
     let directory = tempfile::Builder::new().prefix("lumbung-demo-").tempdir()?;
     // Dropping the city stops its programs; the directory is removed after them.
     let dir = if arguments.keep { directory.keep() } else { directory.path().to_path_buf() };
+    clean_up_on_signal((!arguments.keep).then(|| dir.clone()))?;
     story.chapter("A city is founded");
     let mut city = City::found(&dir, plans(&arguments.paths, &dir)?, |step| story.line(step))?;
     let drc_km = output(city.operator().args(["site", "distance"]))?;
@@ -75,6 +76,32 @@ fn demo(arguments: &Arguments) -> Result<String> {
         keep_running(&city)?;
     }
     Ok(last)
+}
+
+/// Ctrl-C or SIGTERM: stops what was started and removes the directory, then ends.
+fn clean_up_on_signal(directory: Option<PathBuf>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        kill_all();
+        if let Some(directory) = directory {
+            // What cannot be removed is in the temporary directory all the same.
+            let _ = fs::remove_dir_all(directory);
+        }
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 /// Two PD with real data, and one that does not back up.
