@@ -74,7 +74,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct EnrollArgs {
-    /// The controller's address, such as https://lumbung.example.go.id:7443
+    /// The controller's address, such as `https://lumbung.example.go.id:7443`
     #[arg(long, value_name = "URL")]
     controller: SiteUrl,
     /// The fingerprint of the controller's CA, as the controller printed it
