@@ -27,7 +27,7 @@ pub(super) struct Job {
 
 /// A pack whose frames are all sealed.
 pub(super) struct SealedPack {
-    /// Its number in [`Known`].
+    /// Its number in `Known`.
     pub(super) number: u32,
     pub(super) header: PackHeader,
     pub(super) frames: Vec<FrameEntry>,
