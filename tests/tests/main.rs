@@ -7,4 +7,5 @@ mod damage;
 mod house;
 mod main_job;
 mod reader;
+mod replicated;
 mod thieves;
