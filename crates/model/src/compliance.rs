@@ -249,7 +249,9 @@ impl Weigh<'_> {
         if self.now.seconds_since(inventory.made) > self.rules.inventory_max_age_s {
             return Err(Reason::InventoryStale(site.site, inventory.made));
         }
-        if inventory.made.seconds_since(self.now) > CLOCK_TOLERANCE_S {
+        // Held against when it came, not only against now: a date in the future stays wrong when its day has come.
+        let latest = inventory.seen.min(self.now);
+        if inventory.made.seconds_since(latest) > CLOCK_TOLERANCE_S {
             return Err(Reason::InventoryAhead(site.site, inventory.made));
         }
         Ok(inventory)

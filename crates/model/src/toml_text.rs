@@ -42,7 +42,11 @@ fn explain(message: &str) -> String {
     let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let found = quoted.next().filter(|_| unknown);
     match found.and_then(|found| nearest(found, quoted)) {
-        Some(name) => format!("{message}; did you mean `{name}`?"),
+        Some(name) => {
+            // The list of everything that may stand there only helps where nothing is near.
+            let what = message.split(", expected").next().unwrap_or(&message);
+            format!("{what}; did you mean `{name}`?")
+        }
         None => message,
     }
 }

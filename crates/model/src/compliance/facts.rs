@@ -43,6 +43,8 @@ pub struct InventoryFacts {
     pub number: u64,
     /// When it was made, by the site's clock.
     pub made: Timestamp,
+    /// When it was first seen, by our clock.
+    pub seen: Timestamp,
     /// Whether its predecessors are known back to number 1, without a second one of its number.
     pub chain_valid: bool,
 }

@@ -29,7 +29,7 @@ fn copy(site: SiteId, received: Timestamp) -> CopyFacts {
 
 /// Backed up five hours ago, at both sites, verified and proven.
 fn healthy() -> DatasetFacts {
-    let inventory = |made| Some(InventoryFacts { number: 3, made, chain_valid: true });
+    let inventory = |made| Some(InventoryFacts { number: 3, made, seen: made, chain_valid: true });
     DatasetFacts {
         dataset: DatasetId::from_bytes([7; 16]),
         pd: PdId::from_bytes([8; 16]),
@@ -203,6 +203,16 @@ const CASES: &[Case] = &[
         |f| f.sites[0].inventory.as_mut().unwrap().made = NOW.plus_seconds(3 * HOUR),
         [false, true, true, true],
         Some(Reason::InventoryAhead(PUSAT, Timestamp(NOW.0 + 3 * HOUR))),
+        None,
+    ),
+    (
+        "inventory that was dated ahead when it came, and no longer is",
+        |f| {
+            let inventory = f.sites[0].inventory.as_mut().unwrap();
+            (inventory.made, inventory.seen) = (ago(HOUR), ago(30 * DAY));
+        },
+        [false, true, true, true],
+        Some(Reason::InventoryAhead(PUSAT, Timestamp(NOW.0 - HOUR))),
         None,
     ),
     (
