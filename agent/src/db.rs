@@ -16,6 +16,8 @@ use crate::plan::Record;
 
 /// How long a report is kept after the controller has it.
 pub const KEEP_DAYS: i64 = 7;
+/// Reports that are kept at most, waiting ones too: decades of daily runs, years of hourly retries.
+pub const KEEP_REPORTS: i64 = 50_000;
 /// The schema; numbered from 1 by its place.
 const MIGRATIONS: [&str; 1] = [include_str!("db/1.sql")];
 
@@ -160,6 +162,9 @@ impl Db {
         let body = serde_json::to_string(report).unwrap_or_default();
         let sql = "INSERT INTO report (id, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         self.wrap(self.connection.execute(sql, params![report.id.to_string(), body]))?;
+        // A controller that stays away for ever must not fill the server's disk.
+        let bound = "DELETE FROM report WHERE number <= (SELECT MAX(number) FROM report) - ?1";
+        self.wrap(self.connection.execute(bound, [KEEP_REPORTS]))?;
         Ok(())
     }
 
@@ -176,19 +181,28 @@ impl Db {
     ) -> Result<Vec<(i64, Report)>, DbError> {
         let sql = "SELECT number, body FROM report WHERE number > ?1 AND (?2 OR acknowledged IS NULL) \
                    ORDER BY number LIMIT ?3";
-        let rows = || {
+        let rows = |after: i64| {
             let mut statement = self.connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![after, acknowledged_too, limit], |row| {
                 Ok((row.get(0)?, row.get::<_, String>(1)?))
             })?;
             rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()
         };
-        let rows = self.wrap(rows())?;
-        // One that cannot be read any more (an older version wrote it) must not hold up the others.
-        Ok(rows
-            .into_iter()
-            .filter_map(|(n, body)| Some((n, serde_json::from_str(&body).ok()?)))
-            .collect())
+        let mut after = after;
+        loop {
+            let rows = self.wrap(rows(after))?;
+            let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
+            after = *last;
+            // Those that cannot be read any more (an older version wrote them) must not hold up the others,
+            // be it a whole page of them.
+            let readable: Vec<(i64, Report)> = rows
+                .into_iter()
+                .filter_map(|(n, body)| Some((n, serde_json::from_str(&body).ok()?)))
+                .collect();
+            if !readable.is_empty() {
+                return Ok(readable);
+            }
+        }
     }
 
     /// Marks reports as acknowledged at `now`; those that were acknowledged before keep their time.

@@ -79,6 +79,7 @@ pub(crate) fn explain(what: &str, error: SnapshotError) -> Failure {
         }
         SnapshotError::Object { .. }
         | SnapshotError::Catalogue(_)
+        | SnapshotError::LostPacks { .. }
         | SnapshotError::UnknownChunk(_)
         | SnapshotError::UnknownSession(_) => {
             (Code::Damaged, "read it at another site; `lumbung verify` tells what is damaged")

@@ -173,7 +173,9 @@ fn pin_datasets(
     Ok(())
 }
 
-/// An agent may enrol again (a lost certificate, a moved server), as the same agent.
+/// An agent may enrol again (a lost certificate), as the same agent of the same server. All that it says of
+/// itself stands in rosters and the register for others to read: only the token says for whom it speaks, so one
+/// for another server must not give a certificate in its name.
 fn same_agent(db: &Connection, row: &AgentRow) -> Result<(), EnrollError> {
     if let Some(other) =
         agents::agent_by_key(db, &row.key)?.filter(|other| other.agent != row.agent)
@@ -182,6 +184,9 @@ fn same_agent(db: &Connection, row: &AgentRow) -> Result<(), EnrollError> {
     }
     let Some(known) = agents::agent(db, &row.agent)? else { return Ok(()) };
     let differs = |what| Err(EnrollError::AgentDiffers { agent: row.agent, what });
+    if known.server != row.server {
+        return differs("server");
+    }
     if known.key != row.key {
         return differs("key");
     }

@@ -62,10 +62,8 @@ impl Vault {
             ));
         }
         let mut gate = repository.gate();
-        if gate.behind {
-            crate::reconcile::reconcile_commits(self, repository)?;
-            gate.behind = false;
-        }
+        gate.catch_up(self, repository)?;
+        let waiting = gate.behind;
         if let Some(row) = self.index.read(|c| ManifestRow::find(c, repository.row, id))? {
             repository.dir.put(Kind::Manifest, id.as_bytes(), bytes)?;
             return Ok(Committed {
@@ -79,7 +77,7 @@ impl Vault {
         repository.dir.put(Kind::Manifest, id.as_bytes(), bytes)?;
         let receipt = self.give_receipt(repository, id, sender)?;
         let row = self.record(repository, &admitted, &receipt)?;
-        gate.behind = false;
+        gate.behind = waiting;
         drop(gate);
         self.report(repository, &admitted, &row);
         let receipt = sign(&receipt.body, &self.identity.key);

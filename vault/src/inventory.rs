@@ -57,10 +57,7 @@ impl Vault {
         occasion: Occasion,
     ) -> Result<Option<InventoryId>, VaultError> {
         let mut gate = repository.gate();
-        if gate.behind {
-            crate::reconcile::reconcile_commits(self, repository)?;
-            gate.behind = false;
-        }
+        gate.catch_up(self, repository)?;
         let last = self.index.read(|c| StatementRow::newest(c, repository.row, Kind::Inventory))?;
         let inventory = self.draw_up(repository, last.as_ref())?;
         let digest = digest(&inventory);
@@ -71,6 +68,9 @@ impl Vault {
         }
         let bytes = sign(&inventory, &self.identity.key);
         let id = lumbung_pack::object_id(&bytes);
+        let waiting = gate.behind;
+        // Until the index knows it, its number could be given again.
+        gate.behind = true;
         repository.dir.put(Kind::Inventory, &id, &bytes)?;
         let row = StatementRow {
             kind: Kind::Inventory,
@@ -80,6 +80,7 @@ impl Vault {
             digest,
         };
         self.index.write(|tx| row.insert(tx, repository.row))?;
+        gate.behind = waiting;
         tracing::info!(repository = %repository.id, number = inventory.number, snapshots = inventory.entries.len(), "inventory signed");
         Ok(Some(InventoryId::from_bytes(id)))
     }

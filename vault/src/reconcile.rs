@@ -27,6 +27,23 @@ use crate::{Vault, VaultError};
 /// Rows written in one transaction.
 const BATCH: usize = 500;
 
+/// What became of catching up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CaughtUp {
+    /// Rows that changed.
+    pub(crate) changed: usize,
+    /// Snapshots wait for their receipt until there is space: reading goes on without them.
+    pub(crate) waiting: bool,
+}
+
+/// Takes up commits, inventories and scrub reports that the index does not know. Called by who holds the
+/// gate, or before anybody else knows the repository.
+pub(crate) fn catch_up(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
+    let mut caught = reconcile_commits(vault, repository)?;
+    caught.changed += reconcile_statements(vault, repository)?;
+    Ok(caught)
+}
+
 /// Reconciles a whole repository; says how many rows changed.
 pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
     let mut changed = reconcile_kind(vault, repository, Kind::Session)?;
@@ -34,9 +51,9 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize,
     for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
         changed += reconcile_kind(vault, repository, kind)?;
     }
-    changed += reconcile_commits(vault, repository)?;
-    changed += reconcile_statements(vault, repository)?;
-    Ok(changed)
+    let caught = catch_up(vault, repository)?;
+    repository.gate().behind = caught.waiting;
+    Ok(changed + caught.changed)
 }
 
 type Insert = Box<dyn Fn(&Connection, i64) -> rusqlite::Result<()>>;
@@ -138,10 +155,7 @@ fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, 
 }
 
 /// Takes up manifests and receipts that the index does not know, and gives receipts that are missing.
-pub(crate) fn reconcile_commits(
-    vault: &Vault,
-    repository: &Repository,
-) -> Result<usize, VaultError> {
+fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
     let known: HashMap<[u8; 32], ManifestRow> = vault
         .index
         .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?
@@ -197,10 +211,11 @@ pub(crate) fn reconcile_commits(
             );
         }
     }
+    let mut waiting = false;
     for (manifest, bytes) in without {
-        finish_commit(vault, repository, manifest, bytes)?;
+        waiting |= !finish_commit(vault, repository, manifest, bytes)?;
     }
-    Ok(changed)
+    Ok(CaughtUp { changed, waiting })
 }
 
 /// This site's receipts that the index does not know, by manifest.
@@ -275,30 +290,38 @@ fn take_up(
     Ok(())
 }
 
-/// A crash came between the manifest's file and its receipt: the receipt is given now.
+/// A crash came between the manifest's file and its receipt: the receipt is given now. `false`: there is
+/// no space for it yet.
 fn finish_commit(
     vault: &Vault,
     repository: &Repository,
     manifest: Signed<Manifest>,
     bytes: u64,
-) -> Result<(), VaultError> {
+) -> Result<bool, VaultError> {
     let id = manifest.id;
     // It was checked before it was written, against the certificate that it came with; what is asked
     // now is whether everything is still here.
     let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
-    let admitted: Admitted = match vault.admit(repository, manifest, bytes, sender) {
-        Ok(admitted) => admitted,
-        Err(error) if error.is_full() => return Err(error),
+    let given = vault.admit(repository, manifest, bytes, sender).and_then(|admitted: Admitted| {
+        let receipt = vault.give_receipt(repository, &id, sender)?;
+        Ok((admitted, receipt))
+    });
+    let (admitted, receipt) = match given {
+        Ok(given) => given,
+        Err(error) if error.is_full() => {
+            tracing::warn!(repository = %repository.id, manifest = %id, %error, "this snapshot's receipt waits for space");
+            return Ok(false);
+        }
         Err(error) => {
             let detail = format!("snapshot {id} has no receipt and cannot be given one: {error}");
             vault.alarm(Some(&repository.id), "damaged", detail);
-            return Ok(());
+            return Ok(true);
         }
     };
-    let receipt = vault.give_receipt(repository, &id, sender)?;
+    // From here on a failure must be heard: the receipt's file is there, and its number is taken.
     let row = vault.record(repository, &admitted, &receipt)?;
     tracing::info!(repository = %repository.id, manifest = %id, receipt = row.arrival, "receipt given after a crash");
-    Ok(())
+    Ok(true)
 }
 
 fn reconcile_statements(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {

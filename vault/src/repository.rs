@@ -9,15 +9,29 @@ use lumbung_model::{AgentId, DomainId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
 use lumbung_store::RepositoryDir;
 
-use crate::VaultError;
 use crate::index::{Index, SessionRow};
 use crate::ledger::Ledger;
+use crate::{Vault, VaultError};
 
 /// What [`Repository::gate`] protects.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// A file was written and the index may not know it: catch up before the next commit.
     pub(crate) behind: bool,
+}
+
+impl Gate {
+    /// Takes up what was left behind. What cannot be finished for want of space stays behind.
+    pub(crate) fn catch_up(
+        &mut self,
+        vault: &Vault,
+        repository: &Repository,
+    ) -> Result<(), VaultError> {
+        if self.behind {
+            self.behind = crate::reconcile::catch_up(vault, repository)?.waiting;
+        }
+        Ok(())
+    }
 }
 
 /// A repository that is open.

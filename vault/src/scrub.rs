@@ -11,7 +11,7 @@ use lumbung_model::{PackId, RepositoryId, ScrubId};
 use lumbung_pack::{Kind, PackTable, ScrubReport, sign};
 
 use self::pass::Pass;
-use crate::index::{ManifestRow, StatementRow, forget_verified, receipts_given};
+use crate::index::{ManifestRow, StatementRow, receipts_given};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -93,9 +93,6 @@ impl Vault {
             self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
         let mut pass = Pass::new(self, repository, copies, pace);
         let (verified, damaged) = pass.run(&manifests)?;
-        if pass.found_damage() {
-            self.index.write(|tx| forget_verified(tx, repository.row))?;
-        }
         let (objects_repaired, objects_bad) = (pass.objects_repaired, pass.objects_bad());
         let report = ScrubReport {
             repository: repository.id,
@@ -119,15 +116,21 @@ impl Vault {
         repository: &Repository,
         mut report: ScrubReport,
     ) -> Result<(ScrubId, ScrubReport), VaultError> {
-        let _gate = repository.gate();
+        let mut gate = repository.gate();
+        gate.catch_up(self, repository)?;
         let last = self.index.read(|c| StatementRow::newest(c, repository.row, Kind::Scrub))?;
         report.number = last.map_or(1, |row| row.number + 1);
         let bytes = sign(&report, &self.identity.key);
         let id = lumbung_pack::object_id(&bytes);
+        let waiting = gate.behind;
+        // Until the index knows it, its number could be given again.
+        gate.behind = true;
         repository.dir.put(Kind::Scrub, &id, &bytes)?;
         let (number, made) = (report.number, report.finished);
         let row = StatementRow { kind: Kind::Scrub, number, id, made, digest: [0; 32] };
         self.index.write(|tx| row.insert(tx, repository.row))?;
+        gate.behind = waiting;
+        drop(gate);
         for manifest in &report.damaged {
             self.alarm(
                 Some(&repository.id),

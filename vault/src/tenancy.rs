@@ -66,8 +66,14 @@ impl Caller {
                 if *repository != chain.repository() {
                     return Err(other_repository());
                 }
-                let listed = chain.agent(agent).is_some_and(|listed| listed.key == *key);
-                if *expired && !listed {
+                let listed = chain.agent(agent);
+                if listed.is_some_and(|listed| listed.key != *key) {
+                    // The owner's word goes before the CA's: or a stolen CA would stand in for any agent.
+                    return Err(VaultError::Forbidden(format!(
+                        "the newest roster here gives agent {agent} another key than this certificate: enrol with the identity that the roster lists, or as a new agent"
+                    )));
+                }
+                if *expired && listed.is_none() {
                     Err(VaultError::Expired(*agent))
                 } else {
                     Ok(Some((*agent, *key)))

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lumbung_model::{Clock, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{Kind, RosterChain, SiteIdentity};
@@ -28,6 +28,9 @@ pub struct Vault {
     pub(crate) index: Index,
     pub(crate) wake: Wake,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
+    /// Repositories are made one after the other: reconciling one that somebody else already works with would
+    /// give receipts beside its gate.
+    founding: Mutex<()>,
     _lock: File,
 }
 
@@ -62,6 +65,7 @@ impl Vault {
             index,
             wake: Wake::default(),
             repositories: RwLock::default(),
+            founding: Mutex::default(),
             _lock: lock,
         };
         if fresh {
@@ -163,6 +167,10 @@ impl Vault {
         chain: RosterChain,
     ) -> Result<Arc<Repository>, VaultError> {
         let id = chain.repository();
+        let _founding = self.founding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(made) = self.repository(&id) {
+            return Ok(made);
+        }
         let dir = RepositoryDir::create(self.directory_of(&id))?;
         dir.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
         let row = self.index.repository(&id)?;

@@ -32,7 +32,10 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     check(&mut command("cargo", &["build", "--workspace", "--bins"]))?;
     let mut nextest = command("cargo", &["nextest", "run", "--workspace"]);
     if options.full {
-        nextest.env("LUMBUNG_TEST_KILLS", "2000").env("PROPTEST_CASES", "1000").env("LUMBUNG_TEST_CASES", "200");
+        nextest
+            .env("LUMBUNG_TEST_KILLS", "2000")
+            .env("PROPTEST_CASES", "1000")
+            .env("LUMBUNG_TEST_CASES", "200");
     }
     check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))
 }

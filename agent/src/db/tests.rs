@@ -157,3 +157,26 @@ fn no_report_is_lost_to_a_kill() {
         assert!(kept.contains(&id), "report {id} was lost");
     }
 }
+
+#[test]
+fn a_page_that_cannot_be_read_holds_up_nothing() {
+    let (_dir, db) = open();
+    db.push_report(&report(1)).unwrap();
+    db.connection.execute("UPDATE report SET body = 'of another version'", []).unwrap();
+    let later = report(2);
+    db.push_report(&later).unwrap();
+    let page = db.reports(0, false, 1).unwrap();
+    assert_eq!(page.iter().map(|(_, report)| report).collect::<Vec<_>>(), [&later]);
+}
+
+#[test]
+fn the_spool_has_a_bound() {
+    let (_dir, db) = open();
+    let (first, last) = (report(1), report(2));
+    db.push_report(&first).unwrap();
+    db.connection
+        .execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'report'", [KEEP_REPORTS])
+        .unwrap();
+    db.push_report(&last).unwrap();
+    assert_eq!(waiting(&db), [last]);
+}

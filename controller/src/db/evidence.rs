@@ -3,6 +3,7 @@
 //! Invariants: rows are added, never removed; what changes is `chain_valid` (when a predecessor arrives), a
 //! manifest's size (when its usage list does) and the two summaries, `inventory_entries` and `scrub_results`; whether a row counts is asked of the newest roster by the views.
 
+use lumbung_model::compliance::CLOCK_TOLERANCE_S;
 use lumbung_model::{
     DatasetId, DomainId, ManifestId, ReceiptId, RepositoryId, SiteId, Timestamp, UsageId,
 };
@@ -89,9 +90,16 @@ pub fn put_manifest(
     Ok(())
 }
 
-/// Keeps a receipt.
+/// A date by another's clock, as far as it can be true of what is seen at `now`.
+fn not_after(claimed: Timestamp, now: Timestamp) -> Timestamp {
+    if claimed.seconds_since(now) > CLOCK_TOLERANCE_S { now } else { claimed }
+}
+
+/// Keeps a receipt. One that is dated in the future counts as received when it was seen: else its site could
+/// leave the snapshot out of its inventories until then.
 pub fn put_receipt(
     db: &Connection,
+    now: Timestamp,
     receipt: &Signed<Receipt>,
     object: &[u8],
 ) -> Result<(), DbError> {
@@ -107,7 +115,7 @@ pub fn put_receipt(
         body.manifest.as_bytes(),
         receipt.signer.as_bytes(),
         signed(body.number),
-        body.received.0,
+        not_after(body.received, now).0,
         body.locked_until.0,
         object,
     ])?;
@@ -194,9 +202,16 @@ fn put_entries(db: &Connection, inventory: &Inventory) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Keeps a scrub report and what it found.
-pub fn put_scrub(db: &Connection, scrub: &Signed<ScrubReport>) -> Result<(), DbError> {
+/// Keeps a scrub report and what it found. One that is dated in the future verifies nothing, since all damage
+/// found until then would look older; the damage that it found counts.
+pub fn put_scrub(
+    db: &Connection,
+    now: Timestamp,
+    scrub: &Signed<ScrubReport>,
+) -> Result<(), DbError> {
     let body = &scrub.body;
+    let finished = not_after(body.finished, now);
+    let verifies = finished == body.finished;
     db.prepare_cached(
         "INSERT INTO scrubs (id, site, repository, signer, number, started_s, finished_s, frames, bytes, repaired, bad)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
@@ -222,7 +237,7 @@ pub fn put_scrub(db: &Connection, scrub: &Signed<ScrubReport>) -> Result<(), DbE
     )?;
     let (site, repository, signer) =
         (body.site.as_bytes(), body.repository.as_bytes(), scrub.signer.as_bytes());
-    for manifest in &body.verified {
+    for manifest in body.verified.iter().filter(|_| verifies) {
         verified.execute(params![
             site,
             repository,
@@ -237,7 +252,7 @@ pub fn put_scrub(db: &Connection, scrub: &Signed<ScrubReport>) -> Result<(), DbE
          ON CONFLICT (site, repository, manifest, signer) DO UPDATE SET damaged_s = max(coalesce(damaged_s, ?5), ?5)",
     )?;
     for manifest in &body.damaged {
-        damaged.execute(params![site, repository, manifest.as_bytes(), signer, body.finished.0])?;
+        damaged.execute(params![site, repository, manifest.as_bytes(), signer, finished.0])?;
     }
     Ok(())
 }

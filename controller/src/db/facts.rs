@@ -84,7 +84,7 @@ pub fn newest_inventory(
     repository: &RepositoryId,
 ) -> Result<Option<(InventoryId, InventoryFacts)>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT id, number, made_s, chain_valid AND 1 = (SELECT count(*) FROM counting_inventories AS t
+        "SELECT id, number, made_s, seen_s, chain_valid AND 1 = (SELECT count(*) FROM counting_inventories AS t
             WHERE t.site = i.site AND t.repository = i.repository AND t.number = i.number)
          FROM counting_inventories AS i WHERE site = ? AND repository = ? ORDER BY number DESC LIMIT 1",
     )?;
@@ -93,7 +93,8 @@ pub fn newest_inventory(
             let facts = InventoryFacts {
                 number: count(row, 1)?,
                 made: Timestamp(row.get(2)?),
-                chain_valid: row.get(3)?,
+                seen: Timestamp(row.get(3)?),
+                chain_valid: row.get(4)?,
             };
             Ok((InventoryId::from_bytes(id(row, 0)?), facts))
         })

@@ -23,6 +23,9 @@ use crate::db::{Db, DbError, alarms, findings as db_findings, polls, register};
 use site::{Enrolled, SitePoll};
 use source::SourceError;
 
+/// A round waits this long for one site, which may answer as slowly as it likes: the others must be asked again.
+const SITE_PATIENCE: Duration = Duration::from_secs(20 * 60);
+
 /// What the poller works on.
 pub struct Poller {
     /// Where evidence is kept.
@@ -83,15 +86,24 @@ impl Poller {
             Ok(source) => {
                 let poll =
                     SitePoll { db: &self.db, clock: &*self.clock, site: &site, source: &source };
-                poll.run().await
+                match tokio::time::timeout(SITE_PATIENCE, poll.run()).await {
+                    Ok(polled) => polled,
+                    Err(_) => {
+                        let minutes = SITE_PATIENCE.as_secs() / 60;
+                        let text = format!(
+                            "it was not read to its end within {minutes} min: the next round goes on from there"
+                        );
+                        self.failed(&site, text).await
+                    }
+                }
             }
-            Err(error) => {
-                let (now, id) = (self.clock.now(), site.keys.site);
-                self.db
-                    .write_async(move |tx| polls::finished(tx, now, &id, Some(&error.to_string())))
-                    .await
-            }
+            Err(error) => self.failed(&site, error.to_string()).await,
         }
+    }
+
+    async fn failed(&self, site: &Enrolled, text: String) -> Result<(), DbError> {
+        let (now, id) = (self.clock.now(), site.keys.site);
+        self.db.write_async(move |tx| polls::finished(tx, now, &id, Some(&text))).await
     }
 
     fn connect(&self, site: &Enrolled) -> Result<VaultClient, SourceError> {

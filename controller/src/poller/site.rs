@@ -325,7 +325,8 @@ impl<S: Source> SitePoll<'_, S> {
             let object = self.source.get(&repository, Kind::Receipt, receipt.as_bytes()).await?;
             let opened =
                 check::receipt(&object, receipt.as_bytes(), &repository, &keys, &manifest)?;
-            self.db.write_async(move |tx| evidence::put_receipt(tx, &opened, &object)).await?;
+            let now = self.clock.now();
+            self.db.write_async(move |tx| evidence::put_receipt(tx, now, &opened, &object)).await?;
         }
         Ok(())
     }
@@ -358,7 +359,10 @@ impl<S: Source> SitePoll<'_, S> {
         for id in absent {
             let object = self.source.get(&repository, Kind::Scrub, &id).await?;
             match check::scrub(&object, &id, &repository, &keys) {
-                Ok(scrub) => self.db.write_async(move |tx| evidence::put_scrub(tx, &scrub)).await?,
+                Ok(scrub) => {
+                    let now = self.clock.now();
+                    self.db.write_async(move |tx| evidence::put_scrub(tx, now, &scrub)).await?;
+                }
                 Err(error) => rejected = Some(error),
             }
         }

@@ -617,3 +617,45 @@ async fn a_snapshot_that_only_its_agent_knows_of_is_an_alarm() {
     judge().await;
     assert_eq!(city.alarms(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn an_inventory_dated_ahead_does_not_come_true_when_its_day_has_come() {
+    let (city, id, receipts) = honest().await;
+    let day = 30 * 24 * HOUR;
+    city.pusat.inventory(&city, at(day), &[(id, receipts[0])]);
+    city.poll(&city.pusat).await;
+    assert_eq!(city.row().backed_up.state, StepState::Unknown);
+    // The vault is gone since; a new snapshot came to the other site only.
+    city.clock.set(at(day));
+    let row = city.row();
+    assert_eq!(row.backed_up.state, StepState::Unknown);
+    assert!(row.backed_up.reason.contains("future"), "{}", row.backed_up.reason);
+}
+
+#[tokio::test]
+async fn a_receipt_dated_ahead_hides_no_snapshot() {
+    let (city, first, receipts) = honest().await;
+    let (_, object) = city.signed_manifest(2, first, at(2 * HOUR));
+    city.pusat.take(&city, &object, at(365 * 24 * HOUR));
+    city.poll(&city.pusat).await;
+    // Two inventories later it is still not listed.
+    city.clock.set(at(20 * HOUR));
+    city.pusat.inventory(&city, at(10 * HOUR), &[(first, receipts[0])]);
+    city.pusat.inventory(&city, at(20 * HOUR), &[(first, receipts[0])]);
+    city.poll(&city.pusat).await;
+    assert_ne!(city.row().backed_up.state, StepState::Met);
+    assert!(city.alarms().iter().any(|alarm| alarm.contains("hidden")), "{:?}", city.alarms());
+}
+
+#[tokio::test]
+async fn a_scrub_dated_ahead_does_not_outlive_damage() {
+    let (city, id, _) = honest().await;
+    city.pusat.scrub(&city, at(30 * 24 * HOUR), &[id], &[]);
+    city.poll(&city.pusat).await;
+    city.clock.set(at(3 * HOUR));
+    city.pusat.scrub(&city, at(3 * HOUR), &[], &[id]);
+    city.poll(&city.pusat).await;
+    let row = city.row();
+    assert_eq!(row.backed_up.state, StepState::Unknown);
+    assert!(row.backed_up.reason.contains("damaged"), "{}", row.backed_up.reason);
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lumbung_model::{ManifestId, PackId, RepositoryId, SessionId};
+use lumbung_model::{DomainId, ManifestId, PackId, RepositoryId, SessionId};
 use lumbung_pack::{Bitmap, Kind, Manifest, PackTable, PackUse, Session, Signed, open_signed};
 use lumbung_seal::RecoveryKey;
 
@@ -150,7 +150,8 @@ impl Damage {
 struct Plan {
     packs: Vec<(PackId, Option<u32>)>,
     users: HashMap<PackId, Vec<(ManifestId, Bitmap)>>,
-    sessions: HashMap<SessionId, Option<String>>,
+    /// The dedup domain of each session, or what is wrong with it.
+    sessions: HashMap<SessionId, Result<DomainId, String>>,
 }
 
 impl Plan {
@@ -189,22 +190,18 @@ impl Plan {
         id: &SessionId,
         manifest: &Signed<Manifest>,
     ) -> Result<Option<String>, SnapshotError> {
-        if let Some(known) = self.sessions.get(id) {
-            return Ok(known.clone());
-        }
-        let found = match depot.get(Kind::Session, id.as_bytes()) {
-            Err(error) => Some(lasting(error.into())?),
-            Ok(bytes) if lumbung_pack::object_id(&bytes) != *id.as_bytes() => {
-                Some(format!("session {id} is damaged"))
+        let known = match self.sessions.get(id) {
+            Some(known) => known,
+            None => {
+                let found = read_session(depot, id)?;
+                self.sessions.entry(*id).or_insert(found)
             }
-            Ok(bytes) => match open_signed::<Session>(&bytes) {
-                Ok(session) if session.body.domain == manifest.body.domain => None,
-                Ok(_) => Some(format!("session {id} is of another dedup domain")),
-                Err(error) => Some(format!("session {id}: {}", with_causes(&error))),
-            },
         };
-        self.sessions.insert(*id, found.clone());
-        Ok(found)
+        Ok(match known {
+            Ok(domain) if *domain == manifest.body.domain => None,
+            Ok(_) => Some(format!("session {id} is of another dedup domain")),
+            Err(reason) => Some(reason.clone()),
+        })
     }
 
     /// Packs that no snapshot uses (yet) are read as well.
@@ -217,6 +214,22 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// The domain of a session, or what is wrong with it.
+fn read_session(
+    depot: &dyn Depot,
+    id: &SessionId,
+) -> Result<Result<DomainId, String>, SnapshotError> {
+    Ok(match depot.get(Kind::Session, id.as_bytes()) {
+        Err(error) => Err(lasting(error.into())?),
+        Ok(bytes) if lumbung_pack::object_id(&bytes) != *id.as_bytes() => {
+            Err(format!("session {id} is damaged"))
+        }
+        Ok(bytes) => open_signed::<Session>(&bytes)
+            .map(|session| session.body.domain)
+            .map_err(|error| format!("session {id}: {}", with_causes(&error))),
+    })
 }
 
 enum Fault {

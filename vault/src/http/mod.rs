@@ -24,7 +24,7 @@ use crate::repository::Repository;
 use crate::tenancy::Caller;
 use crate::{Vault, VaultError};
 
-pub use site::{AlarmEntry, AlarmList, PullAnswer};
+pub use site::PullAnswer;
 
 /// What handlers share.
 #[derive(Clone)]

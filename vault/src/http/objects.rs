@@ -206,10 +206,11 @@ pub(super) async fn put(
         .await?;
     match kind {
         Kind::Pack => {
-            super::packs::put(&app, repository, PackId::from_bytes(object), sender, body).await
+            super::packs::put(&app, repository, PackId::from_bytes(object), (caller, sender), body)
+                .await
         }
         Kind::Manifest => {
-            let _upload = app.uploads.begin(sender).await?;
+            let _upload = app.uploads.begin(&caller).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
             let committed = app
                 .run(move |vault| {
@@ -219,7 +220,7 @@ pub(super) async fn put(
             Ok((status(committed.outcome), BINARY, committed.receipt).into_response())
         }
         _ => {
-            let _upload = app.uploads.begin(sender).await?;
+            let _upload = app.uploads.begin(&caller).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
             let outcome = app
                 .run(move |vault| vault.put_object(&repository, kind, &object, &bytes, sender))
@@ -241,11 +242,17 @@ async fn put_roster(
             Ok(repository) => {
                 caller.writing(&repository.chain(), Kind::Roster).map(|_| crate::Founder::Nobody)
             }
-            Err(VaultError::NoRepository(_)) => caller.founding(&id),
+            Err(VaultError::NoRepository(_)) => match caller.founding(&id)? {
+                // Only the body tells whether the key is a root key; who need not be heard is not.
+                crate::Founder::Key(_) if !vault.is_admitted(&id) => {
+                    Err(VaultError::NotAdmitted(id))
+                }
+                founder => Ok(founder),
+            },
             Err(error) => Err(error),
         })
         .await?;
-    let _upload = app.uploads.begin_any().await?;
+    let _upload = app.uploads.begin(&caller).await?;
     let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
     let outcome = app.run(move |vault| vault.put_roster(&id, &object, &bytes, founder)).await?;
     Ok(status(outcome).into_response())

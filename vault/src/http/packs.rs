@@ -34,10 +34,10 @@ pub(super) async fn put(
     app: &App,
     repository: Arc<Repository>,
     id: PackId,
-    sender: Sender,
+    (caller, sender): (Caller, Sender),
     body: Body,
 ) -> Result<Response, Problem> {
-    let upload = app.uploads.begin(sender).await?;
+    let upload = app.uploads.begin(&caller).await?;
     let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUED);
     let vault = Arc::clone(&app.vault);
     let writing = tokio::task::spawn_blocking(move || -> Result<PutOutcome, VaultError> {
@@ -156,7 +156,13 @@ pub(super) async fn have(
 ) -> Result<Json<HaveAnswer>, Problem> {
     let caller = app.caller(&peer)?;
     let id = parse_repository(&repository)?;
-    let _upload = app.uploads.begin_any().await?;
+    // Who may not ask does not get to send: a slow body takes a place.
+    app.run(move |vault| {
+        let repository = visible(vault, &caller, &id)?;
+        caller.reading(&repository.chain(), Kind::Pack)
+    })
+    .await?;
+    let _upload = app.uploads.begin(&caller).await?;
     let request: HaveRequest = read_json(body, VAULT_JSON_MAX_BYTES).await?;
     if request.packs.len() > HAVE_MAX_PACKS {
         return Err(Problem::bad_request(format!(

@@ -55,8 +55,12 @@ fn of_store(error: &StoreError, text: String) -> Problem {
                 "the vault's storage failed and its operator must look at it; try another site",
             )
         }
-        StoreError::Damaged { .. }
-        | StoreError::NotARepository { .. }
+        // Nothing that asking again mends: to a reader it is not here, and another site may have it.
+        StoreError::Damaged { .. } => {
+            tracing::error!("{text}");
+            Problem::not_found(text)
+        }
+        StoreError::NotARepository { .. }
         | StoreError::NotEmpty { .. }
         | StoreError::Exists { .. }
         | StoreError::Io { .. } => internal(&text),

@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use lumbung_model::{RepositoryId, Timestamp};
-use lumbung_wire::messages::{IdList, SiteInfo};
+use lumbung_wire::messages::{IdList, SiteInfo, VaultAlarm, VaultAlarms};
 use lumbung_wire::{Peer, Problem};
 use serde::{Deserialize, Serialize};
 
@@ -13,27 +12,6 @@ use crate::tenancy::Caller;
 
 /// Alarms in one answer.
 const ALARMS: u32 = 1000;
-
-/// One alarm of [`AlarmList`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlarmEntry {
-    /// When it was seen first.
-    pub at: Timestamp,
-    /// Where, if it is about one repository.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<RepositoryId>,
-    /// `fork`, `gap`, `roster-fork`, `lost`, `damaged`, `source` …
-    pub kind: String,
-    /// The rest.
-    pub detail: String,
-}
-
-/// `GET /v1/alarms`: the newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct AlarmList {
-    /// The alarms.
-    pub alarms: Vec<AlarmEntry>,
-}
 
 /// `POST /v1/pull`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,19 +47,22 @@ pub(super) async fn repositories(
     Ok(Json(IdList { ids }))
 }
 
-pub(super) async fn alarms(State(app): State<App>, peer: Peer) -> Result<Json<AlarmList>, Problem> {
+pub(super) async fn alarms(
+    State(app): State<App>,
+    peer: Peer,
+) -> Result<Json<VaultAlarms>, Problem> {
     app.caller(&peer)?.overseeing().map_err(|error| problem::of(&error))?;
     let rows = app.run(|vault| vault.alarms(ALARMS)).await?;
     let alarms = rows
         .into_iter()
-        .map(|row| AlarmEntry {
+        .map(|row| VaultAlarm {
             at: row.at,
             repository: row.repository,
             kind: row.kind,
             detail: row.detail,
         })
         .collect();
-    Ok(Json(AlarmList { alarms }))
+    Ok(Json(VaultAlarms { alarms }))
 }
 
 pub(super) async fn pull(State(app): State<App>, peer: Peer) -> Result<Json<PullAnswer>, Problem> {

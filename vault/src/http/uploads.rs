@@ -1,61 +1,75 @@
-//! How many bodies may be on their way in: in all, and from one agent, so that slow or hostile agents do not
-//! keep the others out.
+//! How many bodies may be on their way in: in all, and from one caller, so that slow or hostile callers do
+//! not keep the others out. Whoever has no certificate of the city's CA counts as one and the same caller:
+//! keys cost nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lumbung_model::AgentId;
+use lumbung_model::{AgentId, SiteId};
 use lumbung_wire::Problem;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Sender;
+use crate::tenancy::Caller;
+
+/// Whose places are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Party {
+    Agent(AgentId),
+    Site(SiteId),
+    Overseers,
+    Keys,
+}
+
+impl Party {
+    const fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Agent { agent, .. } => Self::Agent(*agent),
+            Caller::Site(site) => Self::Site(*site),
+            Caller::Overseer => Self::Overseers,
+            Caller::Key(_) | Caller::Anonymous => Self::Keys,
+        }
+    }
+}
 
 /// Counts uploads.
 #[derive(Debug)]
 pub(super) struct Uploads {
     all: Arc<Semaphore>,
     of_one: usize,
-    agents: Mutex<HashMap<AgentId, usize>>,
+    parties: Mutex<HashMap<Party, usize>>,
 }
 
 /// One upload; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Upload {
     uploads: Arc<Uploads>,
-    agent: Option<AgentId>,
+    party: Party,
     /// None while it waits for its turn.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(agent) = &self.agent {
-            self.uploads.end(agent);
-        }
+        self.uploads.end(self.party);
     }
 }
 
 impl Uploads {
-    /// Twice as many as requests, half as many from one agent.
+    /// Twice as many as requests, half as many from one caller.
     pub(super) fn new(requests: usize) -> Self {
         let all = Arc::new(Semaphore::new(requests.saturating_mul(2)));
-        Self { all, of_one: requests.div_ceil(2), agents: Mutex::default() }
-    }
-
-    /// Begins an upload that is nobody's in particular.
-    pub(super) async fn begin_any(self: &Arc<Self>) -> Result<Upload, Problem> {
-        self.begin(Sender::Owner).await
+        Self { all, of_one: requests.div_ceil(2), parties: Mutex::default() }
     }
 
     /// Begins an upload, when it is its turn.
-    pub(super) async fn begin(self: &Arc<Self>, sender: Sender) -> Result<Upload, Problem> {
-        let agent = sender.certified().map(|(agent, _)| agent);
-        if let Some(agent) = agent {
-            let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = agents.entry(agent).or_default();
+    pub(super) async fn begin(self: &Arc<Self>, caller: &Caller) -> Result<Upload, Problem> {
+        let party = Party::of(caller);
+        {
+            let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = parties.entry(party).or_default();
             if *count >= self.of_one {
                 let detail = format!(
-                    "an agent may send {} objects at once; wait for one to be answered",
+                    "one caller may send {} objects at once; wait for one to be answered",
                     self.of_one
                 );
                 return Err(Problem::too_many(detail));
@@ -63,18 +77,18 @@ impl Uploads {
             *count += 1;
         }
         // From here on the count goes down when this is dropped, also if the sender leaves while it waits.
-        let mut upload = Upload { uploads: Arc::clone(self), agent, permit: None };
+        let mut upload = Upload { uploads: Arc::clone(self), party, permit: None };
         upload.permit =
             Some(Arc::clone(&self.all).acquire_owned().await.map_err(|_| super::stopping())?);
         Ok(upload)
     }
 
-    fn end(&self, agent: &AgentId) {
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = agents.get_mut(agent) {
+    fn end(&self, party: Party) {
+        let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = parties.get_mut(&party) {
             *count -= 1;
             if *count == 0 {
-                agents.remove(agent);
+                parties.remove(&party);
             }
         }
     }
@@ -82,20 +96,35 @@ impl Uploads {
 
 #[cfg(test)]
 mod tests {
-    use lumbung_model::PublicKey;
+    use lumbung_model::{PublicKey, RepositoryId};
 
     use super::*;
 
     #[tokio::test]
     async fn one_agent_does_not_take_every_place() {
         let uploads = Arc::new(Uploads::new(4));
-        let sender = |agent| Sender::Agent { agent, key: PublicKey::ZERO };
         let (greedy, modest) = (AgentId::random(), AgentId::random());
-        let first = uploads.begin(sender(greedy)).await.unwrap();
-        let _second = uploads.begin(sender(greedy)).await.unwrap();
-        assert_eq!(uploads.begin(sender(greedy)).await.unwrap_err().status, 429);
-        let _other = uploads.begin(sender(modest)).await.unwrap();
+        let caller = |agent| Caller::Agent {
+            repository: RepositoryId::ZERO,
+            agent,
+            key: PublicKey::ZERO,
+            expired: false,
+        };
+        let first = uploads.begin(&caller(greedy)).await.unwrap();
+        let _second = uploads.begin(&caller(greedy)).await.unwrap();
+        assert_eq!(uploads.begin(&caller(greedy)).await.unwrap_err().status, 429);
+        let _other = uploads.begin(&caller(modest)).await.unwrap();
         drop(first);
-        let _third = uploads.begin(sender(greedy)).await.unwrap();
+        let _third = uploads.begin(&caller(greedy)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn new_keys_give_no_new_places() {
+        let uploads = Arc::new(Uploads::new(4));
+        let key = |byte| Caller::Key(PublicKey::from_bytes([byte; 32]));
+        let _first = uploads.begin(&key(1)).await.unwrap();
+        let _second = uploads.begin(&key(2)).await.unwrap();
+        assert_eq!(uploads.begin(&key(3)).await.unwrap_err().status, 429);
+        let _overseer = uploads.begin(&Caller::Overseer).await.unwrap();
     }
 }

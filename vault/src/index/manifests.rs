@@ -164,6 +164,9 @@ pub(crate) fn orphan(
         .map(|found| found.map(ReceiptId::from_bytes))
 }
 
+/// Alarms of one kind about one repository that are kept.
+const ALARMS_KEPT: u32 = 1000;
+
 /// Something that a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmRow {
@@ -186,7 +189,23 @@ impl AlarmRow {
             "INSERT OR IGNORE INTO alarms (at, repository, kind, detail) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![self.at.0, repository, self.kind, self.detail])
-        .map(|rows| rows > 0)
+        .and_then(|rows| {
+            if rows > 0 {
+                Self::bound(tx, &repository, &self.kind)?;
+            }
+            Ok(rows > 0)
+        })
+    }
+
+    /// Drops the oldest alarms of one kind in one place beyond [`ALARMS_KEPT`]: who can cause alarms without
+    /// end fills no disk with them, and drives out nobody else's.
+    fn bound(tx: &Connection, repository: &[u8; 32], kind: &str) -> rusqlite::Result<()> {
+        tx.prepare_cached(
+            "DELETE FROM alarms WHERE id IN (SELECT id FROM alarms WHERE repository = ?1 AND kind = ?2
+             ORDER BY id DESC LIMIT -1 OFFSET ?3)",
+        )?
+        .execute(params![repository, kind, ALARMS_KEPT])
+        .map(|_| ())
     }
 
     /// The newest ones, newest first.

@@ -1,7 +1,8 @@
 //! Pull replication: what the sources have and this site has not.
 //!
 //! Invariants: everything that a source sends is hostile until checked: it comes in through the same doors
-//! as what agents send, and this site's own receipt is given by the same commit check. What is wrong
+//! as what agents send, and this site's own receipt is given by the same commit check. A repository that is
+//! new here is taken only if its owner lists the source in the newest roster, or this site admitted it. What is wrong
 //! raises an alarm and is left out; the rest goes on. Nothing is ever taken away because a source lacks it.
 
 mod limit;
@@ -39,6 +40,11 @@ pub enum PullError {
         /// What it says.
         found: lumbung_model::SiteId,
     },
+    /// A repository that is not here, whose owner does not name the source.
+    #[error(
+        "repository {0} is not pulled: its newest roster does not list this source among its sites; have its custodian add the site, or run `lumbung-vault admit {0}` at this vault"
+    )]
+    NotListed(RepositoryId),
     /// The source sent more of something than there can be.
     #[error("the source lists {0}")]
     Excess(String),
@@ -64,7 +70,7 @@ impl PullError {
                     )
             }
             Self::OtherSite { .. } => true,
-            Self::Excess(_) => false,
+            Self::NotListed(_) | Self::Excess(_) => false,
         }
     }
 
@@ -80,7 +86,7 @@ impl PullError {
             Self::Vault(error) => {
                 !error.is_full() && !matches!(error, VaultError::Stopping | VaultError::Index(_))
             }
-            Self::OtherSite { .. } | Self::Excess(_) => true,
+            Self::OtherSite { .. } | Self::NotListed(_) | Self::Excess(_) => true,
         }
     }
 }
@@ -149,7 +155,9 @@ async fn pull_source(
         pulled.add(pull.pulled);
         if let Err(error) = result {
             pulled.failures += 1;
-            note(vault, source, Some(&id), &error);
+            // What is not here is no place for alarms of its own: a source can invent any number of them.
+            let here = vault.repository(&id).is_ok().then_some(&id);
+            note(vault, source, here, &error);
             if error.ends_pull() {
                 break;
             }

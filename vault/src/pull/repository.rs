@@ -1,13 +1,14 @@
 //! The pull of one repository from one source: rosters, sessions, then snapshot by snapshot.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use lumbung_model::{PackId, RepositoryId, SegmentId, UsageId};
 use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Receipt, Roster, Segment, Signed, UsageList, decode,
-    open_signed,
+    Kind, Manifest, PackTable, PackUse, Receipt, Roster, RosterChain, Segment, Signed, UsageList,
+    decode, open_signed,
 };
 use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{MANIFESTS_PAGE_MAX, ManifestSummary};
@@ -20,6 +21,8 @@ use crate::{Founder, Sender, Vault, VaultError};
 
 /// Rosters that a repository can have.
 const MAX_ROSTERS: usize = 100_000;
+/// Bytes of rosters held in memory at once.
+const MAX_ROSTER_BYTES: usize = 64 << 20;
 /// Things left out after which the rest of a repository is not asked for.
 const MAX_FAILURES: u64 = 5000;
 /// Bytes of frames asked for at once.
@@ -61,6 +64,7 @@ impl RepositoryPull<'_> {
     }
 
     /// All rosters that are missing here, in their order: the chain's rules decide.
+    /// A repository that is new here is taken only if its owner trusts the source.
     async fn rosters(&self) -> Result<(), PullError> {
         let ids = self.source.client.list(&self.id, Kind::Roster).await?;
         if ids.len() > MAX_ROSTERS {
@@ -68,6 +72,7 @@ impl RepositoryPull<'_> {
         }
         let known = self.vault.repository(&self.id).ok().map(|repository| repository.chain());
         let mut new = Vec::new();
+        let mut held = 0;
         for id in ids {
             if known
                 .as_ref()
@@ -77,7 +82,20 @@ impl RepositoryPull<'_> {
             }
             let bytes = self.source.client.get(&self.id, Kind::Roster, &id).await?;
             let roster = open_signed::<Roster>(&bytes).map_err(VaultError::format(Kind::Roster))?;
+            held += bytes.len();
+            if held > MAX_ROSTER_BYTES {
+                return Err(PullError::Excess(format!(
+                    "more than {MAX_ROSTER_BYTES} bytes of rosters"
+                )));
+            }
             new.push((roster.body.number, id, bytes));
+        }
+        if known.is_none() && !self.vault.is_admitted(&self.id) {
+            let objects = new.iter().map(|(.., bytes)| bytes.to_vec()).collect();
+            let chain = RosterChain::from_objects(self.id, objects).map_err(VaultError::Roster)?;
+            if chain.site(&self.source.site).is_none() {
+                return Err(PullError::NotListed(self.id));
+            }
         }
         new.sort_by_key(|(number, ..)| *number);
         for (_, id, bytes) in new {
@@ -178,6 +196,7 @@ impl RepositoryPull<'_> {
     ) -> Result<(), PullError> {
         let mut after = cursor.map_or(0, |cursor| cursor.arrival);
         let mut complete = true;
+        let mut listed = HashSet::new();
         loop {
             let page = self.source.client.manifests(&self.id, after, MANIFESTS_PAGE_MAX).await?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -185,6 +204,11 @@ impl RepositoryPull<'_> {
             for summary in &page {
                 if self.stop.is_cancelled() {
                     return Err(VaultError::Stopping.into());
+                }
+                // Each has one arrival: a source that lists it again and again would be listened to for ever.
+                if !listed.insert(summary.manifest) {
+                    let again = format!("snapshot {} twice", summary.manifest);
+                    return Err(PullError::Excess(again));
                 }
                 if let Err(error) = self.snapshot(repository, summary).await {
                     complete = false;
@@ -288,7 +312,8 @@ impl RepositoryPull<'_> {
         kind: Kind,
         id: [u8; 32],
     ) -> Result<Vec<u8>, PullError> {
-        if let Ok(bytes) = repository.dir.get(kind, &id) {
+        let here = Arc::clone(repository);
+        if let Ok(bytes) = blocking(move || Ok(here.dir.get(kind, &id)?)).await {
             return Ok(bytes);
         }
         self.object(repository, kind, id).await?;

@@ -9,7 +9,9 @@ use lumbung_pack::{
 use lumbung_store::StoreError;
 
 use super::{GoodCopies, Pace};
-use crate::index::{ManifestRow, PackRow, list_objects, list_packs, list_sessions, set_bad_frames};
+use crate::index::{
+    ManifestRow, PackRow, forget_verified, list_objects, list_packs, list_sessions, set_bad_frames,
+};
 use crate::pack_intake::pack_row;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
@@ -74,11 +76,6 @@ impl<'a> Pass<'a> {
     /// Small objects that stay damaged or lost.
     pub(super) fn objects_bad(&self) -> u32 {
         count(self.bad_objects.len())
-    }
-
-    /// Whether something stays bad.
-    pub(super) fn found_damage(&self) -> bool {
-        self.bad > 0 || !self.bad_objects.is_empty()
     }
 
     fn go_on(&self, bytes: u64) -> Result<(), VaultError> {
@@ -148,6 +145,8 @@ impl<'a> Pass<'a> {
             ) => Err(error.into()),
             Err(_) => {
                 self.bad_objects.insert((kind, *id));
+                // At once, not when the pass ends: a commit in the meantime must look for itself.
+                self.vault.index.write(|tx| forget_verified(tx, self.repository.row))?;
                 let detail = format!(
                     "{} {} is damaged or lost, and no source has it",
                     kind.name(),
@@ -263,6 +262,9 @@ impl<'a> Pass<'a> {
                 row.insert(tx, repo)?;
             }
             set_bad_frames(tx, repo, id, left)?;
+            if !left.is_empty() {
+                forget_verified(tx, repo)?;
+            }
             Ok(known)
         })?;
         if !known {
@@ -279,7 +281,10 @@ impl<'a> Pass<'a> {
         let frames =
             self.vault.index.read(|c| PackRow::find(c, repo, id))?.map_or(0, |row| row.frames);
         let all: Vec<u32> = (0..frames).collect();
-        self.vault.index.write(|tx| set_bad_frames(tx, repo, id, &all))?;
+        self.vault.index.write(|tx| {
+            set_bad_frames(tx, repo, id, &all)?;
+            forget_verified(tx, repo)
+        })?;
         self.bad += frames;
         self.vault.alarm(
             Some(&self.repository.id),

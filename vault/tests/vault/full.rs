@@ -7,6 +7,7 @@ use std::process::Command;
 
 use lumbung_model::PackId;
 use lumbung_pack::Kind;
+use lumbung_vault::Occasion;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 
 use crate::support::{Agent, City, Owner, Site, Snapshot, agent_peer, pack_of, publish, send};
@@ -144,4 +145,50 @@ fn walk_names(dir: &Path) -> Vec<String> {
         }
     }
     names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_a_crash_left_out_waits_for_space_and_stops_nothing() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    let receipts = site.repository_dir(&owner).join("receipts");
+    let (dir, data) = site.stop().await;
+    // As after a crash between the manifest's file and the receipt's.
+    for name in walk_names(&receipts) {
+        let found = walk_path(&receipts, &name);
+        std::fs::remove_file(found).unwrap();
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("index.sqlite{suffix}")));
+    }
+    let site = Site::launch_with_reserve(&city, dir, data, "999999 TiB").await;
+    let root = site.root_client(&owner);
+    root.get(&owner.repository, Kind::Manifest, snapshot.id.as_bytes()).await.unwrap();
+    site.vault.make_inventory(&site.repository(&owner), Occasion::Demand).unwrap();
+    assert!(root.all_manifests(&owner.repository).await.unwrap().is_empty());
+
+    let (dir, data) = site.stop().await;
+    let site = Site::launch(&city, dir, data, "").await;
+    let root = site.root_client(&owner);
+    assert_eq!(root.all_manifests(&owner.repository).await.unwrap().len(), 1);
+}
+
+fn walk_path(dir: &Path, name: &str) -> PathBuf {
+    let inside = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    for path in inside {
+        if path.is_dir() {
+            let below = walk_path(&path, name);
+            if below.exists() {
+                return below;
+            }
+        } else if path.file_name().is_some_and(|found| found == name) {
+            return path;
+        }
+    }
+    dir.join("nothing")
 }

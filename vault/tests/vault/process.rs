@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lumbung_pack::{Kind, SigningKey, object_id};
+use lumbung_pack::{Kind, RosterSite, SigningKey, object_id};
 use lumbung_vault::admit;
 use lumbung_vault::state::{SitePublic, State};
 use lumbung_wire::certs::root_key_identity;
@@ -229,7 +229,15 @@ async fn a_puller_that_is_killed_comes_to_agree() {
         centre.public.site, centre.port, centre.public.tls_pin
     );
     let agent = Agent::new();
-    let owner = Owner::new(&[&agent], &[]);
+    let mut owner = Owner::new(&[&agent], &[]);
+    owner.next_roster(|roster| {
+        roster.sites.push(RosterSite {
+            site: centre.public.site,
+            receipt_key: centre.public.receipt_key,
+            tls_pin: centre.public.tls_pin,
+            label: "centre".into(),
+        });
+    });
     found(&centre, &owner).await;
     let client = centre.client(&agent.key);
     let mut newest: Option<Snapshot> = None;

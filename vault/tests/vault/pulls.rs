@@ -12,6 +12,7 @@ use lumbung_pack::{Kind, Receipt, object_id, open_signed};
 use lumbung_vault::pull::Pulled;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 use lumbung_vault::state::State;
+use lumbung_wire::messages::ManifestSummary;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
@@ -153,12 +154,25 @@ enum Lie {
     Hide(Kind),
     /// It lists a thousand things that do not exist.
     Invent(Kind),
+    /// Its list of snapshots begins again where it ends.
+    Repeat,
 }
 
-async fn lie(lie: Lie, owner: Arc<Owner>, request: Request, next: Next) -> Response {
+async fn lie(lie: Lie, owner: Arc<Owner>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let folder = |kind: Kind| format!("/v1/repositories/{}/{}", owner.repository, kind.folder());
     let about = |kind: Kind| path.starts_with(&format!("{}/", folder(kind)));
+    if lie == Lie::Repeat && path == folder(Kind::Manifest) {
+        let query = request.uri().query().unwrap_or_default();
+        let after = query.split('&').find_map(|part| part.strip_prefix("after="));
+        let after: u64 = after.unwrap().parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
+        let body = next.run(request).await.into_body();
+        let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        let mut page: Vec<ManifestSummary> = serde_json::from_slice(&body).unwrap();
+        page.iter_mut().for_each(|one| one.arrival += after);
+        return axum::Json(page).into_response_like();
+    }
     let response = next.run(request).await;
     if let Lie::Invent(kind) = lie
         && path == folder(kind)
@@ -179,7 +193,7 @@ async fn lie(lie: Lie, owner: Arc<Owner>, request: Request, next: Next) -> Respo
             }
             return response;
         }
-        Lie::Invent(_) => return response,
+        Lie::Invent(_) | Lie::Repeat => return response,
     };
     if !about(kind) || !response.status().is_success() {
         return response;
@@ -245,7 +259,12 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
     let lies: Vec<Lie> = kinds
         .iter()
         .flat_map(|kind| [Lie::Flip(*kind), Lie::Swap(*kind), Lie::Cut(*kind), Lie::Hide(*kind)])
-        .chain([Lie::Invent(Kind::Session), Lie::Invent(Kind::Proof), Lie::Flip(Kind::Receipt)])
+        .chain([
+            Lie::Invent(Kind::Session),
+            Lie::Invent(Kind::Proof),
+            Lie::Flip(Kind::Receipt),
+            Lie::Repeat,
+        ])
         .collect();
     for what in lies {
         let stop = CancellationToken::new();
@@ -253,7 +272,7 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
         let drc = Site::start(&city, &centre.as_source_at(&url)).await;
         let pulled = drc.pull().await;
         assert!(pulled.failures > 0, "{what:?}: {pulled:?}");
-        let harmless = matches!(what, Lie::Invent(_) | Lie::Flip(Kind::Receipt));
+        let harmless = matches!(what, Lie::Invent(_) | Lie::Repeat | Lie::Flip(Kind::Receipt));
         if let Ok(repository) = drc.vault.repository(&owner.repository) {
             let scrubbed = drc.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
             assert_eq!(
@@ -283,4 +302,31 @@ async fn a_lying_source_makes_a_puller_write_nothing_unverified() {
         );
         stop.cancel();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_is_pulled_only_from_sites_that_its_owner_names() {
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let drc = Site::start(&city, &centre.as_source()).await;
+    let agent = Agent::new();
+    let mut owner = Owner::new(&[&agent], &[&drc]);
+    let admitted = Owner::new(&[&agent], &[]);
+    for one in [&owner, &admitted] {
+        let client = centre.client(Some(&city.agent_identity(one, &agent)));
+        publish(&client, one, &Snapshot::new(one, &agent, None)).await;
+    }
+    assert_eq!(drc.pull().await, Pulled { snapshots: 0, packs: 0, failures: 2 });
+    assert!(drc.vault.repositories().is_empty());
+    assert!(std::fs::read_dir(drc.data.join("repositories")).unwrap().next().is_none());
+    let alarms = drc.vault.alarms(10).unwrap();
+    assert_eq!(alarms.len(), 2);
+    assert!(alarms.iter().all(|alarm| alarm.detail.contains("does not list this source")));
+
+    // The custodian names the source; the operator admits the other one.
+    let listed = owner.next_roster(|roster| roster.sites.push(centre.listed()));
+    let root = centre.root_client(&owner);
+    root.put(&owner.repository, Kind::Roster, &object_id(&listed), listed.into()).await.unwrap();
+    lumbung_vault::admit(&drc.data, &admitted.repository).unwrap();
+    assert_eq!(drc.pull().await, Pulled { snapshots: 2, packs: 4, failures: 0 });
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use lumbung_pack::{Kind, ScrubReport, open_signed};
-use lumbung_vault::scrub::{FullSpeed, NoCopies};
+use lumbung_pack::{Inventory, Kind, ScrubReport, open_signed};
+use lumbung_vault::Occasion;
+use lumbung_vault::scrub::{FullSpeed, NoCopies, Pace};
 
 use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
 
@@ -176,4 +177,85 @@ async fn damage_that_nobody_heals_is_reported_and_asked_for_again() {
         (2, 0, 0)
     );
     assert_eq!(scrubbed.report.verified.len(), 3);
+}
+
+/// Stops once a bad frame is known.
+struct StopsAtDamage(PathBuf);
+
+fn rows_of(index: &Path, table: &str) -> i64 {
+    let connection = rusqlite::Connection::open(index).unwrap();
+    connection.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+impl Pace for StopsAtDamage {
+    fn after(&self, _: u64) -> bool {
+        rows_of(&self.0, "bad_frames") == 0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_unfinished_scrub_found_is_asked_for_again() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let first = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &first).await;
+    for pack in &first.packs {
+        damage(&path_of(&site, &owner, Kind::Pack, pack.id.as_bytes()), Damage::Flip(0));
+    }
+    let repository = site.repository(&owner);
+    let index = site.data.join("index.sqlite");
+    assert!(rows_of(&index, "verified_segments") > 0);
+    let stopped = site.vault.scrub(&repository, &NoCopies, &StopsAtDamage(index.clone()));
+    assert!(matches!(stopped, Err(lumbung_vault::VaultError::Stopping)));
+    assert_eq!((rows_of(&index, "bad_frames"), rows_of(&index, "verified_segments")), (1, 0));
+    // A snapshot that rests on the known damage is not receipted.
+    let second = Snapshot::new(&owner, &agent, Some(&first));
+    for (kind, id, bytes) in second.objects() {
+        if kind != Kind::Pack || !first.packs.iter().any(|pack| pack.id.as_bytes() == &id) {
+            client.put(&owner.repository, kind, &id, bytes.into()).await.unwrap();
+        }
+    }
+    let refused = client.commit(&owner.repository, &second.id, second.bytes.clone().into()).await;
+    assert!(refused.unwrap_err().problem().is_some_and(|problem| problem.missing.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_the_index_did_not_take_keeps_its_number() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    publish(&client, &owner, &Snapshot::new(&owner, &agent, None)).await;
+    let repository = site.repository(&owner);
+    let connection = rusqlite::Connection::open(site.data.join("index.sqlite")).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER fails BEFORE INSERT ON statements BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+    assert!(site.vault.make_inventory(&repository, Occasion::Demand).is_err());
+    assert!(site.vault.scrub(&repository, &NoCopies, &FullSpeed).is_err());
+    connection.execute_batch("DROP TRIGGER fails").unwrap();
+    drop(connection);
+    site.vault.make_inventory(&repository, Occasion::Demand).unwrap();
+    site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
+    let numbers = |kind: Kind, number: fn(&[u8]) -> u64| {
+        let ids = repository.dir().list(kind).unwrap();
+        let mut all: Vec<u64> =
+            ids.iter().map(|id| number(&repository.dir().get(kind, id).unwrap())).collect();
+        all.sort_unstable();
+        all
+    };
+    let inventories =
+        numbers(Kind::Inventory, |bytes| open_signed::<Inventory>(bytes).unwrap().body.number);
+    let reports =
+        numbers(Kind::Scrub, |bytes| open_signed::<ScrubReport>(bytes).unwrap().body.number);
+    for numbers in [inventories, reports] {
+        let expected: Vec<u64> = (1..).take(numbers.len()).collect();
+        assert_eq!(numbers, expected, "each number once");
+    }
 }

@@ -402,7 +402,7 @@ impl Site {
         Self::launch(city, dir, data, extra).await
     }
 
-    fn listed(&self) -> RosterSite {
+    pub(crate) fn listed(&self) -> RosterSite {
         RosterSite {
             site: self.public.site,
             receipt_key: self.public.receipt_key,

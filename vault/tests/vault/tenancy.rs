@@ -264,3 +264,60 @@ async fn site_alarms_and_pull_are_for_overseers() {
     let info = site.client(None).site_info().await.unwrap();
     assert_eq!((info.site, info.role_seen.as_str()), (site.public.site, "anonymous"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_with_another_key_than_the_rosters_reaches_nothing() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let mut agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&site.client(Some(&city.agent_identity(&owner, &agent))), &owner, &snapshot).await;
+    // Whoever has the CA's key certifies a key of their own for the agent.
+    agent.key = SigningKey::generate();
+    let before = site.fingerprint();
+    let junk =
+        crate::support::pack_of(owner.repository, agent.domain, snapshot.session_id, &[1000]);
+    let peer = || agent_peer(&owner, &agent);
+    let answer = site.put_as(peer(), &owner, Kind::Pack, junk.id.as_bytes(), junk.bytes).await;
+    assert_eq!(answer, (403, "forbidden".to_owned()));
+    for folder in ["packs", "sessions", "rosters"] {
+        let path = format!("/v1/repositories/{}/{folder}", owner.repository);
+        assert_eq!(site.raw(peer(), Method::GET, &path, Vec::new()).await.0, 403, "{folder}");
+    }
+    assert_eq!(site.fingerprint(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_send_is_refused_before_the_body() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    publish(
+        &site.client(Some(&city.agent_identity(&owner, &agent))),
+        &owner,
+        &Snapshot::new(&owner, &agent, None),
+    )
+    .await;
+    let elsewhere = Owner::new(&[], &[]);
+    let key = Peer::RootKey(SigningKey::generate().public());
+    let have = format!("/v1/repositories/{}/have", owner.repository);
+    let roster = format!("/v1/repositories/{0}/rosters/{0}", elsewhere.repository);
+    for (peer, method, path, expected) in [
+        (Peer::Anonymous, Method::POST, &have, 401),
+        (key.clone(), Method::POST, &have, 403),
+        (key, Method::PUT, &roster, 403),
+        (Peer::Anonymous, Method::PUT, &roster, 401),
+    ] {
+        // Its body never comes: who waits for it waits for ever.
+        let body = axum::body::Body::from_stream(futures_util::stream::pending::<
+            Result<bytes::Bytes, std::io::Error>,
+        >());
+        let mut request = http::Request::builder().method(method).uri(path).body(body).unwrap();
+        request.extensions_mut().insert(peer);
+        let router = lumbung_vault::http::router(std::sync::Arc::clone(&site.vault));
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{path}");
+    }
+}

@@ -158,6 +158,21 @@ async fn the_same_agent_may_enrol_again() {
 }
 
 #[tokio::test]
+async fn a_token_for_one_server_gives_no_certificate_of_anothers_agent() {
+    let app = App::new();
+    let mut body = agent_request(&app, &agent_token(&app).await);
+    assert_eq!(enroll(&app, &body).await.0, StatusCode::OK);
+    let pds = app.get("/api/v1/pd").await;
+    let server = json!({ "pd": pds[0]["id"], "name": "neighbour", "kind": "vps" });
+    assert_eq!(app.post(&operator(), "/api/v1/servers", server).await.0, StatusCode::CREATED);
+    // What the agent says of itself can be read in its roster; only the certificate's key is the neighbour's.
+    body["token"] = json!(token(&app, json!({ "role": "agent", "server": "neighbour" })).await);
+    body["csr_pem"] = json!(request().1);
+    let (status, problem) = enroll(&app, &body).await;
+    assert_eq!((status, slug(&problem)), (StatusCode::CONFLICT, "conflict"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_site_enrols_with_the_id_and_keys_of_its_vault() {
     let app = App::new();
     let site = json!({ "name": "Ketiga", "kind": "other", "latitude": -6.2, "longitude": 106.8 });

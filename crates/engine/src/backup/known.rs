@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lumbung_model::{ChunkId, PackId, SessionId};
-use lumbung_pack::{Bitmap, PackTable, PackUse};
+use lumbung_pack::{Bitmap, Content, PackTable, PackUse};
 
 /// Chunk ids are keyed hashes: their first bytes are as good as any hash of them.
 #[derive(Debug, Default)]
@@ -55,8 +55,45 @@ pub(super) struct KnownPack {
 
 #[derive(Debug, Default)]
 struct Inner {
-    chunks: IdMap<Location>,
+    data: IdMap<Location>,
+    /// Apart from data: a reader looks for each kind in packs of its own only, and whoever can write a file may
+    /// give it the bytes of a catalogue chunk.
+    catalogue: IdMap<Location>,
     packs: Vec<KnownPack>,
+}
+
+impl Inner {
+    const fn chunks(&self, content: Content) -> &IdMap<Location> {
+        match content {
+            Content::Data => &self.data,
+            Content::Catalogue => &self.catalogue,
+        }
+    }
+
+    const fn chunks_mut(&mut self, content: Content) -> &mut IdMap<Location> {
+        match content {
+            Content::Data => &mut self.data,
+            Content::Catalogue => &mut self.catalogue,
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Location> {
+        self.data.values().chain(self.catalogue.values())
+    }
+
+    /// Forgets chunks of which `lost` says so; how many.
+    fn forget(&mut self, lost: impl Fn(&KnownPack, u32) -> bool) -> usize {
+        let Self { data, catalogue, packs } = self;
+        let mut forgotten = 0;
+        for chunks in [data, catalogue] {
+            let before = chunks.len();
+            chunks.retain(|_, place| {
+                !packs.get(place.pack as usize).is_some_and(|pack| lost(pack, place.frame))
+            });
+            forgotten += before - chunks.len();
+        }
+        forgotten
+    }
 }
 
 /// The chunks that may be referred to.
@@ -90,7 +127,7 @@ impl Known {
                 continue;
             }
             let location = Location { pack, frame, stored: entry.stored_length };
-            inner.chunks.entry(entry.chunk).or_insert(location);
+            inner.chunks_mut(table.header.content).entry(entry.chunk).or_insert(location);
         }
     }
 
@@ -111,29 +148,36 @@ impl Known {
             known.frames = frames;
         }
         for (frame, entry) in (0..).zip(&table.frames) {
-            inner.chunks.insert(entry.chunk, Location { pack, frame, stored: entry.stored_length });
+            let location = Location { pack, frame, stored: entry.stored_length };
+            inner.chunks_mut(table.header.content).insert(entry.chunk, location);
         }
     }
 
     /// Where a chunk is, if it may be referred to.
-    pub(super) fn find(&self, chunk: &ChunkId) -> Option<Location> {
-        self.inner().chunks.get(chunk).copied()
+    pub(super) fn find(&self, content: Content, chunk: &ChunkId) -> Option<Location> {
+        self.inner().chunks(content).get(chunk).copied()
     }
 
-    /// Whether all of these may be referred to.
+    /// Whether all of these chunks of data may be referred to.
     pub(super) fn has_all<'a>(&self, chunks: impl IntoIterator<Item = &'a ChunkId>) -> bool {
         let inner = self.inner();
-        chunks.into_iter().all(|chunk| inner.chunks.contains_key(chunk))
+        chunks.into_iter().all(|chunk| inner.data.contains_key(chunk))
     }
 
     /// Takes the place for a new chunk that `assign` gives, unless the chunk is known; whether it is new.
-    pub(super) fn claim(&self, chunk: &ChunkId, assign: impl FnOnce() -> (u32, u32)) -> bool {
+    pub(super) fn claim(
+        &self,
+        content: Content,
+        chunk: &ChunkId,
+        assign: impl FnOnce() -> (u32, u32),
+    ) -> bool {
         let mut inner = self.inner();
-        if inner.chunks.contains_key(chunk) {
+        let chunks = inner.chunks_mut(content);
+        if chunks.contains_key(chunk) {
             return false;
         }
         let (pack, frame) = assign();
-        inner.chunks.insert(*chunk, Location { pack, frame, stored: 0 });
+        chunks.insert(*chunk, Location { pack, frame, stored: 0 });
         true
     }
 
@@ -149,27 +193,16 @@ impl Known {
 
     /// Forgets frames that the depot lost; how many.
     pub(super) fn forget(&self, lost: &[PackUse]) -> usize {
-        let mut inner = self.inner();
         let lost: HashMap<PackId, &Bitmap> =
             lost.iter().map(|pack| (pack.pack, &pack.used)).collect();
-        let Inner { chunks, packs } = &mut *inner;
-        let before = chunks.len();
-        chunks.retain(|_, place| {
-            let id = packs.get(place.pack as usize).and_then(|pack| pack.id);
-            !id.and_then(|id| lost.get(&id)).is_some_and(|bits| bits.get(place.frame))
-        });
-        before - chunks.len()
+        self.inner().forget(|pack, frame| {
+            pack.id.and_then(|id| lost.get(&id)).is_some_and(|bits| bits.get(frame))
+        })
     }
 
     /// Forgets everything sealed in these sessions; how much.
     pub(super) fn forget_sessions(&self, lost: &[SessionId]) -> usize {
-        let mut inner = self.inner();
-        let Inner { chunks, packs } = &mut *inner;
-        let before = chunks.len();
-        chunks.retain(|_, place| {
-            !packs.get(place.pack as usize).is_some_and(|pack| lost.contains(&pack.session))
-        });
-        before - chunks.len()
+        self.inner().forget(|pack, _| lost.contains(&pack.session))
     }
 }
 
@@ -209,7 +242,7 @@ impl Known {
         mut visit: impl FnMut(&KnownPack, PackId, u32, u32),
     ) {
         let inner = self.inner();
-        for place in inner.chunks.values() {
+        for place in inner.places() {
             if used.contains(place.pack, place.frame)
                 && let Some(pack) = inner.packs.get(place.pack as usize)
                 && let Some(id) = pack.id
@@ -222,7 +255,7 @@ impl Known {
     /// Tells of each frame of packs that no manifest protects.
     pub(super) fn for_each_unprotected(&self, mut visit: impl FnMut(&KnownPack, PackId, u32, u32)) {
         let inner = self.inner();
-        for place in inner.chunks.values() {
+        for place in inner.places() {
             if let Some(pack) = inner.packs.get(place.pack as usize).filter(|pack| !pack.committed)
                 && let Some(id) = pack.id
                 && place.stored > 0
@@ -230,5 +263,24 @@ impl Known {
                 visit(pack, id, place.frame, place.stored);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_the_bytes_of_a_catalogue_chunk_does_not_take_its_place() {
+        let known = Known::default();
+        let chunk = ChunkId::from_bytes([7; 32]);
+        let data = known.begin_pack(SessionId::ZERO);
+        let catalogue = known.begin_pack(SessionId::ZERO);
+        assert!(known.claim(Content::Data, &chunk, || (data, 0)));
+        assert_eq!(known.find(Content::Catalogue, &chunk), None);
+        assert!(known.claim(Content::Catalogue, &chunk, || (catalogue, 0)));
+        assert!(!known.claim(Content::Data, &chunk, || (data, 1)));
+        assert_eq!(known.find(Content::Catalogue, &chunk).unwrap().pack, catalogue);
+        assert_eq!(known.forget_sessions(&[SessionId::ZERO]), 2);
     }
 }

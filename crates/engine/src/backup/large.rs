@@ -6,12 +6,13 @@
 use std::os::fd::OwnedFd;
 
 use lumbung_model::ChunkId;
+use lumbung_pack::Content;
 use lumbung_seal::catalogue::{EntryKind, Extent};
 use rustix::io::Errno;
 
 use super::assemble::{Assembled, Assembler, Cut, FIRST_LOOK, HandOver, NAMED, Note, refer_to};
 use super::pass::cache_header;
-use super::plan::{ReadJob, refresh_entry};
+use super::plan::ReadJob;
 use super::read::{ATTEMPTS, data_bytes, extents, open_file, stat_of, unreadable};
 use super::stop::Stopped;
 use crate::source::{FileKind, Stat, attributes_of};
@@ -40,8 +41,7 @@ impl Assembler<'_> {
             let whole = length == data_bytes(after.size, sparse.as_deref());
             let same = whole && after.same_content(&job.stat);
             if !same {
-                refresh_entry(&mut job.entry, &after, self.reading.names);
-                job.stat = after;
+                job.look_again(&after, self.reading.names);
             }
             if same || last {
                 self.finish_large(job, &read, sparse, length, !same);
@@ -59,8 +59,9 @@ impl Assembler<'_> {
         let path = &job.entry.path;
         let found =
             PartialFile::load(&self.run.dataset_dir, path, cache_header(self.run), &job.stat);
-        let usable =
-            found.into_iter().take_while(|(chunk, _)| self.run.known.find(chunk).is_some());
+        let usable = found
+            .into_iter()
+            .take_while(|(chunk, _)| self.run.known.find(Content::Data, chunk).is_some());
         usable.map(|(chunk, length)| Cut { number: NAMED, chunk, length }).collect()
     }
 

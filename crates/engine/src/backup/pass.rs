@@ -212,6 +212,7 @@ impl<'scope> Threads<'scope> {
                 batches: batches_out,
                 steps: Vec::new(),
                 bytes: 0,
+                directories: 0,
             };
             let root = open_directory(Path::new("/"))
                 .map_err(|e| stop.fail(StateError::io("opened", Path::new("/"), e)))?;

@@ -23,6 +23,10 @@ const BATCH_STEPS: usize = 256;
 /// Bytes to be read in a batch, at most (but for one large file).
 const BATCH_BYTES: u64 = 512 << 10;
 
+/// Directories that the files of a batch are read from, at most: each is an open descriptor, and some
+/// dozen batches are in flight.
+const BATCH_DIRECTORIES: usize = 32;
+
 /// A file to be read.
 pub(super) struct ReadJob {
     pub(super) directory: Arc<OwnedFd>,
@@ -36,6 +40,12 @@ impl ReadJob {
     pub(super) fn name(&self) -> &[u8] {
         let path = &self.entry.path;
         path.iter().rposition(|b| *b == b'/').map_or(&path[..], |slash| &path[slash + 1..])
+    }
+
+    /// Takes what a later `stat` says. How many names the walk saw stays: hard links may refer to this one.
+    pub(super) fn look_again(&mut self, stat: &Stat, names: &Names) {
+        refresh_entry(&mut self.entry, stat, names);
+        self.stat = Stat { nlink: self.stat.nlink.max(stat.nlink), ..*stat };
     }
 }
 
@@ -64,6 +74,8 @@ pub(super) struct Planner<'a> {
     pub(super) batches: Sender<Receiver<Batch>>,
     pub(super) steps: Vec<Step>,
     pub(super) bytes: u64,
+    /// Directories that the batch holds open.
+    pub(super) directories: usize,
 }
 
 /// What can be told of an error to people.
@@ -123,6 +135,13 @@ impl Planner<'_> {
         }
         let job = ReadJob { directory: visit.parent.clone(), entry, stat };
         self.bytes += stat.size.min(LARGE_BYTES);
+        let before = self.steps.iter().rev().find_map(|step| match step {
+            Step::Read(job) => Some(&job.directory),
+            Step::Ready(..) => None,
+        });
+        if before.is_none_or(|before| !Arc::ptr_eq(before, &job.directory)) {
+            self.directories += 1;
+        }
         self.push(Step::Read(Box::new(job)))
     }
 
@@ -130,13 +149,19 @@ impl Planner<'_> {
         let device = |dev| (rustix::fs::major(dev), rustix::fs::minor(dev));
         let mut unreadable = None;
         let kind = match stat.kind {
-            FileKind::Symlink => {
-                let target = read_link(visit.parent, visit.name).unwrap_or_else(|errno| {
+            FileKind::Symlink => match read_link(visit.parent, visit.name) {
+                Ok(target) => {
+                    // Some file systems have links that say nothing; no such link can be made again.
+                    unreadable = target.is_empty().then_some(Errno::INVAL);
+                    EntryKind::Symlink { target }
+                }
+                // Removed since; one with further names stays, since they refer to it.
+                Err(Errno::NOENT) if stat.nlink < 2 => return Ok(()),
+                Err(errno) => {
                     unreadable = Some(errno);
-                    Vec::new()
-                });
-                EntryKind::Symlink { target }
-            }
+                    EntryKind::Symlink { target: Vec::new() }
+                }
+            },
             FileKind::Fifo => EntryKind::Fifo,
             FileKind::Socket => EntryKind::Socket,
             FileKind::CharDevice => {
@@ -168,16 +193,15 @@ impl Planner<'_> {
 
     fn push(&mut self, step: Step) -> Result<(), Stopped> {
         self.steps.push(step);
-        if self.steps.len() >= BATCH_STEPS || self.bytes >= BATCH_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        let full = self.steps.len() >= BATCH_STEPS
+            || self.bytes >= BATCH_BYTES
+            || self.directories >= BATCH_DIRECTORIES;
+        if full { self.flush() } else { Ok(()) }
     }
 
     /// Hands on what has come together.
     pub(super) fn flush(&mut self) -> Result<(), Stopped> {
-        self.bytes = 0;
+        (self.bytes, self.directories) = (0, 0);
         let steps = std::mem::take(&mut self.steps);
         if steps.is_empty() {
             return Ok(());
@@ -207,10 +231,51 @@ pub(super) fn new_entry(path: &[u8], stat: &Stat, kind: EntryKind, names: &Names
 }
 
 /// Writes what a later `stat` says into an entry.
-pub(super) fn refresh_entry(entry: &mut Entry, stat: &Stat, names: &Names) {
+fn refresh_entry(entry: &mut Entry, stat: &Stat, names: &Names) {
     entry.mode = stat.mode;
     (entry.uid, entry.gid) = (stat.uid, stat.gid);
     entry.user = names.user(stat.uid).to_vec();
     entry.group = names.group(stat.gid).to_vec();
     (entry.mtime_s, entry.mtime_ns) = (stat.mtime_s, stat.mtime_ns);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service has 1,024 descriptors by default, and readers may be slow.
+    #[test]
+    fn a_batch_holds_few_directories_open() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let open = || Arc::new(crate::source::open_directory(folder.path()).unwrap());
+        let (orders_out, orders) = crossbeam_channel::unbounded();
+        let (batches, _waiting) = crossbeam_channel::unbounded();
+        let (known, names) = (Known::default(), Names::of_this_machine());
+        let (warnings, stop) = (Warnings::default(), Stop::new(&crate::Cancel::default()));
+        let mut planner = Planner {
+            caches: Vec::new(),
+            known: &known,
+            names: &names,
+            warnings: &warnings,
+            stop: &stop,
+            orders: orders_out,
+            batches,
+            steps: Vec::new(),
+            bytes: 0,
+            directories: 0,
+        };
+        for n in 0..200 {
+            let (parent, path) = (open(), format!("{n:03}/file"));
+            let stat = rustix::fs::statat(&parent, "file", rustix::fs::AtFlags::empty()).unwrap();
+            let kind = || VisitKind::Leaf(Stat::from(&stat));
+            let path = path.as_bytes();
+            planner.visit(Visit { path, parent: &parent, name: b"file", kind: kind() }).unwrap();
+            planner.visit(Visit { path, parent: &parent, name: b"file", kind: kind() }).unwrap();
+        }
+        planner.flush().unwrap();
+        let sizes: Vec<usize> = orders.try_iter().map(|(steps, _)| steps.len()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 400);
+        assert!(sizes.iter().all(|steps| *steps <= 2 * BATCH_DIRECTORIES), "{sizes:?}");
+    }
 }

@@ -33,6 +33,8 @@ pub(super) struct Publisher {
     segments: HashSet<SegmentId>,
     last_partial: Timestamp,
     unprotected_bytes: u64,
+    /// A manifest was offered and no answer came: whether its number is used up is not known.
+    in_doubt: bool,
     pub(super) partials: Vec<ManifestId>,
 }
 
@@ -83,6 +85,7 @@ impl Publisher {
             segments: segments.collect(),
             last_partial: now,
             unprotected_bytes: 0,
+            in_doubt: false,
             partials: Vec::new(),
         })
     }
@@ -113,6 +116,7 @@ impl Publisher {
         run: &Run<'_>,
         stop: &Stop,
     ) -> Result<Result<ManifestId, Missing>, BackupError> {
+        self.resolve_doubt(run, stop)?;
         let identity = run.request.identity;
         let mut builder = UsageBuilder::new(identity.repository, identity.domain);
         let mut sessions = BTreeSet::new();
@@ -138,6 +142,8 @@ impl Publisher {
         recorded: &Recorded,
         sources: &Sources,
     ) -> Result<Result<Published, Missing>, BackupError> {
+        let stop = Stop::new(run.request.cancel);
+        self.resolve_doubt(run, &stop)?;
         let identity = run.request.identity;
         let mut builder = UsageBuilder::new(identity.repository, identity.domain);
         let mut sessions = BTreeSet::new();
@@ -154,7 +160,6 @@ impl Publisher {
         };
         let statistics = new_bytes(run, recorded.statistics);
         let signed = self.sign(run, builder, sessions, &root, statistics, false)?;
-        let stop = Stop::new(run.request.cancel);
         let commit = match self.commit(run, &signed, &stop)? {
             Ok(commit) => commit,
             Err(missing) => return Ok(Err(missing)),
@@ -170,6 +175,21 @@ impl Publisher {
             sequence: self.sequence,
             finished: run.request.clock.now(),
         }))
+    }
+
+    /// Asks for a manifest whose commit got no answer before another one takes its number: two with one
+    /// number would be a fork.
+    fn resolve_doubt(&mut self, run: &Run<'_>, stop: &Stop) -> Result<(), BackupError> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        settle_pending(&Retry::of(run, stop), run.request, run.depot, &self.dataset_dir)?;
+        if let Some(chain) = ChainState::load(&self.dataset_dir, run.request.identity.repository)? {
+            (self.epoch, self.sequence, self.previous) =
+                (chain.epoch, chain.sequence, chain.manifest);
+        }
+        self.in_doubt = false;
+        Ok(())
     }
 
     fn sign(
@@ -237,7 +257,10 @@ impl Publisher {
                     Pending::remove(&self.dataset_dir)?;
                     return Err(error.into());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.in_doubt = true;
+                    return Err(error);
+                }
             };
             let unknown = put_sessions(run, &retry, &missing.sessions)?;
             put_segments(&|id| missing.segments.contains(id))?;

@@ -11,9 +11,11 @@ use lumbung_seal::catalogue::{Entry, EntryKind, Extent};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::plan::{Order, ReadJob, Step, reason, refresh_entry};
+use super::plan::{Order, ReadJob, Step, reason};
 use super::stop::{Stop, Warnings};
-use crate::source::{FileKind, Names, Stat, attributes_of, errno_of, extents_of};
+use crate::source::{
+    FileKind, Names, Stat, attributes_of, errno_of, extents_of, wait_for_next_tick,
+};
 
 /// A file of at least this many bytes is cut alone.
 pub(super) const LARGE_BYTES: u64 = 1 << 20;
@@ -48,6 +50,7 @@ pub(super) struct Reading<'a> {
 
 /// Opens a file for reading, never waiting and never following.
 pub(super) fn open_file(job: &ReadJob, no_atime: bool) -> Result<OwnedFd, Errno> {
+    wait_for_next_tick(&job.stat);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if no_atime {
         let opened =
@@ -125,8 +128,7 @@ impl Reading<'_> {
                     let whole = length == data_bytes(after.size, sparse.as_deref());
                     let same = whole && after.same_content(&job.stat);
                     if !same {
-                        job.stat = after;
-                        refresh_entry(&mut job.entry, &after, self.names);
+                        job.look_again(&after, self.names);
                     }
                     if same || last {
                         return Some(self.finish(job, sparse, start..data.len(), !same));

@@ -163,7 +163,7 @@ impl<'a> Recorder<'a> {
                     part.chunk = self.name_of(*number)?;
                 }
             }
-            self.use_chunks(content.iter().map(|part| part.chunk))?;
+            self.use_chunks(Content::Data, content.iter().map(|part| part.chunk))?;
         }
         self.count(&entry.kind, entry.flagged());
         self.entries += 1;
@@ -194,15 +194,22 @@ impl<'a> Recorder<'a> {
     }
 
     /// Notes the frames of these chunks. Each was found or claimed in this run.
-    fn use_chunks(&mut self, chunks: impl Iterator<Item = ChunkId>) -> Result<(), Stopped> {
+    fn use_chunks(
+        &mut self,
+        content: Content,
+        chunks: impl Iterator<Item = ChunkId>,
+    ) -> Result<(), Stopped> {
         let mut last = None;
         for chunk in chunks {
             if last == Some(chunk) {
                 continue;
             }
             last = Some(chunk);
-            let place =
-                self.run.known.find(&chunk).ok_or_else(|| self.fail(BackupError::Thread))?;
+            let place = self
+                .run
+                .known
+                .find(content, &chunk)
+                .ok_or_else(|| self.fail(BackupError::Thread))?;
             self.used.mark(place);
         }
         Ok(())
@@ -246,7 +253,7 @@ impl<'a> Recorder<'a> {
             line.chunk = self.name_of(number)?;
             index.push(line);
         }
-        self.use_chunks(index.iter().map(|line| line.chunk))?;
+        self.use_chunks(Content::Catalogue, index.iter().map(|line| line.chunk))?;
         let encoded = encode_index(&index);
         let mut root_chunks = Vec::new();
         for piece in encoded.chunks(CHUNK_MAX) {
@@ -254,7 +261,7 @@ impl<'a> Recorder<'a> {
             let length = u32::try_from(piece.len()).expect("a chunk's length fits 32 bits");
             root_chunks.push((self.name_of(number)?, length));
         }
-        self.use_chunks(root_chunks.iter().map(|(chunk, _)| *chunk))?;
+        self.use_chunks(Content::Catalogue, root_chunks.iter().map(|(chunk, _)| *chunk))?;
         let Self { cache, stop, used, statistics, entries, .. } = self;
         cache.finish().map_err(|e| stop.fail(e))?;
         Ok(Recorded { statistics, entries, root_chunks, used })

@@ -303,9 +303,7 @@ fn open_journal(
         return Ok(Journal::open(state.path())?);
     }
     let records = super::rebuild::own_packs(retry, request.identity, depot, chain)?;
-    let mut journal = Journal::open(state.path())?;
-    journal.append(&records)?;
-    Ok(journal)
+    Ok(Journal::create(state.path(), &records)?)
 }
 
 /// Fills `known` with what the journal has and the depot still has; how many packs are lost.

@@ -150,7 +150,7 @@ impl<'a> Sealing<'a> {
     ) -> (Option<(Arc<OpenPack>, u32)>, Option<SealedPack>) {
         let most = job.plain.len() + FRAME_TAG_BYTES;
         let mut slot = lock(self.open_slot(job.content));
-        if self.run.known.find(chunk).is_some() {
+        if self.run.known.find(job.content, chunk).is_some() {
             return (None, None);
         }
         let mut replaced = None;
@@ -166,7 +166,7 @@ impl<'a> Sealing<'a> {
             Arc::new(OpenPack { number, sealer, state: Mutex::default() })
         });
         let mut place = None;
-        self.run.known.claim(chunk, || {
+        self.run.known.claim(job.content, chunk, || {
             let mut state = lock(&pack.state);
             let frame = u32::try_from(state.frames.len()).expect("at most 16,384 frames");
             state.frames.push(None);

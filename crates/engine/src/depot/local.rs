@@ -10,6 +10,7 @@ use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::{Kind, PackTable, PackUse};
 use lumbung_store::{RepositoryDir, StoreError};
+use rustix::io::Errno;
 
 use super::admit::{Shelf, absent, admit_manifest, admit_session};
 use super::{Commit, Depot, DepotError};
@@ -47,6 +48,17 @@ impl LocalDepot {
     #[must_use]
     pub const fn directory(&self) -> &RepositoryDir {
         &self.directory
+    }
+
+    /// As [`Self::translate`]; what the disk cannot read is damage, and no reason to ask again.
+    fn read_failed(&self, what: &str, kind: Kind, id: &[u8; 32], error: StoreError) -> DepotError {
+        let lost = matches!(&error, StoreError::Io { action: "read", source, .. }
+            if source.raw_os_error() == Some(Errno::IO.raw_os_error()));
+        if lost {
+            let source = Some(error.into());
+            return DepotError::Damaged { kind, id: *id, depot: self.describe(), source };
+        }
+        self.translate(what, error)
     }
 
     fn translate(&self, what: &str, error: StoreError) -> DepotError {
@@ -109,7 +121,7 @@ impl Depot for LocalDepot {
     }
 
     fn get(&self, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, DepotError> {
-        self.directory.get(kind, id).map_err(|e| self.translate("reading an object", e))
+        self.directory.get(kind, id).map_err(|e| self.read_failed("reading an object", kind, id, e))
     }
 
     fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), DepotError> {
@@ -151,7 +163,7 @@ impl Depot for LocalDepot {
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         self.directory
             .read_range(id, range.start, length)
-            .map_err(|e| self.translate("reading a pack", e))
+            .map_err(|e| self.read_failed("reading a pack", Kind::Pack, id.as_bytes(), e))
     }
 
     fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
@@ -168,5 +180,23 @@ impl Depot for LocalDepot {
 
     fn local_path(&self) -> Option<PathBuf> {
         Some(self.directory.path().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_sector_is_damage_and_a_missing_right_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = LocalDepot::create(folder.path()).unwrap();
+        let failed = |errno: Errno| {
+            let (path, source) = (folder.path().to_owned(), errno.into());
+            let error = StoreError::Io { action: "read", path, source };
+            depot.read_failed("reading a pack", Kind::Pack, &[1; 32], error)
+        };
+        assert!(matches!(failed(Errno::IO), DepotError::Damaged { kind: Kind::Pack, .. }));
+        assert!(failed(Errno::ACCESS).is_transient());
     }
 }

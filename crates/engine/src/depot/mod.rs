@@ -100,7 +100,13 @@ impl DepotError {
     /// Whether another depot may take what this one does not.
     #[must_use]
     pub const fn may_work_elsewhere(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::Full { .. }
+                | Self::NotFound { .. }
+                | Self::Damaged { .. }
+        )
     }
 
     /// Whether the object is simply not there.

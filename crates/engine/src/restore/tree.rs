@@ -50,7 +50,7 @@ struct Tree<'a> {
     work: Option<Sender<Work>>,
     directories: Vec<Entry>,
     links: Vec<(Entry, Vec<u8>)>,
-    /// Files that were unreadable when they were backed up: there is nothing to link to.
+    /// What was unreadable when it was backed up: there is nothing to link to.
     unreadable: HashSet<Vec<u8>>,
     touched: u64,
 }
@@ -154,13 +154,10 @@ impl Tree<'_> {
             return Ok(());
         }
         self.request.progress.current(&entry.path);
-        if entry.unreadable.is_some() {
-            findings.warn(&entry.path, "could not be read when it was backed up");
-        } else if entry.changed_while_read {
-            findings.warn(
-                &entry.path,
-                "changed while it was backed up: its content may mix two states",
-            );
+        self.warn_if_flagged(&entry);
+        if entry.unreadable.is_some() && entry.kind != EntryKind::Directory {
+            self.unreadable.insert(entry.path);
+            return Ok(());
         }
         let parent = match self.parents.of(&entry.path) {
             Ok(parent) => parent,
@@ -181,6 +178,18 @@ impl Tree<'_> {
         Ok(())
     }
 
+    fn warn_if_flagged(&self, entry: &Entry) {
+        let findings = self.content.findings;
+        if entry.unreadable.is_some() {
+            findings.warn(&entry.path, "could not be read when it was backed up");
+        } else if entry.changed_while_read {
+            findings.warn(
+                &entry.path,
+                "changed while it was backed up: its content may mix two states",
+            );
+        }
+    }
+
     fn directory(&mut self, parent: &OwnedFd, entry: Entry) {
         match self.content.target.make_directory(parent, split(&entry.path).1) {
             Ok(()) => self.directories.push(entry),
@@ -189,10 +198,6 @@ impl Tree<'_> {
     }
 
     fn file(&mut self, parent: Arc<OwnedFd>, entry: Entry) -> Result<(), RestoreError> {
-        if entry.unreadable.is_some() {
-            self.unreadable.insert(entry.path);
-            return Ok(());
-        }
         let large = matches!(&entry.kind, EntryKind::File { size, .. } if *size > LARGE_BYTES);
         if !large {
             return self.send(Work::File(parent, entry));
@@ -305,13 +310,18 @@ impl Tree<'_> {
             return Ok(());
         }
         let mut whole = self.request.snapshot.entry(first).map_err(|e| with_causes(&e))?;
-        stand_ins.insert(first.to_vec(), entry.path.clone());
+        if matches!(whole.kind, EntryKind::Directory | EntryKind::HardLink { .. }) {
+            return Err("its first name is not a file in the snapshot".to_owned());
+        }
         whole.path.clone_from(&entry.path);
+        self.warn_if_flagged(&whole);
+        if whole.unreadable.is_some() {
+            self.unreadable.insert(first.to_vec());
+            return Ok(());
+        }
+        stand_ins.insert(first.to_vec(), entry.path.clone());
         match &whole.kind {
-            EntryKind::File { .. } if whole.unreadable.is_none() => {
-                self.content.write(&parent, name, &whole)
-            }
-            EntryKind::File { .. } => {}
+            EntryKind::File { .. } => self.content.write(&parent, name, &whole),
             _ => self.special(&parent, &whole),
         }
         Ok(())

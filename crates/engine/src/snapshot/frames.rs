@@ -16,6 +16,7 @@ use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_se
 
 use super::SnapshotError;
 use super::listing::read_object;
+use crate::restore::with_causes;
 use crate::{Depot, DepotError};
 
 /// Threads that read the heads of packs.
@@ -97,6 +98,8 @@ pub(crate) fn read_head(depot: &dyn Depot, pack: &PackUse) -> Result<PackTable, 
     Ok(PackTable::open(&pack.pack, &head).map_err(|e| damaged(Some(e)))?)
 }
 
+type Head = Result<PackTable, SnapshotError>;
+
 struct OpenedPack {
     table: PackTable,
     id: lumbung_model::PackId,
@@ -111,6 +114,8 @@ pub(crate) struct Frames {
     recovery: RecoveryKey,
     packs: Vec<OpenedPack>,
     index: HashMap<ChunkId, (u32, u32)>,
+    /// Packs whose head no depot gives: what is in them is lost, the rest is not.
+    lost: Vec<String>,
     sessions: Mutex<HashMap<SessionId, Arc<Keys>>>,
     scratches: Mutex<Vec<Scratch>>,
 }
@@ -135,11 +140,19 @@ impl Frames {
             recovery: RecoveryKey::from_seed(lumbung_model::Secret::new(*recovery.expose())),
             packs: Vec::with_capacity(used.len()),
             index: HashMap::new(),
+            lost: Vec::new(),
             sessions: Mutex::default(),
             scratches: Mutex::default(),
         };
         let named: HashSet<SessionId> = manifest.sessions.iter().copied().collect();
         for (pack, table) in used.iter().zip(tables) {
+            let table = match table {
+                Ok(table) => table,
+                Err(error) => {
+                    frames.lost.push(with_causes(&error));
+                    continue;
+                }
+            };
             let header = &table.header;
             if !named.contains(&header.session) {
                 return Err(SnapshotError::UnknownSession(header.session));
@@ -190,7 +203,7 @@ impl Frames {
         fallback: Option<&dyn Depot>,
     ) -> Result<(Vec<u8>, bool), SnapshotError> {
         let fallback = fallback.or(self.fallback.as_deref());
-        let (pack, frame) = *self.index.get(id).ok_or(SnapshotError::UnknownChunk(*id))?;
+        let (pack, frame) = *self.index.get(id).ok_or_else(|| self.unknown(id))?;
         let pack = self.packs.get(pack as usize).ok_or(SnapshotError::UnknownChunk(*id))?;
         match (self.read_from(self.depot.as_ref(), pack, frame), fallback) {
             (Ok(plain), _) => Ok((plain, false)),
@@ -198,6 +211,18 @@ impl Frames {
             (Err(error), Some(other)) => match self.read_from(other, pack, frame) {
                 Ok(plain) => Ok((plain, true)),
                 Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// Why a chunk is in no pack that could be read.
+    fn unknown(&self, id: &ChunkId) -> SnapshotError {
+        match self.lost.first() {
+            None => SnapshotError::UnknownChunk(*id),
+            Some(first) => SnapshotError::LostPacks {
+                chunk: *id,
+                packs: self.lost.len(),
+                first: first.clone(),
             },
         }
     }
@@ -236,14 +261,21 @@ impl Frames {
     }
 }
 
+/// The head of each pack, or why there is none. A depot that does not answer is an error.
 fn read_heads(
     depot: &dyn Depot,
     fallback: Option<&dyn Depot>,
     packs: &[PackUse],
-) -> Result<Vec<PackTable>, SnapshotError> {
-    let read = |pack: &PackUse| match (read_head(depot, pack), fallback) {
-        (Err(_), Some(other)) => read_head(other, pack),
-        (result, _) => result,
+) -> Result<Vec<Head>, SnapshotError> {
+    let read = |pack: &PackUse| {
+        let head = match (read_head(depot, pack), fallback) {
+            (Err(_), Some(other)) => read_head(other, pack),
+            (result, _) => result,
+        };
+        match head {
+            Err(SnapshotError::Depot(error)) if error.is_transient() => Err(error.into()),
+            head => Ok(head),
+        }
     };
     let share = packs.len().div_ceil(HEAD_READERS).max(64);
     let parts = std::thread::scope(|scope| {
@@ -253,11 +285,11 @@ fn read_heads(
             .collect();
         threads.into_iter().map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
-    let mut tables = Vec::with_capacity(packs.len());
+    let mut heads = Vec::with_capacity(packs.len());
     for part in parts {
-        tables.extend(part.unwrap_or(Err(SnapshotError::Thread))?);
+        heads.extend(part.unwrap_or(Err(SnapshotError::Thread))?);
     }
-    Ok(tables)
+    Ok(heads)
 }
 
 struct Kept {

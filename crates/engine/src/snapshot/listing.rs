@@ -1,5 +1,7 @@
 //! Which snapshots there are, and which one is meant.
 
+use std::collections::BTreeMap;
+
 use lumbung_model::{DatasetId, ManifestId, RepositoryId};
 use lumbung_pack::{Kind, Manifest, Roster, RosterChain, Signed, object_id, open_signed};
 
@@ -141,23 +143,25 @@ pub fn select_snapshot(snapshots: &[Snapshot], wanted: &str) -> Result<Snapshot,
     }
 }
 
-/// The newest whole, authorised snapshot of each agent and dataset (or of those of one dataset).
+/// The newest whole, authorised snapshot of each dataset (or of one dataset).
 fn latest(snapshots: &[Snapshot], dataset: Option<DatasetId>) -> Vec<Snapshot> {
-    let mut newest: std::collections::BTreeMap<_, &Snapshot> = std::collections::BTreeMap::new();
-    for snapshot in snapshots {
-        let wanted = dataset.is_none_or(|dataset| dataset == snapshot.dataset);
-        if !wanted || snapshot.partial || !snapshot.authorized {
-            continue;
+    let wanted = |s: &&Snapshot| {
+        dataset.is_none_or(|dataset| dataset == s.dataset) && !s.partial && s.authorized
+    };
+    // One agent's chain tells its order, whatever its clock said.
+    let mut of_agents: BTreeMap<_, &Snapshot> = BTreeMap::new();
+    for snapshot in snapshots.iter().filter(wanted) {
+        let order = |s: &Snapshot| (s.epoch, s.sequence, s.finished, s.id);
+        let place = of_agents.entry((snapshot.dataset, snapshot.agent)).or_insert(snapshot);
+        if order(snapshot) > order(place) {
+            *place = snapshot;
         }
+    }
+    // Between agents (a server that was rebuilt) the time does.
+    let mut newest: BTreeMap<_, &Snapshot> = BTreeMap::new();
+    for snapshot in of_agents.into_values() {
         let place = newest.entry(snapshot.dataset).or_insert(snapshot);
-        // One agent's chain tells its order; between agents (a server that was rebuilt) the time does.
-        let order = |s: &Snapshot| (s.epoch, s.sequence);
-        let newer = if place.agent == snapshot.agent {
-            order(snapshot) > order(place)
-        } else {
-            (snapshot.finished, snapshot.id) > (place.finished, place.id)
-        };
-        if newer {
+        if (snapshot.finished, snapshot.id) > (place.finished, place.id) {
             *place = snapshot;
         }
     }
@@ -209,6 +213,18 @@ mod tests {
                 "{unknown}"
             );
         }
+    }
+
+    #[test]
+    fn between_agents_only_the_end_of_each_chain_counts() {
+        let at = |n, agent, sequence, finished| Snapshot {
+            agent: AgentId::from_bytes([agent; 16]),
+            finished: Timestamp(finished),
+            ..snapshot(n, 1, sequence)
+        };
+        // The first agent's clock went back: its newest snapshot says that it is older than the second agent's.
+        let all = [at(1, 1, 1, 100), at(2, 2, 1, 50), at(3, 1, 2, 10)];
+        assert_eq!(select_snapshot(&all, "latest").unwrap().id, all[1].id);
     }
 
     #[test]

@@ -103,6 +103,18 @@ pub enum SnapshotError {
         "chunk {0} is in no pack that the snapshot names: its catalogue and its usage list do not belong together"
     )]
     UnknownChunk(ChunkId),
+    /// Packs of the snapshot are lost, and a chunk may be in one of them.
+    #[error(
+        "chunk {chunk} is in none of the packs that could be read; {packs} could not, try another site. The first: {first}"
+    )]
+    LostPacks {
+        /// The chunk.
+        chunk: ChunkId,
+        /// How many packs could not be read.
+        packs: usize,
+        /// Why the first of them could not.
+        first: String,
+    },
     /// A pack belongs to a session that the manifest does not name.
     #[error("session {0} is not named by the manifest, but a pack of it is used")]
     UnknownSession(SessionId),

@@ -12,5 +12,5 @@ mod walk;
 pub(crate) use attributes::{attributes_of, attributes_of_link, extents_of, read_link};
 pub(crate) use directory::Listing;
 pub(crate) use names::Names;
-pub(crate) use stat::{FileKind, Stat, errno_of};
+pub(crate) use stat::{FileKind, Stat, errno_of, wait_for_next_tick};
 pub(crate) use walk::{Sources, Visit, VisitKind, Walk, WalkOptions, open_directory, sources};

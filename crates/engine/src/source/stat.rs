@@ -86,14 +86,49 @@ impl From<&rustix::fs::Stat> for Stat {
             size: stat.st_size as u64,
             allocated: (stat.st_blocks as u64).saturating_mul(512),
             mtime_s: stat.st_mtime as i64,
-            mtime_ns: stat.st_mtime_nsec as u32,
+            // A damaged file system may say anything.
+            mtime_ns: (stat.st_mtime_nsec as u32).min(999_999_999),
             ctime_s: stat.st_ctime as i64,
             ctime_ns: stat.st_ctime_nsec as u32,
         }
     }
 }
 
+/// The kernel stamps changes with a clock that ticks every few milliseconds. In the tick of a file's last
+/// change a further one leaves no trace, so whoever is about to read waits until that tick is over.
+pub(crate) fn wait_for_next_tick(stat: &Stat) {
+    const TICK_MAX_MS: u32 = 20;
+    let changed = (stat.ctime_s, i64::from(stat.ctime_ns));
+    for _ in 0..TICK_MAX_MS {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        // A stamp from another clock (a network file system) that is ahead: nothing to wait for.
+        let ahead = changed.0 > now.tv_sec.saturating_add(1);
+        if ahead || (now.tv_sec, now.tv_nsec) > changed {
+            return;
+        }
+        // Nothing tells of a tick of the clock.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 /// The number of an error, as the catalogue keeps it.
 pub(crate) fn errno_of(error: Errno) -> u32 {
     u32::try_from(error.raw_os_error()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_while_reading_cannot_hide_in_the_tick_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..20 {
+            let file = std::fs::File::create(folder.path().join(n.to_string())).unwrap();
+            let stat = Stat::from(&rustix::fs::fstat(&file).unwrap());
+            wait_for_next_tick(&stat);
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+            assert!((now.tv_sec, now.tv_nsec) > (stat.ctime_s, i64::from(stat.ctime_ns)));
+        }
+    }
 }

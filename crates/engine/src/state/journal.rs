@@ -73,6 +73,14 @@ impl Journal {
         Ok(Self { path, file })
     }
 
+    /// Makes it with these records in it: all of them, or there is still none.
+    pub(crate) fn create(state: &Path, records: &[Record]) -> Result<Self, StateError> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, &mut bytes));
+        super::write_durably(&Self::path_in(state), &bytes)?;
+        Self::open(state)
+    }
+
     /// Tells `visit` of each record, oldest first.
     pub(crate) fn replay(
         &self,
@@ -142,7 +150,7 @@ fn read_records(
     let mut body = Vec::new();
     loop {
         let mut length = [0; 4];
-        if reader.read_exact(&mut length).is_err() {
+        if !filled(path, reader.read_exact(&mut length))? {
             return Ok(good);
         }
         let length = u32::from_le_bytes(length) as usize;
@@ -150,7 +158,7 @@ fn read_records(
             return Ok(good);
         }
         body.resize(length + HASH_BYTES, 0);
-        if reader.read_exact(&mut body).is_err() {
+        if !filled(path, reader.read_exact(&mut body))? {
             return Ok(good);
         }
         let (content, hash) = body.split_at(length);
@@ -160,6 +168,15 @@ fn read_records(
         let Some(record) = Record::from_parts(content[0], &content[1..]) else { return Ok(good) };
         visit(record)?;
         good += (4 + length + HASH_BYTES) as u64;
+    }
+}
+
+/// Whether there was so much. A disk that cannot be read is no torn end: nothing is cut off for it.
+fn filled(path: &Path, read: std::io::Result<()>) -> Result<bool, StateError> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(StateError::io("read", path, error)),
     }
 }
 

@@ -141,7 +141,10 @@ fn a_lost_head_is_read_from_the_other_depot() {
     for (pack, _) in data_packs(&world) {
         world.depot.damage(Kind::Pack, pack.as_bytes(), |bytes| bytes[170] ^= 1);
     }
-    assert!(SnapshotReader::open(world.depot.clone(), None, &manifest, &world.recovery).is_err());
+    let alone = world.open(&manifest);
+    let target = tempfile::tempdir().unwrap();
+    let outcome = world.restore_with(&alone, target.path(), RestoreOptions::default());
+    assert_eq!(outcome.failures_total, 40);
     let reader = SnapshotReader::open_with_fallback(
         world.depot.clone(),
         Some(good),
@@ -153,4 +156,20 @@ fn a_lost_head_is_read_from_the_other_depot() {
     let target = tempfile::tempdir().unwrap();
     assert_eq!(world.restore_with(&reader, target.path(), RestoreOptions::default()).failures, []);
     assert_eq!(world.compare(&reader, target.path()).differences, []);
+}
+
+#[test]
+fn a_lost_pack_harms_only_the_files_in_it() {
+    let (world, manifest) = world();
+    let packs = data_packs(&world);
+    assert!(packs.len() > 2);
+    world.depot.lose(Kind::Pack, packs[0].0.as_bytes());
+    let reader = world.open(&manifest);
+    let target = tempfile::tempdir().unwrap();
+    let outcome = world.restore_with(&reader, target.path(), RestoreOptions::default());
+    assert!(outcome.failures_total > 0 && outcome.failures_total < 30, "{:?}", outcome.failures);
+    let told = &outcome.failures[0].reason;
+    assert!(told.contains("1 could not") && told.contains(&packs[0].0.to_string()), "{told}");
+    let report = world.compare(&reader, target.path());
+    assert_eq!(report.differences_total, outcome.failures_total);
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lumbung_engine::depot::Injection;
-use lumbung_engine::{Depot, FaultyDepot, MemoryDepot, list_snapshots};
+use lumbung_engine::{Commit, Depot, DepotError, FaultyDepot, MemoryDepot, list_snapshots};
+use lumbung_model::{AgentId, ManifestId, PackId};
+use lumbung_pack::{Kind, PackUse};
 
 use crate::world::{World, noise};
 
@@ -190,6 +193,56 @@ fn partial_manifests_protect_a_long_run() {
         &world.recovery,
     );
     assert!(partial.err().unwrap().to_string().contains("partial"));
+}
+
+/// A depot that loses the answer to its first commit.
+struct LosesFirstAnswer(Arc<MemoryDepot>, std::sync::atomic::AtomicU64);
+
+impl Depot for LosesFirstAnswer {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, DepotError> {
+        self.0.list(kind)
+    }
+    fn get(&self, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, DepotError> {
+        self.0.get(kind, id)
+    }
+    fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), DepotError> {
+        self.0.put(kind, id, bytes)
+    }
+    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
+        self.0.put_pack(id, head, frames)
+    }
+    fn read_pack(&self, id: &PackId, range: std::ops::Range<u64>) -> Result<Vec<u8>, DepotError> {
+        self.0.read_pack(id, range)
+    }
+    fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
+        self.0.have(packs)
+    }
+    fn commit(&self, id: &ManifestId, manifest: &[u8]) -> Result<Commit, DepotError> {
+        let taken = self.0.commit(id, manifest)?;
+        if self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+            return Ok(taken);
+        }
+        Err(DepotError::Unavailable { depot: self.describe(), what: "commit".into(), source: None })
+    }
+    fn manifests(&self, agent: Option<&AgentId>) -> Result<Vec<ManifestId>, DepotError> {
+        self.0.manifests(agent)
+    }
+}
+
+#[test]
+fn a_partial_manifest_whose_answer_is_lost_does_not_fork_the_chain() {
+    let mut world = World::new();
+    world.options.partial_after_bytes = 200_000;
+    world.options.attempts = 1;
+    world.write("large", noise(1, 2 << 20));
+    let depot = Arc::new(LosesFirstAnswer(world.depot.clone(), 0.into()));
+    let outcome = world.backup_to(&[depot]).unwrap();
+    assert!(outcome.sequence > 2, "{}", outcome.sequence);
+    check_chain(&world, world.depot.as_ref());
+    world.check_at(world.depot.clone(), &outcome.manifest);
 }
 
 /// Says that it has everything.

@@ -395,3 +395,38 @@ fn data_header(world: &World) -> lumbung_pack::PackHeader {
 fn walk(path: &Path) -> Vec<std::path::PathBuf> {
     all(path).into_iter().map(std::path::PathBuf::from).filter(|path| path.is_file()).collect()
 }
+
+#[test]
+fn a_further_name_of_what_was_unreadable_is_told() {
+    let world = World::new();
+    let mut body = Writer::new();
+    body.varint(0).varint(1).raw(b"a").u8(1).u8(0b10).varint(0o600);
+    body.varint(0).varint(0).varint(0).varint(0).svarint(0).varint(0);
+    body.varint(13).varint(5).varint(0);
+    let mut unreadable = Writer::new();
+    unreadable.varint(body.as_bytes().len() as u64).raw(body.as_bytes());
+    let bytes = [
+        raw_entry(b"", 2, b""),
+        unreadable.into_bytes(),
+        raw_entry(b"b", 8, b"a"),
+        raw_entry(b"c", 8, b"a"),
+    ]
+    .concat();
+    let snapshot = publish(&world, &[(Vec::new(), 4, bytes)]);
+    let reader = world.open(&snapshot);
+    for (include, told) in [(Include::all(), 3), (Include::paths(["b", "c"]), 2)] {
+        let target = tempfile::tempdir().unwrap();
+        let request = RestoreRequest {
+            snapshot: &reader,
+            fallback: None,
+            target: target.path(),
+            include,
+            options: RestoreOptions::default(),
+            progress: &NoProgress,
+            cancel: &Cancel::default(),
+        };
+        let outcome = restore(&request).unwrap();
+        assert_eq!((outcome.failures_total, outcome.warnings_total), (0, told), "{outcome:?}");
+        assert_eq!(all(target.path()), Vec::<String>::new());
+    }
+}
