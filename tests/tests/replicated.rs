@@ -46,7 +46,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 /// Where a name stands: some in folders, some not UTF-8.
 fn path(top: &Path, name: u8) -> PathBuf {
     let folder = ["", "a", "a/b", "a.b"][usize::from(name) % 4];
-    let suffix: &[u8] = if name % 5 == 0 { b"\xff\xfe" } else { b".dat" };
+    let suffix: &[u8] = if name.is_multiple_of(5) { b"\xff\xfe" } else { b".dat" };
     top.join(folder)
         .join(std::ffi::OsStr::from_bytes(&[format!("n{name}").as_bytes(), suffix].concat()))
 }
