@@ -62,7 +62,7 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
             table.rows.push(dataset_row(db, terms, &names, owner, dataset, &result)?);
             results.push(result);
         }
-        table.rows.extend(rows_without_dataset(&names, owner, &datasets));
+        table.rows.extend(rows_without_dataset(&names, owner, &datasets, terms.language));
     }
     let key = |row: &ComplianceRow| {
         (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
@@ -116,7 +116,7 @@ fn dataset_row(
             site: Some(site),
         }))
     };
-    let row = empty_row(pd, names, dataset.server);
+    let row = empty_row(pd, names, dataset.server, terms.language);
     Ok(ComplianceRow {
         heartbeat: dataset.server.map_or_else(|| best_heartbeat(names, pd), |_| row.heartbeat),
         dataset: Some(dataset.id),
@@ -206,29 +206,43 @@ const fn state(reason: &Reason) -> StepState {
 }
 
 /// A PD without any dataset has a row of its own, and so has each server without one.
-fn rows_without_dataset(names: &Names, pd: &Pd, datasets: &[Dataset]) -> Vec<ComplianceRow> {
+fn rows_without_dataset(
+    names: &Names,
+    pd: &Pd,
+    datasets: &[Dataset],
+    language: Language,
+) -> Vec<ComplianceRow> {
     let mut bare: Vec<ComplianceRow> = names
         .servers
         .values()
         .filter(|server| {
             server.pd == pd.id && !datasets.iter().any(|dataset| dataset.server == Some(server.id))
         })
-        .map(|server| empty_row(pd, names, Some(server.id)))
+        .map(|server| empty_row(pd, names, Some(server.id), language))
         .collect();
     if bare.is_empty() && datasets.is_empty() {
-        bare.push(empty_row(pd, names, None));
+        bare.push(empty_row(pd, names, None, language));
     }
     bare
 }
 
-fn empty_row(pd: &Pd, names: &Names, server: Option<ServerId>) -> ComplianceRow {
+fn empty_row(
+    pd: &Pd,
+    names: &Names,
+    server: Option<ServerId>,
+    language: Language,
+) -> ComplianceRow {
     let found = server.and_then(|id| names.servers.get(&id));
     let missing = Step {
         state: StepState::Missing,
         since: None,
         at: None,
         evidence: None,
-        reason: "belum mencadangkan".to_owned(),
+        reason: match language {
+            Language::Indonesian => "belum mencadangkan",
+            Language::English => "not backing up",
+        }
+        .to_owned(),
     };
     ComplianceRow {
         pd: pd.id,

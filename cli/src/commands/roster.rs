@@ -245,7 +245,7 @@ pub(crate) fn put(depot: &Arc<dyn Depot>, object: &[u8]) -> Outcome<()> {
     depot.put(Kind::Roster, &object_id(object), object).explain(
         Code::Depot,
         || format!("the roster could not be written to {}", depot.describe()),
-        "check space and rights there, then run the command again",
+        "do what the reason above says; where there is none, check space and rights there, then run the command again",
     )
 }
 
