@@ -113,7 +113,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
-            eprintln!("lumbung-agent: {}", crate::output::chain(error.as_ref()));
+            eprintln!("lumbung-agent: {}", lumbung_model::with_causes(error.as_ref()));
             ExitCode::from(Exit::Failed.code())
         }
     }

@@ -146,7 +146,7 @@ impl Link {
                 self.reachable = Some(true);
             }
             Err(error) => {
-                let text = crate::output::chain(&error);
+                let text = lumbung_model::with_causes(&error);
                 if self.reachable == Some(false) {
                     tracing::debug!("still no controller: {text}");
                 } else {
@@ -262,7 +262,11 @@ impl Link {
             match self.client.reports(std::slice::from_ref(report)).await {
                 Ok(answer) => taken.extend(answer.acknowledged),
                 Err(error) if is_about_content(&error) => {
-                    tracing::warn!("report {} waits: {}", report.id, crate::output::chain(&error));
+                    tracing::warn!(
+                        "report {} waits: {}",
+                        report.id,
+                        lumbung_model::with_causes(&error)
+                    );
                 }
                 Err(error) => return Err(error.into()),
             }

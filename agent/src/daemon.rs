@@ -286,7 +286,7 @@ impl Shared {
                 self.news.notify_one();
             }
             Err(error) => {
-                let text = crate::output::chain(&error);
+                let text = lumbung_model::with_causes(&error);
                 tracing::error!("the old configuration stays: {text}");
             }
         }
@@ -376,7 +376,10 @@ async fn keep_in_touch(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
             match Link::open(&shared.state, url.as_deref(), hostname, seed, shared.clock.clone()) {
                 Ok(opened) => link = Some((url, opened)),
                 Err(error) => {
-                    tracing::error!("no line to the controller: {}", crate::output::chain(&error))
+                    tracing::error!(
+                        "no line to the controller: {}",
+                        lumbung_model::with_causes(&error)
+                    )
                 }
             }
         }

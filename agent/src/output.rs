@@ -54,23 +54,6 @@ pub fn local(time: Timestamp, zone: chrono_tz::Tz) -> String {
     zone.from_utc_datetime(&time.to_utc().naive_utc()).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
-/// An error with everything that caused it, on one line.
-#[must_use]
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their source in their own message.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,13 +63,5 @@ mod tests {
         let time = Timestamp(1_795_305_600);
         assert_eq!(local(time, chrono_tz::Asia::Jakarta), "2026-11-22 07:00 WIB");
         assert_eq!(local(time, chrono_tz::Tz::UTC), "2026-11-22 00:00 UTC");
-    }
-
-    #[test]
-    fn a_chain_names_every_cause_once() {
-        let inner = std::io::Error::other("disk gone");
-        let error = crate::config::ConfigError::Read { path: "/x".into(), source: inner };
-        let text = chain(&error);
-        assert!(text.contains("/x") && text.ends_with(": disk gone"), "{text}");
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::inventory::Occasion;
 use crate::pull::{Sources, pull_all};
 use crate::state::State;
-use crate::{Vault, VaultError, chain, daemon};
+use crate::{Vault, VaultError, daemon};
 
 /// Longest request.
 const REQUEST_MAX_BYTES: u64 = 4096;
@@ -119,7 +119,7 @@ pub async fn perform(
     };
     match done {
         Ok(lines) => Answer::Done(lines),
-        Err(error) => Answer::Failed(chain(&error)),
+        Err(error) => Answer::Failed(lumbung_model::with_causes(&error)),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::inventory::Occasion;
 use crate::pull::{Pulled, Sources, pull_all};
 use crate::scrub::{Pace, Scrubbed};
 use crate::state::State;
-use crate::{Repository, Vault, VaultError, chain, http};
+use crate::{Repository, Vault, VaultError, http};
 
 /// The background looks for what is due at least this often.
 const ROUND: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ async fn attempt<T: Send + 'static>(
         Ok(Ok(done)) => Some(done),
         Ok(Err(VaultError::Stopping)) => None,
         Ok(Err(error)) => {
-            tracing::error!("{what}: {}", chain(&error));
+            tracing::error!("{what}: {}", lumbung_model::with_causes(&error));
             None
         }
         Err(error) => {
@@ -191,10 +191,16 @@ async fn renewals(
             Ok(true) => match take() {
                 Ok(()) => tracing::info!("certificate renewed"),
                 Err(error) => {
-                    tracing::error!("the renewed certificate cannot be used: {}", chain(&error))
+                    tracing::error!(
+                        "the renewed certificate cannot be used: {}",
+                        lumbung_model::with_causes(&error)
+                    )
                 }
             },
-            Err(error) => tracing::warn!("the certificate is due for renewal: {}", chain(&error)),
+            Err(error) => tracing::warn!(
+                "the certificate is due for renewal: {}",
+                lumbung_model::with_causes(&error)
+            ),
         }
         if !next_round(RENEWAL, &Notify::new(), &stop).await {
             return;

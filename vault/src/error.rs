@@ -139,7 +139,9 @@ impl VaultError {
             | Refusal::UnnamedSession { .. }
             | Refusal::Segment(_)
             | Refusal::Frames { .. }
-            | Refusal::Format(_) => Self::Refused { kind, reason: chain(&refusal) },
+            | Refusal::Format(_) => {
+                Self::Refused { kind, reason: lumbung_model::with_causes(&refusal) }
+            }
         }
     }
 
@@ -158,20 +160,4 @@ impl VaultError {
                 | Self::Reserve { .. }
         )
     }
-}
-
-/// An error and its causes in one line, for people.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

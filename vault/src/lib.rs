@@ -29,7 +29,7 @@ mod vault;
 
 pub use commit::Committed;
 pub use config::{Config, ConfigError, RepositoryConfig, SourceConfig};
-pub use error::{VaultError, chain};
+pub use error::VaultError;
 pub use index::{AlarmRow, IndexError};
 pub use intake::{Founder, Sender};
 pub use inventory::Occasion;

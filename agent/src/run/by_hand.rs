@@ -154,10 +154,10 @@ async fn tell(state: &StateDir, config: &Config, seed: u64, db: &Mutex<Db>, cloc
     let link = Link::open(state, url, String::new(), seed, clock);
     let told = match link {
         Ok(link) => match tokio::time::timeout(DELIVERY_PATIENCE, link.deliver_waiting(db)).await {
-            Ok(told) => told.map_err(|error| crate::output::chain(&error)),
+            Ok(told) => told.map_err(|error| lumbung_model::with_causes(&error)),
             Err(_) => Err("it took too long".to_owned()),
         },
-        Err(error) => Err(crate::output::chain(&error)),
+        Err(error) => Err(lumbung_model::with_causes(&error)),
     };
     if let Err(reason) = told {
         tracing::info!("the controller could not be told; the report waits in the spool: {reason}");

@@ -1,13 +1,12 @@
 //! What a run came to, in words and figures.
 
 use lumbung_engine::BackupOutcome;
-use lumbung_model::{ByteSize, DatasetId, ManifestId, ReceiptId, SiteId, Timestamp};
+use lumbung_model::{ByteSize, DatasetId, ManifestId, ReceiptId, SiteId, Timestamp, with_causes};
 use lumbung_wire::messages::{Outcome, Statistics};
 use serde::Serialize;
 
 use super::Finished;
 use crate::config::Job;
-use crate::output::chain;
 
 /// Warnings that are named in a report; the rest are counted.
 const NAMED: usize = 5;
@@ -85,7 +84,7 @@ impl RunSummary {
             warnings: outcome.map(warning_lines).unwrap_or_default(),
             warnings_total: outcome.map_or(0, |o| o.warnings_total),
             notes: finished.notes.iter().map(ToString::to_string).collect(),
-            error: finished.result.as_ref().err().map(|error| chain(error)),
+            error: finished.result.as_ref().err().map(|error| with_causes(error)),
         }
     }
 
@@ -185,7 +184,7 @@ pub(super) const fn statistics(s: &lumbung_pack::Statistics) -> Statistics {
 pub(super) fn message(finished: &Finished) -> String {
     let mut parts = Vec::new();
     match &finished.result {
-        Err(error) => parts.push(chain(error)),
+        Err(error) => parts.push(with_causes(error)),
         Ok(outcome) => {
             if !outcome.authorized {
                 parts.push("no roster lists this agent yet (belum disahkan)".to_owned());

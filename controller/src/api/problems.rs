@@ -14,13 +14,7 @@ use crate::tokens::TokenError;
 
 /// The database's failures are the server's, whatever they are.
 pub(super) fn database(error: &DbError) -> Problem {
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    tracing::error!(%error, causes = causes.join(": "), "the database failed");
+    tracing::error!("the database failed: {}", lumbung_model::with_causes(error));
     Problem::internal(
         "the database failed; the controller's log says why. Nothing was changed: try again",
     )

@@ -17,14 +17,7 @@ pub struct SourceError {
 
 impl From<ClientError> for SourceError {
     fn from(error: ClientError) -> Self {
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self { message, not_found: error.is_not_found() }
+        Self { message: lumbung_model::with_causes(&error), not_found: error.is_not_found() }
     }
 }
 

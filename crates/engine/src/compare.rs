@@ -11,7 +11,7 @@ use lumbung_seal::catalogue::{Entry, EntryKind, path_cmp};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::restore::{Layout, with_causes};
+use crate::restore::Layout;
 use crate::snapshot::{
     ChunkCache, Entries, Include, SnapshotError, SnapshotReader, is_beneath, piece,
 };
@@ -20,6 +20,7 @@ use crate::source::{
     attributes_of_link, extents_of, open_directory, read_link,
 };
 use crate::{Cancel, Excludes, Progress};
+use lumbung_model::with_causes;
 
 const KEPT: usize = 1000;
 const READERS: usize = 2;

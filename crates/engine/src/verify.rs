@@ -9,11 +9,11 @@ use lumbung_pack::{Bitmap, Kind, Manifest, PackTable, PackUse, Session, Signed, 
 use lumbung_seal::RecoveryKey;
 
 use crate::depot::hex;
-use crate::restore::with_causes;
 use crate::snapshot::{
     Include, SnapshotError, SnapshotReader, read_chain, read_head, read_manifest, read_usage,
 };
 use crate::{Cancel, Depot, Progress, Total};
+use lumbung_model::with_causes;
 
 const THREADS: usize = 2;
 const REASONS: usize = 100;

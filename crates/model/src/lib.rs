@@ -4,6 +4,7 @@
 //! [`SystemClock`] (the one place that reads the clock) and random ids. Every other decision is a
 //! function of its inputs, `now` among them.
 
+mod causes;
 pub mod clock;
 pub mod compliance;
 pub mod geo;
@@ -14,6 +15,7 @@ pub mod secret;
 pub mod size;
 pub mod toml_text;
 
+pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
     AgentId, ChunkId, DatasetId, DomainId, FrameHash, IdError, InventoryId, ManifestId, PackId,

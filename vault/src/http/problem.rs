@@ -4,12 +4,12 @@ use http::StatusCode;
 use lumbung_store::StoreError;
 use lumbung_wire::Problem;
 
+use crate::VaultError;
 use crate::index::IndexError;
-use crate::{VaultError, chain};
 
 /// The answer for an error. What is the vault's own fault is logged, and not told to the caller.
 pub(super) fn of(error: &VaultError) -> Problem {
-    let text = chain(error);
+    let text = lumbung_model::with_causes(error);
     match error {
         VaultError::Store(error) => of_store(error, text),
         VaultError::Index(IndexError::Full { .. }) => full(),

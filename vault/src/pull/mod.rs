@@ -16,7 +16,7 @@ use lumbung_store::StoreError;
 use lumbung_wire::ClientError;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Vault, VaultError, chain};
+use crate::{Vault, VaultError};
 
 pub(crate) use limit::Limiter;
 pub use source::{Source, Sources};
@@ -171,7 +171,7 @@ async fn pull_source(
 
 /// Tells of a failure: an alarm if a person should look at it, else a line in the log.
 fn note(vault: &Vault, source: &Source, repository: Option<&RepositoryId>, error: &PullError) {
-    let text = chain(error);
+    let text = lumbung_model::with_causes(error);
     if error.is_suspicious() {
         vault.alarm(repository, "source", format!("site {}: {text}", source.site));
     } else {

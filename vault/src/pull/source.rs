@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::Limiter;
 use crate::scrub::GoodCopies;
 use crate::state::StateError;
-use crate::{Config, SourceConfig, chain};
+use crate::{Config, SourceConfig};
 
 /// One other site.
 #[derive(Clone)]
@@ -83,7 +83,7 @@ impl Sources {
             match self.runtime.block_on(ask(source.client.clone())) {
                 Ok(found) => return Some(found),
                 Err(error) => {
-                    tracing::warn!(source = %source.site, "no good copy there: {}", chain(&error))
+                    tracing::warn!(source = %source.site, "no good copy there: {}", lumbung_model::with_causes(&error))
                 }
             }
         }

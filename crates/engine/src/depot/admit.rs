@@ -2,6 +2,7 @@
 //!
 //! Such a depot watches nobody: it knows no alarms and remembers no verified segments.
 
+use lumbung_model::with_causes;
 use lumbung_model::{
     AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
 };
@@ -29,13 +30,7 @@ struct ShelfHoldings<'a> {
 }
 
 fn refused(shelf: &dyn Shelf, reason: &dyn std::error::Error) -> DepotError {
-    let mut text = reason.to_string();
-    let mut source = reason.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    DepotError::Refused { depot: shelf.name(), reason: text }
+    DepotError::Refused { depot: shelf.name(), reason: with_causes(reason) }
 }
 
 fn chain_of<T: Object>(shelf: &dyn Shelf, object: &Signed<T>) -> Result<RosterChain, DepotError> {

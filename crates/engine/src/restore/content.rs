@@ -9,9 +9,10 @@ use rustix::io::Errno;
 
 use super::attributes::Setter;
 use super::beneath::Target;
-use super::outcome::{Findings, told, with_causes};
+use super::outcome::{Findings, told};
 use crate::Progress;
 use crate::snapshot::{ChunkCache, piece};
+use lumbung_model::with_causes;
 
 /// A file of more bytes is written in pieces.
 pub(super) const LARGE_BYTES: u64 = 32 << 20;

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use content::Layout;
-pub(crate) use outcome::with_causes;
 
 use crate::snapshot::{Include, SnapshotError, SnapshotReader};
 use crate::{Cancel, Depot, Progress, Warning};

@@ -19,17 +19,6 @@ pub(super) struct Findings {
     owner_failures: AtomicU64,
 }
 
-/// An error and all its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 /// What can be told of an errno.
 pub(super) fn told(what: &str, errno: Errno) -> String {
     format!("{what}: {}", std::io::Error::from(errno))

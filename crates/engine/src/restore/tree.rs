@@ -14,9 +14,10 @@ use rustix::io::Errno;
 use super::attributes::Setter;
 use super::beneath::{Target, split};
 use super::content::{Content, LARGE_BYTES, Piece};
-use super::outcome::{Findings, told, with_causes};
+use super::outcome::{Findings, told};
 use super::{RestoreError, RestoreOutcome, RestoreRequest};
 use crate::snapshot::{ChunkCache, SnapshotError};
+use lumbung_model::with_causes;
 
 enum Work {
     File(Arc<OwnedFd>, Entry),

@@ -16,8 +16,8 @@ use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_se
 
 use super::SnapshotError;
 use super::listing::read_object;
-use crate::restore::with_causes;
 use crate::{Depot, DepotError};
+use lumbung_model::with_causes;
 
 /// Threads that read the heads of packs.
 const HEAD_READERS: usize = 4;
