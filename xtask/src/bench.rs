@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -100,7 +101,7 @@ fn one_round(tool: &Tool, corpus: &Path, work: &Path) -> Result<Round> {
     fs::create_dir_all(work.join("home"))?;
     check_quiet(Command::new("cp").arg("-a").arg(corpus).arg(&source))?;
     // Nothing in the copy is so young that a tool would have to read it again to be sure.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(3));
     tool.init(&repository, work)?;
     let mut steps = Vec::new();
     let mut repository_bytes = 0;
@@ -117,6 +118,10 @@ fn one_round(tool: &Tool, corpus: &Path, work: &Path) -> Result<Round> {
         }
     }
     fs::remove_dir_all(work)?;
+    // ext4 does not use an inode again within 35 s of freeing it, and looking for others makes the next
+    // restore many times slower, whichever tool does it.
+    check_quiet(&mut Command::new("sync"))?;
+    std::thread::sleep(Duration::from_secs(40));
     Ok(Round { steps, repository_bytes })
 }
 
