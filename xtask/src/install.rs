@@ -55,7 +55,7 @@ fn reference_reader() -> Result<()> {
     if std::fs::read(&ready).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    if !is_there("python3", "--version") || !is_there("python3", "-mensurepip") {
+    if !is_there("python3", "--version") || !is_there("python3", "-cimport ensurepip") {
         apt_install(&["python3", "python3-venv"])?;
     }
     let path = environment.to_str().context("the project's path is not UTF-8")?;

@@ -232,7 +232,7 @@ fn bupstash() -> Tool {
 /// The floor: no encryption, no deduplication, no verification.
 fn tar() -> Tool {
     Tool {
-        name: "tar | zstd -3 -T2",
+        name: "tar + zstd -3 -T2",
         program: "tar".into(),
         version: &["--version"],
         init: |_| Vec::new(),
