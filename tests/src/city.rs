@@ -132,12 +132,6 @@ impl Site {
     pub fn kill(&mut self) -> Result<()> {
         self.daemon.take().map_or(Ok(()), |mut daemon| daemon.kill())
     }
-
-    /// Its process id, if it runs.
-    #[must_use]
-    pub fn id(&self) -> Option<u32> {
-        self.daemon.as_ref().map(Daemon::id)
-    }
 }
 
 /// The controller.
@@ -274,14 +268,6 @@ impl Pd {
         daemon.wait_for("of repository")?;
         self.daemon = Some(daemon);
         Ok(())
-    }
-
-    /// SIGKILL.
-    ///
-    /// # Errors
-    /// If it cannot be sent.
-    pub fn kill(&mut self) -> Result<()> {
-        self.daemon.take().map_or(Ok(()), |mut daemon| daemon.kill())
     }
 
     fn configure(&self, sites: &[&Site]) -> Result<()> {

@@ -126,12 +126,6 @@ impl Daemon {
         }
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// SIGKILL, and waits until it is gone.
     ///
     /// # Errors
@@ -141,21 +135,6 @@ impl Daemon {
             .kill()
             .and_then(|()| self.child.wait())
             .with_context(|| format!("{} cannot be killed", self.name))?;
-        Ok(())
-    }
-
-    /// SIGTERM, and waits until it has ended by itself.
-    ///
-    /// # Errors
-    /// If it ends with another status than 0.
-    pub fn stop(mut self) -> Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let id = id.with_context(|| format!("{} has no process id", self.name))?;
-        kill_process(id, Signal::TERM)?;
-        let status = self.child.wait()?;
-        if !status.success() {
-            bail!("{} ended with {status} on SIGTERM; its log:\n{}", self.name, self.tail());
-        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lumbung_model::{DomainId, ManifestId, PackId, RepositoryId, SessionId};
+use lumbung_model::{DomainId, ManifestId, PackId, RepositoryId, SessionId, with_causes};
 use lumbung_pack::{Bitmap, Kind, Manifest, PackTable, PackUse, Session, Signed, open_signed};
 use lumbung_seal::RecoveryKey;
 
@@ -13,7 +13,6 @@ use crate::snapshot::{
     Include, SnapshotError, SnapshotReader, read_chain, read_head, read_manifest, read_usage,
 };
 use crate::{Cancel, Depot, Progress, Total};
-use lumbung_model::with_causes;
 
 const THREADS: usize = 2;
 const REASONS: usize = 100;

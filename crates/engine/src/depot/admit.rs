@@ -2,9 +2,8 @@
 //!
 //! Such a depot watches nobody: it knows no alarms and remembers no verified segments.
 
-use lumbung_model::with_causes;
 use lumbung_model::{
-    AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
+    AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId, with_causes,
 };
 use lumbung_pack::admission::Provenance;
 use lumbung_pack::{

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lumbung_model::{ChunkId, SessionId};
+use lumbung_model::{ChunkId, SessionId, with_causes};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{
     Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
@@ -17,7 +17,6 @@ use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_se
 use super::SnapshotError;
 use super::listing::read_object;
 use crate::{Depot, DepotError};
-use lumbung_model::with_causes;
 
 /// Threads that read the heads of packs.
 const HEAD_READERS: usize = 4;

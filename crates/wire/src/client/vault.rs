@@ -11,7 +11,6 @@ use http::{Method, StatusCode};
 use lumbung_model::{ManifestId, PackId, RepositoryId, TlsPin};
 use lumbung_pack::limits::{OBJECT_MAX_BYTES, PACK_FIXED_BYTES, PACK_MAX_BYTES};
 use lumbung_pack::{Kind, PackTable, PackUse, Receipt, Signed, object_id, open_signed};
-use serde::Deserialize;
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
@@ -50,13 +49,6 @@ pub struct CommitAnswer {
 #[derive(Clone)]
 pub struct VaultClient {
     transport: Transport,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RepositoryList {
-    Bare(Vec<String>),
-    Wrapped(IdList),
 }
 
 impl VaultClient {
@@ -105,10 +97,8 @@ impl VaultClient {
     /// The repositories that this certificate may see.
     pub async fn repositories(&self) -> Result<Vec<RepositoryId>, ClientError> {
         let call = self.transport.get("/v1/repositories".to_owned());
-        let texts = match self.transport.read_json(call, LIST_MAX_BYTES).await? {
-            RepositoryList::Bare(ids) | RepositoryList::Wrapped(IdList { ids }) => ids,
-        };
-        self.parse_ids(texts)
+        let list: IdList = self.transport.read_json(call, LIST_MAX_BYTES).await?;
+        self.parse_ids(list.ids)
     }
 
     /// The ids of all objects of a kind. For manifests, see [`Self::manifests`].
