@@ -154,6 +154,8 @@ id!(/** A site's receipt for a manifest. */ ReceiptId, 32, "a receipt id");
 id!(/** A site's inventory. */ InventoryId, 32, "an inventory id");
 id!(/** A site's scrub report. */ ScrubId, 32, "a scrub report id");
 id!(/** A signed proof of restore. */ ProofId, 32, "a proof id");
+id!(/** A signed copy of an order. */ OrderId, 32, "an order id");
+id!(/** A site's tombstone of a snapshot. */ TombstoneId, 32, "a tombstone id");
 id!(/** A chunk: keyed hash of its plaintext. */ ChunkId, 32, "a chunk id");
 id!(/** The hash of a stored frame. */ FrameHash, 32, "a frame hash");
 id!(/** An Ed25519 or X25519 public key. */ PublicKey, 32, "a public key");
@@ -162,10 +164,11 @@ id!(/** An agent: one installation on one server. */ AgentId, 16, "an agent id")
 id!(/** A dedup domain: whose frames may be shared. */ DomainId, 16, "a dedup domain id");
 id!(/** A dataset of the register. */ DatasetId, 16, "a dataset id");
 id!(/** A site that keeps data: Pusat Data, DRC. */ SiteId, 16, "a site id");
+id!(/** A hold at a site. */ HoldId, 16, "a hold id");
 id!(/** A server of the register. */ ServerId, 16, "a server id");
 id!(/** A Perangkat Daerah of the register. */ PdId, 16, "a PD id");
 
-random_id!(AgentId, DomainId, DatasetId, SiteId, ServerId, PdId);
+random_id!(AgentId, DomainId, DatasetId, HoldId, SiteId, ServerId, PdId);
 
 #[cfg(test)]
 mod tests {

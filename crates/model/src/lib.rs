@@ -10,6 +10,7 @@ pub mod compliance;
 pub mod geo;
 pub mod id;
 pub mod rate;
+pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod size;
@@ -18,9 +19,9 @@ pub mod toml_text;
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
-    AgentId, ChunkId, DatasetId, DomainId, FrameHash, IdError, InventoryId, ManifestId, PackId,
-    PdId, ProofId, PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId, SegmentId, ServerId,
-    SessionId, SiteId, TlsPin, UsageId,
+    AgentId, ChunkId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
+    OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId,
+    SegmentId, ServerId, SessionId, SiteId, TlsPin, TombstoneId, UsageId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

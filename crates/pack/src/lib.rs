@@ -14,6 +14,7 @@ mod identity;
 pub mod limits;
 mod manifest;
 mod object;
+pub mod order;
 mod packfile;
 mod roster;
 mod session;
@@ -29,6 +30,7 @@ pub use error::FormatError;
 pub use identity::{SiteIdentity, SiteIdentityError};
 pub use manifest::{Manifest, Statistics};
 pub use object::{Header, Kind, Object, Signed, decode, encode, object_id, open_signed, sign};
+pub use order::{Action, Hold, Order, OrderError, Removal, Subject, Tombstone};
 pub use packfile::{Content, Encoding, FrameEntry, PackHeader, PackTable};
 pub use roster::{
     AgentStatus, ChunkerParams, Recipient, RootKey, RootRole, Roster, RosterAgent, RosterChain,

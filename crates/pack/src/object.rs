@@ -68,8 +68,9 @@ kinds! {
     Proof = 10, "proof", "proofs", "A restore that was compared, signed by the owner.";
     Wrap = 16, "wrap", "wraps", "Reserved: secrets re-sealed to new recipients.";
     Grant = 17, "grant", "grants", "Reserved: the owner's approval to open packs.";
-    Tombstone = 18, "tombstone", "tombstones", "Reserved: what a site removed.";
-    Order = 19, "order", "orders", "Reserved: a signed order to release or destroy.";
+    Tombstone = 18, "tombstone", "tombstones", "A site's word that it removed a snapshot.";
+    Order = 19, "order", "orders", "The owner's and the Dinas' order to release a hold or to destroy.";
+    Hold = 20, "hold", "holds", "A site's word that it keeps something, whatever retention says.";
     KeyBundle = 32, "key-bundle", "", "A PD's keys under a passphrase.";
     AgentIdentity = 33, "agent-identity", "", "An agent's keys.";
     SiteIdentity = 34, "site-identity", "", "A site's receipt key.";
@@ -78,7 +79,7 @@ kinds! {
 impl Kind {
     /// The kinds that a repository of this version holds, in the order in which they depend on
     /// each other.
-    pub const REPOSITORY: [Self; 10] = [
+    pub const REPOSITORY: [Self; 13] = [
         Self::Roster,
         Self::Session,
         Self::Pack,
@@ -89,6 +90,9 @@ impl Kind {
         Self::Inventory,
         Self::Scrub,
         Self::Proof,
+        Self::Hold,
+        Self::Order,
+        Self::Tombstone,
     ];
 
     /// The kind whose objects a folder of a repository holds; none for reserved kinds.

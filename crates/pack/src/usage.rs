@@ -67,6 +67,54 @@ impl Bitmap {
         i < self.bits && self.bytes[(i / 8) as usize] & (1 << (i % 8)) != 0
     }
 
+    /// The frames of this set that are in `other` as well.
+    ///
+    /// # Panics
+    /// If they are sets of packs with other numbers of frames.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.combine(other, |own, theirs| own & theirs)
+    }
+
+    /// The frames of this set and those of `other`.
+    ///
+    /// # Panics
+    /// As [`Self::and`].
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        self.combine(other, |own, theirs| own | theirs)
+    }
+
+    /// The frames of this set that are not in `other`.
+    ///
+    /// # Panics
+    /// As [`Self::and`].
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.combine(other, |own, theirs| own & !theirs)
+    }
+
+    fn combine(&self, other: &Self, operation: fn(u8, u8) -> u8) -> Self {
+        assert_eq!(self.bits, other.bits, "a pack has one number of frames");
+        let bytes = self.bytes.iter().zip(&other.bytes);
+        Self {
+            bits: self.bits,
+            bytes: bytes.map(|(own, theirs)| operation(*own, *theirs)).collect(),
+        }
+    }
+
+    /// Whether no frame is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.iter().all(|byte| *byte == 0)
+    }
+
+    /// Whether every frame is in the set.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.count_ones() == self.bits
+    }
+
     /// Frames in the pack.
     #[must_use]
     pub const fn bits(&self) -> u32 {

@@ -19,6 +19,8 @@ use crate::error::hex;
 /// Permission bits of objects: they are ciphertext or public, the group may copy them.
 pub(crate) const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
+/// The folder of the maps of packs from which frames were dropped.
+pub(crate) const PRESENCE: &str = "presence";
 
 /// Whether a PUT brought something new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,8 @@ impl RepositoryDir {
         make_directory(&path, DIRECTORY_MODE)?;
         let folders: Vec<&str> = Kind::REPOSITORY.iter().map(|kind| kind.folder()).collect();
         for name in names(&path)? {
-            if !name.starts_with('.') && name != "lost+found" && !folders.contains(&name.as_str()) {
+            let ours = folders.contains(&name.as_str()) || name == PRESENCE;
+            if !name.starts_with('.') && name != "lost+found" && !ours {
                 return Err(StoreError::NotEmpty { path, found: name });
             }
         }
@@ -177,7 +180,7 @@ impl RepositoryDir {
                 }
             }
         } else {
-            ids.extend(names(&folder)?.iter().filter_map(|name| parse(name)));
+            return self::ids(&folder);
         }
         ids.sort_unstable();
         Ok(ids)
@@ -191,6 +194,7 @@ impl RepositoryDir {
         let mut folders: Vec<PathBuf> =
             Kind::REPOSITORY.iter().map(|kind| self.path.join(kind.folder())).collect();
         let packs = self.path.join(Kind::Pack.folder());
+        folders.push(self.path.join(PRESENCE));
         folders.extend(
             names(&packs)?.iter().filter(|name| name.len() == 2).map(|name| packs.join(name)),
         );
@@ -276,13 +280,18 @@ impl RepositoryDir {
         Ok(folder)
     }
 
+    /// Makes a folder of this repository that older versions did not have.
+    pub(crate) fn make_folder(&self, name: &str) -> Result<(), StoreError> {
+        make_directory(&self.path.join(name), DIRECTORY_MODE).map_err(|e| self.noted(e))
+    }
+
     /// Makes the names in a folder durable: another writer may not have come that far yet.
     pub(crate) fn synced(&self, folder: &Path) -> Result<(), StoreError> {
         self.check_writing()?;
         sync_directory(folder).map_err(|e| self.noted(e))
     }
 
-    fn check_writing(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_writing(&self) -> Result<(), StoreError> {
         if self.shared.stopped.load(Ordering::SeqCst) {
             return Err(StoreError::Stopped { path: self.path.clone() });
         }
@@ -290,7 +299,7 @@ impl RepositoryDir {
     }
 
     /// Remembers that a sync failed.
-    fn noted(&self, error: StoreError) -> StoreError {
+    pub(crate) fn noted(&self, error: StoreError) -> StoreError {
         if matches!(error, StoreError::Unsynced { .. }) {
             self.shared.stopped.store(true, Ordering::SeqCst);
         }
@@ -324,6 +333,13 @@ fn names(path: &Path) -> Result<Vec<String>, StoreError> {
         }
     }
     Ok(names)
+}
+
+/// The ids that the names in a directory spell, ascending.
+pub(crate) fn ids(path: &Path) -> Result<Vec<[u8; 32]>, StoreError> {
+    let mut ids: Vec<[u8; 32]> = names(path)?.iter().filter_map(|name| parse(name)).collect();
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// The id that a file name spells.

@@ -4,7 +4,7 @@
 //! discarded and never synced again; a draft that is dropped leaves nothing behind.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,14 @@ impl Draft {
     /// Appends.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(bytes).map_err(|e| StoreError::io("written", &self.dir_path, e))
+    }
+
+    /// Leaves out so many bytes: they read as zeros and take no space where the file system can do that.
+    pub(crate) fn skip(&mut self, length: u64) -> Result<(), StoreError> {
+        let failed = |e: std::io::Error| StoreError::io("written", &self.dir_path, e);
+        let end = self.file.stream_position().map_err(failed)?.saturating_add(length);
+        self.file.set_len(end).map_err(failed)?;
+        self.file.seek(std::io::SeekFrom::Start(end)).map(|_| ()).map_err(failed)
     }
 
     /// Makes the file durable and gives it its name. Returns whether the name is new or was replaced;

@@ -59,6 +59,12 @@ pub enum StoreError {
         #[source]
         source: FormatError,
     },
+    /// Somebody else changed a pack while frames for it were on their way.
+    #[error("pack {} was changed by somebody else meanwhile: send the frames again", hex(id))]
+    Changed {
+        /// The pack.
+        id: [u8; 32],
+    },
     /// Bytes were asked for that the pack does not have.
     #[error("pack {} has {length} bytes; {offset} and {wanted} more were asked for", hex(id))]
     Range {

@@ -3,8 +3,9 @@
 //! Invariants:
 //! - A name appears only when all of its bytes are on the disk (temporary file, fsync, rename without
 //!   replacing, fsync of the directory) and only after the bytes have been checked against that name.
-//! - Nothing here deletes an object. A file is replaced only by one of the same id whose bytes match,
-//!   where the one in place is damaged.
+//! - A file is replaced only by one of the same id whose bytes match, where the one in place is damaged or
+//!   lacks frames. [`RepositoryDir::remove`] and [`RepositoryDir::drop_frames`] alone take anything away: they
+//!   are for a vault's retention and sweep, which decide.
 //! - Everything read is checked against its id, with its size capped before memory is taken.
 
 mod directory;
@@ -12,8 +13,10 @@ pub mod durable;
 mod error;
 mod intake;
 mod packs;
+mod presence;
 
 pub use directory::{PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use packs::{PackFile, PackWriter};
+pub use presence::{PartialPackWriter, decode_presence, encode_presence};

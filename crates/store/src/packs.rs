@@ -103,7 +103,7 @@ pub(crate) fn decode_head(id: &[u8; 32], bytes: &[u8]) -> Result<PackTable, Stor
     PackTable::decode(head).map_err(|e| damaged(&id, e.to_string()))
 }
 
-fn damaged(id: &PackId, reason: String) -> StoreError {
+pub(crate) fn damaged(id: &PackId, reason: String) -> StoreError {
     StoreError::Damaged { kind: Kind::Pack, id: *id.as_bytes(), reason }
 }
 
@@ -154,6 +154,10 @@ impl PackWriter {
         let refused = |fault: PackFault| StoreError::Pack { id: *id.as_bytes(), fault };
         let table = checker.finish().map_err(refused)?;
         let outcome = repository.publish(draft, &hex(id.as_bytes()), taken)?;
+        if outcome == PutOutcome::Created {
+            // All of it is here now.
+            repository.forget_presence(&id)?;
+        }
         Ok((outcome, table))
     }
 }
@@ -267,11 +271,17 @@ impl RepositoryDir {
             })?;
         }
         let old = self.open_pack(id)?;
+        let present = self.presence(id, table)?;
         let mut draft = self.draft(&self.pack_folder(id.as_bytes())?)?;
         draft.write(&table.encode())?;
         for frame in 0..table.frames.len() {
             if let Some((_, bytes)) = good.iter().find(|(number, _)| *number == frame) {
                 draft.write(bytes)?;
+                continue;
+            }
+            let number = u32::try_from(frame).unwrap_or(u32::MAX);
+            if present.as_ref().is_some_and(|present| !present.get(number)) {
+                draft.skip(u64::from(table.frames[frame].stored_length))?;
                 continue;
             }
             // A frame that stays bad keeps the bytes it has: a later repair may come by another way.
@@ -283,6 +293,9 @@ impl RepositoryDir {
                 Err(error) => return Err(error),
             }
         }
-        self.publish(draft, &hex(id.as_bytes()), Taken::Replace).map(|_| ())
+        self.publish(draft, &hex(id.as_bytes()), Taken::Replace)?;
+        let Some(mut present) = present else { return Ok(()) };
+        good.iter().for_each(|(frame, _)| present.set(u32::try_from(*frame).unwrap_or(u32::MAX)));
+        self.set_presence(id, &present)
     }
 }

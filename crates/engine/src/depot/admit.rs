@@ -17,8 +17,8 @@ use super::DepotError;
 pub(super) trait Shelf {
     fn name(&self) -> String;
     fn object(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Vec<u8>>, DepotError>;
-    /// A pack's table, and how many bytes its file has.
-    fn table(&self, id: &PackId) -> Result<Option<(PackTable, u64)>, DepotError>;
+    /// A pack's table, and the frames that are not there.
+    fn table(&self, id: &PackId) -> Result<Option<(PackTable, Vec<u32>)>, DepotError>;
     fn rosters(&self) -> Result<Vec<Vec<u8>>, DepotError>;
 }
 
@@ -97,11 +97,11 @@ impl Holdings for ShelfHoldings<'_> {
     }
 
     fn pack(&self, id: &PackId) -> Result<Option<PackFacts>, DepotError> {
-        Ok(self.shelf.table(id)?.map(|(table, length)| PackFacts {
+        Ok(self.shelf.table(id)?.map(|(table, bad)| PackFacts {
             domain: table.header.domain,
             session: table.header.session,
             frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
-            bad: cut_off(&table, length),
+            bad,
         }))
     }
 
@@ -131,7 +131,7 @@ pub(super) fn absent(
 ) -> Result<Vec<lumbung_pack::PackUse>, DepotError> {
     let mut absent = Vec::new();
     for asked in packs {
-        let Some((table, length)) = shelf.table(&asked.pack)? else {
+        let Some((table, lost)) = shelf.table(&asked.pack)? else {
             absent.push(asked.clone());
             continue;
         };
@@ -140,10 +140,7 @@ pub(super) fn absent(
             continue;
         }
         let mut gone = lumbung_pack::Bitmap::new(asked.used.bits());
-        cut_off(&table, length)
-            .into_iter()
-            .filter(|i| asked.used.get(*i))
-            .for_each(|i| gone.set(i));
+        lost.into_iter().filter(|i| asked.used.get(*i)).for_each(|i| gone.set(i));
         if gone.count_ones() > 0 {
             absent.push(lumbung_pack::PackUse { pack: asked.pack, used: gone });
         }

@@ -12,7 +12,7 @@ use lumbung_pack::{Kind, PackTable, PackUse};
 use lumbung_store::{RepositoryDir, StoreError};
 use rustix::io::Errno;
 
-use super::admit::{Shelf, absent, admit_manifest, admit_session};
+use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
 use super::{Commit, Depot, DepotError};
 
 /// A repository in a directory.
@@ -97,9 +97,17 @@ impl Shelf for LocalDepot {
         }
     }
 
-    fn table(&self, id: &PackId) -> Result<Option<(PackTable, u64)>, DepotError> {
-        let read = self.directory.open_pack(id).and_then(|file| Ok((file.head()?, file.length())));
-        match read {
+    fn table(&self, id: &PackId) -> Result<Option<(PackTable, Vec<u32>)>, DepotError> {
+        let read = || {
+            let file = self.directory.open_pack(id)?;
+            let table = file.head()?;
+            let mut lost = cut_off(&table, file.length());
+            if let Some(present) = self.directory.presence(id, &table)? {
+                lost.extend((0..present.bits()).filter(|frame| !present.get(*frame)));
+            }
+            Ok((table, lost))
+        };
+        match read() {
             Ok(found) => Ok(Some(found)),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
             Err(error) => Err(self.translate("reading a pack", error)),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::{Kind, PackTable, PackUse, object_id};
 
-use super::admit::{Shelf, absent, admit_manifest, admit_session};
+use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
 use super::{Commit, Depot, DepotError};
 
 type Objects = BTreeMap<(Kind, [u8; 32]), Vec<u8>>;
@@ -69,13 +69,14 @@ impl Shelf for MemoryDepot {
         Ok(self.objects().get(&(kind, *id)).filter(|bytes| object_id(bytes) == *id).cloned())
     }
 
-    fn table(&self, id: &PackId) -> Result<Option<(PackTable, u64)>, DepotError> {
+    fn table(&self, id: &PackId) -> Result<Option<(PackTable, Vec<u32>)>, DepotError> {
         let objects = self.objects();
         let Some(bytes) = objects.get(&(Kind::Pack, *id.as_bytes())) else { return Ok(None) };
         let head = PackTable::head_length(bytes).ok().and_then(|length| bytes.get(..length));
-        Ok(head
-            .and_then(|head| PackTable::open(id, head).ok())
-            .map(|table| (table, bytes.len() as u64)))
+        Ok(head.and_then(|head| PackTable::open(id, head).ok()).map(|table| {
+            let lost = cut_off(&table, bytes.len() as u64);
+            (table, lost)
+        }))
     }
 
     fn rosters(&self) -> Result<Vec<Vec<u8>>, DepotError> {
