@@ -3,8 +3,8 @@
 //! Invariants:
 //! - A name appears only when all of its bytes are on the disk (temporary file, fsync, rename without
 //!   replacing, fsync of the directory) and only after the bytes have been checked against that name.
-//! - Nothing here deletes an object. A file is replaced only by one of the same id whose bytes match,
-//!   where the one in place is damaged.
+//! - Nothing is deleted but by [`RepositoryDir::remove`], whose caller answers for it. A file is replaced
+//!   only by one of the same id whose bytes match, where the one in place is damaged.
 //! - Everything read is checked against its id, with its size capped before memory is taken.
 
 mod directory;
