@@ -65,7 +65,7 @@ impl Vault {
         gate.catch_up(self, repository)?;
         let waiting = gate.behind;
         if let Some(row) = self.index.read(|c| ManifestRow::find(c, repository.row, id))? {
-            repository.dir.put(Kind::Manifest, id.as_bytes(), bytes)?;
+            repository.store.put(Kind::Manifest, id.as_bytes(), bytes)?;
             return Ok(Committed {
                 receipt: self.receipt_again(repository, &row)?,
                 outcome: PutOutcome::AlreadyThere,
@@ -74,7 +74,7 @@ impl Vault {
         let admitted = self.admit(repository, manifest, bytes.len() as u64, sender)?;
         // From here on a failure may leave a file that the index does not know.
         gate.behind = true;
-        repository.dir.put(Kind::Manifest, id.as_bytes(), bytes)?;
+        repository.store.put(Kind::Manifest, id.as_bytes(), bytes)?;
         let receipt = self.give_receipt(repository, id, sender)?;
         let row = self.record(repository, &admitted, &receipt)?;
         gate.behind = waiting;
@@ -122,7 +122,7 @@ impl Vault {
             Ok((receipts_given(c, repository.row)?, orphan(c, repository.row, manifest)?))
         })?;
         if let Some(id) = before {
-            let bytes = repository.dir.get(Kind::Receipt, id.as_bytes())?;
+            let bytes = repository.store.get(Kind::Receipt, id.as_bytes())?;
             return open_signed(&bytes).map_err(VaultError::format(Kind::Receipt));
         }
         let received = self.now();
@@ -137,7 +137,7 @@ impl Vault {
         };
         let bytes = sign(&receipt, &self.identity.key);
         let id = lumbung_pack::object_id(&bytes);
-        repository.dir.put(Kind::Receipt, &id, &bytes)?;
+        repository.store.put(Kind::Receipt, &id, &bytes)?;
         Ok(Signed {
             body: receipt,
             id: ReceiptId::from_bytes(id),
@@ -210,7 +210,7 @@ impl Vault {
         repository: &Repository,
         row: &ManifestRow,
     ) -> Result<Vec<u8>, VaultError> {
-        match repository.dir.get(Kind::Receipt, row.receipt.as_bytes()) {
+        match repository.store.get(Kind::Receipt, row.receipt.as_bytes()) {
             Ok(bytes) => return Ok(bytes),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -225,7 +225,7 @@ impl Vault {
             pulled_from: row.pulled_from,
         };
         let bytes = sign(&receipt, &self.identity.key);
-        repository.dir.put(Kind::Receipt, row.receipt.as_bytes(), &bytes)?;
+        repository.store.put(Kind::Receipt, row.receipt.as_bytes(), &bytes)?;
         Ok(bytes)
     }
 }

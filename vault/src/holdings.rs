@@ -24,7 +24,7 @@ pub(crate) struct Held<'a> {
 impl Held<'_> {
     /// An object that may be missing; a damaged one counts as missing, so that it is sent again.
     fn object(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Vec<u8>>, VaultError> {
-        match self.repository.dir.get(kind, id) {
+        match self.repository.store.get(kind, id) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -72,7 +72,7 @@ impl Holdings for Held<'_> {
         })?;
         let Some((row, bad)) = found else { return Ok(None) };
         // The index may remember what somebody took from the disk: one stat a pack that is new here.
-        match self.repository.dir.pack_len(id) {
+        match self.repository.store.pack_len(id) {
             Ok(length) if length == row.bytes => {}
             Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => {
                 return Ok(None);

@@ -3,7 +3,7 @@
 //! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
 //! there already is taken up in the index if a crash left it out.
 
-use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SessionId, SiteId, Timestamp};
+use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{
     AgentStatus, Kind, Object, Proof, Provenance, RosterChain, RosterError, Segment, Session,
     UsageList, check_session, decode, open_signed,
@@ -114,7 +114,7 @@ impl Vault {
             }
             VaultError::Roster(error)
         })?;
-        let outcome = open.dir.put(Kind::Roster, id, bytes)?;
+        let outcome = open.store.put(Kind::Roster, id, bytes)?;
         if chain.objects().len() > before {
             tracing::info!(repository = %repository, number = chain.current().body.number, "new roster");
             open.set_chain(chain);
@@ -194,6 +194,7 @@ impl Vault {
             | Kind::Grant
             | Kind::Tombstone
             | Kind::Order
+            | Kind::Hold
             | Kind::KeyBundle
             | Kind::AgentIdentity
             | Kind::SiteIdentity => Err(VaultError::NotSent { kind }),
@@ -218,7 +219,7 @@ impl Vault {
         if !known {
             self.check_quota(repository, &domain, length)?;
         }
-        let outcome = repository.dir.put(kind, id, bytes)?;
+        let outcome = repository.store.put(kind, id, bytes)?;
         if !known {
             let row = ObjectRow { kind, id: *id, domain, bytes: length };
             self.index.write(|tx| row.insert(tx, repository.row))?;
@@ -242,7 +243,7 @@ impl Vault {
             if sender.certified().is_some_and(|(agent, _)| agent != known.agent) {
                 return Err(other_agent(Kind::Session));
             }
-            return Ok(repository.dir.put(Kind::Session, id, bytes)?);
+            return Ok(repository.store.put(Kind::Session, id, bytes)?);
         }
         let agent = session.body.agent;
         let certified = self.key_of(repository, &agent, &session.signer, sender)?;
@@ -257,8 +258,8 @@ impl Vault {
             }
         }
         self.check_quota(repository, &session.body.domain, bytes.len() as u64)?;
-        let outcome = repository.dir.put(Kind::Session, id, bytes)?;
-        let row = session_row(repository, &session, bytes.len() as u64);
+        let outcome = repository.store.put(Kind::Session, id, bytes)?;
+        let row = session_row(repository, &session, bytes.len() as u64)?;
         self.index.write(|tx| row.insert(tx, repository.row))?;
         repository.ledger().add(&row.domain, row.bytes);
         Ok(outcome)
@@ -303,14 +304,14 @@ fn other_agent(kind: Kind) -> VaultError {
     VaultError::Forbidden(format!("this {} names another agent than the certificate", kind.name()))
 }
 
-/// A session's row. When it came is the file's time, so that a rebuilt index says the same.
+/// A session's row. When it came is the storage's word, so that a rebuilt index says the same.
 pub(crate) fn session_row(
     repository: &Repository,
     session: &lumbung_pack::Signed<Session>,
     bytes: u64,
-) -> SessionRow {
+) -> Result<SessionRow, VaultError> {
     let body = &session.body;
-    SessionRow {
+    Ok(SessionRow {
         session: session.id,
         agent: body.agent,
         domain: body.domain,
@@ -319,17 +320,8 @@ pub(crate) fn session_row(
         roster_number: body.roster_number,
         recipients: body.sealed.iter().map(|sealed| sealed.recipient).collect(),
         bytes,
-        received: file_time(repository, &session.id),
-    }
-}
-
-fn file_time(repository: &Repository, session: &SessionId) -> Timestamp {
-    let path = repository.dir.object_path(Kind::Session, session.as_bytes());
-    let since = std::fs::metadata(path)
-        .and_then(|meta| meta.modified())
-        .ok()
-        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    Timestamp(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+        received: repository.store.arrived(Kind::Session, session.id.as_bytes())?,
+    })
 }
 
 /// Whether an agent may append to a repository: those that a roster lists until it withdraws them.

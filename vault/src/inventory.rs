@@ -71,7 +71,7 @@ impl Vault {
         let waiting = gate.behind;
         // Until the index knows it, its number could be given again.
         gate.behind = true;
-        repository.dir.put(Kind::Inventory, &id, &bytes)?;
+        repository.store.put(Kind::Inventory, &id, &bytes)?;
         let row = StatementRow {
             kind: Kind::Inventory,
             number: inventory.number,
@@ -93,7 +93,7 @@ impl Vault {
         let rows = self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
-            if repository.dir.contains(Kind::Manifest, row.manifest.as_bytes())? {
+            if repository.store.contains(Kind::Manifest, row.manifest.as_bytes())? {
                 entries.push(InventoryEntry { manifest: row.manifest, receipt: row.receipt });
             }
         }

@@ -24,6 +24,7 @@ mod repository;
 pub mod scrub;
 pub mod state;
 pub mod status;
+pub mod storage;
 mod tenancy;
 mod vault;
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use lumbung_model::PackId;
 use lumbung_pack::{Kind, PackTable};
-use lumbung_store::{PackChecker, PackWriter, PutOutcome, StoreError};
+use lumbung_store::{PackChecker, PutOutcome, StoreError};
 
 use crate::index::{PackRow, SessionRow, bad_frames};
 use crate::repository::Repository;
+use crate::storage::PackSink;
 use crate::{Sender, Vault, VaultError};
 
 impl Vault {
@@ -28,7 +29,7 @@ impl Vault {
         let (known, bad) = self.index.read(|c| {
             Ok((PackRow::find(c, repository.row, &id)?, bad_frames(c, repository.row, &id)?))
         })?;
-        let length = match repository.dir.pack_len(&id) {
+        let length = match repository.store.pack_len(&id) {
             Ok(length) => Some(length),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -37,10 +38,7 @@ impl Vault {
         let sink = if whole {
             Sink::Compare(Box::new(PackChecker::new(id)))
         } else {
-            Sink::Write {
-                writer: Box::new(repository.dir.pack_writer(&id)?),
-                replace: length.is_some(),
-            }
+            Sink::Write { writer: repository.store.pack_writer(&id)?, replace: length.is_some() }
         };
         let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
         Ok(PackIntake {
@@ -85,7 +83,7 @@ enum Sink {
     /// A whole pack of that name is here: the bytes are compared with it and dropped.
     Compare(Box<PackChecker>),
     Write {
-        writer: Box<PackWriter>,
+        writer: Box<dyn PackSink>,
         replace: bool,
     },
 }
@@ -136,7 +134,7 @@ impl PackIntake {
             Sink::Compare(checker) => {
                 let id = *self.id.as_bytes();
                 checker.finish().map_err(|fault| StoreError::Pack { id, fault })?;
-                self.repository.dir.sync_pack_folder(&self.id)?;
+                self.repository.store.sync_pack(&self.id)?;
                 return Ok(PutOutcome::AlreadyThere);
             }
             Sink::Write { writer, replace } => {

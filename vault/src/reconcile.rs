@@ -59,7 +59,7 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize,
 type Insert = Box<dyn Fn(&Connection, i64) -> rusqlite::Result<()>>;
 
 fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<usize, VaultError> {
-    let on_disk: BTreeSet<[u8; 32]> = repository.dir.list(kind)?.into_iter().collect();
+    let on_disk: BTreeSet<[u8; 32]> = repository.store.list(kind)?.into_iter().collect();
     let indexed: BTreeSet<[u8; 32]> = vault
         .index
         .read(|c| match kind {
@@ -132,16 +132,16 @@ pub(crate) fn forget(
 fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, VaultError> {
     if kind == Kind::Pack {
         let id = PackId::from_bytes(*id);
-        let table = repository.dir.pack_head(&id)?;
+        let table = repository.store.pack_head(&id)?;
         let row = pack_row(&id, &table);
         return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
     }
-    let bytes = repository.dir.get(kind, id)?;
+    let bytes = repository.store.get(kind, id)?;
     let length = bytes.len() as u64;
     let domain = match kind {
         Kind::Session => {
             let session = open_signed::<Session>(&bytes).map_err(VaultError::format(kind))?;
-            let row = session_row(repository, &session, length);
+            let row = session_row(repository, &session, length)?;
             return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
         }
         Kind::Segment => decode::<Segment>(&bytes).map_err(VaultError::format(kind))?.0.domain,
@@ -164,12 +164,12 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
         .collect();
     let mut receipts = own_receipts(vault, repository, &known)?;
     let mut new: Vec<(Signed<Manifest>, u64)> = Vec::new();
-    for id in repository.dir.list(Kind::Manifest)? {
+    for id in repository.store.list(Kind::Manifest)? {
         if known.contains_key(&id) {
             continue;
         }
         let opened =
-            repository.dir.get(Kind::Manifest, &id).map_err(VaultError::from).and_then(|bytes| {
+            repository.store.get(Kind::Manifest, &id).map_err(VaultError::from).and_then(|bytes| {
                 let manifest =
                     open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
                 Ok((manifest, bytes.len() as u64))
@@ -226,11 +226,11 @@ fn own_receipts(
 ) -> Result<HashMap<ManifestId, Signed<Receipt>>, VaultError> {
     let indexed: BTreeSet<[u8; 32]> = known.values().map(|row| *row.receipt.as_bytes()).collect();
     let mut own: HashMap<ManifestId, Signed<Receipt>> = HashMap::new();
-    for id in repository.dir.list(Kind::Receipt)? {
+    for id in repository.store.list(Kind::Receipt)? {
         if indexed.contains(&id) {
             continue;
         }
-        let bytes = match repository.dir.get(Kind::Receipt, &id) {
+        let bytes = match repository.store.get(Kind::Receipt, &id) {
             Ok(bytes) => bytes,
             Err(error @ StoreError::Damaged { .. }) => {
                 vault.alarm(Some(&repository.id), "damaged", error.to_string());
@@ -341,11 +341,11 @@ fn statements<T: Object>(
     own: impl Fn(&T) -> Option<(u64, lumbung_model::Timestamp, [u8; 32])>,
 ) -> Result<usize, VaultError> {
     let mut rows = Vec::new();
-    for id in repository.dir.list(T::KIND)? {
+    for id in repository.store.list(T::KIND)? {
         if vault.index.read(|c| StatementRow::contains(c, repository.row, &id))? {
             continue;
         }
-        let Ok(bytes) = repository.dir.get(T::KIND, &id) else { continue };
+        let Ok(bytes) = repository.store.get(T::KIND, &id) else { continue };
         let Ok(signed) = open_signed::<T>(&bytes) else { continue };
         if signed.signer != vault.identity.key.public() {
             continue;

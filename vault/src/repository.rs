@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lumbung_model::{AgentId, DomainId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
-use lumbung_store::RepositoryDir;
 
 use crate::index::{Index, SessionRow};
 use crate::ledger::Ledger;
+use crate::storage::Storage;
 use crate::{Vault, VaultError};
 
 /// What [`Repository::gate`] protects.
@@ -39,18 +39,18 @@ pub struct Repository {
     pub(crate) id: RepositoryId,
     /// Its row in the index.
     pub(crate) row: i64,
-    pub(crate) dir: RepositoryDir,
+    pub(crate) store: Arc<dyn Storage>,
     chain: RwLock<Arc<RosterChain>>,
     gate: Mutex<Gate>,
     ledger: Mutex<Ledger>,
 }
 
 impl Repository {
-    pub(crate) fn new(row: i64, dir: RepositoryDir, chain: RosterChain) -> Self {
+    pub(crate) fn new(row: i64, store: Arc<dyn Storage>, chain: RosterChain) -> Self {
         Self {
             id: chain.repository(),
             row,
-            dir,
+            store,
             chain: RwLock::new(Arc::new(chain)),
             gate: Mutex::default(),
             ledger: Mutex::default(),
@@ -63,10 +63,10 @@ impl Repository {
         self.id
     }
 
-    /// Where its files lie.
+    /// Where its objects lie.
     #[must_use]
-    pub const fn dir(&self) -> &RepositoryDir {
-        &self.dir
+    pub fn store(&self) -> &dyn Storage {
+        &*self.store
     }
 
     /// Its rosters as they are now.

@@ -125,7 +125,7 @@ impl Vault {
         let waiting = gate.behind;
         // Until the index knows it, its number could be given again.
         gate.behind = true;
-        repository.dir.put(Kind::Scrub, &id, &bytes)?;
+        repository.store.put(Kind::Scrub, &id, &bytes)?;
         let (number, made) = (report.number, report.finished);
         let row = StatementRow { kind: Kind::Scrub, number, id, made, digest: [0; 32] };
         self.index.write(|tx| row.insert(tx, repository.row))?;

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lumbung_model::{Clock, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{Kind, RosterChain, SiteIdentity};
-use lumbung_store::{RepositoryDir, StoreError, durable};
+use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
 use crate::index::{AlarmRow, Index};
 use crate::repository::Repository;
+use crate::storage::{Directory, Place, Storage};
 use crate::{Config, VaultError};
 
 /// Name of the index's file.
@@ -27,6 +28,7 @@ pub struct Vault {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) index: Index,
     pub(crate) wake: Wake,
+    place: Box<dyn Place>,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
     /// give receipts beside its gate.
@@ -53,9 +55,7 @@ impl Vault {
         identity: SiteIdentity,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
-        let repositories = config.data.join("repositories");
-        std::fs::create_dir_all(&repositories).map_err(|e| io("created", &repositories, e))?;
-        durable::sync_directory(&config.data)?;
+        let place = Box::new(Directory::open(config.data.join("repositories"))?);
         let lock = lock(&config.data)?;
         let (index, fresh) = Index::open(&config.data.join(INDEX))?;
         let vault = Self {
@@ -64,6 +64,7 @@ impl Vault {
             clock,
             index,
             wake: Wake::default(),
+            place,
             repositories: RwLock::default(),
             founding: Mutex::default(),
             _lock: lock,
@@ -71,22 +72,22 @@ impl Vault {
         if fresh {
             tracing::info!("the index is new and is built from the files");
         }
-        for id in ids_in(&repositories)? {
+        for id in vault.place.repositories()? {
             vault.open_repository(&id, fresh)?;
         }
         Ok(vault)
     }
 
     fn open_repository(&self, id: &RepositoryId, fresh: bool) -> Result<(), VaultError> {
-        let dir = match RepositoryDir::open(self.directory_of(id)) {
-            Ok(dir) => dir,
+        let store = match self.place.open(id) {
+            Ok(store) => store,
             Err(StoreError::NotARepository { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let Some(chain) = self.read_chain(id, &dir)? else { return Ok(()) };
+        let Some(chain) = self.read_chain(id, &*store)? else { return Ok(()) };
         let row = self.index.repository(id)?;
-        let repository = Arc::new(Repository::new(row, dir, chain));
-        let swept = repository.dir.sweep_unfinished()?;
+        let repository = Arc::new(Repository::new(row, store, chain));
+        let swept = repository.store.sweep_unfinished()?;
         let changed = crate::reconcile::reconcile(self, &repository)?;
         repository.count(&self.index)?;
         if swept > 0 || changed > 0 || fresh {
@@ -96,16 +97,16 @@ impl Vault {
         Ok(())
     }
 
-    /// The rosters on the disk; none where only the directory was made before a crash. A damaged roster is
+    /// The rosters that are here; none where only the repository's place was made before a crash. A damaged roster is
     /// left out if the others still are a chain without it.
     fn read_chain(
         &self,
         id: &RepositoryId,
-        dir: &RepositoryDir,
+        store: &dyn Storage,
     ) -> Result<Option<RosterChain>, VaultError> {
         let mut objects = Vec::new();
-        for roster in dir.list(Kind::Roster)? {
-            match dir.get(Kind::Roster, &roster) {
+        for roster in store.list(Kind::Roster)? {
+            match store.get(Kind::Roster, &roster) {
                 Ok(bytes) => objects.push(bytes),
                 Err(StoreError::Damaged { .. }) => {
                     self.alarm(
@@ -171,10 +172,10 @@ impl Vault {
         if let Ok(made) = self.repository(&id) {
             return Ok(made);
         }
-        let dir = RepositoryDir::create(self.directory_of(&id))?;
-        dir.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
+        let store = self.place.create(&id)?;
+        store.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
         let row = self.index.repository(&id)?;
-        let repository = Repository::new(row, dir, chain);
+        let repository = Repository::new(row, store, chain);
         // There may be more than the roster: its rosters were damaged, or a crash came before.
         crate::reconcile::reconcile(self, &repository)?;
         repository.count(&self.index)?;
@@ -182,10 +183,6 @@ impl Vault {
         let repository = self.insert(Arc::new(repository));
         self.wake.inventory.notify_one();
         Ok(repository)
-    }
-
-    fn directory_of(&self, id: &RepositoryId) -> PathBuf {
-        self.config.data.join("repositories").join(id.to_string())
     }
 
     /// Whether the owner may create this repository here with the key bundle alone.
@@ -297,17 +294,6 @@ fn lock(data: &Path) -> Result<File, VaultError> {
         ))),
         Err(e) => Err(io("locked", &path, e.into())),
     }
-}
-
-fn ids_in(folder: &Path) -> Result<Vec<RepositoryId>, VaultError> {
-    let entries = std::fs::read_dir(folder).map_err(|e| io("read", folder, e))?;
-    let mut ids = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|e| io("read", folder, e))?;
-        ids.extend(entry.file_name().to_str().and_then(|name| name.parse::<RepositoryId>().ok()));
-    }
-    ids.sort_unstable();
-    Ok(ids)
 }
 
 fn io(action: &'static str, path: &Path, source: std::io::Error) -> VaultError {

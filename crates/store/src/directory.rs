@@ -6,7 +6,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
+use lumbung_model::Timestamp;
 use lumbung_pack::Kind;
 use lumbung_pack::limits::{OBJECT_MAX_BYTES, PACK_MAX_BYTES};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -184,6 +186,42 @@ impl RepositoryDir {
         }
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// When an object's file was written.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn arrived(&self, kind: Kind, id: &[u8; 32]) -> Result<Timestamp, StoreError> {
+        let (file, _) = self.open_object(kind, id)?;
+        let written = file.metadata().and_then(|meta| meta.modified());
+        let written =
+            written.map_err(|e| StoreError::io("read", &self.object_path(kind, id), e))?;
+        let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+    }
+
+    /// Removes an object durably; says whether it was here. The caller answers for nothing needing it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsynced`] if it may come back after a loss of power.
+    pub fn remove(&self, kind: Kind, id: &[u8; 32]) -> Result<bool, StoreError> {
+        self.check_kept(kind)?;
+        self.check_writing()?;
+        let path = self.object_path(kind, id);
+        let removed = match rustix::fs::unlink(&path) {
+            Ok(()) => true,
+            Err(Errno::NOENT | Errno::NOTDIR) => false,
+            Err(e) => return Err(StoreError::io("removed", &path, e)),
+        };
+        // Also where it was gone: whoever removed it may not have come that far.
+        if let Some(folder) = path.parent().filter(|folder| removed || folder.is_dir()) {
+            self.synced(folder)?;
+        }
+        if kind == Kind::Pack {
+            self.forget_presence(&lumbung_model::PackId::from_bytes(*id))?;
+        }
+        Ok(removed)
     }
 
     /// Removes what unfinished writes left behind. Only for who alone writes here.

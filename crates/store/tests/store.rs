@@ -288,3 +288,34 @@ fn frames_are_read_checked_and_repaired() {
         Err(StoreError::Damaged { .. })
     ));
 }
+
+#[test]
+fn an_object_is_removed_once_and_has_a_time_of_arrival() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = new(dir.path());
+    let (id, _, bytes) = pack(&[5000]);
+    let segment = object_id(b"a segment");
+    let missing = |error: StoreError| assert!(error.is_not_found(), "{error}");
+    for kind in [Kind::Pack, Kind::Segment] {
+        let id = if kind == Kind::Pack { *id.as_bytes() } else { segment };
+        missing(repository.arrived(kind, &id).unwrap_err());
+        assert!(!repository.remove(kind, &id).unwrap());
+    }
+    put_pack(&repository, &id, &bytes).unwrap();
+    repository.put(Kind::Segment, &segment, b"a segment").unwrap();
+    for kind in [Kind::Pack, Kind::Segment] {
+        let id = if kind == Kind::Pack { *id.as_bytes() } else { segment };
+        let written = std::fs::metadata(repository.object_path(kind, &id)).unwrap();
+        let written = written.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let arrived = repository.arrived(kind, &id).unwrap();
+        assert_eq!(u64::try_from(arrived.0).unwrap(), written.as_secs());
+        assert!(repository.remove(kind, &id).unwrap());
+        assert!(!repository.contains(kind, &id).unwrap());
+        assert!(!repository.remove(kind, &id).unwrap(), "a second time finds nothing");
+    }
+    assert_eq!(files(repository.path()), Vec::<String>::new());
+    assert!(matches!(
+        repository.remove(Kind::KeyBundle, &segment),
+        Err(StoreError::NotKept { .. })
+    ));
+}

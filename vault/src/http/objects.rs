@@ -83,7 +83,7 @@ fn ids(
         Kind::Segment | Kind::Usage => {
             vault.index.read(|c| list_objects(c, row, kind, domain.as_ref()))?
         }
-        _ => repository.dir.list(kind)?,
+        _ => repository.store.list(kind)?,
     })
 }
 
@@ -104,7 +104,7 @@ fn summaries(
     let mut page = Vec::with_capacity(rows.len());
     for row in rows {
         // A manifest that was lost or damaged is not listed: the inventory does not name it either.
-        let Ok(bytes) = repository.dir.get(Kind::Manifest, row.manifest.as_bytes()) else {
+        let Ok(bytes) = repository.store.get(Kind::Manifest, row.manifest.as_bytes()) else {
             continue;
         };
         let manifest =
@@ -145,7 +145,7 @@ pub(super) async fn get(
     if kind == Kind::Pack {
         return super::packs::get(&app, repository, PackId::from_bytes(object), &headers).await;
     }
-    let bytes = app.run(move |_| Ok(repository.dir.get(kind, &object)?)).await?;
+    let bytes = app.run(move |_| Ok(repository.store.get(kind, &object)?)).await?;
     Ok((BINARY, bytes).into_response())
 }
 

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 use lumbung_model::{PackId, RepositoryId};
 use lumbung_pack::{Bitmap, Kind, PackUse};
-use lumbung_store::{PackFile, PutOutcome};
+use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{HAVE_MAX_PACKS, HaveAnswer, HaveRequest, VAULT_JSON_MAX_BYTES};
 use lumbung_wire::server::{body_problem, read_json};
 use lumbung_wire::{Peer, Problem};
@@ -22,6 +22,7 @@ use super::objects::status;
 use super::{App, parse_repository, problem, stopping, visible};
 use crate::index::{PackRow, bad_frames};
 use crate::repository::Repository;
+use crate::storage::PackRead;
 use crate::tenancy::{Caller, Reading};
 use crate::{Sender, Vault, VaultError};
 
@@ -80,8 +81,8 @@ pub(super) async fn get(
     id: PackId,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let file = app.run(move |_| Ok(repository.dir.open_pack(&id)?)).await?;
-    let length = file.length();
+    let pack = app.run(move |_| Ok(repository.store.open_pack(&id)?)).await?;
+    let length = pack.length();
     let wanted = headers.get(header::RANGE).map(|value| value.to_str().unwrap_or("?"));
     let (range, code) = match wanted {
         None => (0..length, StatusCode::OK),
@@ -104,7 +105,7 @@ pub(super) async fn get(
         response = response.header(header::CONTENT_RANGE, text);
     }
     response
-        .body(stream_file(file, range))
+        .body(stream_pack(pack, range))
         .map_err(|_| Problem::internal("the answer could not be built"))
 }
 
@@ -126,17 +127,17 @@ fn parse_range(text: &str, length: u64) -> Option<Range<u64>> {
     (range.start < range.end).then_some(range)
 }
 
-fn stream_file(file: PackFile, range: Range<u64>) -> Body {
-    let file = Arc::new(file);
+fn stream_pack(pack: Box<dyn PackRead>, range: Range<u64>) -> Body {
+    let pack: Arc<dyn PackRead> = pack.into();
     let pieces = stream::try_unfold(range.start, move |at| {
-        let (file, end) = (Arc::clone(&file), range.end);
+        let (pack, end) = (Arc::clone(&pack), range.end);
         async move {
             if at == end {
                 return Ok(None);
             }
             let length = PIECE.min(end - at);
             let read = tokio::task::spawn_blocking(move || {
-                file.read_range(at, usize::try_from(length).unwrap_or(usize::MAX))
+                pack.read_range(at, usize::try_from(length).unwrap_or(usize::MAX))
             });
             match read.await {
                 Ok(Ok(bytes)) => Ok(Some((Bytes::from(bytes), at + length))),
@@ -196,7 +197,7 @@ fn absent(
         let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
         let whole = match &here {
             Some(row) if row.frames == asked.used.bits() => {
-                repository.dir.pack_len(&asked.pack).is_ok_and(|length| length == row.bytes)
+                repository.store.pack_len(&asked.pack).is_ok_and(|length| length == row.bytes)
             }
             _ => false,
         };

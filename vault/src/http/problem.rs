@@ -63,6 +63,7 @@ fn of_store(error: &StoreError, text: String) -> Problem {
         StoreError::NotARepository { .. }
         | StoreError::NotEmpty { .. }
         | StoreError::Exists { .. }
+        | StoreError::Changed { .. }
         | StoreError::Io { .. } => internal(&text),
     }
 }

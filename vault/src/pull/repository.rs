@@ -125,7 +125,7 @@ impl RepositoryPull<'_> {
     /// again, and their numbers are not used twice.
     async fn own_receipts(&mut self, repository: &Arc<Repository>) -> Result<(), PullError> {
         for id in self.source.client.list(&self.id, Kind::Receipt).await? {
-            if repository.dir.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+            if repository.store.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
                 continue;
             }
             if let Err(error) = self.own_receipt(repository, id).await {
@@ -149,7 +149,7 @@ impl RepositoryPull<'_> {
             blocking(move || {
                 let mut gate = repository.gate();
                 gate.behind = true;
-                Ok(repository.dir.put(Kind::Receipt, &id, &bytes)?)
+                Ok(repository.store.put(Kind::Receipt, &id, &bytes)?)
             })
             .await?;
         }
@@ -162,7 +162,7 @@ impl RepositoryPull<'_> {
             if self.stop.is_cancelled() {
                 return Err(VaultError::Stopping.into());
             }
-            if repository.dir.contains(kind, &id).map_err(VaultError::from)? {
+            if repository.store.contains(kind, &id).map_err(VaultError::from)? {
                 continue;
             }
             if let Err(error) = self.object(repository, kind, id).await {
@@ -234,7 +234,7 @@ impl RepositoryPull<'_> {
         let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
         let known = blocking(move || {
             let row = vault.index.read(|c| ManifestRow::find(c, here.row, &id))?;
-            Ok(row.is_some() && here.dir.contains(Kind::Manifest, id.as_bytes())?)
+            Ok(row.is_some() && here.store.contains(Kind::Manifest, id.as_bytes())?)
         })
         .await?;
         if !known {
@@ -295,7 +295,7 @@ impl RepositoryPull<'_> {
         let verified =
             blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
         if verified.is_some()
-            && repository.dir.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)?
+            && repository.store.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)?
         {
             return Ok(Vec::new());
         }
@@ -313,12 +313,12 @@ impl RepositoryPull<'_> {
         id: [u8; 32],
     ) -> Result<Vec<u8>, PullError> {
         let here = Arc::clone(repository);
-        if let Ok(bytes) = blocking(move || Ok(here.dir.get(kind, &id)?)).await {
+        if let Ok(bytes) = blocking(move || Ok(here.store.get(kind, &id)?)).await {
             return Ok(bytes);
         }
         self.object(repository, kind, id).await?;
         let repository = Arc::clone(repository);
-        blocking(move || Ok(repository.dir.get(kind, &id)?)).await
+        blocking(move || Ok(repository.store.get(kind, &id)?)).await
     }
 
     /// Fetches packs, many at once. What was taken stays taken when one fails.
@@ -386,7 +386,7 @@ impl RepositoryPull<'_> {
         let id = *summary.receipt.as_bytes();
         let chain = repository.chain();
         let Some(listed) = chain.site(&self.source.site) else { return Ok(()) };
-        if repository.dir.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+        if repository.store.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
             return Ok(());
         }
         let bytes = self.source.client.get(&self.id, Kind::Receipt, &id).await?;
@@ -403,7 +403,7 @@ impl RepositoryPull<'_> {
             return Err(VaultError::Refused { kind: Kind::Receipt, reason }.into());
         }
         let repository = Arc::clone(repository);
-        blocking(move || Ok(repository.dir.put(Kind::Receipt, &id, &bytes)?)).await?;
+        blocking(move || Ok(repository.store.put(Kind::Receipt, &id, &bytes)?)).await?;
         Ok(())
     }
 }
@@ -423,7 +423,7 @@ fn lacking(
             ))
         })?;
         let whole = row.is_some_and(|row| {
-            repository.dir.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
+            repository.store.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
         });
         if !whole || bad.iter().any(|frame| pack.used.get(*frame)) {
             lacking.push(pack);

@@ -85,7 +85,7 @@ impl<'a> Pass<'a> {
     /// Reads all small objects of a kind, those that should be here among them.
     fn objects(&mut self, kind: Kind, manifests: &[ManifestRow]) -> Result<(), VaultError> {
         let row = self.repository.row;
-        let mut ids: BTreeSet<[u8; 32]> = self.repository.dir.list(kind)?.into_iter().collect();
+        let mut ids: BTreeSet<[u8; 32]> = self.repository.store.list(kind)?.into_iter().collect();
         match kind {
             Kind::Session => ids.extend(self.vault.index.read(|c| list_sessions(c, row, None))?),
             Kind::Segment | Kind::Usage | Kind::Proof => {
@@ -107,7 +107,7 @@ impl<'a> Pass<'a> {
     }
 
     fn object(&mut self, kind: Kind, id: &[u8; 32]) -> Result<u64, VaultError> {
-        match self.repository.dir.get(kind, id) {
+        match self.repository.store.get(kind, id) {
             Ok(bytes) => {
                 self.read_objects.insert((kind, *id));
                 return Ok(bytes.len() as u64);
@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
             self.known_here(kind, id).or_else(|| self.copies.object(&self.repository.id, kind, id));
         // `put` checks the copy against its name.
         let repaired = match good {
-            Some(bytes) => self.repository.dir.put(kind, id, &bytes).map(|_| bytes.len() as u64),
+            Some(bytes) => self.repository.store.put(kind, id, &bytes).map(|_| bytes.len() as u64),
             None => Err(StoreError::NotFound { kind, id: *id }),
         };
         match repaired {
@@ -172,7 +172,7 @@ impl<'a> Pass<'a> {
     fn packs(&mut self) -> Result<(), VaultError> {
         let row = self.repository.row;
         let mut ids: BTreeSet<[u8; 32]> =
-            self.repository.dir.list(Kind::Pack)?.into_iter().collect();
+            self.repository.store.list(Kind::Pack)?.into_iter().collect();
         ids.extend(self.vault.index.read(|c| list_packs(c, row, None))?);
         for id in ids {
             self.pack(&PackId::from_bytes(id))?;
@@ -181,8 +181,8 @@ impl<'a> Pass<'a> {
     }
 
     fn pack(&mut self, id: &PackId) -> Result<(), VaultError> {
-        let dir = &self.repository.dir;
-        let table = match dir.pack_head(id) {
+        let store = &self.repository.store;
+        let table = match store.pack_head(id) {
             Ok(table) => table,
             Err(error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
                 tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
@@ -194,7 +194,7 @@ impl<'a> Pass<'a> {
             Err(error) => return Err(error.into()),
         };
         let mut bad = Vec::new();
-        let file = dir.open_pack(id).ok();
+        let file = store.open_pack(id).ok();
         for frame in 0..table.frames.len() {
             let length = u64::from(table.frames[frame].stored_length);
             let read = file.as_ref().map(|file| file.read_frame(&table, frame));
@@ -236,11 +236,11 @@ impl<'a> Pass<'a> {
         let whole = left.is_empty();
         let slices: Vec<(usize, &[u8])> =
             good.iter().map(|(frame, bytes)| (*frame, bytes.as_slice())).collect();
-        match self.repository.dir.repair_frames(id, table, &slices) {
+        match self.repository.store.repair_frames(id, table, &slices) {
             Ok(()) => {}
             // The file is gone: it can only be written as a whole.
             Err(StoreError::NotFound { .. }) if whole => {
-                let mut writer = self.repository.dir.pack_writer(id)?;
+                let mut writer = self.repository.store.pack_writer(id)?;
                 writer.write(&table.encode())?;
                 slices.iter().try_for_each(|(_, bytes)| writer.write(bytes))?;
                 writer.finish_over()?;
@@ -325,9 +325,9 @@ impl<'a> Pass<'a> {
         if !self.was_read(Kind::Manifest, row.manifest.as_bytes()) {
             return Ok(false);
         }
-        let dir = &self.repository.dir;
+        let store = &self.repository.store;
         let manifest: Signed<Manifest> =
-            open_signed(&dir.get(Kind::Manifest, row.manifest.as_bytes())?)
+            open_signed(&store.get(Kind::Manifest, row.manifest.as_bytes())?)
                 .map_err(VaultError::format(Kind::Manifest))?;
         let sessions =
             manifest.body.sessions.iter().all(|id| self.was_read(Kind::Session, id.as_bytes()));
@@ -335,7 +335,7 @@ impl<'a> Pass<'a> {
             return Ok(false);
         }
         let (usage, _) =
-            decode::<UsageList>(&dir.get(Kind::Usage, manifest.body.usage.as_bytes())?)
+            decode::<UsageList>(&store.get(Kind::Usage, manifest.body.usage.as_bytes())?)
                 .map_err(VaultError::format(Kind::Usage))?;
         for segment in &usage.segments {
             let whole = match segments.get(&segment.segment) {
@@ -358,7 +358,7 @@ impl<'a> Pass<'a> {
             return Ok(false);
         }
         let (segment, _) =
-            decode::<Segment>(&self.repository.dir.get(Kind::Segment, id.as_bytes())?)
+            decode::<Segment>(&self.repository.store.get(Kind::Segment, id.as_bytes())?)
                 .map_err(VaultError::format(Kind::Segment))?;
         let whole = |pack: &PackUse| {
             self.read_packs

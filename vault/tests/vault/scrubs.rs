@@ -31,7 +31,7 @@ fn damage(path: &Path, how: Damage) {
 }
 
 fn path_of(site: &Site, owner: &Owner, kind: Kind, id: &[u8; 32]) -> PathBuf {
-    site.repository(owner).dir().object_path(kind, id)
+    site.object_path(owner, kind, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,9 +244,9 @@ async fn a_statement_that_the_index_did_not_take_keeps_its_number() {
     site.vault.make_inventory(&repository, Occasion::Demand).unwrap();
     site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
     let numbers = |kind: Kind, number: fn(&[u8]) -> u64| {
-        let ids = repository.dir().list(kind).unwrap();
+        let ids = repository.store().list(kind).unwrap();
         let mut all: Vec<u64> =
-            ids.iter().map(|id| number(&repository.dir().get(kind, id).unwrap())).collect();
+            ids.iter().map(|id| number(&repository.store().get(kind, id).unwrap())).collect();
         all.sort_unstable();
         all
     };

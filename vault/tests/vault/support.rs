@@ -440,6 +440,13 @@ impl Site {
         self.data.join("repositories").join(owner.repository.to_string())
     }
 
+    /// The file of an object.
+    pub(crate) fn object_path(&self, owner: &Owner, kind: Kind, id: &[u8; 32]) -> PathBuf {
+        let name = PackId::from_bytes(*id).to_string();
+        let folder = self.repository_dir(owner).join(kind.folder());
+        if kind == Kind::Pack { folder.join(&name[..2]).join(name) } else { folder.join(name) }
+    }
+
     /// Scrubs a repository, repairing from the sources.
     pub(crate) async fn scrub(&self, owner: &Owner) -> Scrubbed {
         let (vault, sources, repository) =
