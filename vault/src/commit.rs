@@ -6,7 +6,7 @@
 //! the next start. Numbers of receipts are never used twice: who finds the index behind its files catches
 //! up first.
 
-use lumbung_model::{ManifestId, ReceiptId};
+use lumbung_model::{ManifestId, PackId, ReceiptId, Timestamp};
 use lumbung_pack::{
     Admission, Alarm, Kind, Manifest, Receipt, Signed, check_manifest, open_signed, sign,
 };
@@ -14,7 +14,8 @@ use lumbung_store::{PutOutcome, StoreError};
 
 use crate::holdings::Held;
 use crate::index::{
-    ManifestRow, orphan, publish_sessions, receipt_given, receipts_given, set_verified,
+    ManifestRow, TombstoneRow, end_leases, load_state, orphan, publish_sessions, receipt_given,
+    receipts_given, save_object_state, save_state, set_verified,
 };
 use crate::intake::Sender;
 use crate::repository::Repository;
@@ -34,6 +35,8 @@ pub(crate) struct Admitted {
     pub(crate) manifest: Signed<Manifest>,
     pub(crate) bytes: u64,
     pub(crate) admission: Admission,
+    /// When another site received it, if a receipt of that site came along.
+    pub(crate) dated: Option<Timestamp>,
 }
 
 impl Vault {
@@ -47,6 +50,21 @@ impl Vault {
         id: &ManifestId,
         bytes: &[u8],
         sender: Sender,
+    ) -> Result<Committed, VaultError> {
+        self.commit_dated(repository, id, bytes, sender, None)
+    }
+
+    /// As [`Vault::commit`]; `dated` is when another site received it, by a receipt that came along.
+    ///
+    /// # Errors
+    /// As [`Vault::commit`].
+    pub fn commit_dated(
+        &self,
+        repository: &Repository,
+        id: &ManifestId,
+        bytes: &[u8],
+        sender: Sender,
+        dated: Option<Timestamp>,
     ) -> Result<Committed, VaultError> {
         let manifest =
             open_signed::<Manifest>(bytes).map_err(VaultError::format(Kind::Manifest))?;
@@ -71,7 +89,11 @@ impl Vault {
                 outcome: PutOutcome::AlreadyThere,
             });
         }
-        let admitted = self.admit(repository, manifest, bytes.len() as u64, sender)?;
+        if let Some(gone) = self.index.read(|c| TombstoneRow::find(c, repository.row, id))? {
+            return Err(VaultError::Removed { manifest: *id, ordered: gone.ordered });
+        }
+        let mut admitted = self.admit(repository, manifest, bytes.len() as u64, sender)?;
+        admitted.dated = dated;
         // From here on a failure may leave a file that the index does not know.
         gate.behind = true;
         repository.store.put(Kind::Manifest, id.as_bytes(), bytes)?;
@@ -108,7 +130,7 @@ impl Vault {
             Kind::Manifest,
         )?;
         self.check_quota(repository, &manifest.body.domain, bytes)?;
-        Ok(Admitted { manifest, bytes, admission })
+        Ok(Admitted { manifest, bytes, admission, dated: None })
     }
 
     /// Signs the next receipt and keeps it, or finds the one that was given before the manifest was lost.
@@ -152,11 +174,18 @@ impl Vault {
         admitted: &Admitted,
         receipt: &Signed<Receipt>,
     ) -> Result<ManifestRow, VaultError> {
-        let row = manifest_row(&admitted.manifest, admitted.bytes, receipt);
+        let dated =
+            admitted.dated.map_or(receipt.body.received, |dated| dated.min(receipt.body.received));
+        let row = manifest_row(&admitted.manifest, admitted.bytes, receipt, dated, self.age_s());
+        let body = &admitted.manifest.body;
         self.index.write(|tx| {
             row.insert(tx, repository.row)?;
+            revive(tx, repository.row, admitted)?;
+            if !body.partial {
+                end_leases(tx, repository.row, &body.sessions)?;
+            }
             receipt_given(tx, repository.row, row.arrival)?;
-            publish_sessions(tx, repository.row, &admitted.manifest.body.sessions)?;
+            publish_sessions(tx, repository.row, &body.sessions)?;
             for (segment, sessions) in &admitted.admission.newly_verified {
                 set_verified(tx, repository.row, segment, sessions)?;
             }
@@ -230,11 +259,42 @@ impl Vault {
     }
 }
 
-/// A manifest's row.
+/// What the manifest names is in use: it waits no longer and is not condemned. Segments that were verified before need
+/// no look: nothing in them waits (`gc`).
+fn revive(tx: &rusqlite::Connection, repo: i64, admitted: &Admitted) -> rusqlite::Result<()> {
+    let body = &admitted.manifest.body;
+    save_object_state(tx, repo, Kind::Usage, body.usage.as_bytes(), None)?;
+    for session in &body.sessions {
+        save_object_state(tx, repo, Kind::Session, session.as_bytes(), None)?;
+    }
+    for (segment, _) in &admitted.admission.newly_verified {
+        save_object_state(tx, repo, Kind::Segment, segment.as_bytes(), None)?;
+    }
+    let mut named = admitted.admission.named.iter();
+    named.try_for_each(|pack| revive_frames(tx, repo, &pack.pack, &pack.used))
+}
+
+fn revive_frames(
+    tx: &rusqlite::Connection,
+    repo: i64,
+    pack: &PackId,
+    used: &lumbung_pack::Bitmap,
+) -> rusqlite::Result<()> {
+    let Some(mut state) = load_state(tx, repo, pack)? else { return Ok(()) };
+    if state.frames.absent.bits() == used.bits() {
+        state.frames.revive(used);
+        save_state(tx, repo, pack, &state)?;
+    }
+    Ok(())
+}
+
+/// A manifest's row. `dated` is the earliest receipt that came with it, `came_s` the retention clock when it came.
 pub(crate) fn manifest_row(
     manifest: &Signed<Manifest>,
     bytes: u64,
     receipt: &Signed<Receipt>,
+    dated: Timestamp,
+    came_s: u64,
 ) -> ManifestRow {
     let body = &manifest.body;
     ManifestRow {
@@ -251,5 +311,9 @@ pub(crate) fn manifest_row(
         locked_until: receipt.body.locked_until,
         pulled_from: receipt.body.pulled_from,
         bytes,
+        partial: body.partial,
+        dated,
+        came_s,
+        displaced_s: None,
     }
 }

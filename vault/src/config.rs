@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lumbung_model::rate::{Cap, RatePlan, Window};
-use lumbung_model::schedule::{Period, parse_zone};
+use lumbung_model::retention::Policy;
+use lumbung_model::schedule::{Period, Tz, parse_zone};
 use lumbung_model::toml_text;
-use lumbung_model::{ByteSize, RepositoryId, SiteId, TlsPin};
+use lumbung_model::{ByteSize, DatasetId, PublicKey, RepositoryId, SiteId, TlsPin};
 use serde::Deserialize;
 
 /// `vault.toml`.
@@ -26,6 +27,18 @@ pub struct Config {
     /// Receipts promise to keep a snapshot at least this long.
     #[serde(default = "defaults::lock")]
     pub lock: Period,
+    /// How many snapshots of a dataset keep a place; without it everything is kept.
+    #[serde(default)]
+    retention: Option<Policy>,
+    /// How often what may go is looked for.
+    #[serde(default = "defaults::hour")]
+    pub retention_interval: Period,
+    /// How often frames that nobody uses are looked for.
+    #[serde(default = "defaults::gc")]
+    pub gc_interval: Period,
+    /// Keys whose signature stands for the Dinas on orders.
+    #[serde(default)]
+    pub dinas_keys: Vec<PublicKey>,
     /// How often an inventory of each repository is signed, changed or not.
     #[serde(default = "defaults::day")]
     pub inventory_interval: Period,
@@ -88,6 +101,22 @@ pub struct RepositoryConfig {
     /// Bytes it may keep here.
     #[serde(default)]
     pub quota: Option<ByteSize>,
+    /// How many of its snapshots keep a place, if it has a rule of its own.
+    #[serde(default)]
+    retention: Option<Policy>,
+    /// Datasets with a rule of their own.
+    #[serde(default, rename = "dataset")]
+    datasets: Vec<DatasetConfig>,
+}
+
+/// `[[repository.dataset]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// Which one.
+    pub id: DatasetId,
+    /// How many of its snapshots keep a place.
+    retention: Policy,
 }
 
 /// `[[source]]`.
@@ -110,6 +139,12 @@ mod defaults {
     }
     pub(super) const fn day() -> Period {
         Period::seconds(86_400)
+    }
+    pub(super) const fn hour() -> Period {
+        Period::seconds(3600)
+    }
+    pub(super) const fn gc() -> Period {
+        Period::seconds(6 * 3600)
     }
     pub(super) const fn inventory_delay() -> Period {
         Period::seconds(60)
@@ -188,6 +223,9 @@ impl Config {
                 format!("`time_zone`: {:?} is not one such as \"Asia/Jakarta\"", config.time_zone),
             ));
         }
+        if let Some(error) = config.policies().find_map(|policy| policy.check().err()) {
+            return Err(invalid(1, format!("`retention`: {error}")));
+        }
         if let Some(source) =
             config.sources.iter().find(|source| !source.url.starts_with("https://"))
         {
@@ -204,6 +242,30 @@ impl Config {
     pub fn rate_plan(&self) -> Option<RatePlan> {
         let zone = parse_zone(&self.time_zone).ok()?;
         Some(RatePlan::new(zone, self.windows.clone(), self.pull_rate))
+    }
+
+    fn policies(&self) -> impl Iterator<Item = &Policy> {
+        let own = self.repositories.iter().flat_map(|repository| {
+            let datasets = repository.datasets.iter().map(|dataset| &dataset.retention);
+            repository.retention.iter().chain(datasets)
+        });
+        self.retention.iter().chain(own)
+    }
+
+    /// The rule for a dataset's snapshots; none: everything is kept.
+    #[must_use]
+    pub fn retention_of(&self, repository: &RepositoryId, dataset: &DatasetId) -> Option<&Policy> {
+        let own = self.repository(repository);
+        own.and_then(|own| own.datasets.iter().find(|known| known.id == *dataset))
+            .map(|known| &known.retention)
+            .or_else(|| own.and_then(|own| own.retention.as_ref()))
+            .or(self.retention.as_ref())
+    }
+
+    /// The zone of windows and of retention's calendar; UTC where it is unknown, which [`Config::load`] refuses.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        parse_zone(&self.time_zone).unwrap_or(Tz::UTC)
     }
 
     /// Where keys and certificates lie.

@@ -1,7 +1,7 @@
 //! Why the vault refuses or fails. `http::problem` turns each into a status, exhaustively.
 
-use lumbung_model::{AgentId, DomainId, RepositoryId, SessionId};
-use lumbung_pack::{FormatError, Kind, Missing, Refusal, RosterError};
+use lumbung_model::{AgentId, DomainId, HoldId, ManifestId, RepositoryId, SessionId, Timestamp};
+use lumbung_pack::{FormatError, Kind, Missing, OrderError, Refusal, RosterError};
 use lumbung_store::StoreError;
 
 use crate::index::IndexError;
@@ -111,6 +111,48 @@ pub enum VaultError {
         /// How many are allowed.
         limit: u64,
     },
+    /// A snapshot that this site removed.
+    #[error("snapshot {manifest} was removed at this site {}: it is not taken again", if *ordered { "by an order" } else { "when its time was over" })]
+    Removed {
+        /// The snapshot.
+        manifest: ManifestId,
+        /// Whether an order destroyed it.
+        ordered: bool,
+    },
+    /// A snapshot that says nothing of what it needs.
+    #[error(
+        "nothing is given back in this repository until snapshot {manifest} can be read ({reason}): run `lumbung-vault scrub`, which fetches a good copy"
+    )]
+    Unreadable {
+        /// The snapshot.
+        manifest: ManifestId,
+        /// Why it cannot be read.
+        reason: String,
+    },
+    /// An order lacks something.
+    #[error("the order is not carried out: {0}")]
+    Order(#[source] OrderError),
+    /// An order whose time is over.
+    #[error(
+        "the order is not carried out: it was valid until {until}; have a new one drawn up and signed"
+    )]
+    OrderExpired {
+        /// Its end.
+        until: Timestamp,
+    },
+    /// A hold keeps what an order would destroy.
+    #[error(
+        "the order is not carried out: hold {hold} keeps snapshot {manifest}; release the hold first, by an order of its own"
+    )]
+    Held {
+        /// The snapshot.
+        manifest: ManifestId,
+        /// The hold.
+        hold: HoldId,
+    },
+    /// No such hold.
+    #[error("hold {0} is not at this site: `lumbung-vault hold list` shows those that are")]
+    NoHold(HoldId),
     /// A kind of object that is not written this way.
     #[error("a {} is not sent to a vault", kind.name())]
     NotSent {

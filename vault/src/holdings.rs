@@ -8,7 +8,7 @@ use lumbung_model::{
 use lumbung_pack::{Holdings, Kind, PackFacts, RosterChain, SessionFacts};
 use lumbung_store::StoreError;
 
-use crate::index::{ManifestRow, PackRow, SessionRow, bad_frames, verified_segment};
+use crate::index::{ManifestRow, PackRow, SessionRow, bad_frames, load_state, verified_segment};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -68,7 +68,12 @@ impl Holdings for Held<'_> {
     fn pack(&self, id: &PackId) -> Result<Option<PackFacts>, VaultError> {
         let found = self.vault.index.read(|c| {
             let Some(row) = PackRow::find(c, self.row(), id)? else { return Ok(None) };
-            Ok(Some((row, bad_frames(c, self.row(), id)?)))
+            let mut bad = bad_frames(c, self.row(), id)?;
+            // What is merely condemned is still here: a commit brings it back.
+            if let Some(state) = load_state(c, self.row(), id)? {
+                bad.extend(state.frames.absent.iter_ones());
+            }
+            Ok(Some((row, bad)))
         })?;
         let Some((row, bad)) = found else { return Ok(None) };
         // The index may remember what somebody took from the disk: one stat a pack that is new here.

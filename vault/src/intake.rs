@@ -10,7 +10,7 @@ use lumbung_pack::{
 };
 use lumbung_store::{PutOutcome, StoreError};
 
-use crate::index::{ObjectRow, SessionRow, open_sessions};
+use crate::index::{Lease, ObjectRow, SessionRow, open_sessions, save_object_state};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -220,9 +220,13 @@ impl Vault {
             self.check_quota(repository, &domain, length)?;
         }
         let outcome = repository.store.put(kind, id, bytes)?;
+        let row = ObjectRow { kind, id: *id, domain, bytes: length };
+        self.index.write(|tx| {
+            // Who sends it counts on it: if it waited to go, it waits no longer.
+            save_object_state(tx, repository.row, kind, id, None)?;
+            if known { Ok(()) } else { row.insert(tx, repository.row) }
+        })?;
         if !known {
-            let row = ObjectRow { kind, id: *id, domain, bytes: length };
-            self.index.write(|tx| row.insert(tx, repository.row))?;
             repository.ledger().add(&domain, length);
         }
         Ok(outcome)
@@ -260,7 +264,11 @@ impl Vault {
         self.check_quota(repository, &session.body.domain, bytes.len() as u64)?;
         let outcome = repository.store.put(Kind::Session, id, bytes)?;
         let row = session_row(repository, &session, bytes.len() as u64)?;
-        self.index.write(|tx| row.insert(tx, repository.row))?;
+        let now_s = self.age_s();
+        self.index.write(|tx| {
+            row.insert(tx, repository.row)?;
+            Lease::open(tx, repository.row, &row.session, &row.domain, now_s)
+        })?;
         repository.ledger().add(&row.domain, row.bytes);
         Ok(outcome)
     }

@@ -30,6 +30,18 @@ impl Ledger {
         self.add(domain, bytes);
     }
 
+    pub(crate) fn subtract(&mut self, domain: &DomainId, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(kept) = self.domains.get_mut(domain) {
+            *kept = kept.saturating_sub(bytes);
+        }
+    }
+
+    pub(crate) fn subtract_pack(&mut self, domain: &DomainId, bytes: u64) {
+        self.packs = self.packs.saturating_sub(1);
+        self.subtract(domain, bytes);
+    }
+
     pub(crate) const fn packs(&self) -> u64 {
         self.packs
     }

@@ -9,9 +9,9 @@ use lumbung_model::PackId;
 use lumbung_pack::{Kind, PackTable};
 use lumbung_store::{PackChecker, PutOutcome, StoreError};
 
-use crate::index::{PackRow, SessionRow, bad_frames};
+use crate::index::{Lease, PackRow, PackState, SessionRow, bad_frames, load_state, save_state};
 use crate::repository::Repository;
-use crate::storage::PackSink;
+use crate::storage::{PackSink, PartialPackSink};
 use crate::{Sender, Vault, VaultError};
 
 impl Vault {
@@ -26,15 +26,19 @@ impl Vault {
         sender: Sender,
     ) -> Result<PackIntake, VaultError> {
         self.check_reserve()?;
-        let (known, bad) = self.index.read(|c| {
-            Ok((PackRow::find(c, repository.row, &id)?, bad_frames(c, repository.row, &id)?))
+        let (known, bad, state) = self.index.read(|c| {
+            let bad = bad_frames(c, repository.row, &id)?;
+            Ok((PackRow::find(c, repository.row, &id)?, bad, load_state(c, repository.row, &id)?))
         })?;
         let length = match repository.store.pack_len(&id) {
             Ok(length) => Some(length),
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let whole = known.as_ref().is_some_and(|row| bad.is_empty() && length == Some(row.bytes));
+        // One of which something is missing or on its way out comes anew, as a whole.
+        let whole = known
+            .as_ref()
+            .is_some_and(|row| bad.is_empty() && state.is_none() && length == Some(row.bytes));
         let sink = if whole {
             Sink::Compare(Box::new(PackChecker::new(id)))
         } else {
@@ -76,6 +80,88 @@ impl Vault {
         } else {
             self.check_quota(repository, &header.domain, table.total_length())
         }
+    }
+}
+
+impl Vault {
+    /// Enters a pack in the index: whole, or with a state that says which frames are missing.
+    fn take_up_pack(
+        &self,
+        repository: &Repository,
+        table: &PackTable,
+        state: Option<&PackState>,
+    ) -> Result<(), VaultError> {
+        let row = pack_row(&table.id(), table);
+        let (repo, now_s) = (repository.row, self.age_s());
+        let kept_before = self.index.write(|tx| {
+            let before = PackRow::find(tx, repo, &row.pack)?;
+            let absent = load_state(tx, repo, &row.pack)?.map_or(0, |state| state.absent_bytes);
+            row.insert(tx, repo)?;
+            if let Some(state) = state {
+                save_state(tx, repo, &row.pack, state)?;
+            }
+            Lease::touch(tx, repo, &row.session, now_s)?;
+            Ok(before.map(|before| before.bytes.saturating_sub(absent)))
+        })?;
+        let kept_now = row.bytes.saturating_sub(state.map_or(0, |state| state.absent_bytes));
+        let mut ledger = repository.ledger();
+        match kept_before {
+            None => ledger.add_pack(&row.domain, kept_now),
+            Some(before) => {
+                ledger.subtract(&row.domain, before);
+                ledger.add(&row.domain, kept_now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to take some frames of a pack from another site: those that a snapshot uses there, where the rest was
+    /// dropped.
+    ///
+    /// # Errors
+    /// If the pack is not this repository's or there is no space.
+    pub fn receive_frames(
+        self: &Arc<Self>,
+        repository: &Arc<Repository>,
+        table: PackTable,
+        sender: Sender,
+    ) -> Result<FramesIntake, VaultError> {
+        self.check_reserve()?;
+        let id = table.id();
+        let known = self.index.read(|c| PackRow::find(c, repository.row, &id))?.is_some();
+        self.admit_pack(repository, &table, sender, known)?;
+        let writer = repository.store.partial_pack_writer(&id, &table)?;
+        let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
+        Ok(FramesIntake { vault, repository, table, writer })
+    }
+}
+
+/// Some frames of a pack on their way in. Dropping it leaves nothing that counts.
+pub struct FramesIntake {
+    vault: Arc<Vault>,
+    repository: Arc<Repository>,
+    table: PackTable,
+    writer: Box<dyn PartialPackSink>,
+}
+
+impl FramesIntake {
+    /// Takes the next frame; frames come in ascending order.
+    ///
+    /// # Errors
+    /// If it is not that frame.
+    pub fn write(&mut self, frame: usize, bytes: &[u8]) -> Result<(), VaultError> {
+        Ok(self.writer.write_frame(frame, bytes)?)
+    }
+
+    /// Keeps the frames.
+    ///
+    /// # Errors
+    /// If somebody else changed the pack meanwhile, or there is no space.
+    pub fn finish(self) -> Result<(), VaultError> {
+        let _gate = self.repository.gate();
+        let present = self.writer.finish()?;
+        let state = (!present.is_full()).then(|| Vault::state_with(&self.table, &present));
+        self.vault.take_up_pack(&self.repository, &self.table, state.as_ref())
     }
 }
 
@@ -130,33 +216,25 @@ impl PackIntake {
     /// # Errors
     /// If bytes are missing, or there is no space.
     pub fn finish(self) -> Result<PutOutcome, VaultError> {
-        let (table, outcome) = match self.sink {
+        match self.sink {
             Sink::Compare(checker) => {
                 let id = *self.id.as_bytes();
                 checker.finish().map_err(|fault| StoreError::Pack { id, fault })?;
                 self.repository.store.sync_pack(&self.id)?;
-                return Ok(PutOutcome::AlreadyThere);
+                Ok(PutOutcome::AlreadyThere)
             }
             Sink::Write { writer, replace } => {
                 let table = writer.table().cloned();
+                // The sweep changes packs under the gate: it must not take frames from a file that is being exchanged.
+                let _gate = replace.then(|| self.repository.gate());
                 let outcome = if replace { writer.finish_over()? } else { writer.finish()? };
                 // `finish` fails unless the head came.
                 let id = *self.id.as_bytes();
                 let table = table.ok_or(StoreError::NotFound { kind: Kind::Pack, id })?;
-                (table, outcome)
+                self.vault.take_up_pack(&self.repository, &table, None)?;
+                Ok(outcome)
             }
-        };
-        let row = pack_row(&self.id, &table);
-        let repo = self.repository.row;
-        let known = self.vault.index.write(|tx| {
-            let known = PackRow::find(tx, repo, &row.pack)?.is_some();
-            row.insert(tx, repo)?;
-            Ok(known)
-        })?;
-        if !known {
-            self.repository.ledger().add_pack(&row.domain, row.bytes);
         }
-        Ok(outcome)
     }
 }
 

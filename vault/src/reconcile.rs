@@ -16,8 +16,9 @@ use rusqlite::Connection;
 
 use crate::commit::{Admitted, manifest_row};
 use crate::index::{
-    ManifestRow, ObjectRow, StatementRow, add_orphan, forget_object, forget_pack, forget_session,
-    forget_verified, list_objects, list_packs, list_sessions, publish_sessions, receipt_given,
+    Lease, ManifestRow, ObjectRow, StatementRow, TombstoneRow, add_foreign_receipt, add_orphan,
+    end_leases, foreign_receipt, forget_object, forget_pack, forget_session, forget_verified,
+    list_objects, list_packs, list_sessions, publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -39,8 +40,10 @@ pub(crate) struct CaughtUp {
 /// Takes up commits, inventories and scrub reports that the index does not know. Called by who holds the
 /// gate, or before anybody else knows the repository.
 pub(crate) fn catch_up(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
+    // First what was removed, so that nothing of it is taken up again.
+    let buried = vault.reconcile_tombstones(repository)?;
     let mut caught = reconcile_commits(vault, repository)?;
-    caught.changed += reconcile_statements(vault, repository)?;
+    caught.changed += buried + reconcile_statements(vault, repository)?;
     Ok(caught)
 }
 
@@ -51,6 +54,8 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize,
     for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
         changed += reconcile_kind(vault, repository, kind)?;
     }
+    changed += vault.reconcile_holds(repository)?;
+    vault.reconcile_orders(repository)?;
     let caught = catch_up(vault, repository)?;
     repository.gate().behind = caught.waiting;
     Ok(changed + caught.changed)
@@ -72,7 +77,7 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
     let mut rows: Vec<Insert> = Vec::new();
     let mut changed = 0;
     for id in on_disk.difference(&indexed) {
-        match row_of(repository, kind, id) {
+        match row_of(repository, kind, id, vault.age_s()) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 let detail =
@@ -129,12 +134,21 @@ pub(crate) fn forget(
     Ok(())
 }
 
-fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, VaultError> {
+fn row_of(
+    repository: &Repository,
+    kind: Kind,
+    id: &[u8; 32],
+    now_s: u64,
+) -> Result<Insert, VaultError> {
     if kind == Kind::Pack {
         let id = PackId::from_bytes(*id);
         let table = repository.store.pack_head(&id)?;
         let row = pack_row(&id, &table);
-        return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
+        let state = Vault::state_of_file(repository, &id, &table)?;
+        return Ok(Box::new(move |tx, repo| {
+            row.insert(tx, repo)?;
+            state.as_ref().map_or(Ok(()), |state| save_state(tx, repo, &row.pack, state))
+        }));
     }
     let bytes = repository.store.get(kind, id)?;
     let length = bytes.len() as u64;
@@ -142,7 +156,11 @@ fn row_of(repository: &Repository, kind: Kind, id: &[u8; 32]) -> Result<Insert, 
         Kind::Session => {
             let session = open_signed::<Session>(&bytes).map_err(VaultError::format(kind))?;
             let row = session_row(repository, &session, length)?;
-            return Ok(Box::new(move |tx, repo| row.insert(tx, repo)));
+            return Ok(Box::new(move |tx, repo| {
+                row.insert(tx, repo)?;
+                // Its run may still be under way; a manifest that names it ends the lease below.
+                Lease::open(tx, repo, &row.session, &row.domain, now_s)
+            }));
         }
         Kind::Segment => decode::<Segment>(&bytes).map_err(VaultError::format(kind))?.0.domain,
         Kind::Usage => decode::<UsageList>(&bytes).map_err(VaultError::format(kind))?.0.domain,
@@ -166,6 +184,12 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
     let mut new: Vec<(Signed<Manifest>, u64)> = Vec::new();
     for id in repository.store.list(Kind::Manifest)? {
         if known.contains_key(&id) {
+            continue;
+        }
+        let manifest = ManifestId::from_bytes(id);
+        if vault.index.read(|c| TombstoneRow::find(c, repository.row, &manifest))?.is_some() {
+            // A crash came between its tombstone and the end of its file.
+            repository.store.remove(Kind::Manifest, &id)?;
             continue;
         }
         let opened =
@@ -196,6 +220,12 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
         }
     }
     for (manifest, receipt) in receipts {
+        let removed =
+            vault.index.read(|c| TombstoneRow::find(c, repository.row, &manifest))?.is_some();
+        if removed {
+            vault.index.write(|tx| receipt_given(tx, repository.row, receipt.body.number))?;
+            continue;
+        }
         vault.index.write(|tx| {
             receipt_given(tx, repository.row, receipt.body.number)?;
             if !known.contains_key(manifest.as_bytes()) {
@@ -240,6 +270,7 @@ fn own_receipts(
         };
         let Ok(receipt) = open_signed::<Receipt>(&bytes) else { continue };
         if receipt.body.site != vault.site() || receipt.signer != vault.identity.key.public() {
+            take_up_foreign(vault, repository, &receipt)?;
             continue;
         }
         let first = own
@@ -252,6 +283,37 @@ fn own_receipts(
     Ok(own)
 }
 
+/// Remembers a receipt of another site that the newest roster lists.
+fn take_up_foreign(
+    vault: &Vault,
+    repository: &Repository,
+    receipt: &Signed<Receipt>,
+) -> Result<(), VaultError> {
+    let Receipt { site, manifest, .. } = &receipt.body;
+    let listed = repository.chain().site(site).is_some_and(|one| one.receipt_key == receipt.signer);
+    if listed {
+        vault
+            .index
+            .write(|tx| add_foreign_receipt(tx, repository.row, manifest, site, &receipt.id))?;
+    }
+    Ok(())
+}
+
+/// When the site that a manifest was pulled from had received it, if its receipt is here.
+fn dated_by_source(
+    vault: &Vault,
+    repository: &Repository,
+    receipt: &Receipt,
+) -> Result<lumbung_model::Timestamp, VaultError> {
+    let Some(source) = receipt.pulled_from else { return Ok(receipt.received) };
+    let known = vault
+        .index
+        .read(|c| foreign_receipt(c, repository.row, &receipt.manifest, &source))?
+        .and_then(|id| repository.store.get(Kind::Receipt, id.as_bytes()).ok())
+        .and_then(|bytes| open_signed::<Receipt>(&bytes).ok());
+    Ok(known.map_or(receipt.received, |known| known.body.received.min(receipt.received)))
+}
+
 /// Enters a manifest that has its receipt; fork and gap are looked for as they were at first.
 fn take_up(
     vault: &Vault,
@@ -260,7 +322,8 @@ fn take_up(
     bytes: u64,
     receipt: &Signed<Receipt>,
 ) -> Result<(), VaultError> {
-    let row = manifest_row(manifest, bytes, receipt);
+    let dated = dated_by_source(vault, repository, &receipt.body)?;
+    let row = manifest_row(manifest, bytes, receipt, dated, vault.age_s());
     let body = &manifest.body;
     let alarms = vault.index.write(|tx| {
         let mut alarms = Vec::new();
@@ -284,6 +347,9 @@ fn take_up(
         row.insert(tx, repository.row)?;
         receipt_given(tx, repository.row, row.arrival)?;
         publish_sessions(tx, repository.row, &body.sessions)?;
+        if !body.partial {
+            end_leases(tx, repository.row, &body.sessions)?;
+        }
         Ok(alarms)
     })?;
     alarms.iter().for_each(|alarm| vault.alarm_of(repository, manifest, alarm));

@@ -13,8 +13,9 @@ use lumbung_pack::{Kind, RosterChain, SiteIdentity};
 use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
-use crate::index::{AlarmRow, Index};
+use crate::index::{AlarmRow, Index, greatest_age};
 use crate::repository::Repository;
+use crate::retention::{Age, SystemUptime, Uptime};
 use crate::storage::{Directory, Place, Storage};
 use crate::{Config, VaultError};
 
@@ -28,6 +29,7 @@ pub struct Vault {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) index: Index,
     pub(crate) wake: Wake,
+    pub(crate) age: Age,
     place: Box<dyn Place>,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
@@ -55,15 +57,31 @@ impl Vault {
         identity: SiteIdentity,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
+        Self::open_with(config, identity, clock, Box::new(SystemUptime))
+    }
+
+    /// As [`Vault::open`], with somebody else to say how long the machine has been running.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_with(
+        config: Config,
+        identity: SiteIdentity,
+        clock: Arc<dyn Clock>,
+        uptime: Box<dyn Uptime>,
+    ) -> Result<Self, VaultError> {
         let place = Box::new(Directory::open(config.data.join("repositories"))?);
         let lock = lock(&config.data)?;
         let (index, fresh) = Index::open(&config.data.join(INDEX))?;
+        let known_s = index.read(greatest_age)?;
+        let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
         let vault = Self {
             config,
             identity,
             clock,
             index,
             wake: Wake::default(),
+            age,
             place,
             repositories: RwLock::default(),
             founding: Mutex::default(),
@@ -89,6 +107,7 @@ impl Vault {
         let repository = Arc::new(Repository::new(row, store, chain));
         let swept = repository.store.sweep_unfinished()?;
         let changed = crate::reconcile::reconcile(self, &repository)?;
+        self.finish_drops(&repository)?;
         repository.count(&self.index)?;
         if swept > 0 || changed > 0 || fresh {
             tracing::info!(repository = %id, swept, changed, "repository reconciled with its files");

@@ -14,6 +14,7 @@ mod period;
 mod timing;
 mod zone;
 
+pub use chrono_tz::Tz;
 pub use expression::{Expression, ScheduleError, Weekdays};
 pub use period::{Period, PeriodError};
 pub use timing::{Backoff, Due, Trigger, jitter, seed};
@@ -22,7 +23,7 @@ pub use zone::{ZoneError, parse_zone};
 use std::fmt;
 
 use chrono::{DateTime, Duration, NaiveDateTime, Offset, TimeZone, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono_tz::GapInfo;
 
 use crate::Timestamp;
 

@@ -154,6 +154,8 @@ pub type VerifiedSegments = Vec<(SegmentId, Vec<SessionId>)>;
 pub struct Admission {
     /// Segments to remember as verified, with the sessions of their packs.
     pub newly_verified: VerifiedSegments,
+    /// The frames that those segments name.
+    pub named: Vec<PackUse>,
     /// Whether the newest roster authorises its signer; else it is *belum disahkan*.
     pub authorized: bool,
     /// What an operator should look at.
@@ -317,12 +319,12 @@ pub fn check_manifest<H: Holdings>(
     check_signer(chain, &body.agent, &body.domain, &manifest.signer, certified, provenance)?;
     let mut missing = Missing::default();
     check_sessions(holdings, body, &mut missing)?;
-    let newly_verified = check_usage(holdings, body, &mut missing)?;
+    let (newly_verified, named) = check_usage(holdings, body, &mut missing)?;
     if !missing.is_empty() {
         return Err(Refusal::Incomplete(missing));
     }
     let alarms = find_alarms(holdings, manifest).map_err(Refusal::Holdings)?;
-    Ok(Admission { newly_verified, authorized: chain.authorizes(manifest), alarms })
+    Ok(Admission { newly_verified, named, authorized: chain.authorizes(manifest), alarms })
 }
 
 fn check_sessions<H: Holdings>(
@@ -351,10 +353,10 @@ fn check_usage<H: Holdings>(
     holdings: &H,
     manifest: &Manifest,
     missing: &mut Missing,
-) -> Result<VerifiedSegments, Refusal<H::Error>> {
+) -> Result<(VerifiedSegments, Vec<PackUse>), Refusal<H::Error>> {
     let Some(bytes) = holdings.usage(&manifest.usage).map_err(Refusal::Holdings)? else {
         missing.usage = true;
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let (list, id) = decode::<UsageList>(&bytes)?;
     if id != manifest.usage {
@@ -367,27 +369,30 @@ fn check_usage<H: Holdings>(
         return Err(Refusal::Domain { what: "the usage list".to_owned() });
     }
     let named: BTreeSet<SessionId> = manifest.sessions.iter().copied().collect();
-    let mut newly_verified = Vec::new();
+    let (mut newly_verified, mut frames) = (Vec::new(), Vec::new());
     for segment in &list.segments {
         let known = holdings.verified_segment(&segment.segment).map_err(Refusal::Holdings)?;
         if known.is_some_and(|sessions| sessions.iter().all(|session| named.contains(session))) {
             continue;
         }
-        if let Some(sessions) = check_segment(holdings, manifest, segment, &named, missing)? {
+        if let Some((sessions, packs)) =
+            check_segment(holdings, manifest, segment, &named, missing)?
+        {
             newly_verified.push((segment.segment, sessions));
+            frames.extend(packs);
         }
     }
-    Ok(newly_verified)
+    Ok((newly_verified, frames))
 }
 
-/// Checks one segment; gives the sessions of its packs, or nothing where something is missing.
+/// Checks one segment; gives the sessions of its packs and their frames, or nothing where something is missing.
 fn check_segment<H: Holdings>(
     holdings: &H,
     manifest: &Manifest,
     expected: &SegmentRef,
     named: &BTreeSet<SessionId>,
     missing: &mut Missing,
-) -> Result<Option<Vec<SessionId>>, Refusal<H::Error>> {
+) -> Result<Option<(Vec<SessionId>, Vec<PackUse>)>, Refusal<H::Error>> {
     let Some(bytes) = holdings.segment(&expected.segment).map_err(Refusal::Holdings)? else {
         missing.segments.push(expected.segment);
         return Ok(None);
@@ -413,7 +418,7 @@ fn check_segment<H: Holdings>(
         sessions.extend(check_pack(holdings, manifest, pack, named, missing)?);
     }
     let whole = missing.packs.len() == missing_before;
-    Ok(whole.then(|| sessions.into_iter().collect()))
+    Ok(whole.then(|| (sessions.into_iter().collect(), segment.packs)))
 }
 
 fn check_pack<H: Holdings>(

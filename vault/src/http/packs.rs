@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::objects::status;
 use super::{App, parse_repository, problem, stopping, visible};
-use crate::index::{PackRow, bad_frames};
+use crate::index::{PackRow, PackState, bad_frames, load_state, save_state};
 use crate::repository::Repository;
 use crate::storage::PackRead;
 use crate::tenancy::{Caller, Reading};
@@ -81,7 +81,7 @@ pub(super) async fn get(
     id: PackId,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let pack = app.run(move |_| Ok(repository.store.open_pack(&id)?)).await?;
+    let (pack, holes) = app.run(move |vault| open(vault, &repository, &id)).await?;
     let length = pack.length();
     let wanted = headers.get(header::RANGE).map(|value| value.to_str().unwrap_or("?"));
     let (range, code) = match wanted {
@@ -95,6 +95,11 @@ pub(super) async fn get(
             (range, StatusCode::PARTIAL_CONTENT)
         }
     };
+    if holes.iter().any(|hole| hole.start < range.end && range.start < hole.end) {
+        return Err(Problem::not_found(
+            "some of these bytes were dropped here: no snapshot at this site uses them any more",
+        ));
+    }
     let mut response = Response::builder()
         .status(code)
         .header(header::CONTENT_TYPE, "application/octet-stream")
@@ -107,6 +112,22 @@ pub(super) async fn get(
     response
         .body(stream_pack(pack, range))
         .map_err(|_| Problem::internal("the answer could not be built"))
+}
+
+/// A pack and where frames were dropped from it.
+#[expect(clippy::type_complexity, reason = "a pair that one caller takes apart")]
+fn open(
+    vault: &Vault,
+    repository: &Repository,
+    id: &PackId,
+) -> Result<(Box<dyn PackRead>, Vec<Range<u64>>), VaultError> {
+    let pack = repository.store.open_pack(id)?;
+    let Some(state) = vault.index.read(|c| load_state(c, repository.row, id))? else {
+        return Ok((pack, Vec::new()));
+    };
+    let table = pack.head()?;
+    let holes = state.frames.absent.iter_ones().map(|i| table.frame_range(i as usize));
+    Ok((pack, holes.collect()))
 }
 
 /// One range of RFC 9110 §14: `bytes=a-b`, `bytes=a-`, `bytes=-n`.
@@ -188,10 +209,11 @@ fn absent(
     };
     let mut absent = Vec::new();
     for asked in packs {
-        let (row, bad) = vault.index.read(|c| {
+        let (row, bad, state) = vault.index.read(|c| {
             Ok((
                 PackRow::find(c, repository.row, &asked.pack)?,
                 bad_frames(c, repository.row, &asked.pack)?,
+                load_state(c, repository.row, &asked.pack)?,
             ))
         })?;
         let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
@@ -207,11 +229,37 @@ fn absent(
         }
         let mut lost = Bitmap::new(asked.used.bits());
         bad.iter().filter(|frame| asked.used.get(**frame)).for_each(|frame| lost.set(*frame));
+        if let Some(state) = state {
+            lost = lost.or(&state.frames.refused().and(&asked.used));
+            touch(vault, &repository, &asked, state)?;
+        }
         if lost.count_ones() > 0 {
             absent.push(PackUse { pack: asked.pack, used: lost });
         }
     }
     Ok(absent)
+}
+
+/// Who is told that frames are here counts on them: those that waited to go wait no longer.
+fn touch(
+    vault: &Vault,
+    repository: &Repository,
+    asked: &PackUse,
+    state: PackState,
+) -> Result<(), VaultError> {
+    let mut touched = state.clone();
+    touched.frames.touch(&asked.used);
+    if touched == state {
+        return Ok(());
+    }
+    // Read again under the gate, where the sweep changes it.
+    let _gate = repository.gate();
+    vault.index.write(|tx| {
+        let Some(mut state) = load_state(tx, repository.row, &asked.pack)? else { return Ok(()) };
+        state.frames.touch(&asked.used);
+        save_state(tx, repository.row, &asked.pack, &state)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]

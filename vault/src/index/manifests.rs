@@ -24,10 +24,17 @@ pub(crate) struct ManifestRow {
     pub(crate) locked_until: Timestamp,
     pub(crate) pulled_from: Option<SiteId>,
     pub(crate) bytes: u64,
+    pub(crate) partial: bool,
+    /// The earliest receipt that came with it.
+    pub(crate) dated: Timestamp,
+    /// The retention clock when it came, in seconds.
+    pub(crate) came_s: u64,
+    /// The retention clock when it was first found without a place.
+    pub(crate) displaced_s: Option<u64>,
 }
 
 const COLUMNS: &str = "manifest, agent, dataset, domain, epoch, sequence, signer, arrival, receipt, received, \
-                       locked_until, pulled_from, bytes";
+                       locked_until, pulled_from, bytes, partial, dated, came_s, displaced_s";
 
 impl ManifestRow {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -46,13 +53,17 @@ impl ManifestRow {
             locked_until: Timestamp(row.get(10)?),
             pulled_from: pulled_from.map(SiteId::from_bytes),
             bytes: from_sql(row.get(12)?),
+            partial: row.get(13)?,
+            dated: Timestamp(row.get(14)?),
+            came_s: from_sql(row.get(15)?),
+            displaced_s: row.get::<_, Option<i64>>(16)?.map(from_sql),
         })
     }
 
     /// Takes it up; a row that is there stays as it is.
     pub(crate) fn insert(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
         tx.prepare_cached(&format!(
-            "INSERT INTO manifests (repo, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            "INSERT INTO manifests (repo, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (repo, manifest) DO NOTHING"
         ))?
         .execute(params![
@@ -69,7 +80,11 @@ impl ManifestRow {
             self.received.0,
             self.locked_until.0,
             self.pulled_from.map(|site| *site.as_bytes()),
-            to_sql(self.bytes)
+            to_sql(self.bytes),
+            self.partial,
+            self.dated.0,
+            to_sql(self.came_s),
+            self.displaced_s.map(to_sql)
         ])
         .map(|_| ())
     }
@@ -251,6 +266,11 @@ impl Cursor {
                 })
             })
             .optional()
+    }
+
+    /// Forgets all cursors of a repository: the next pull looks at everything again.
+    pub(crate) fn forget(tx: &Connection, repo: i64) -> rusqlite::Result<()> {
+        tx.prepare_cached("DELETE FROM cursors WHERE repo = ?1")?.execute([repo]).map(|_| ())
     }
 
     pub(crate) fn save(&self, tx: &Connection, repo: i64, source: &SiteId) -> rusqlite::Result<()> {

@@ -7,7 +7,9 @@
 mod manifests;
 mod objects;
 mod packs;
+mod removal;
 mod statements;
+mod states;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -22,16 +24,23 @@ pub(crate) use manifests::{
 };
 pub(crate) use objects::{
     ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified,
-    list as list_objects, list_sessions, object_domain, open_sessions, publish_sessions,
-    set_verified, verified_segment,
+    forget_verified_segment, list as list_objects, list_sessions, object_bytes, object_domain,
+    open_sessions, publish_sessions, set_verified, verified_segment,
 };
 pub(crate) use packs::{
-    PackRow, bad_frames, count, forget as forget_pack, list as list_packs, set_bad_frames,
+    PackRow, bad_frames, count, domains, forget as forget_pack, list as list_packs, set_bad_frames,
+};
+pub(crate) use removal::{
+    HoldRow, Lease, TombstoneRow, add_foreign_receipt, displace, end_leases, foreign_receipt,
+    forget_manifest, greatest_age, is_released, release,
 };
 pub(crate) use statements::{StatementRow, repositories, repository_status};
+pub(crate) use states::{
+    PackState, load_state, object_states, pending, save_object_state, save_state,
+};
 
 /// Raised with every change of the schema: an older file is rebuilt.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Connections kept for reading.
 const READERS: usize = 4;
 

@@ -240,6 +240,38 @@ pub(crate) fn forget_verified(tx: &Connection, repo: i64) -> rusqlite::Result<()
     tx.execute("DELETE FROM verified_segments WHERE repo = ?1", [repo]).map(|_| ())
 }
 
+/// Forgets the verification of one segment.
+pub(crate) fn forget_verified_segment(
+    tx: &Connection,
+    repo: i64,
+    segment: &SegmentId,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM verified_segments WHERE repo = ?1 AND segment = ?2")?
+        .execute(params![repo, segment.as_bytes()])
+        .map(|_| ())
+}
+
+/// Bytes of a session, segment, usage list or proof; 0 if the index does not know it.
+pub(crate) fn object_bytes(
+    connection: &Connection,
+    repo: i64,
+    kind: Kind,
+    id: &[u8; 32],
+) -> rusqlite::Result<u64> {
+    let bytes: Option<i64> = if kind == Kind::Session {
+        connection
+            .prepare_cached("SELECT bytes FROM sessions WHERE repo = ?1 AND session = ?2")?
+            .query_row(params![repo, id], |row| row.get(0))
+            .optional()?
+    } else {
+        connection
+            .prepare_cached("SELECT bytes FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
+            .query_row(params![repo, kind.code(), id], |row| row.get(0))
+            .optional()?
+    };
+    Ok(bytes.map_or(0, from_sql))
+}
+
 /// The domain of a segment, usage list or proof.
 pub(crate) fn object_domain(
     connection: &Connection,

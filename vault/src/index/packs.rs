@@ -40,7 +40,33 @@ impl PackRow {
             self.frames,
             to_sql(self.bytes)
         ])?;
+        forget_state(tx, repo, &self.pack)?;
         set_bad_frames(tx, repo, &self.pack, &[])
+    }
+
+    /// Packs of a domain, ascending, after one of them.
+    pub(crate) fn of_domain(
+        connection: &Connection,
+        repo: i64,
+        domain: &DomainId,
+        after: Option<&PackId>,
+        limit: u32,
+    ) -> rusqlite::Result<Vec<Self>> {
+        connection
+            .prepare_cached(
+                "SELECT pack, domain, session, frames, bytes FROM packs
+                 WHERE repo = ?1 AND domain = ?2 AND pack > ?3 ORDER BY pack LIMIT ?4",
+            )?
+            .query_map(
+                params![
+                    repo,
+                    domain.as_bytes(),
+                    after.map_or(&[][..], |pack| pack.as_bytes()),
+                    limit
+                ],
+                Self::read,
+            )?
+            .collect()
     }
 
     pub(crate) fn find(
@@ -77,7 +103,25 @@ pub(crate) fn list(
 pub(crate) fn forget(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM packs WHERE repo = ?1 AND pack = ?2")?
         .execute(params![repo, pack.as_bytes()])?;
+    forget_state(tx, repo, pack)?;
     set_bad_frames(tx, repo, pack, &[])
+}
+
+/// Nothing is to be said of the pack's frames any more: all are here, or none.
+fn forget_state(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM pack_states WHERE repo = ?1 AND pack = ?2")?
+        .execute(params![repo, pack.as_bytes()])
+        .map(|_| ())
+}
+
+/// The dedup domains that have anything here.
+pub(crate) fn domains(connection: &Connection, repo: i64) -> rusqlite::Result<Vec<DomainId>> {
+    connection
+        .prepare_cached(
+            "SELECT domain FROM sessions WHERE repo = ?1 UNION SELECT domain FROM packs WHERE repo = ?1 ORDER BY 1",
+        )?
+        .query_map([repo], |row| row.get(0).map(DomainId::from_bytes))?
+        .collect()
 }
 
 /// Numbers of the frames known to be bad, ascending.
@@ -119,7 +163,8 @@ pub(crate) fn count(
     connection
         .prepare_cached(
             "SELECT domain, SUM(packs), SUM(bytes) FROM (
-                 SELECT domain, COUNT(*) AS packs, SUM(bytes) AS bytes FROM packs WHERE repo = ?1 GROUP BY domain
+                 SELECT domain, COUNT(*) AS packs, SUM(bytes - COALESCE(absent_bytes, 0)) AS bytes
+                 FROM packs LEFT JOIN pack_states USING (repo, pack) WHERE repo = ?1 GROUP BY domain
                  UNION ALL SELECT domain, 0, SUM(bytes) FROM objects WHERE repo = ?1 GROUP BY domain
                  UNION ALL SELECT domain, 0, SUM(bytes) FROM sessions WHERE repo = ?1 GROUP BY domain
                  UNION ALL SELECT domain, 0, SUM(bytes) FROM manifests WHERE repo = ?1 GROUP BY domain)

@@ -77,6 +77,13 @@ CREATE TABLE manifests (
     locked_until INTEGER NOT NULL,
     pulled_from BLOB,
     bytes INTEGER NOT NULL,
+    partial INTEGER NOT NULL,
+    -- The earliest receipt that came with it: which slot of the calendar it is in.
+    dated INTEGER NOT NULL,
+    -- The retention clock when it came; after a rebuild, when that was.
+    came_s INTEGER NOT NULL,
+    -- The retention clock when it was first found without a place.
+    displaced_s INTEGER,
     PRIMARY KEY (repo, manifest)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX manifests_by_arrival ON manifests (repo, arrival);
@@ -88,6 +95,82 @@ CREATE TABLE orphan_receipts (
     manifest BLOB NOT NULL,
     receipt BLOB NOT NULL,
     PRIMARY KEY (repo, manifest)
+) WITHOUT ROWID;
+
+-- Receipts of other sites that came with a manifest: one a site, the first.
+CREATE TABLE foreign_receipts (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    manifest BLOB NOT NULL,
+    site BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    PRIMARY KEY (repo, manifest, site)
+) WITHOUT ROWID;
+
+-- Snapshots that this site removed.
+CREATE TABLE tombstones (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    manifest BLOB NOT NULL,
+    tombstone BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    -- 1 if an order destroyed it: it never comes back.
+    ordered INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    PRIMARY KEY (repo, manifest)
+) WITHOUT ROWID;
+
+-- Holds of this site, also those that were released or have lapsed.
+CREATE TABLE holds (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    hold BLOB NOT NULL,
+    object BLOB NOT NULL,
+    -- The retention clock when it was placed; after a rebuild, when that was.
+    placed_s INTEGER NOT NULL,
+    PRIMARY KEY (repo, hold)
+) WITHOUT ROWID;
+
+-- Holds that an order has released.
+CREATE TABLE released (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    hold BLOB NOT NULL,
+    PRIMARY KEY (repo, hold)
+) WITHOUT ROWID;
+
+-- Sessions under way: what they build on stays, and what came since they began.
+CREATE TABLE leases (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    session BLOB NOT NULL,
+    domain BLOB NOT NULL,
+    opened_s INTEGER NOT NULL,
+    seen_s INTEGER NOT NULL,
+    -- Manifests that were the newest of their dataset when it began, joined.
+    bases BLOB NOT NULL,
+    PRIMARY KEY (repo, session)
+) WITHOUT ROWID;
+CREATE INDEX leases_by_domain ON leases (repo, domain);
+
+-- Packs that lack frames, or have some that no snapshot uses; bitmaps of the pack's frames.
+CREATE TABLE pack_states (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    pack BLOB NOT NULL,
+    frames INTEGER NOT NULL,
+    absent BLOB,
+    absent_bytes INTEGER NOT NULL DEFAULT 0,
+    -- 1 while the index is ahead of the file: the absent frames are still to be taken from it.
+    pending INTEGER NOT NULL DEFAULT 0,
+    waiting BLOB,
+    waiting_s INTEGER,
+    condemned BLOB,
+    condemned_s INTEGER,
+    PRIMARY KEY (repo, pack)
+) WITHOUT ROWID;
+
+-- Sessions, segments and usage lists that no snapshot names.
+CREATE TABLE object_states (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    kind INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    waiting_s INTEGER NOT NULL,
+    PRIMARY KEY (repo, kind, id)
 ) WITHOUT ROWID;
 
 -- This site's own inventories and scrub reports, newest last.

@@ -4,18 +4,22 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use lumbung_model::{PackId, RepositoryId, SegmentId, UsageId};
+use lumbung_model::{ManifestId, PackId, RepositoryId, SegmentId, SiteId, Timestamp, UsageId};
 use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Receipt, Roster, RosterChain, Segment, Signed, UsageList,
-    decode, open_signed,
+    Bitmap, Kind, Manifest, PackTable, PackUse, Receipt, Roster, RosterChain, Segment, Signed,
+    UsageList, decode, open_signed,
 };
-use lumbung_store::PutOutcome;
+use lumbung_store::{PutOutcome, StoreError};
 use lumbung_wire::messages::{MANIFESTS_PAGE_MAX, ManifestSummary};
 use tokio_util::sync::CancellationToken;
 
 use super::{Limiter, PullError, Pulled, Source, blocking, note};
-use crate::index::{Cursor, ManifestRow, PackRow, SessionRow, bad_frames, verified_segment};
+use crate::index::{
+    Cursor, ManifestRow, PackRow, SessionRow, TombstoneRow, add_foreign_receipt, bad_frames,
+    foreign_receipt, load_state, verified_segment,
+};
 use crate::repository::Repository;
 use crate::{Founder, Sender, Vault, VaultError};
 
@@ -237,6 +241,11 @@ impl RepositoryPull<'_> {
             Ok(row.is_some() && here.store.contains(Kind::Manifest, id.as_bytes())?)
         })
         .await?;
+        if self.was_removed(repository, id).await? {
+            return Ok(());
+        }
+        // Before the commit: when the source had it decides its slot in the calendar here.
+        let dated = self.receipt(repository, summary).await?;
         if !known {
             let bytes = self.source.client.get(&self.id, Kind::Manifest, id.as_bytes()).await?;
             let manifest =
@@ -245,12 +254,23 @@ impl RepositoryPull<'_> {
             let (vault, here, site) =
                 (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
             let committed =
-                blocking(move || vault.commit(&here, &id, &bytes, Sender::Site(site))).await?;
+                blocking(move || vault.commit_dated(&here, &id, &bytes, Sender::Site(site), dated))
+                    .await?;
             if committed.outcome == PutOutcome::Created {
                 self.pulled.snapshots += 1;
             }
         }
-        self.receipt(repository, summary).await
+        Ok(())
+    }
+
+    /// Whether this site removed the snapshot: it does not take it again.
+    async fn was_removed(
+        &self,
+        repository: &Arc<Repository>,
+        id: ManifestId,
+    ) -> Result<bool, PullError> {
+        let (vault, row) = (Arc::clone(self.vault), repository.row);
+        blocking(move || Ok(vault.index.read(|c| TombstoneRow::find(c, row, &id))?.is_some())).await
     }
 
     /// Everything that a manifest needs and that is not here.
@@ -330,7 +350,7 @@ impl RepositoryPull<'_> {
         let transfers = self.vault.config.pull_transfers;
         let this = &*self;
         let mut results = stream::iter(packs)
-            .map(|pack| async move { this.pack(repository, pack.pack).await })
+            .map(|pack| async move { this.pack(repository, &pack).await })
             .buffer_unordered(transfers);
         let (mut taken, mut failed) = (0, None);
         while let Some(result) = results.next().await {
@@ -348,11 +368,15 @@ impl RepositoryPull<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn pack(&self, repository: &Arc<Repository>, id: PackId) -> Result<(), PullError> {
+    async fn pack(&self, repository: &Arc<Repository>, wanted: &PackUse) -> Result<(), PullError> {
         if self.stop.is_cancelled() {
             return Err(VaultError::Stopping.into());
         }
+        let id = wanted.pack;
         let table = self.source.client.pack_head(&self.id, &id).await?;
+        if !wanted.used.is_full() {
+            return self.frames(repository, wanted, table).await;
+        }
         let (vault, here, site) =
             (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
         let head = table.encode();
@@ -362,11 +386,8 @@ impl RepositoryPull<'_> {
             Ok(intake)
         })
         .await?;
-        for frames in batches(&table) {
-            let length =
-                table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
-            self.limiter.pass(length).await;
-            let frames = self.source.client.read_frames(&self.id, &id, &table, frames).await?;
+        for frames in batches(&table, &wanted.used) {
+            let frames = self.read(&id, &table, frames).await?;
             intake = blocking(move || {
                 frames.iter().try_for_each(|frame| intake.write(frame))?;
                 Ok(intake)
@@ -377,18 +398,66 @@ impl RepositoryPull<'_> {
         Ok(())
     }
 
+    /// Only those frames of a pack: the rest may be gone at the source, as nobody uses it.
+    async fn frames(
+        &self,
+        repository: &Arc<Repository>,
+        wanted: &PackUse,
+        table: PackTable,
+    ) -> Result<(), PullError> {
+        if table.frames.len() != wanted.used.bits() as usize {
+            let reason = format!(
+                "pack {} has {} frames, a segment says {}",
+                wanted.pack,
+                table.frames.len(),
+                wanted.used.bits()
+            );
+            return Err(VaultError::Refused { kind: Kind::Segment, reason }.into());
+        }
+        let (vault, here, site) =
+            (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+        let head = table.clone();
+        let mut intake =
+            blocking(move || vault.receive_frames(&here, head, Sender::Site(site))).await?;
+        for range in batches(&table, &wanted.used) {
+            let frames = self.read(&wanted.pack, &table, range.clone()).await?;
+            intake = blocking(move || {
+                range.zip(&frames).try_for_each(|(i, frame)| intake.write(i, frame))?;
+                Ok(intake)
+            })
+            .await?;
+        }
+        blocking(move || intake.finish()).await
+    }
+
+    /// Consecutive frames of the source's pack, at the speed that is allowed.
+    async fn read(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        frames: Range<usize>,
+    ) -> Result<Vec<Bytes>, PullError> {
+        let length = table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
+        self.limiter.pass(length).await;
+        Ok(self.source.client.read_frames(&self.id, id, table, frames).await?)
+    }
+
     /// The source's receipt, kept beside this site's own, if the newest roster vouches for the source's key.
+    /// Gives its time: the first one of a source counts, whatever it signs later.
     async fn receipt(
         &self,
         repository: &Arc<Repository>,
         summary: &ManifestSummary,
-    ) -> Result<(), PullError> {
-        let id = *summary.receipt.as_bytes();
+    ) -> Result<Option<Timestamp>, PullError> {
         let chain = repository.chain();
-        let Some(listed) = chain.site(&self.source.site) else { return Ok(()) };
-        if repository.store.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
-            return Ok(());
+        let Some(listed) = chain.site(&self.source.site) else { return Ok(None) };
+        let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
+        let (site, manifest) = (self.source.site, summary.manifest);
+        let known = blocking(move || known_receipt(&vault, &here, &manifest, &site)).await?;
+        if known.is_some() {
+            return Ok(known);
         }
+        let id = *summary.receipt.as_bytes();
         let bytes = self.source.client.get(&self.id, Kind::Receipt, &id).await?;
         let receipt = open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
         let body = &receipt.body;
@@ -402,9 +471,37 @@ impl RepositoryPull<'_> {
             );
             return Err(VaultError::Refused { kind: Kind::Receipt, reason }.into());
         }
-        let repository = Arc::clone(repository);
-        blocking(move || Ok(repository.store.put(Kind::Receipt, &id, &bytes)?)).await?;
-        Ok(())
+        let received = body.received;
+        let (vault, repository) = (Arc::clone(self.vault), Arc::clone(repository));
+        blocking(move || {
+            repository.store.put(Kind::Receipt, &id, &bytes)?;
+            Ok(vault.index.write(|tx| {
+                add_foreign_receipt(tx, repository.row, &manifest, &site, &receipt.id)
+            })?)
+        })
+        .await?;
+        Ok(Some(received))
+    }
+}
+
+/// When a source received a snapshot, by the receipt of it that is kept here.
+fn known_receipt(
+    vault: &Vault,
+    repository: &Repository,
+    manifest: &ManifestId,
+    site: &SiteId,
+) -> Result<Option<Timestamp>, VaultError> {
+    let found = vault.index.read(|c| foreign_receipt(c, repository.row, manifest, site))?;
+    let Some(id) = found else { return Ok(None) };
+    match repository.store.get(Kind::Receipt, id.as_bytes()) {
+        Ok(bytes) => {
+            let receipt =
+                open_signed::<Receipt>(&bytes).map_err(VaultError::format(Kind::Receipt))?;
+            Ok(Some(receipt.body.received))
+        }
+        // Lost or damaged here: it is fetched again.
+        Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -416,33 +513,48 @@ fn lacking(
 ) -> Result<Vec<PackUse>, VaultError> {
     let mut lacking = Vec::new();
     for pack in packs {
-        let (row, bad) = vault.index.read(|c| {
+        let (row, bad, state) = vault.index.read(|c| {
             Ok((
                 PackRow::find(c, repository.row, &pack.pack)?,
                 bad_frames(c, repository.row, &pack.pack)?,
+                load_state(c, repository.row, &pack.pack)?,
             ))
         })?;
-        let whole = row.is_some_and(|row| {
-            repository.store.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
+        let here = row.is_some_and(|row| {
+            row.frames == pack.used.bits()
+                && repository.store.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
         });
-        if !whole || bad.iter().any(|frame| pack.used.get(*frame)) {
+        if !here {
             lacking.push(pack);
+            continue;
+        }
+        if bad.iter().any(|frame| pack.used.get(*frame)) {
+            // What is damaged is replaced as a whole.
+            lacking.push(PackUse { used: Bitmap::full(pack.used.bits()), ..pack });
+            continue;
+        }
+        // What is condemned is still here, and the commit brings it back.
+        let absent = state.map(|state| state.frames.absent.and(&pack.used));
+        if let Some(used) = absent.filter(|absent| !absent.is_empty()) {
+            lacking.push(PackUse { used, ..pack });
         }
     }
     Ok(lacking)
 }
 
-/// Consecutive frames in groups of about [`BATCH`] bytes.
-fn batches(table: &PackTable) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let mut start = 0;
-    for frame in 0..table.frames.len() {
-        let bytes = table.frame_range(frame).end - table.frame_range(start).start;
-        if bytes > BATCH && frame > start {
-            batches.push(start..frame);
-            start = frame;
+/// Consecutive frames of a set in groups of at most about [`BATCH`] bytes. The set is of this pack.
+fn batches(table: &PackTable, wanted: &Bitmap) -> Vec<Range<usize>> {
+    let mut batches: Vec<Range<usize>> = Vec::new();
+    for frame in wanted.iter_ones().map(|frame| frame as usize) {
+        let end = table.frame_range(frame).end;
+        match batches.last_mut() {
+            Some(last)
+                if last.end == frame && end - table.frame_range(last.start).start <= BATCH =>
+            {
+                last.end = frame + 1;
+            }
+            _ => batches.push(frame..frame + 1),
         }
     }
-    batches.push(start..table.frames.len());
     batches
 }

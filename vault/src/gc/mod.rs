@@ -1,0 +1,320 @@
+//! The sweep: frames and objects that no live snapshot names are given back, without keys and beside writers.
+//!
+//! In use is the union of the usage lists of live snapshots. What is not in use waits, is condemned (and answered as
+//! absent), and goes: see [`FrameStates`]. Invariants:
+//! - every step that takes something away happens under the repository's gate, after the snapshots that came
+//!   meanwhile were taken in; so no commit can name what goes at that moment;
+//! - the index says that a frame is gone before the file loses it, and a commit that names a frame which is
+//!   merely condemned brings it back;
+//! - no segment stays remembered as verified unless a live snapshot names it;
+//! - one manifest, usage list or segment that cannot be read ends the sweep of that repository.
+
+mod frames;
+mod objects;
+mod used;
+
+use lumbung_model::{DomainId, PackId};
+use lumbung_pack::{Bitmap, Kind, PackTable};
+
+pub(crate) use frames::FrameStates;
+use frames::{CONDEMNED_S, IDLE_S};
+use used::Used;
+
+use crate::index::{
+    Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack, forget_verified_segment,
+    list_objects, load_state, pending, save_state,
+};
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// Packs looked at under one hold of the gate: commits wait no longer than this takes.
+const BATCH: u32 = 1000;
+
+/// What a sweep found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Swept {
+    /// Packs looked at.
+    pub packs: u64,
+    /// Unused frames that wait.
+    pub waiting: u64,
+    /// Unused frames that are condemned.
+    pub condemned: u64,
+    /// Frames given back (with `dry_run`: that would be).
+    pub dropped: u64,
+    /// Their bytes.
+    pub dropped_bytes: u64,
+    /// Packs removed whole.
+    pub packs_removed: u64,
+    /// Sessions, segments and usage lists removed.
+    pub objects_removed: u64,
+}
+
+/// How a sweep is stopped.
+pub trait GoOn {
+    /// Asked between steps.
+    fn go_on(&self) -> bool;
+}
+
+impl<F: Fn() -> bool> GoOn for F {
+    fn go_on(&self) -> bool {
+        self()
+    }
+}
+
+impl Vault {
+    /// Sweeps a repository once. With `dry_run` it only says what this round would give back.
+    ///
+    /// # Errors
+    /// [`VaultError::Unreadable`] names the snapshot that cannot be read; nothing more is given back until it is
+    /// repaired.
+    pub fn sweep(
+        &self,
+        repository: &Repository,
+        dry_run: bool,
+        go_on: &dyn GoOn,
+    ) -> Result<Swept, VaultError> {
+        self.check_all_known(repository)?;
+        let mut swept = Swept::default();
+        let domains = self.index.read(|c| crate::index::domains(c, repository.row))?;
+        for domain in domains {
+            if !go_on.go_on() {
+                return Err(VaultError::Stopping);
+            }
+            self.sweep_domain(repository, domain, dry_run, go_on, &mut swept)?;
+        }
+        Ok(swept)
+    }
+
+    /// A manifest that is on the disk and not in the index names frames that nobody counts.
+    fn check_all_known(&self, repository: &Repository) -> Result<(), VaultError> {
+        let mut gate = repository.gate();
+        gate.catch_up(self, repository)?;
+        for id in repository.store.list(Kind::Manifest)? {
+            let id = lumbung_model::ManifestId::from_bytes(id);
+            let known = self.index.read(|c| {
+                Ok(ManifestRow::find(c, repository.row, &id)?.is_some()
+                    || TombstoneRow::find(c, repository.row, &id)?.is_some())
+            })?;
+            if !known {
+                let reason =
+                    "it is on the disk and not in the index: it is damaged, or waits for space"
+                        .to_owned();
+                return Err(VaultError::Unreadable { manifest: id, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_domain(
+        &self,
+        repository: &Repository,
+        domain: DomainId,
+        dry_run: bool,
+        go_on: &dyn GoOn,
+        swept: &mut Swept,
+    ) -> Result<(), VaultError> {
+        let mut used = Used::gather(self, repository, domain)?;
+        if !dry_run {
+            self.forget_unused_segments(repository, &domain, &mut used)?;
+        }
+        let mut after = None;
+        loop {
+            let rows = self
+                .index
+                .read(|c| PackRow::of_domain(c, repository.row, &domain, after.as_ref(), BATCH))?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.pack);
+            let due = self.mark(repository, &domain, &rows, &mut used, dry_run, swept)?;
+            for (row, frames) in due {
+                if !go_on.go_on() {
+                    return Err(VaultError::Stopping);
+                }
+                self.drop_due(repository, &row, &frames, &mut used, dry_run, swept)?;
+            }
+        }
+        self.sweep_objects(repository, &domain, &mut used, dry_run, swept)
+    }
+
+    /// Before anything is condemned: a later commit must look into these segments again.
+    fn forget_unused_segments(
+        &self,
+        repository: &Repository,
+        domain: &DomainId,
+        used: &mut Used,
+    ) -> Result<(), VaultError> {
+        let gate = repository.gate();
+        used.absorb(self, repository)?;
+        let all =
+            self.index.read(|c| list_objects(c, repository.row, Kind::Segment, Some(domain)))?;
+        self.index.write(|tx| {
+            let unused = all
+                .iter()
+                .map(|id| lumbung_model::SegmentId::from_bytes(*id))
+                .filter(|id| !used.segments.contains(id));
+            for segment in unused {
+                forget_verified_segment(tx, repository.row, &segment)?;
+            }
+            Ok(())
+        })?;
+        drop(gate);
+        Ok(())
+    }
+
+    /// Looks at some packs; gives those with frames whose time is over.
+    fn mark(
+        &self,
+        repository: &Repository,
+        domain: &DomainId,
+        rows: &[PackRow],
+        used: &mut Used,
+        dry_run: bool,
+        swept: &mut Swept,
+    ) -> Result<Vec<(PackRow, Bitmap)>, VaultError> {
+        let _gate = repository.gate();
+        used.absorb(self, repository)?;
+        let now_s = self.age_s();
+        let leases = self.index.read(|c| Lease::running(c, repository.row, now_s))?;
+        let began: Vec<u64> = leases
+            .iter()
+            .filter(|lease| lease.domain == *domain)
+            .map(|lease| lease.opened_s)
+            .collect();
+        let (mut due, mut changed) = (Vec::new(), Vec::new());
+        for row in rows {
+            let before = self.index.read(|c| load_state(c, repository.row, &row.pack))?;
+            let mut state = before.clone().unwrap_or_else(|| PackState::whole(row.frames));
+            state.frames.mark(&used.of(&row.pack, row.frames), now_s, &began);
+            swept.packs += 1;
+            let count = |set: &Option<(Bitmap, u64)>| {
+                set.as_ref().map_or(0, |(set, _)| u64::from(set.count_ones()))
+            };
+            swept.waiting += count(&state.frames.waiting);
+            swept.condemned += count(&state.frames.condemned);
+            if let Some(frames) = state.frames.due(now_s) {
+                due.push((row.clone(), frames.clone()));
+            } else if state.frames.absent.is_full() {
+                due.push((row.clone(), Bitmap::new(row.frames)));
+            }
+            if before.as_ref() != Some(&state) && !(before.is_none() && state.frames.is_whole()) {
+                changed.push((row.pack, state));
+            }
+        }
+        if !dry_run && !changed.is_empty() {
+            self.index.write(|tx| {
+                changed
+                    .iter()
+                    .try_for_each(|(pack, state)| save_state(tx, repository.row, pack, state))
+            })?;
+        }
+        Ok(due)
+    }
+
+    /// Gives back the frames of one pack whose time is over, rechecked with commits standing still.
+    fn drop_due(
+        &self,
+        repository: &Repository,
+        row: &PackRow,
+        expected: &Bitmap,
+        used: &mut Used,
+        dry_run: bool,
+        swept: &mut Swept,
+    ) -> Result<(), VaultError> {
+        let _gate = repository.gate();
+        used.absorb(self, repository)?;
+        let Some(mut state) = self.index.read(|c| load_state(c, repository.row, &row.pack))? else {
+            return Ok(());
+        };
+        state.frames.revive(&used.of(&row.pack, row.frames));
+        let due = state.frames.due(self.age_s()).cloned();
+        let due = due.unwrap_or_else(|| Bitmap::new(row.frames)).and(expected);
+        if due.count_ones() < expected.count_ones() {
+            // Somebody named one of them meanwhile: the next round looks again.
+            return Ok(());
+        }
+        let table = repository.store.pack_head(&row.pack)?;
+        swept.dropped += u64::from(due.count_ones());
+        swept.dropped_bytes += stored_bytes(&table, &due);
+        if dry_run {
+            return Ok(());
+        }
+        if !due.is_empty() {
+            self.drop_frames(repository, row, &table, &mut state, &due)?;
+        }
+        if state.frames.absent.is_full() {
+            self.remove_pack(repository, row, &state)?;
+            swept.packs_removed += 1;
+        }
+        Ok(())
+    }
+
+    fn drop_frames(
+        &self,
+        repository: &Repository,
+        row: &PackRow,
+        table: &PackTable,
+        state: &mut PackState,
+        due: &Bitmap,
+    ) -> Result<(), VaultError> {
+        let bytes = stored_bytes(table, due);
+        state.frames.drop_condemned();
+        state.absent_bytes += bytes;
+        state.pending = true;
+        self.index.write(|tx| save_state(tx, repository.row, &row.pack, state))?;
+        repository.store.drop_frames(&row.pack, table, due)?;
+        state.pending = false;
+        self.index.write(|tx| save_state(tx, repository.row, &row.pack, state))?;
+        repository.ledger().subtract(&row.domain, bytes);
+        Ok(())
+    }
+
+    /// Nothing of a pack is left: the index forgets it, then its file goes.
+    fn remove_pack(
+        &self,
+        repository: &Repository,
+        row: &PackRow,
+        state: &PackState,
+    ) -> Result<(), VaultError> {
+        self.index.write(|tx| forget_pack(tx, repository.row, &row.pack))?;
+        repository.store.remove(Kind::Pack, row.pack.as_bytes())?;
+        repository
+            .ledger()
+            .subtract_pack(&row.domain, row.bytes.saturating_sub(state.absent_bytes));
+        Ok(())
+    }
+
+    /// Finishes what a crash left between index and file. Called before anybody else knows the repository.
+    pub(crate) fn finish_drops(&self, repository: &Repository) -> Result<(), VaultError> {
+        for pack in self.index.read(|c| pending(c, repository.row))? {
+            let Some(mut state) = self.index.read(|c| load_state(c, repository.row, &pack))? else {
+                continue;
+            };
+            let table = repository.store.pack_head(&pack)?;
+            repository.store.drop_frames(&pack, &table, &state.frames.absent)?;
+            state.pending = false;
+            self.index.write(|tx| save_state(tx, repository.row, &pack, &state))?;
+        }
+        Ok(())
+    }
+
+    /// What the files say of a pack that is new to the index: frames that were dropped from it before.
+    pub(crate) fn state_of_file(
+        repository: &Repository,
+        pack: &PackId,
+        table: &PackTable,
+    ) -> Result<Option<PackState>, VaultError> {
+        let Some(present) = repository.store.presence(pack, table)? else { return Ok(None) };
+        Ok(Some(Self::state_with(table, &present)))
+    }
+
+    /// The state of a pack of which only `present` is here.
+    pub(crate) fn state_with(table: &PackTable, present: &Bitmap) -> PackState {
+        let mut state = PackState::whole(present.bits());
+        state.frames.absent = Bitmap::full(present.bits()).minus(present);
+        state.absent_bytes = stored_bytes(table, &state.frames.absent);
+        state
+    }
+}
+
+fn stored_bytes(table: &PackTable, frames: &Bitmap) -> u64 {
+    frames.iter_ones().map(|i| u64::from(table.frames[i as usize].stored_length)).sum()
+}

@@ -1,0 +1,191 @@
+//! Holds: what this site keeps whatever its retention says.
+//!
+//! Invariants: anybody who may act at the console places a hold, and the controller may place automatic ones; only an
+//! order signed by two releases one. An automatic hold lapses after [`AUTOMATIC_S`] on the retention clock.
+
+use lumbung_model::{HoldId, Timestamp};
+use lumbung_pack::{Hold, Kind, Object as _, Subject, open_signed, sign};
+
+use crate::index::HoldRow;
+use crate::repository::Repository;
+use crate::{Vault, VaultError};
+
+/// An automatic hold that nobody confirms lasts so long: 30 days.
+const AUTOMATIC_S: u64 = 30 * 86_400;
+/// Automatic holds that may stand in one repository at once.
+const AUTOMATIC_MAX: usize = 1000;
+
+/// A hold that no order has released.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HoldView {
+    /// Names it.
+    pub hold: HoldId,
+    /// What it keeps.
+    #[serde(with = "subject_text")]
+    pub subject: Subject,
+    /// Whether a program placed it.
+    pub automatic: bool,
+    /// When.
+    pub placed: Timestamp,
+    /// Who placed it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Seconds until an automatic one lapses; 0: it has lapsed; none: it stands until it is released.
+    pub lapses_in_s: Option<u64>,
+}
+
+impl HoldView {
+    /// Whether it keeps anything now.
+    #[must_use]
+    pub fn is_effective(&self) -> bool {
+        self.lapses_in_s != Some(0)
+    }
+
+    pub(super) fn in_words(&self) -> String {
+        format!("{}: {}", self.hold, self.reason)
+    }
+}
+
+/// Subjects as an operator writes them: `snapshot:ID`, `dataset:ID`, `repository`.
+pub mod subject_text {
+    use lumbung_pack::Subject;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What it should look like.
+    pub fn parse(text: &str) -> Result<Subject, String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("{text:?}: {error}");
+        match text.split_once(':') {
+            Some(("snapshot", id)) => id.parse().map(Subject::Snapshot).map_err(|e| wrong(&e)),
+            Some(("dataset", id)) => id.parse().map(Subject::Dataset).map_err(|e| wrong(&e)),
+            None if text == "repository" => Ok(Subject::Repository),
+            _ => Err(wrong(&"write snapshot:ID, dataset:ID or repository")),
+        }
+    }
+
+    /// Writes one.
+    #[must_use]
+    pub fn write(subject: &Subject) -> String {
+        match subject {
+            Subject::Snapshot(id) => format!("snapshot:{id}"),
+            Subject::Dataset(id) => format!("dataset:{id}"),
+            Subject::Repository => "repository".to_owned(),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        subject: &Subject,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&write(subject))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Subject, D::Error> {
+        parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Vault {
+    /// Places a hold, and signs it.
+    ///
+    /// # Errors
+    /// [`VaultError::Refused`] where too many automatic ones stand already.
+    pub fn place_hold(
+        &self,
+        repository: &Repository,
+        subject: Subject,
+        automatic: bool,
+        (by, reason): (&str, &str),
+    ) -> Result<HoldId, VaultError> {
+        let gate = repository.gate();
+        let standing = self.holds(repository)?;
+        let same =
+            |hold: &&HoldView| hold.automatic && hold.is_effective() && hold.subject == subject;
+        if automatic {
+            if let Some(hold) = standing.iter().find(same) {
+                return Ok(hold.hold);
+            }
+            if standing.iter().filter(|hold| hold.automatic && hold.is_effective()).count()
+                >= AUTOMATIC_MAX
+            {
+                return Err(VaultError::Refused {
+                    kind: Kind::Hold,
+                    reason: format!(
+                        "{AUTOMATIC_MAX} automatic holds stand in this repository: confirm or wait"
+                    ),
+                });
+            }
+        }
+        let hold = Hold {
+            repository: repository.id,
+            site: self.site(),
+            hold: HoldId::random(),
+            subject,
+            automatic,
+            placed: self.now(),
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let bytes = sign(&hold, &self.identity.key);
+        let id = lumbung_pack::object_id(&bytes);
+        repository.store.put(Kind::Hold, &id, &bytes)?;
+        let row = HoldRow { hold: hold.hold, object: id, placed_s: self.age_s() };
+        self.index.write(|tx| row.insert(tx, repository.row))?;
+        drop(gate);
+        tracing::info!(repository = %repository.id, hold = %hold.hold, %subject, automatic, by, reason, "hold placed");
+        Ok(hold.hold)
+    }
+
+    /// Holds that no order has released, lapsed ones among them.
+    ///
+    /// # Errors
+    /// If one cannot be read: retention then removes nothing.
+    pub fn holds(&self, repository: &Repository) -> Result<Vec<HoldView>, VaultError> {
+        let rows = self.index.read(|c| HoldRow::unreleased(c, repository.row))?;
+        let now_s = self.age_s();
+        rows.iter()
+            .map(|row| {
+                let bytes = repository.store.get(Kind::Hold, &row.object)?;
+                let hold =
+                    open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))?.body;
+                let until_s = row.placed_s.saturating_add(AUTOMATIC_S);
+                Ok(HoldView {
+                    hold: hold.hold,
+                    subject: hold.subject,
+                    automatic: hold.automatic,
+                    placed: hold.placed,
+                    by: hold.by,
+                    reason: hold.reason,
+                    lapses_in_s: hold.automatic.then(|| until_s.saturating_sub(now_s)),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes up this site's holds that the index does not know.
+    pub(crate) fn reconcile_holds(&self, repository: &Repository) -> Result<usize, VaultError> {
+        let mut new = 0;
+        for id in repository.store.list(Kind::Hold)? {
+            if self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
+                continue;
+            }
+            let bytes = repository.store.get(Kind::Hold, &id)?;
+            let hold = open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))?;
+            if hold.body.site != self.site()
+                || hold.signer != self.identity.key.public()
+                || hold.body.repository() != repository.id
+            {
+                continue;
+            }
+            let row = HoldRow { hold: hold.body.hold, object: id, placed_s: self.age_s() };
+            self.index.write(|tx| row.insert(tx, repository.row))?;
+            new += 1;
+        }
+        Ok(new)
+    }
+}
