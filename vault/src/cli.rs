@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lumbung_model::{Clock, RepositoryId, SystemClock};
+use lumbung_model::{Clock, ManifestId, RepositoryId, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +89,66 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Remove what `retention` lets go; hourly by itself in a running vault.
+    Retain {
+        /// Only this repository.
+        #[arg(long)]
+        repository: Option<RepositoryId>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give back the space of frames that no snapshot uses any more.
+    Gc {
+        /// Only this repository.
+        #[arg(long)]
+        repository: Option<RepositoryId>,
+        /// Only say what this round would give back.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say why a snapshot is kept, or when and why it went.
+    Why {
+        /// The snapshot.
+        snapshot: ManifestId,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// About holds: what is kept whatever `retention` says.
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Carry out an order that the owner and the Dinas have signed: release a hold, or destroy.
+    Order {
+        /// The order's file, from `lumbung order`.
+        file: PathBuf,
+        /// Only check it and say what it would do.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let what expired here come again from the other sites.
+    Refill {
+        /// The repository.
+        repository: RepositoryId,
+        /// Only this snapshot.
+        #[arg(long)]
+        snapshot: Option<ManifestId>,
+        /// Only say how many may come.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what is kept here, and the alarms.
     Status {
         /// Print JSON.
@@ -100,6 +160,46 @@ enum Command {
     Config(ConfigCommand),
     /// Print the manual page.
     Man,
+}
+
+#[derive(Debug, Subcommand)]
+enum HoldCommand {
+    /// Place a hold. Only an order with two signatures releases it.
+    Add {
+        /// The repository.
+        repository: RepositoryId,
+        /// What it keeps: `snapshot:ID`, `dataset:ID` or `repository`.
+        subject: String,
+        /// Who decides it.
+        #[arg(long)]
+        by: String,
+        /// Why, for instance the number of a case.
+        #[arg(long)]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the holds that stand.
+    List {
+        /// Only this repository.
+        #[arg(long)]
+        repository: Option<RepositoryId>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl HoldCommand {
+    fn ask(self) -> (Ask, bool) {
+        match self {
+            Self::Add { repository, subject, by, reason, json } => {
+                (Ask::Hold { repository, subject, by, reason }, json)
+            }
+            Self::List { repository, json } => (Ask::Holds { repository }, json),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +252,26 @@ impl Cli {
             }
             Command::Inventory { json } => return ask(config()?, Ask::Inventory, json),
             Command::Pull { json } => return ask(config()?, Ask::Pull, json),
+            Command::Retain { repository, dry_run, json } => {
+                return ask(config()?, Ask::Retain { repository, dry_run }, json);
+            }
+            Command::Gc { repository, dry_run, json } => {
+                return ask(config()?, Ask::Sweep { repository, dry_run }, json);
+            }
+            Command::Why { snapshot, json } => return ask(config()?, Ask::Why { snapshot }, json),
+            Command::Hold(command) => {
+                let (command, json) = command.ask();
+                return ask(config()?, command, json);
+            }
+            Command::Order { file, dry_run, json } => {
+                let text = std::fs::read_to_string(&file)
+                    .with_context(|| format!("{} cannot be read", file.display()))?;
+                return ask(config()?, Ask::CarryOut { text, dry_run }, json);
+            }
+            Command::Refill { repository, snapshot, dry_run, json } => {
+                let command = Ask::Refill { repository, snapshot, dry_run };
+                return ask(config()?, command, json);
+            }
             Command::Status { json } => show_status(&config()?, json)?,
         }
         Ok(ExitCode::SUCCESS)
@@ -279,7 +399,7 @@ fn reindex(config: Config) -> anyhow::Result<()> {
 /// Has the running vault do it; without one, does it here.
 fn ask(config: Config, command: Ask, json: bool) -> anyhow::Result<ExitCode> {
     let state = State::at(config.state());
-    let answer = match console::ask(&state, command).context("the running vault broke off")? {
+    let answer = match console::ask(&state, &command).context("the running vault broke off")? {
         Some(answer) => answer,
         None => runtime()?.block_on(async {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -305,7 +425,13 @@ const fn is_bad(line: &Line) -> bool {
             *bad > 0 || *objects_bad > 0 || *damaged > 0
         }
         Line::Pull { failures, .. } => *failures > 0,
-        Line::Inventory { .. } => false,
+        Line::Inventory { .. }
+        | Line::Retain { .. }
+        | Line::Sweep { .. }
+        | Line::Why { .. }
+        | Line::Hold { .. }
+        | Line::Order(_)
+        | Line::Refill { .. } => false,
     }
 }
 
@@ -334,6 +460,55 @@ fn print_line(line: &Line) {
             println!(
                 "{snapshots} snapshots and {packs} packs are new here; {failures} things were left out"
             );
+        }
+        Line::Retain { repository, placed, waiting, expired } => {
+            println!(
+                "{repository}: {placed} snapshots have a place, {waiting} stay for a while, {} go",
+                expired.len()
+            );
+            expired.iter().for_each(|manifest| println!("  {manifest}"));
+        }
+        Line::Sweep { repository, swept } => println!(
+            "{repository}: {} packs; unused frames: {} wait, {} are condemned, {} given back ({}); {} packs and {} objects \
+             removed",
+            swept.packs,
+            swept.waiting,
+            swept.condemned,
+            swept.dropped,
+            lumbung_model::ByteSize::bytes(swept.dropped_bytes),
+            swept.packs_removed,
+            swept.objects_removed
+        ),
+        Line::Why { repository, reasons } => {
+            println!("{repository}:");
+            reasons.iter().for_each(|reason| println!("  {reason}"));
+        }
+        Line::Hold { repository, hold } => println!(
+            "{repository}: hold {} keeps {} since {}, by {}: {}{}",
+            hold.hold,
+            crate::retention::subject_text::write(&hold.subject),
+            hold.placed,
+            hold.by,
+            hold.reason,
+            match hold.lapses_in_s {
+                None => String::new(),
+                Some(0) => " (lapsed)".to_owned(),
+                Some(left_s) => format!(" (automatic, lapses in {} d)", left_s.div_ceil(86_400)),
+            }
+        ),
+        Line::Order(done) => {
+            println!(
+                "{}: {} (letter {}): {} snapshots destroyed{}",
+                done.repository,
+                done.action,
+                done.letter,
+                done.destroyed.len(),
+                if done.released { ", hold released" } else { "" }
+            );
+            done.destroyed.iter().for_each(|manifest| println!("  {manifest}"));
+        }
+        Line::Refill { repository, snapshots } => {
+            println!("{repository}: {snapshots} snapshots may come again");
         }
     }
 }

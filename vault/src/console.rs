@@ -1,29 +1,31 @@
 //! The console of a running vault: a socket in the state directory, for who may read that directory.
 //!
-//! One line of JSON in, one line of JSON out. Invariants: the socket has mode 0600; nothing that can be
-//! asked deletes anything.
+//! One line of JSON in, one line of JSON out. Invariants: the socket has mode 0600; what can be asked takes away
+//! only what retention, or an order with two signatures, lets go.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lumbung_model::RepositoryId;
+use lumbung_model::{ManifestId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::inventory::Occasion;
 use crate::pull::{Sources, pull_all};
+use crate::retention::{CarriedOut, HoldView};
 use crate::state::State;
-use crate::{Vault, VaultError, daemon};
+use crate::{Swept, Vault, VaultError, daemon};
+
+mod removal;
 
 /// Longest request.
-const REQUEST_MAX_BYTES: u64 = 4096;
+const REQUEST_MAX_BYTES: u64 = 64 << 10;
 
 /// What can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command", deny_unknown_fields)]
 pub enum Command {
     /// One pass now: of one repository, or of all.
@@ -35,6 +37,57 @@ pub enum Command {
     Inventory,
     /// Everything that is new at the sources, now.
     Pull,
+    /// What retention would remove, or removes.
+    Retain {
+        /// Where; everywhere if none is named.
+        repository: Option<RepositoryId>,
+        /// Only say so.
+        dry_run: bool,
+    },
+    /// What nobody uses is given back.
+    Sweep {
+        /// Where; everywhere if none is named.
+        repository: Option<RepositoryId>,
+        /// Only say so.
+        dry_run: bool,
+    },
+    /// Why a snapshot is here, or is not.
+    Why {
+        /// Which.
+        snapshot: ManifestId,
+    },
+    /// Place a hold.
+    Hold {
+        /// Where.
+        repository: RepositoryId,
+        /// `snapshot:ID`, `dataset:ID` or `repository`.
+        subject: String,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The holds.
+    Holds {
+        /// Where; everywhere if none is named.
+        repository: Option<RepositoryId>,
+    },
+    /// Carry out an order.
+    CarryOut {
+        /// Its file.
+        text: String,
+        /// Only say what it would do.
+        dry_run: bool,
+    },
+    /// Let what expired here come again from the other sites.
+    Refill {
+        /// Where.
+        repository: RepositoryId,
+        /// One snapshot; all if none is named.
+        snapshot: Option<ManifestId>,
+        /// Only say how many.
+        dry_run: bool,
+    },
 }
 
 /// What comes back.
@@ -88,6 +141,47 @@ pub enum Line {
         /// Things that were left out.
         failures: u64,
     },
+    /// A retention.
+    Retain {
+        /// Where.
+        repository: RepositoryId,
+        /// Snapshots that have a place.
+        placed: usize,
+        /// Snapshots that stay for a while.
+        waiting: usize,
+        /// Snapshots that went, or would.
+        expired: Vec<ManifestId>,
+    },
+    /// A sweep.
+    Sweep {
+        /// Where.
+        repository: RepositoryId,
+        /// What it did, or would.
+        swept: Swept,
+    },
+    /// Why a snapshot is here, or is not.
+    Why {
+        /// Where.
+        repository: RepositoryId,
+        /// In words, one reason each.
+        reasons: Vec<String>,
+    },
+    /// A hold.
+    Hold {
+        /// Where.
+        repository: RepositoryId,
+        /// The hold.
+        hold: HoldView,
+    },
+    /// An order that was carried out, or could be.
+    Order(CarriedOut),
+    /// A refill.
+    Refill {
+        /// Where.
+        repository: RepositoryId,
+        /// Snapshots that may come again.
+        snapshots: usize,
+    },
 }
 
 /// Where the socket is.
@@ -112,9 +206,9 @@ pub async fn perform(
             let (vault, sources, stop) = (Arc::clone(vault), Arc::clone(sources), stop.clone());
             run(move || scrub(&vault, repository.as_ref(), &sources, &stop)).await
         }
-        Command::Inventory => {
-            let vault = Arc::clone(vault);
-            run(move || inventory(&vault)).await
+        other => {
+            let (vault, stop) = (Arc::clone(vault), stop.clone());
+            run(move || removal::perform(other, &vault, &stop)).await
         }
     };
     match done {
@@ -156,17 +250,6 @@ fn scrub(
         });
     }
     Ok(lines)
-}
-
-fn inventory(vault: &Vault) -> Result<Vec<Line>, VaultError> {
-    vault
-        .repositories()
-        .iter()
-        .map(|repository| {
-            let inventory = vault.make_inventory(repository, Occasion::Demand)?;
-            Ok(Line::Inventory { repository: repository.id(), inventory })
-        })
-        .collect()
 }
 
 /// Answers at the socket until the vault stops. A socket that cannot be made is logged: the vault goes on.
@@ -238,9 +321,9 @@ pub fn is_running(state: &State) -> bool {
 ///
 /// # Errors
 /// If it breaks off.
-pub fn ask(state: &State, command: Command) -> std::io::Result<Option<Answer>> {
+pub fn ask(state: &State, command: &Command) -> std::io::Result<Option<Answer>> {
     let Ok(mut stream) = BlockingStream::connect(socket(state)) else { return Ok(None) };
-    let mut text = serde_json::to_vec(&command)?;
+    let mut text = serde_json::to_vec(command)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut line = String::new();

@@ -56,6 +56,8 @@ impl Daemon {
         );
         work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
+        work.spawn(retentions(Arc::clone(&self.vault), self.stop.clone()));
+        work.spawn(sweeps(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(pulls(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
         work.spawn(renewals(
             (state, tls.clone(), clock),
@@ -159,6 +161,44 @@ pub(crate) fn scrub(
 ) -> Result<Scrubbed, VaultError> {
     let pace = Throttle::new(vault.config.scrub_rate, stop);
     vault.scrub(repository, sources, &pace)
+}
+
+/// Removes what may go. The first round comes an interval after the start: an operator who has just written a wrong
+/// policy can still stop the vault.
+async fn retentions(vault: Arc<Vault>, stop: CancellationToken) {
+    let interval = vault.config.retention_interval.to_duration();
+    while next_round(interval, &Notify::new(), &stop).await {
+        for repository in vault.repositories() {
+            let vault = Arc::clone(&vault);
+            attempt("retention could not finish", move || vault.retain(&repository, false)).await;
+        }
+    }
+}
+
+/// Gives back what nobody uses.
+async fn sweeps(vault: Arc<Vault>, stop: CancellationToken) {
+    let interval = vault.config.gc_interval.to_duration();
+    while next_round(interval, &Notify::new(), &stop).await {
+        for repository in vault.repositories() {
+            let (vault, stop) = (Arc::clone(&vault), stop.clone());
+            attempt("a sweep could not finish", move || sweep(&vault, &repository, &stop)).await;
+        }
+    }
+}
+
+/// One sweep of a repository; what it cannot read is an alarm. Blocks.
+fn sweep(
+    vault: &Vault,
+    repository: &Repository,
+    stop: &CancellationToken,
+) -> Result<(), VaultError> {
+    match vault.sweep(repository, false, &|| !stop.is_cancelled()) {
+        Err(error @ VaultError::Unreadable { .. }) => {
+            vault.alarm(Some(&repository.id()), "sweep", error.to_string());
+            Ok(())
+        }
+        other => other.map(|_| ()),
+    }
 }
 
 async fn pulls(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use lumbung_model::{
-    AgentId, DatasetId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
+    AgentId, DatasetId, DomainId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
 };
-use lumbung_pack::{Holdings, Kind, PackFacts, RosterChain, SessionFacts};
+use lumbung_pack::{Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, SessionFacts};
 use lumbung_store::StoreError;
 
-use crate::index::{ManifestRow, PackRow, SessionRow, bad_frames, load_state, verified_segment};
+use crate::index::{
+    ManifestRow, PackRow, PackState, SessionRow, TombstoneRow, bad_frames, load_state, save_state,
+    verified_segment,
+};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -110,6 +113,80 @@ impl Holdings for Held<'_> {
     }
 
     fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {
-        Ok(self.vault.index.read(|c| ManifestRow::find(c, self.row(), id))?.is_some())
+        // One that was removed here was here.
+        Ok(self.vault.index.read(|c| {
+            Ok(ManifestRow::find(c, self.row(), id)?.is_some()
+                || TombstoneRow::find(c, self.row(), id)?.is_some())
+        })?)
+    }
+}
+
+impl Vault {
+    /// Which of these frames a sender cannot count on: not here, or on their way out; nor, where `domain` is given,
+    /// those of packs of another domain (or of any, if the caller has none). What is here is kept for whoever asked.
+    ///
+    /// # Errors
+    /// If the index or the storage does not answer.
+    pub fn missing(
+        &self,
+        repository: &Repository,
+        domain: Option<Option<DomainId>>,
+        packs: Vec<PackUse>,
+    ) -> Result<Vec<PackUse>, VaultError> {
+        let mut absent = Vec::new();
+        for asked in packs {
+            let (row, bad, state) = self.index.read(|c| {
+                Ok((
+                    PackRow::find(c, repository.row, &asked.pack)?,
+                    bad_frames(c, repository.row, &asked.pack)?,
+                    load_state(c, repository.row, &asked.pack)?,
+                ))
+            })?;
+            let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
+            let whole = match &here {
+                Some(row) if row.frames == asked.used.bits() => {
+                    repository.store.pack_len(&asked.pack).is_ok_and(|length| length == row.bytes)
+                }
+                _ => false,
+            };
+            if !whole {
+                absent.push(asked);
+                continue;
+            }
+            let mut lost = Bitmap::new(asked.used.bits());
+            bad.iter().filter(|frame| asked.used.get(**frame)).for_each(|frame| lost.set(*frame));
+            if let Some(state) = state {
+                lost = lost.or(&state.frames.refused().and(&asked.used));
+                self.touch(repository, &asked, state)?;
+            }
+            if lost.count_ones() > 0 {
+                absent.push(PackUse { pack: asked.pack, used: lost });
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Who is told that frames are here counts on them: those that waited to go wait no longer.
+    fn touch(
+        &self,
+        repository: &Repository,
+        asked: &PackUse,
+        state: PackState,
+    ) -> Result<(), VaultError> {
+        let mut touched = state.clone();
+        touched.frames.touch(&asked.used);
+        if touched == state {
+            return Ok(());
+        }
+        // Read again under the gate, where the sweep changes it.
+        let _gate = repository.gate();
+        self.index.write(|tx| {
+            let Some(mut state) = load_state(tx, repository.row, &asked.pack)? else {
+                return Ok(());
+            };
+            state.frames.touch(&asked.used);
+            save_state(tx, repository.row, &asked.pack, &state)
+        })?;
+        Ok(())
     }
 }

@@ -221,9 +221,11 @@ impl Vault {
         }
         let outcome = repository.store.put(kind, id, bytes)?;
         let row = ObjectRow { kind, id: *id, domain, bytes: length };
+        let now_s = self.age_s();
         self.index.write(|tx| {
             // Who sends it counts on it: if it waited to go, it waits no longer.
             save_object_state(tx, repository.row, kind, id, None)?;
+            Lease::touch_domain(tx, repository.row, &domain, now_s)?;
             if known { Ok(()) } else { row.insert(tx, repository.row) }
         })?;
         if !known {

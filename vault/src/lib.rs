@@ -31,7 +31,7 @@ mod tenancy;
 mod vault;
 
 pub use commit::Committed;
-pub use config::{Config, ConfigError, RepositoryConfig, SourceConfig};
+pub use config::{Config, ConfigError, DatasetConfig, RepositoryConfig, SourceConfig};
 pub use error::VaultError;
 pub use gc::{GoOn, Swept};
 pub use index::{AlarmRow, IndexError};

@@ -340,6 +340,7 @@ fn take_up(
             body.sequence > 1
         } else {
             ManifestRow::find(tx, repository.row, &body.previous)?.is_none()
+                && TombstoneRow::find(tx, repository.row, &body.previous)?.is_none()
         };
         if gap {
             alarms.push(Alarm::Gap { previous: body.previous });

@@ -149,6 +149,9 @@ pub enum Alarm {
 /// Segments that were checked whole, with the sessions of their packs.
 pub type VerifiedSegments = Vec<(SegmentId, Vec<SessionId>)>;
 
+/// The sessions and the frames of one segment.
+type SegmentContent = (Vec<SessionId>, Vec<PackUse>);
+
 /// A manifest that may be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
@@ -392,7 +395,7 @@ fn check_segment<H: Holdings>(
     expected: &SegmentRef,
     named: &BTreeSet<SessionId>,
     missing: &mut Missing,
-) -> Result<Option<(Vec<SessionId>, Vec<PackUse>)>, Refusal<H::Error>> {
+) -> Result<Option<SegmentContent>, Refusal<H::Error>> {
     let Some(bytes) = holdings.segment(&expected.segment).map_err(Refusal::Holdings)? else {
         missing.segments.push(expected.segment);
         return Ok(None);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 use lumbung_model::{PackId, RepositoryId};
-use lumbung_pack::{Bitmap, Kind, PackUse};
+use lumbung_pack::{Kind, PackUse};
 use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{HAVE_MAX_PACKS, HaveAnswer, HaveRequest, VAULT_JSON_MAX_BYTES};
 use lumbung_wire::server::{body_problem, read_json};
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::objects::status;
 use super::{App, parse_repository, problem, stopping, visible};
-use crate::index::{PackRow, PackState, bad_frames, load_state, save_state};
+use crate::index::load_state;
 use crate::repository::Repository;
 use crate::storage::PackRead;
 use crate::tenancy::{Caller, Reading};
@@ -85,6 +85,12 @@ pub(super) async fn get(
     let length = pack.length();
     let wanted = headers.get(header::RANGE).map(|value| value.to_str().unwrap_or("?"));
     let (range, code) = match wanted {
+        // A whole pack with holes is none.
+        None if !holes.is_empty() => {
+            return Err(Problem::not_found(
+                "frames of this pack were dropped here: ask for those that you need",
+            ));
+        }
         None => (0..length, StatusCode::OK),
         Some(text) => {
             let range = parse_range(text, length).ok_or_else(|| {
@@ -95,11 +101,11 @@ pub(super) async fn get(
             (range, StatusCode::PARTIAL_CONTENT)
         }
     };
-    if holes.iter().any(|hole| hole.start < range.end && range.start < hole.end) {
-        return Err(Problem::not_found(
-            "some of these bytes were dropped here: no snapshot at this site uses them any more",
-        ));
-    }
+    let range = before_holes(range, &holes).ok_or_else(|| {
+        Problem::not_found(
+            "these bytes were dropped here: no snapshot at this site uses them any more",
+        )
+    })?;
     let mut response = Response::builder()
         .status(code)
         .header(header::CONTENT_TYPE, "application/octet-stream")
@@ -112,6 +118,17 @@ pub(super) async fn get(
     response
         .body(stream_pack(pack, range))
         .map_err(|_| Problem::internal("the answer could not be built"))
+}
+
+/// The part of a range that is there: up to the first hole; nothing if it begins in one. An answer may be shorter than what
+/// was asked for (RFC 9110 §15.3.7).
+fn before_holes(range: Range<u64>, holes: &[Range<u64>]) -> Option<Range<u64>> {
+    let hole = holes.iter().find(|hole| hole.start < range.end && range.start < hole.end);
+    match hole {
+        None => Some(range),
+        Some(hole) if hole.start <= range.start => None,
+        Some(hole) => Some(range.start..hole.start),
+    }
 }
 
 /// A pack and where frames were dropped from it.
@@ -207,64 +224,23 @@ fn absent(
         Reading::All => None,
         Reading::DomainOf(agent) => Some(repository.domain_of(&vault.index, &agent)?),
     };
-    let mut absent = Vec::new();
-    for asked in packs {
-        let (row, bad, state) = vault.index.read(|c| {
-            Ok((
-                PackRow::find(c, repository.row, &asked.pack)?,
-                bad_frames(c, repository.row, &asked.pack)?,
-                load_state(c, repository.row, &asked.pack)?,
-            ))
-        })?;
-        let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
-        let whole = match &here {
-            Some(row) if row.frames == asked.used.bits() => {
-                repository.store.pack_len(&asked.pack).is_ok_and(|length| length == row.bytes)
-            }
-            _ => false,
-        };
-        if !whole {
-            absent.push(asked);
-            continue;
-        }
-        let mut lost = Bitmap::new(asked.used.bits());
-        bad.iter().filter(|frame| asked.used.get(**frame)).for_each(|frame| lost.set(*frame));
-        if let Some(state) = state {
-            lost = lost.or(&state.frames.refused().and(&asked.used));
-            touch(vault, &repository, &asked, state)?;
-        }
-        if lost.count_ones() > 0 {
-            absent.push(PackUse { pack: asked.pack, used: lost });
-        }
-    }
-    Ok(absent)
-}
-
-/// Who is told that frames are here counts on them: those that waited to go wait no longer.
-fn touch(
-    vault: &Vault,
-    repository: &Repository,
-    asked: &PackUse,
-    state: PackState,
-) -> Result<(), VaultError> {
-    let mut touched = state.clone();
-    touched.frames.touch(&asked.used);
-    if touched == state {
-        return Ok(());
-    }
-    // Read again under the gate, where the sweep changes it.
-    let _gate = repository.gate();
-    vault.index.write(|tx| {
-        let Some(mut state) = load_state(tx, repository.row, &asked.pack)? else { return Ok(()) };
-        state.frames.touch(&asked.used);
-        save_state(tx, repository.row, &asked.pack, &state)
-    })?;
-    Ok(())
+    vault.missing(&repository, domain, packs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_ends_before_a_hole_and_none_begins_in_one() {
+        let holes = [10..20, 20..30, 50..60];
+        assert_eq!(before_holes(0..10, &holes), Some(0..10));
+        assert_eq!(before_holes(0..100, &holes), Some(0..10));
+        assert_eq!(before_holes(30..55, &holes), Some(30..50));
+        assert_eq!(before_holes(60..61, &holes), Some(60..61));
+        assert_eq!((before_holes(15..40, &holes), before_holes(10..11, &holes)), (None, None));
+        assert_eq!(before_holes(0..5, &[]), Some(0..5));
+    }
 
     #[test]
     fn ranges_are_those_of_rfc_9110() {

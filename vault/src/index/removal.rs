@@ -199,6 +199,21 @@ impl Lease {
         .map(|_| ())
     }
 
+    /// Something came that a session of this domain will name.
+    pub(crate) fn touch_domain(
+        tx: &Connection,
+        repo: i64,
+        domain: &DomainId,
+        now_s: u64,
+    ) -> rusqlite::Result<()> {
+        let due_s = to_sql(now_s.saturating_sub(SEEN_STEP_S));
+        tx.prepare_cached(
+            "UPDATE leases SET seen_s = ?3 WHERE repo = ?1 AND domain = ?2 AND seen_s < ?4",
+        )?
+        .execute(params![repo, domain.as_bytes(), to_sql(now_s), due_s])
+        .map(|_| ())
+    }
+
     /// All that have not lapsed.
     pub(crate) fn running(
         connection: &Connection,

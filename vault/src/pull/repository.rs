@@ -245,7 +245,12 @@ impl RepositoryPull<'_> {
             return Ok(());
         }
         // Before the commit: when the source had it decides its slot in the calendar here.
-        let dated = self.receipt(repository, summary).await?;
+        // A receipt that is wrong or withheld keeps no snapshot away; it is told of at the end.
+        let (dated, wrong) = match self.receipt(repository, summary).await {
+            Ok(dated) => (dated, None),
+            Err(error) if error.ends_pull() => return Err(error),
+            Err(error) => (None, Some(error)),
+        };
         if !known {
             let bytes = self.source.client.get(&self.id, Kind::Manifest, id.as_bytes()).await?;
             let manifest =
@@ -260,7 +265,7 @@ impl RepositoryPull<'_> {
                 self.pulled.snapshots += 1;
             }
         }
-        Ok(())
+        wrong.map_or(Ok(()), Err)
     }
 
     /// Whether this site removed the snapshot: it does not take it again.

@@ -14,7 +14,7 @@ use lumbung_model::retention::{Candidate, Moment, Policy, Verdict, plan};
 
 pub(crate) use age::Age;
 pub use age::{SystemUptime, Uptime};
-pub use holds::HoldView;
+pub use holds::{HoldView, subject_text};
 pub use orders::CarriedOut;
 
 use crate::index::{Lease, ManifestRow, displace};

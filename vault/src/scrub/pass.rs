@@ -10,7 +10,8 @@ use lumbung_store::StoreError;
 
 use super::{GoodCopies, Pace};
 use crate::index::{
-    ManifestRow, PackRow, forget_verified, list_objects, list_packs, list_sessions, set_bad_frames,
+    ManifestRow, PackRow, forget_verified, list_objects, list_packs, list_sessions, load_state,
+    set_bad_frames,
 };
 use crate::pack_intake::pack_row;
 use crate::repository::Repository;
@@ -195,7 +196,8 @@ impl<'a> Pass<'a> {
         };
         let mut bad = Vec::new();
         let file = store.open_pack(id).ok();
-        for frame in 0..table.frames.len() {
+        let absent = self.absent(id)?;
+        for frame in (0..table.frames.len()).filter(|frame| !absent.contains(&count(*frame))) {
             let length = u64::from(table.frames[frame].stored_length);
             let read = file.as_ref().map(|file| file.read_frame(&table, frame));
             match read {
@@ -215,6 +217,12 @@ impl<'a> Pass<'a> {
         let left =
             if bad.is_empty() && !head_bad { Vec::new() } else { self.repair(id, &table, &bad)? };
         self.conclude(id, &table, &left)
+    }
+
+    /// Frames that the sweep has dropped: a hole is no damage.
+    fn absent(&self, id: &PackId) -> Result<BTreeSet<u32>, VaultError> {
+        let state = self.vault.index.read(|c| load_state(c, self.repository.row, id))?;
+        Ok(state.map(|state| state.frames.absent.iter_ones().collect()).unwrap_or_default())
     }
 
     /// Fetches good copies of the bad frames and writes the pack anew. Gives the frames that stay bad.
@@ -271,7 +279,9 @@ impl<'a> Pass<'a> {
             self.repository.ledger().add_pack(&row.domain, row.bytes);
         }
         self.bad += count(left.len());
-        self.read_packs.insert(*id, left.iter().copied().collect());
+        // What was dropped is not damaged, and nothing that uses it is whole.
+        let missing = left.iter().copied().chain(self.absent(id)?).collect();
+        self.read_packs.insert(*id, missing);
         Ok(())
     }
 

@@ -6,6 +6,8 @@ mod full;
 mod hostile;
 mod process;
 mod pulls;
+mod retention;
 mod scrubs;
 mod support;
+mod sweeps;
 mod tenancy;

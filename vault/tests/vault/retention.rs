@@ -1,0 +1,400 @@
+//! Retention as an operator and an attacker meet it: locks, clocks, holds, orders, tombstones, refill.
+
+use lumbung_model::{ManifestId, PublicKey, Timestamp};
+use lumbung_pack::order::write_order;
+use lumbung_pack::{
+    Action, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
+};
+use lumbung_vault::VaultError;
+
+use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, agent_peer, publish};
+
+const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
+
+/// A site where the newest snapshot stays, with two that share nothing.
+fn two(extra: &str) -> (Bench, Owner, Agent, [Snapshot; 2]) {
+    let bench = Bench::new(extra);
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[]);
+    let old = Snapshot::new(&owner, &agent, None);
+    let new = Snapshot::apart(&owner, &agent, &old);
+    bench.publish(&owner, &agent, &old);
+    bench.publish(&owner, &agent, &new);
+    (bench, owner, agent, [old, new])
+}
+
+/// Long enough for what lost its place at the start of it to go.
+fn let_it_expire(bench: &Bench, owner: &Owner) -> Vec<ManifestId> {
+    assert!(bench.retain(owner).is_empty());
+    bench.time.pass_days(30);
+    bench.retain(owner)
+}
+
+#[test]
+fn what_has_no_place_goes_after_its_lock_and_leaves_a_signed_tombstone() {
+    let (mut bench, owner, agent, [old, new]) = two(LAST);
+    assert!(bench.retain(&owner).is_empty(), "found without a place: its last lock period begins");
+    bench.time.pass_days(29);
+    assert!(bench.retain(&owner).is_empty());
+    assert_eq!(bench.listed(&owner).len(), 2);
+    bench.time.pass_days(1);
+    let dry = bench.vault().retain(&bench.repository(&owner), true).unwrap();
+    assert_eq!((dry.expired, bench.listed(&owner).len()), (vec![old.id], 2), "nothing but said");
+    assert_eq!(bench.retain(&owner), [old.id]);
+    assert_eq!(bench.listed(&owner), [new.id]);
+
+    let repository = bench.repository(&owner);
+    let [id] = repository.store().list(Kind::Tombstone).unwrap()[..] else {
+        panic!("one tombstone")
+    };
+    let bytes = repository.store().get(Kind::Tombstone, &id).unwrap();
+    let tombstone = open_signed::<Tombstone>(&bytes).unwrap();
+    assert_eq!((tombstone.body.manifest, tombstone.signer), (old.id, bench.site.receipt_key));
+    assert!(!repository.store().contains(Kind::Manifest, old.id.as_bytes()).unwrap());
+    assert!(matches!(
+        bench.commit(&owner, &agent, &old),
+        Err(VaultError::Removed { ordered: false, .. })
+    ));
+    drop(repository);
+
+    bench.reindex();
+    assert_eq!(bench.listed(&owner), [new.id], "what was removed stays removed");
+    let alarms = bench.vault().alarms(10).unwrap();
+    assert!(alarms.is_empty(), "and is not called lost: {alarms:?}");
+    assert!(bench.retain(&owner).is_empty());
+}
+
+#[test]
+fn a_crash_between_tombstone_and_file_is_finished_by_the_next_start() {
+    let (mut bench, owner, _, [old, new]) = two(LAST);
+    let path =
+        bench.dir.path().join(format!("repositories/{}/manifests/{}", owner.repository, old.id));
+    let manifest = std::fs::read(&path).unwrap();
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    for lose_index in [false, true] {
+        std::fs::write(&path, &manifest).unwrap();
+        if lose_index {
+            bench.reindex();
+        } else {
+            bench.restart();
+            bench.sweep(&owner);
+        }
+        assert_eq!(bench.listed(&owner), [new.id]);
+    }
+    assert!(!path.exists());
+    assert!(bench.vault().alarms(10).unwrap().is_empty());
+}
+
+#[test]
+fn no_clock_frees_anything_before_its_time() {
+    let (mut bench, owner, _, _) = two(LAST);
+    bench.retain(&owner);
+    let today = bench.time.wall();
+    bench.time.set_wall(Timestamp(today.0 + 10 * 365 * 86_400));
+    assert!(bench.retain(&owner).is_empty(), "ten years ahead");
+    bench.time.set_wall(Timestamp(0));
+    assert!(bench.retain(&owner).is_empty(), "back to 1970");
+    for _ in 0..4 {
+        // Starting the machine with a wrong clock counts for a week at the most.
+        bench.time.set_wall(Timestamp(bench.time.wall().0 + 300 * 86_400));
+        bench.time.reboot();
+        bench.restart();
+        assert!(bench.retain(&owner).is_empty());
+    }
+    // The clock's file is lost: it goes on from what the index knows, and says less, not more.
+    std::fs::remove_file(bench.dir.path().join("retention-clock.json")).unwrap();
+    bench.restart();
+    assert!(bench.retain(&owner).is_empty());
+    bench.time.set_wall(today);
+    bench.time.pass_days(29);
+    assert!(bench.retain(&owner).is_empty());
+}
+
+#[test]
+fn thousands_of_junk_snapshots_evict_no_day_and_nothing_within_its_lock() {
+    let bench = Bench::new("lock = \"10 d\"\n[retention]\nkeep_last = 2\nkeep_daily = 30\n");
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[]);
+    let mut good = vec![Snapshot::new(&owner, &agent, None)];
+    bench.publish(&owner, &agent, &good[0]);
+    for _ in 0..4 {
+        bench.time.pass_days(1);
+        let next = Snapshot::apart(&owner, &agent, &good[good.len() - 1]);
+        bench.publish(&owner, &agent, &next);
+        good.push(next);
+    }
+    // A thief has the server: junk without end, dated as it pleases.
+    bench.time.pass(60);
+    let mut last = Snapshot::apart(&owner, &agent, &good[4]);
+    bench.publish(&owner, &agent, &last);
+    for i in 0..300_i64 {
+        let next =
+            Snapshot::of_frames(&owner, &agent, Some(&last), &[(last.packs[0].clone(), vec![0])]);
+        let mut next = Snapshot { manifest: next.manifest.clone(), ..next };
+        next.manifest.finished = Timestamp(i * 86_400 * 30);
+        next.bytes = sign(&next.manifest, &agent.key);
+        next.id = ManifestId::from_bytes(lumbung_pack::object_id(&next.bytes));
+        bench.publish(&owner, &agent, &next);
+        last = next;
+    }
+    bench.retain(&owner);
+    bench.time.pass_days(9);
+    assert!(bench.retain(&owner).is_empty(), "all are locked");
+    bench.time.pass_days(10);
+    let expired = bench.retain(&owner);
+    assert!(expired.len() > 290, "{}", expired.len());
+    assert!(good.iter().all(|one| !expired.contains(&one.id)), "each good day has its snapshot");
+}
+
+#[test]
+fn a_hold_keeps_and_only_an_order_of_two_releases_it() {
+    let dinas = SigningKey::generate();
+    let extra = format!("dinas_keys = [\"{}\"]\n{LAST}", dinas.public());
+    let (mut bench, owner, _, [old, _]) = two(&extra);
+    let vault = bench.vault();
+    let hold = vault
+        .place_hold(
+            &bench.repository(&owner),
+            Subject::Snapshot(old.id),
+            false,
+            ("Inspektorat", "perkara 12/2026"),
+        )
+        .unwrap();
+    assert!(let_it_expire(&bench, &owner).is_empty());
+    bench.reindex();
+    assert!(let_it_expire(&bench, &owner).is_empty(), "a hold survives the loss of the index");
+
+    let order = |action, until| Order {
+        repository: owner.repository,
+        nonce: [1; 16],
+        action,
+        issued: Timestamp(0),
+        valid_until: until,
+        letter: "800/1".into(),
+        reason: "selesai".into(),
+    };
+    let file = |order: &Order, keys: &[&SigningKey]| -> String {
+        keys.iter().map(|key| write_order(&sign(order, key))).collect()
+    };
+    let soon = bench.time.wall().plus_seconds(86_400);
+    let destroy = order(Action::Destroy(Subject::Snapshot(old.id)), soon);
+    let both = [&owner.root, &dinas];
+    let carry = |text: &str, dry| bench.vault().carry_out(text, dry);
+    assert!(matches!(carry(&file(&destroy, &both), false), Err(VaultError::Held { .. })));
+    let release = order(Action::Release(hold), soon);
+    assert!(matches!(
+        carry(&file(&release, &[&owner.root]), false),
+        Err(VaultError::Order(OrderError::Dinas))
+    ));
+    assert!(matches!(
+        carry(&file(&release, &[&dinas]), false),
+        Err(VaultError::Order(OrderError::Owner))
+    ));
+    let late = order(Action::Release(hold), Timestamp(bench.time.wall().0 - 1));
+    assert!(matches!(carry(&file(&late, &both), false), Err(VaultError::OrderExpired { .. })));
+    assert!(carry(&file(&release, &both), true).unwrap().released);
+    assert_eq!(bench.vault().holds(&bench.repository(&owner)).unwrap().len(), 1, "a dry run");
+    assert!(carry(&file(&release, &both), false).unwrap().released);
+    assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());
+    let again = carry(&file(&release, &both), false).unwrap();
+    assert!(!again.released, "carrying it out again does nothing");
+    bench.reindex();
+    assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+}
+
+#[test]
+fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
+    let dinas = SigningKey::generate();
+    let (mut bench, owner, agent, [old, new]) =
+        two(&format!("dinas_keys = [\"{}\"]\n", dinas.public()));
+    let order = Order {
+        repository: owner.repository,
+        nonce: [1; 16],
+        action: Action::Destroy(Subject::Dataset(agent.dataset)),
+        issued: bench.time.wall(),
+        valid_until: bench.time.wall().plus_seconds(60),
+        letter: "800/2".into(),
+        reason: "UU 27/2022".into(),
+    };
+    let text: String =
+        [&owner.root, &dinas].iter().map(|key| write_order(&sign(&order, key))).collect();
+    let mut destroyed = bench.vault().carry_out(&text, false).unwrap().destroyed;
+    destroyed.sort_unstable();
+    let mut both = [old.id, new.id];
+    both.sort_unstable();
+    assert_eq!(destroyed, both);
+    assert!(bench.listed(&owner).is_empty());
+    assert_eq!(bench.vault().refill(&bench.repository(&owner), None, false).unwrap(), 0);
+    assert!(matches!(
+        bench.commit(&owner, &agent, &new),
+        Err(VaultError::Removed { ordered: true, .. })
+    ));
+    assert_eq!(
+        bench.repository(&owner).store().list(Kind::Order).unwrap().len(),
+        2,
+        "a record stays"
+    );
+    bench.reindex();
+    assert!(bench.listed(&owner).is_empty());
+}
+
+#[test]
+fn an_automatic_hold_lapses_unless_a_person_places_another() {
+    let (bench, owner, _, [old, _]) = two(LAST);
+    let repository = bench.repository(&owner);
+    let hold = |reason| {
+        bench
+            .vault()
+            .place_hold(&repository, Subject::Snapshot(old.id), true, ("deteksi", reason))
+            .unwrap()
+    };
+    assert_eq!(hold("enkripsi massal"), hold("lagi"), "one of the same is enough");
+    bench.retain(&owner);
+    bench.time.pass_days(29);
+    assert!(bench.vault().holds(&repository).unwrap()[0].is_effective());
+    bench.time.pass_days(1);
+    assert!(!bench.vault().holds(&repository).unwrap()[0].is_effective());
+    assert!(bench.retain(&owner).is_empty(), "its last lock period begins only now");
+    bench.time.pass_days(30);
+    assert_eq!(bench.retain(&owner), [old.id]);
+}
+
+#[test]
+fn a_run_under_way_keeps_what_it_builds_on() {
+    let (bench, owner, agent, [old, new]) = two(LAST);
+    let run = Snapshot::new(&owner, &agent, Some(&new));
+    let repository = bench.repository(&owner);
+    let sender = lumbung_vault::Sender::Agent { agent: agent.id, key: agent.key.public() };
+    bench
+        .vault()
+        .put_object(&repository, Kind::Session, run.session_id.as_bytes(), &run.session, sender)
+        .unwrap();
+    // Meanwhile another machine with the same identity goes on: `new` is no longer the newest.
+    let other = Snapshot::apart(&owner, &agent, &new);
+    bench.publish(&owner, &agent, &other);
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    let why = bench.vault().plan_retention(&repository).unwrap();
+    let kept = why.iter().find(|one| one.candidate.manifest == new.id).unwrap();
+    // 14 days of silence are over; the lock period after it is not.
+    assert!(!kept.verdict.expires());
+}
+
+#[test]
+fn a_policy_that_keeps_nothing_is_refused_and_a_dataset_may_have_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |text: &str| {
+        let file = dir.path().join("vault.toml");
+        std::fs::write(&file, format!("data = \"/srv\"\nlisten = \"127.0.0.1:1\"\n{text}"))
+            .unwrap();
+        lumbung_vault::Config::load(&file)
+    };
+    let refused = load("[retention]\nkeep_daily = 0\n").unwrap_err().to_string();
+    assert!(refused.contains("keeps nothing"), "{refused}");
+    let (repository, dataset) = ("11".repeat(32), "22".repeat(16));
+    let config = load(&format!(
+        "[retention]\nkeep_daily = 7\n[[repository]]\nid = \"{repository}\"\nretention = {{ keep_daily = 30 }}\n\
+         [[repository.dataset]]\nid = \"{dataset}\"\nretention = {{ keep_yearly = 10 }}\n"
+    ))
+    .unwrap();
+    let (id, own) = (repository.parse().unwrap(), dataset.parse().unwrap());
+    let other = lumbung_model::DatasetId::ZERO;
+    let policy = |repository, dataset| config.retention_of(repository, dataset).cloned().unwrap();
+    assert_eq!(policy(&id, &own).keep_yearly, 10);
+    assert_eq!(policy(&id, &other).keep_daily, 30);
+    assert_eq!(policy(&lumbung_model::RepositoryId::ZERO, &own).keep_daily, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expired_here_is_not_pulled_again_unless_refill_is_told_to() {
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let drc = Site::start(
+        &city,
+        &format!("lock = \"0 s\"\n[retention]\nkeep_last = 1\n{}", centre.as_source()),
+    )
+    .await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre, &drc]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let old = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &old).await;
+    let new = Snapshot::apart(&owner, &agent, &old);
+    publish(&client, &owner, &new).await;
+    assert_eq!(drc.pull().await.snapshots, 2);
+    let repository = drc.repository(&owner);
+    let receipts = || repository.store().list(Kind::Receipt).unwrap();
+    let before = receipts();
+    drc.vault.retain(&repository, false).unwrap();
+    let expired = drc.vault.retain(&repository, false).unwrap().expired;
+    let expired = if expired.is_empty() {
+        drc.vault.refill(&repository, None, true).unwrap()
+    } else {
+        expired.len()
+    };
+    assert_eq!(expired, 1);
+    assert_eq!(drc.pull().await.snapshots, 0);
+    assert_eq!(drc.vault.refill(&repository, Some(&new.id), false).unwrap(), 0);
+    assert_eq!(drc.vault.refill(&repository, None, false).unwrap(), 1);
+    let pulled = drc.pull().await;
+    assert_eq!((pulled.snapshots, pulled.failures), (1, 0));
+    assert_eq!(receipts(), before, "the receipt that was given is given again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_signs_other_dates_later_moves_nothing_here() {
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let drc =
+        Site::start(&city, &format!("[retention]\nkeep_daily = 2\n{}", centre.as_source())).await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre, &drc]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    drc.pull().await;
+    let dated = || drc.vault.plan_retention(&drc.repository(&owner)).unwrap()[0].candidate.dated;
+    let first = dated();
+    // The Pusat Data is rebuilt by somebody who signs anew: another receipt for the same snapshot.
+    let path = centre.repository_dir(&owner).join("receipts");
+    let name = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
+    let receipt = open_signed::<lumbung_pack::Receipt>(&std::fs::read(&name).unwrap()).unwrap();
+    assert_eq!(receipt.body.received, first);
+    drc.vault.refill(&drc.repository(&owner), None, false).unwrap();
+    drc.pull().await;
+    assert_eq!(dated(), first);
+    let receipts = drc.repository(&owner).store().list(Kind::Receipt).unwrap();
+    assert_eq!(receipts.len(), 2, "its own and the first of the source");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_over_the_network_removes_or_holds() {
+    let city = City::new();
+    let site = Site::start(&city, "[retention]\nkeep_last = 1\n").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    let before = site.fingerprint();
+    let tombstone = Tombstone {
+        repository: owner.repository,
+        site: site.public.site,
+        manifest: snapshot.id,
+        receipt: lumbung_model::ReceiptId::ZERO,
+        agent: agent.id,
+        dataset: agent.dataset,
+        removal: lumbung_pack::Removal::Expired,
+        removed: Timestamp(0),
+    };
+    for key in [&agent.key, &owner.root] {
+        let bytes = sign(&tombstone, key);
+        let id = lumbung_pack::object_id(&bytes);
+        for peer in [agent_peer(&owner, &agent), lumbung_wire::Peer::RootKey(owner.root.public())] {
+            let (status, _) = site.put_as(peer, &owner, Kind::Tombstone, &id, bytes.clone()).await;
+            assert!(status == 403 || status == 405, "{status}");
+        }
+    }
+    assert_eq!(site.fingerprint(), before);
+    let _: PublicKey = site.public.receipt_key;
+}

@@ -1,0 +1,442 @@
+//! The sweep: what is used stays, what is not used goes, whatever comes in between.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use lumbung_model::{ManifestId, PackId};
+use lumbung_pack::{Bitmap, Kind, PackUse};
+use lumbung_vault::VaultError;
+
+use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, TestPack, publish};
+
+const QUICK: &str = "lock = \"0 s\"\n[retention]\nkeep_last = 1\n";
+
+fn found(extra: &str) -> (Bench, Owner, Agent) {
+    let bench = Bench::new(extra);
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[]);
+    (bench, owner, agent)
+}
+
+/// Waits until what is unused now is gone.
+fn sweep_all(bench: &Bench, owner: &Owner) -> u64 {
+    let mut dropped = bench.sweep(owner).dropped;
+    for hours in [48, 24] {
+        bench.time.pass(hours * 3600);
+        dropped += bench.sweep(owner).dropped;
+    }
+    dropped
+}
+
+fn expire(bench: &Bench, owner: &Owner) -> Vec<ManifestId> {
+    bench.retain(owner);
+    bench.time.pass(1);
+    bench.retain(owner)
+}
+
+#[test]
+fn a_snapshot_that_uses_frames_of_one_that_expired_keeps_them() {
+    let (mut bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second =
+        Snapshot::of_frames(&owner, &agent, Some(&first), &[(first.packs[0].clone(), vec![1])]);
+    bench.publish(&owner, &agent, &second);
+    let bytes = bench.repository(&owner).store().pack_len(&first.packs[1].id).unwrap();
+    assert!(bytes > 0);
+    expire(&bench, &owner);
+    assert_eq!(bench.listed(&owner), [second.id]);
+    // The first round sees them unused, 48 h later they are condemned, 24 h later they go.
+    let sweep = bench.sweep(&owner);
+    assert_eq!((sweep.waiting, sweep.condemned, sweep.dropped), (3, 0, 0));
+    bench.time.pass(48 * 3600 - 1);
+    assert_eq!(bench.sweep(&owner).condemned, 0);
+    bench.time.pass(1);
+    assert_eq!(bench.sweep(&owner).condemned, 3);
+    bench.time.pass(24 * 3600);
+    let dry = bench.vault().sweep(&bench.repository(&owner), true, &|| true).unwrap();
+    assert_eq!((dry.dropped, dry.packs_removed), (3, 0));
+    let sweep = bench.sweep(&owner);
+    assert_eq!((sweep.dropped, sweep.packs_removed), (3, 1), "the small pack is gone whole");
+    let repository = bench.repository(&owner);
+    assert!(!repository.store().contains(Kind::Pack, first.packs[1].id.as_bytes()).unwrap());
+    let table = &first.packs[0].table;
+    let present = repository.store().presence(&first.packs[0].id, table).unwrap().unwrap();
+    assert_eq!(present.iter_ones().collect::<Vec<_>>(), [1]);
+    let reads =
+        |i| repository.store().open_pack(&first.packs[0].id).unwrap().read_frame(table, i).is_ok();
+    assert_eq!([reads(0), reads(1), reads(2)], [false, true, false]);
+    drop(repository);
+    // A later snapshot cannot count on what is gone.
+    let third =
+        Snapshot::of_frames(&owner, &agent, Some(&second), &[(first.packs[0].clone(), vec![0, 1])]);
+    bench.send_without_old_packs(&owner, &agent, &third);
+    let Err(VaultError::Incomplete(missing)) = bench.commit(&owner, &agent, &third) else {
+        panic!("it was taken")
+    };
+    assert_eq!(missing.packs.len(), 1);
+    assert_eq!(missing.packs[0].used.iter_ones().collect::<Vec<_>>(), [0]);
+    let before = crate::support::dump(bench.dir.path());
+    bench.reindex();
+    assert_eq!(
+        crate::support::dump(bench.dir.path()),
+        before,
+        "the index is rebuilt with its holes"
+    );
+    assert!(bench.commit(&owner, &agent, &third).is_err());
+    // Sent again as a whole, the pack is whole again.
+    bench.publish(&owner, &agent, &{
+        let mut with = Snapshot::of_frames(
+            &owner,
+            &agent,
+            Some(&second),
+            &[(first.packs[0].clone(), vec![0, 1])],
+        );
+        with.packs.push(first.packs[0].clone());
+        with
+    });
+    assert_eq!(bench.repository(&owner).store().presence(&first.packs[0].id, table).unwrap(), None);
+}
+
+#[test]
+fn a_condemned_frame_is_answered_as_absent_and_a_commit_brings_it_back() {
+    let (bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second = Snapshot::apart(&owner, &agent, &first);
+    bench.publish(&owner, &agent, &second);
+    expire(&bench, &owner);
+    bench.sweep(&owner);
+    bench.time.pass(48 * 3600);
+    assert_eq!(bench.sweep(&owner).condemned, 4);
+    let third =
+        Snapshot::of_frames(&owner, &agent, Some(&second), &[(first.packs[0].clone(), vec![2])]);
+    bench.send_without_old_packs(&owner, &agent, &third);
+    bench.commit(&owner, &agent, &third).unwrap();
+    bench.time.pass(24 * 3600);
+    // Of its pack the others are still due; the one that was named stays.
+    let swept = bench.sweep(&owner);
+    assert!(swept.dropped >= 1, "{swept:?}");
+    let file = bench.repository(&owner);
+    let pack = file.store().open_pack(&first.packs[0].id).unwrap();
+    assert!(pack.read_frame(&first.packs[0].table, 2).is_ok());
+}
+
+#[test]
+fn a_first_copy_that_takes_28_nights_loses_nothing() {
+    let (bench, owner, agent) = found(QUICK);
+    let other = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &other);
+    let seed = Snapshot::apart(&owner, &agent, &other);
+    let mut objects = seed.objects();
+    // The session opens; a pack comes each night, with a sweep each day.
+    let (kind, id, bytes) = objects.remove(0);
+    bench.put(&owner, &agent, kind, id, &bytes);
+    for (kind, id, bytes) in &objects {
+        bench.time.pass_days(7);
+        bench.put(&owner, &agent, *kind, *id, bytes);
+        bench.sweep(&owner);
+    }
+    bench.commit(&owner, &agent, &seed).unwrap();
+    assert!(bench.is_whole(&owner, &seed));
+}
+
+#[test]
+fn what_a_run_left_behind_goes_when_nobody_comes_back_for_it() {
+    let (bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let abandoned = Snapshot::apart(&owner, &agent, &first);
+    bench.send(&owner, &agent, &abandoned);
+    let count = |kind| bench.repository(&owner).store().list(kind).unwrap().len();
+    let packs = count(Kind::Pack);
+    assert_eq!(sweep_all(&bench, &owner), 0, "its lease runs");
+    bench.time.pass_days(12);
+    assert_eq!(sweep_all(&bench, &owner), 4);
+    assert_eq!(count(Kind::Pack), packs - 2);
+    assert_eq!((count(Kind::Session), count(Kind::Usage)), (1, 1));
+    assert!(bench.is_whole(&owner, &first));
+}
+
+#[test]
+fn one_manifest_that_cannot_be_read_stops_the_sweep() {
+    let (mut bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second = Snapshot::new(&owner, &agent, Some(&first));
+    bench.publish(&owner, &agent, &second);
+    let folder = bench.dir.path().join("repositories").join(owner.repository.to_string());
+    let usage = folder.join("usages").join(second.usage.usage_id.to_string());
+    for path in [usage, folder.join("manifests").join(second.id.to_string())] {
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[60] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        for lose_index in [false, true] {
+            if lose_index {
+                bench.reindex();
+            }
+            let swept = bench.vault().sweep(&bench.repository(&owner), false, &|| true);
+            assert!(matches!(swept, Err(VaultError::Unreadable { .. })), "{swept:?}");
+        }
+        std::fs::write(&path, &good).unwrap();
+        bench.reindex();
+        bench.sweep(&owner);
+    }
+}
+
+#[test]
+fn an_index_that_is_ahead_of_the_file_is_followed() {
+    let (mut bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second =
+        Snapshot::of_frames(&owner, &agent, Some(&first), &[(first.packs[0].clone(), vec![1])]);
+    bench.publish(&owner, &agent, &second);
+    let path = bench.repository_path(&owner, &first.packs[0].id);
+    let whole = std::fs::read(&path).unwrap();
+    expire(&bench, &owner);
+    sweep_all(&bench, &owner);
+    // As after a crash between index and file: the pack is whole, its map is not written.
+    std::fs::write(&path, &whole).unwrap();
+    let map = bench
+        .dir
+        .path()
+        .join(format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id));
+    std::fs::remove_file(&map).unwrap();
+    bench.vault = None;
+    let index = rusqlite::Connection::open(bench.dir.path().join("index.sqlite")).unwrap();
+    index.execute("UPDATE pack_states SET pending = 1", []).unwrap();
+    drop(index);
+    bench.restart();
+    assert!(map.exists());
+    assert_ne!(std::fs::read(&path).unwrap(), whole);
+    assert!(bench.is_whole_in(&owner, &first.packs[0], &[1]));
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % n as u64).unwrap()
+    }
+}
+
+/// Some frames of some packs.
+type Frames = Vec<(TestPack, Vec<u32>)>;
+
+/// A site that lives at random: what it was told is here, frame by frame.
+struct Life {
+    bench: Bench,
+    owner: Owner,
+    agent: Agent,
+    random: RefCell<Random>,
+    /// Packs ever made.
+    packs: RefCell<Vec<TestPack>>,
+    /// Snapshots that were committed, with the frames they use.
+    committed: RefCell<BTreeMap<ManifestId, Frames>>,
+    last: RefCell<Option<Snapshot>>,
+    /// Sent, and not committed yet.
+    open: RefCell<Vec<(Snapshot, Frames)>>,
+    refused: Cell<u32>,
+}
+
+impl Life {
+    fn begin(seed: u64) -> Self {
+        let (bench, owner, agent) =
+            found("lock = \"20 h\"\n[retention]\nkeep_last = 2\nkeep_daily = 2\n");
+        for roster in &owner.rosters {
+            bench.found(&owner, roster);
+        }
+        Self {
+            bench,
+            owner,
+            agent,
+            random: RefCell::new(Random(seed)),
+            packs: RefCell::default(),
+            committed: RefCell::default(),
+            last: RefCell::default(),
+            open: RefCell::default(),
+            refused: Cell::new(0),
+        }
+    }
+
+    fn below(&self, n: usize) -> usize {
+        self.random.borrow_mut().below(n)
+    }
+
+    /// Frames of packs that were made before, whether they are still here or not.
+    fn some_old_frames(&self) -> Frames {
+        let packs = self.packs.borrow();
+        let mut old: BTreeMap<PackId, (TestPack, Vec<u32>)> = BTreeMap::new();
+        for _ in 0..self.below(6).min(packs.len()) {
+            let pack = &packs[packs.len() - 1 - self.below(packs.len().min(12))];
+            let frames = (0..3).filter(|_| self.below(2) == 0).collect::<Vec<u32>>();
+            if !frames.is_empty() {
+                old.entry(pack.id).or_insert((pack.clone(), frames));
+            }
+        }
+        old.into_values().collect()
+    }
+
+    /// A run sends what it has; it asks first for what it wants to use again.
+    fn send(&self) {
+        let mut old = self.some_old_frames();
+        let asked: Vec<PackUse> = old
+            .iter()
+            .map(|(pack, frames)| {
+                let mut used = Bitmap::new(3);
+                frames.iter().for_each(|frame| used.set(*frame));
+                PackUse { pack: pack.id, used }
+            })
+            .collect();
+        let gone = self.bench.have(&self.owner, &asked);
+        // Most runs believe the answer; some are stubborn, and must be refused if they are wrong.
+        if self.below(4) > 0 {
+            old.retain(|(pack, _)| gone.iter().all(|one| one.pack != pack.id));
+        }
+        let last = self.last.borrow();
+        let snapshot = Snapshot::of_frames(&self.owner, &self.agent, last.as_ref(), &old);
+        self.bench.send_without_old_packs(&self.owner, &self.agent, &snapshot);
+        self.packs.borrow_mut().push(snapshot.packs[0].clone());
+        self.open.borrow_mut().push((snapshot, old));
+    }
+
+    fn commit(&self) {
+        if self.open.borrow().is_empty() {
+            return;
+        }
+        let at = self.below(self.open.borrow().len());
+        let (snapshot, mut used) = self.open.borrow_mut().remove(at);
+        match self.bench.commit(&self.owner, &self.agent, &snapshot) {
+            Ok(_) => {
+                used.push((snapshot.packs[0].clone(), vec![0, 1, 2]));
+                self.committed.borrow_mut().insert(snapshot.id, used);
+                *self.last.borrow_mut() = Some(snapshot);
+            }
+            Err(VaultError::Incomplete(_)) => self.refused.set(self.refused.get() + 1),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn step(&mut self) {
+        match self.below(12) {
+            0..3 => self.send(),
+            3..6 => self.commit(),
+            6 | 7 => self.bench.time.pass(self.below(120) as u64 * 3600),
+            8 => self.forget(self.bench.retain(&self.owner)),
+            9 | 10 => self.sweep(),
+            _ if self.below(4) == 0 => self.bench.reindex(),
+            _ => self.bench.restart(),
+        }
+        self.check();
+    }
+
+    /// A sweep, in the middle of which runs go on.
+    fn sweep(&self) {
+        let between = || {
+            match self.below(4) {
+                0 => self.send(),
+                1 | 2 => self.commit(),
+                _ => {}
+            }
+            true
+        };
+        let repository = self.bench.repository(&self.owner);
+        self.bench.vault().sweep(&repository, false, &between).unwrap();
+    }
+
+    fn forget(&self, expired: Vec<ManifestId>) {
+        expired.iter().for_each(|gone| {
+            self.committed.borrow_mut().remove(gone);
+        });
+    }
+
+    /// No frame that a live manifest names is ever missing.
+    fn check(&self) {
+        for (manifest, used) in self.committed.borrow().iter() {
+            for (pack, frames) in used {
+                assert!(
+                    self.bench.is_whole_in(&self.owner, pack, frames),
+                    "snapshot {manifest} misses frames of pack {}",
+                    pack.id
+                );
+            }
+        }
+        let repository = self.bench.repository(&self.owner);
+        let held = repository.store().list(Kind::Manifest).unwrap().len();
+        assert_eq!(held, self.committed.borrow().len());
+    }
+}
+
+/// `LUMBUNG_TEST_CASES` sets how many lives (6 otherwise), each of its own seed.
+#[test]
+fn no_frame_of_a_live_snapshot_ever_goes_whatever_the_order_of_things() {
+    let lives: u64 = std::env::var("LUMBUNG_TEST_CASES").map_or(6, |text| text.parse().unwrap());
+    let (mut refused, mut dropped) = (0, 0);
+    for seed in 0..lives {
+        let mut life = Life::begin(seed);
+        for _ in 0..150 {
+            life.step();
+        }
+        refused += life.refused.get();
+        dropped += life.bench.repository(&life.owner).store().list_presence().unwrap().len();
+    }
+    assert!(
+        refused > 0 && dropped > 0,
+        "the lives were too quiet: {refused} refused, {dropped} with holes"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_puller_takes_what_is_used_and_left_of_a_pack() {
+    let city = City::new();
+    let centre = Site::start(&city, "lock = \"0 s\"\n[retention]\nkeep_last = 1\n").await;
+    let drc = Site::start(&city, &centre.as_source()).await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre, &drc]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let first = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &first).await;
+    let old = first.packs[0].clone();
+    let second = Snapshot::of_frames(&owner, &agent, Some(&first), &[(old.clone(), vec![1])]);
+    publish(&client, &owner, &second).await;
+    let repository = centre.repository(&owner);
+    for _ in 0..2 {
+        centre.vault.retain(&repository, false).unwrap();
+    }
+    for hours in [0, 48, 24] {
+        centre.time.pass(hours * 3600);
+        centre.vault.sweep(&repository, false, &|| true).unwrap();
+    }
+    assert!(repository.store().presence(&old.id, &old.table).unwrap().is_some());
+    let pulled = drc.pull().await;
+    assert_eq!((pulled.snapshots, pulled.failures), (1, 0), "{:?}", drc.vault.alarms(3));
+    let there = drc.repository(&owner);
+    let present = there.store().presence(&old.id, &old.table).unwrap().unwrap();
+    assert_eq!(present.iter_ones().collect::<Vec<_>>(), [1]);
+    let scrubbed = drc.scrub(&owner).await;
+    assert_eq!(
+        (scrubbed.report.bad, scrubbed.report.verified.len()),
+        (0, 1),
+        "a hole is no damage"
+    );
+    // What was dropped at the source cannot be read there.
+    let root = centre.root_client(&owner);
+    assert!(root.read_frames(&owner.repository, &old.id, &old.table, 0..1).await.is_err());
+    assert!(root.read_frames(&owner.repository, &old.id, &old.table, 1..2).await.is_ok());
+    // Another snapshot uses another frame of it, sent anew to the source: the hole here is filled.
+    let mut third =
+        Snapshot::of_frames(&owner, &agent, Some(&second), &[(old.clone(), vec![0, 1])]);
+    third.packs.push(old.clone());
+    publish(&client, &owner, &third).await;
+    let pulled = drc.pull().await;
+    assert_eq!((pulled.snapshots, pulled.failures), (1, 0));
+    let present = there.store().presence(&old.id, &old.table).unwrap().unwrap();
+    assert_eq!(present.iter_ones().collect::<Vec<_>>(), [0, 1]);
+}
