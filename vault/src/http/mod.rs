@@ -4,6 +4,7 @@
 //! Invariants: no route deletes; every route but `/v1/site` needs a certificate; blocking work runs on
 //! blocking threads, at most `requests` of it at once; bodies are capped before memory is taken.
 
+mod holds;
 mod objects;
 mod packs;
 mod problem;
@@ -46,6 +47,7 @@ pub fn router(vault: Arc<Vault>) -> Router {
         .route("/v1/pull", post(site::pull))
         .route("/v1/repositories", get(site::repositories))
         .route("/v1/repositories/{repository}/have", post(packs::have))
+        .route("/v1/repositories/{repository}/hold", post(holds::place))
         .route("/v1/repositories/{repository}/{folder}", get(objects::list))
         .route("/v1/repositories/{repository}/{folder}/{id}", get(objects::get).put(objects::put))
         .fallback(|| async { Problem::not_found("this vault has no such path") })

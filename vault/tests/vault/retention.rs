@@ -1,13 +1,16 @@
 //! Retention as an operator and an attacker meet it: locks, clocks, holds, orders, tombstones, refill.
 
-use lumbung_model::{ManifestId, PublicKey, Timestamp};
+use http::Method;
+use lumbung_model::{ManifestId, Timestamp};
 use lumbung_pack::order::write_order;
 use lumbung_pack::{
     Action, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
 };
 use lumbung_vault::VaultError;
 
-use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, agent_peer, publish};
+use lumbung_wire::{Peer, Role};
+
+use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, agent_peer, peer_of, publish};
 
 const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
 
@@ -396,5 +399,41 @@ async fn nothing_over_the_network_removes_or_holds() {
         }
     }
     assert_eq!(site.fingerprint(), before);
-    let _: PublicKey = site.public.receipt_key;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_places_automatic_holds_and_nobody_else_does() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    let path = format!("/v1/repositories/{}/hold", owner.repository);
+    let body = |subject: &str, reason: &str| {
+        serde_json::to_vec(&serde_json::json!({ "subject": subject, "reason": reason })).unwrap()
+    };
+    let good = body(&format!("snapshot:{}", snapshot.id), "enkripsi massal");
+    let ask = async |peer, body| site.raw(peer, Method::POST, &path, body).await.0.as_u16();
+    for peer in [
+        agent_peer(&owner, &agent),
+        Peer::RootKey(owner.root.public()),
+        peer_of(Role::Site),
+        Peer::Anonymous,
+    ] {
+        let status = ask(peer, good.clone()).await;
+        assert!(status == 403 || status == 401, "{status}");
+    }
+    let repository = site.repository(&owner);
+    assert!(site.vault.holds(&repository).unwrap().is_empty());
+    for bad in [body("snapshot:1", "x"), body("all", "x"), body("repository", ""), b"{}".to_vec()] {
+        let status = ask(peer_of(Role::Controller), bad).await;
+        assert!((400..500).contains(&status), "{status}");
+    }
+    for _ in 0..2 {
+        assert_eq!(ask(peer_of(Role::Controller), good.clone()).await, 200);
+    }
+    let [hold] = &site.vault.holds(&repository).unwrap()[..] else { panic!("one hold") };
+    assert!(hold.automatic && hold.is_effective());
 }

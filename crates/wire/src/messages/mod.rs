@@ -17,6 +17,6 @@ pub use control::{
 pub use lumbung_pack::{Missing, PackUse, Statistics};
 pub use register::SiteKind;
 pub use vault::{
-    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
-    VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms,
+    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
+    ManifestSummary, SiteInfo, VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms,
 };

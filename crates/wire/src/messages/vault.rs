@@ -3,7 +3,8 @@
 //! Objects themselves travel as bytes and are checked against their ids; nothing here is evidence.
 
 use lumbung_model::{
-    AgentId, DatasetId, DomainId, ManifestId, PublicKey, ReceiptId, RepositoryId, SiteId, Timestamp,
+    AgentId, DatasetId, DomainId, HoldId, ManifestId, PublicKey, ReceiptId, RepositoryId, SiteId,
+    Timestamp,
 };
 use lumbung_pack::{PackUse, Statistics};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,23 @@ pub struct HaveRequest {
 pub struct HaveAnswer {
     /// Which of the frames asked for are not there.
     pub absent: Vec<PackUse>,
+}
+
+/// `POST /v1/repositories/{r}/hold`: keep this, whatever retention says. Such a hold lapses after 30 days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldRequest {
+    /// `snapshot:ID`, `dataset:ID` or `repository`.
+    pub subject: String,
+    /// Why, 1 to 255 bytes.
+    pub reason: String,
+}
+
+/// The answer to [`HoldRequest`]: one of the same subject that stands already, or a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldAnswer {
+    /// The hold.
+    pub hold: HoldId,
 }
 
 /// One alarm of [`VaultAlarms`]: a claim of the vault, no evidence.
