@@ -170,7 +170,7 @@ fn check(played: &Played, state: &State) -> Result<(), String> {
     for (_, id) in promised() {
         restores(world, &depot, id)?;
     }
-    if state.prefix % 2 == 0 {
+    if state.prefix.is_multiple_of(2) {
         trust_caches(world, root);
     }
     let outcome = run(world, root).map_err(|e| format!("the next run: {e}: {e:?}"))?;
