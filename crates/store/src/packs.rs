@@ -36,6 +36,28 @@ impl PackFile {
     /// # Errors
     /// [`StoreError::Range`] if the file does not have them.
     pub fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        self.check_range(offset, length)?;
+        let mut bytes = vec![0; length];
+        self.fill(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Range`] if the file does not have so many.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.check_range(offset, bytes.len())?;
+        self.fill(offset, bytes)
+    }
+
+    /// Tells the operating system that all of it will be read soon, so that the disk works meanwhile. Where that
+    /// means nothing, reading is merely slower.
+    pub fn will_be_read(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::WillNeed);
+    }
+
+    fn check_range(&self, offset: u64, length: usize) -> Result<(), StoreError> {
         let wanted = length as u64;
         if length > PACK_MAX_BYTES || offset.checked_add(wanted).is_none_or(|end| end > self.length)
         {
@@ -46,11 +68,11 @@ impl PackFile {
                 wanted,
             });
         }
-        let mut bytes = vec![0; length];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|e| StoreError::io("read", &self.path, e))?;
-        Ok(bytes)
+        Ok(())
+    }
+
+    fn fill(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.file.read_exact_at(bytes, offset).map_err(|e| StoreError::io("read", &self.path, e))
     }
 
     /// Reads header and table, checked against the id.

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::{Kind, PackTable, PackUse};
-use lumbung_store::{RepositoryDir, StoreError};
+use lumbung_store::{PackFile, RepositoryDir, StoreError};
 use rustix::io::Errno;
 
 use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
-use super::{Commit, Depot, DepotError};
+use super::{Commit, Depot, DepotError, OpenPack};
 
 /// A repository in a directory.
 #[derive(Debug, Clone)]
@@ -119,6 +119,29 @@ impl Shelf for LocalDepot {
     }
 }
 
+/// A pack of a directory that is open.
+struct LocalPack<'a> {
+    depot: &'a LocalDepot,
+    id: PackId,
+    file: PackFile,
+}
+
+impl LocalPack<'_> {
+    fn failed(&self, error: StoreError) -> DepotError {
+        self.depot.read_failed("reading a pack", Kind::Pack, self.id.as_bytes(), error)
+    }
+}
+
+impl OpenPack for LocalPack<'_> {
+    fn head(&self) -> Result<PackTable, DepotError> {
+        self.file.head().map_err(|e| self.failed(e))
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DepotError> {
+        self.file.read_at(offset, bytes).map_err(|e| self.failed(e))
+    }
+}
+
 impl Depot for LocalDepot {
     fn describe(&self) -> String {
         self.directory.path().display().to_string()
@@ -172,6 +195,14 @@ impl Depot for LocalDepot {
         self.directory
             .read_range(id, range.start, length)
             .map_err(|e| self.read_failed("reading a pack", Kind::Pack, id.as_bytes(), e))
+    }
+
+    fn open_pack(&self, id: &PackId) -> Result<Option<Box<dyn OpenPack + '_>>, DepotError> {
+        let opened = self.directory.open_pack(id);
+        let file =
+            opened.map_err(|e| self.read_failed("opening a pack", Kind::Pack, id.as_bytes(), e))?;
+        file.will_be_read();
+        Ok(Some(Box::new(LocalPack { depot: self, id: *id, file })))
     }
 
     fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
