@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lumbung_model::PackId;
-use lumbung_pack::limits::{PACK_FIXED_BYTES, PACK_MAX_BYTES, PACK_MAX_FRAMES};
+use lumbung_pack::limits::{PACK_FIXED_BYTES, PACK_MAX_FRAMES};
 use lumbung_pack::{Bitmap, PackTable, PackUse};
 use lumbung_store::{FrameScanner, READ_BYTES, Scanned};
 
@@ -18,6 +18,8 @@ use crate::{Cancel, Depot, DepotError, Progress};
 
 /// Packs that are read at once where each is an answer over a network.
 const TRANSFERS: usize = 4;
+/// Bytes that are asked for at once over a network.
+const ANSWER_BYTES: usize = 4 << 20;
 
 /// A pack to be read, and the frames that it must have, if a snapshot says so.
 pub(super) type Wanted = (PackId, Option<u32>);
@@ -123,7 +125,7 @@ impl<'a> PackReader<'a> {
         };
         let mut scanner = FrameScanner::new(match self.depot.local_path() {
             Some(_) => READ_BYTES,
-            None => PACK_MAX_BYTES,
+            None => ANSWER_BYTES,
         });
         let mut next = take();
         while let Some(this) = next {
