@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
-use lumbung_pack::{Kind, PackTable, PackUse};
+use lumbung_pack::{Bitmap, Kind, PackTable, PackUse};
 use lumbung_store::{PackFile, RepositoryDir, StoreError};
 use rustix::io::Errno;
 
@@ -135,6 +135,10 @@ impl LocalPack<'_> {
 impl OpenPack for LocalPack<'_> {
     fn head(&self) -> Result<PackTable, DepotError> {
         self.file.head().map_err(|e| self.failed(e))
+    }
+
+    fn presence(&self, table: &PackTable) -> Result<Option<Bitmap>, DepotError> {
+        self.depot.directory.presence(&self.id, table).map_err(|e| self.failed(e))
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DepotError> {

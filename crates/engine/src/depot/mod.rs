@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lumbung_model::{AgentId, ManifestId, PackId, SiteId};
-use lumbung_pack::{Kind, Missing, PackTable, PackUse};
+use lumbung_pack::{Bitmap, Kind, Missing, PackTable, PackUse};
 
 #[cfg(any(test, feature = "testing"))]
 pub use faulty::{FaultyDepot, Injection};
@@ -153,6 +153,12 @@ pub trait OpenPack {
     /// # Errors
     /// [`DepotError::Damaged`].
     fn head(&self) -> Result<PackTable, DepotError>;
+
+    /// Which frames are there; nothing where none was dropped.
+    ///
+    /// # Errors
+    /// If the depot does not answer.
+    fn presence(&self, table: &PackTable) -> Result<Option<Bitmap>, DepotError>;
 
     /// Fills `bytes` from `offset` on.
     ///

@@ -33,24 +33,31 @@ pub(super) struct Faults {
     whole: Option<String>,
     /// Why a frame cannot be used.
     bad: BTreeMap<u32, String>,
+    /// Frames that the depot's sweep dropped: no harm, unless a snapshot uses one.
+    dropped: BTreeMap<u32, String>,
 }
 
 impl Faults {
     /// What is wrong with these frames.
     pub(super) fn of<'a>(&'a self, used: &'a Bitmap) -> impl Iterator<Item = &'a String> {
-        let bad = self.bad.iter().filter(|(frame, _)| used.get(**frame)).map(|(_, reason)| reason);
+        let bad = self.bad.iter().chain(&self.dropped);
+        let bad = bad.filter(|(frame, _)| used.get(**frame)).map(|(_, reason)| reason);
         self.whole.iter().chain(bad)
     }
 
-    /// All that is wrong.
+    /// All that is wrong, whoever uses it.
     pub(super) fn all(&self) -> impl Iterator<Item = &String> {
         self.whole.iter().chain(self.bad.values())
+    }
+
+    fn dropped(&mut self, pack: &PackId, frame: u32) {
+        self.dropped.insert(frame, format!("frame {frame} of pack {pack} is not there any more"));
     }
 
     /// Whether nothing is wrong with a pack that must have so many frames.
     fn is_clean(&self, named: Option<u32>) -> bool {
         let agrees = named.is_none() || named == self.frames;
-        self.whole.is_none() && self.bad.is_empty() && agrees
+        self.whole.is_none() && self.bad.is_empty() && self.dropped.is_empty() && agrees
     }
 }
 
@@ -168,10 +175,34 @@ impl<'a> PackReader<'a> {
             Some(open) => open.read_at(offset, bytes),
             None => self.read_by_range(&next.pack, offset, bytes),
         };
-        scanner.scan(&table, 0..table.frames.len(), read, |frame, scanned| {
+        let present = match &open {
+            Some(open) => open.presence(&table)?,
+            None => None,
+        };
+        let here = |frame: &u32| present.as_ref().is_none_or(|present| present.get(*frame));
+        let (here, gone): (Vec<u32>, Vec<u32>) = (0..faults.frames.unwrap_or(0)).partition(here);
+        gone.into_iter().for_each(|frame| faults.dropped(&next.pack, frame));
+        let here = here.into_iter().map(|frame| frame as usize);
+        scanner.scan(&table, here, read, |frame, scanned| {
             self.note(&next.pack, &table, frame, scanned, &mut faults)
         })?;
+        if open.is_none() && !faults.bad.is_empty() {
+            self.ask(&next.pack, &mut faults)?;
+        }
         Ok(faults)
+    }
+
+    /// Frames that a depot over a network did not give may be such as it dropped: it is asked.
+    fn ask(&self, pack: &PackId, faults: &mut Faults) -> Result<(), SnapshotError> {
+        let mut used = Bitmap::new(faults.frames.unwrap_or(0));
+        faults.bad.keys().for_each(|frame| used.set(*frame));
+        for absent in self.depot.have(&[PackUse { pack: *pack, used }])? {
+            for frame in absent.used.iter_ones().filter(|_| absent.pack == *pack) {
+                faults.bad.remove(&frame);
+                faults.dropped(pack, frame);
+            }
+        }
+        Ok(())
     }
 
     fn note(
