@@ -57,6 +57,11 @@ impl PackFile {
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::WillNeed);
     }
 
+    /// Tells the operating system to forget what it keeps of the file in memory, so that it is read from the disk.
+    pub fn forget_cached(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     fn check_range(&self, offset: u64, length: usize) -> Result<(), StoreError> {
         let wanted = length as u64;
         if length > PACK_MAX_BYTES || offset.checked_add(wanted).is_none_or(|end| end > self.length)
@@ -306,12 +311,13 @@ impl RepositoryDir {
                 draft.skip(u64::from(table.frames[frame].stored_length))?;
                 continue;
             }
-            // A frame that stays bad keeps the bytes it has: a later repair may come by another way.
+            // A frame that stays bad keeps the bytes it has, if it has any: a later repair may come by another way.
             let range = table.frame_range(frame);
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             match old.read_range(range.start, length) {
                 Ok(bytes) => draft.write(&bytes)?,
                 Err(StoreError::Range { .. }) => draft.write(&vec![0; length])?,
+                Err(error) if error.is_bad_sector() => draft.write(&vec![0; length])?,
                 Err(error) => return Err(error),
             }
         }

@@ -35,6 +35,11 @@ impl FrameScanner {
         Self { buffer: Vec::new(), read_bytes }
     }
 
+    /// Reads about so many bytes at once from now on.
+    pub const fn set_read_bytes(&mut self, read_bytes: usize) {
+        self.read_bytes = read_bytes;
+    }
+
     /// Reads `frames`, ascending numbers of frames of `table`, through `read` (an offset in the file, and what is
     /// to be filled), and tells `each` of every one of them.
     ///

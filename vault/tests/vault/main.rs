@@ -6,6 +6,7 @@ mod full;
 mod hostile;
 mod process;
 mod pulls;
+mod scrub_passes;
 mod scrubs;
 mod support;
 mod tenancy;

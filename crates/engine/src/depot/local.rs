@@ -10,7 +10,6 @@ use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::{Bitmap, Kind, PackTable, PackUse};
 use lumbung_store::{PackFile, RepositoryDir, StoreError};
-use rustix::io::Errno;
 
 use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
 use super::{Commit, Depot, DepotError, OpenPack};
@@ -52,9 +51,7 @@ impl LocalDepot {
 
     /// As [`Self::translate`]; what the disk cannot read is damage, and no reason to ask again.
     fn read_failed(&self, what: &str, kind: Kind, id: &[u8; 32], error: StoreError) -> DepotError {
-        let lost = matches!(&error, StoreError::Io { action: "read", source, .. }
-            if source.raw_os_error() == Some(Errno::IO.raw_os_error()));
-        if lost {
+        if error.is_bad_sector() {
             let source = Some(error.into());
             return DepotError::Damaged { kind, id: *id, depot: self.describe(), source };
         }
@@ -228,6 +225,8 @@ impl Depot for LocalDepot {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
