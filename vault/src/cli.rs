@@ -68,6 +68,12 @@ enum Command {
         /// Only this repository.
         #[arg(long)]
         repository: Option<RepositoryId>,
+        /// Go on with the pass that was stopped, rather than read everything again.
+        #[arg(long = "continue")]
+        resume: bool,
+        /// Only look: repair nothing and sign nothing.
+        #[arg(long, conflicts_with = "resume")]
+        dry_run: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -247,8 +253,8 @@ impl Cli {
                 crate::admit(&config()?.data, &repository)?;
                 println!("repository {repository} may be created here with its key bundle");
             }
-            Command::Scrub { repository, json } => {
-                return ask(config()?, Ask::Scrub { repository }, json);
+            Command::Scrub { repository, resume, dry_run, json } => {
+                return ask(config()?, Ask::Scrub { repository, resume, dry_run }, json);
             }
             Command::Inventory { json } => return ask(config()?, Ask::Inventory, json),
             Command::Pull { json } => return ask(config()?, Ask::Pull, json),
@@ -439,6 +445,7 @@ fn print_line(line: &Line) {
     match line {
         Line::Scrub {
             repository,
+            report,
             frames,
             bytes,
             repaired,
@@ -449,8 +456,12 @@ fn print_line(line: &Line) {
             damaged,
         } => println!(
             "{repository}: {frames} frames, {} read; repaired {repaired} frames and {objects_repaired} objects; \
-             bad {bad} frames and {objects_bad} objects; {verified} snapshots verified, {damaged} damaged",
-            lumbung_model::ByteSize::bytes(*bytes)
+             bad {bad} frames and {objects_bad} objects; {verified} snapshots verified, {damaged} damaged; {}",
+            lumbung_model::ByteSize::bytes(*bytes),
+            report.map_or_else(
+                || "nothing changed, nothing signed".to_owned(),
+                |n| format!("report {n} signed")
+            )
         ),
         Line::Inventory { repository, inventory } => match inventory {
             Some(id) => println!("{repository}: inventory {id}"),
@@ -542,6 +553,15 @@ fn show_status(config: &Config, json: bool) -> anyhow::Result<()> {
             time(repository.scrub.map(|(_, at)| at)),
             repository.bad_frames
         );
+        if let Some(scrub) = &repository.scrubbing {
+            println!(
+                "  scrub begun {}: {} of {} packs, {} read",
+                scrub.started,
+                scrub.packs,
+                scrub.of_packs,
+                lumbung_model::ByteSize::bytes(scrub.bytes)
+            );
+        }
     }
     for alarm in &status.alarms {
         println!("alarm {} {} {}", alarm.at, alarm.kind, alarm.detail);

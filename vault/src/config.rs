@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lumbung_model::rate::{Cap, RatePlan, Window};
+use lumbung_model::rate::{Cap, RatePlan, Speed, Timetable, Window};
 use lumbung_model::retention::Policy;
 use lumbung_model::schedule::{Period, Tz, parse_zone};
 use lumbung_model::toml_text;
@@ -48,9 +48,12 @@ pub struct Config {
     /// How often every frame is read and compared.
     #[serde(default = "defaults::scrub")]
     pub scrub_interval: Period,
-    /// How fast a scrub reads.
+    /// How fast a scrub reads outside its windows.
     #[serde(default)]
     pub scrub_rate: Cap,
+    /// Threads that a scrub reads with; as many as there are processors if not given, and never more.
+    #[serde(default)]
+    pub scrub_workers: Option<usize>,
     /// How often the sources are asked for what is new there.
     #[serde(default = "defaults::pull")]
     pub pull_interval: Period,
@@ -84,6 +87,9 @@ pub struct Config {
     /// The pull's speed by time of day; the first window that fits applies.
     #[serde(default, rename = "window")]
     pub windows: Vec<Window>,
+    /// The scrub's speed by time of day; the first window that fits applies.
+    #[serde(default, rename = "scrub_window")]
+    pub scrub_windows: Vec<Window<Speed>>,
     /// The time zone of the windows.
     #[serde(default = "defaults::time_zone")]
     pub time_zone: String,
@@ -217,6 +223,9 @@ impl Config {
                 "`pull_transfers` and `requests` must be at least 1".to_owned(),
             ));
         }
+        if config.scrub_workers == Some(0) {
+            return Err(invalid(1, "`scrub_workers` must be at least 1".to_owned()));
+        }
         if config.rate_plan().is_none() {
             return Err(invalid(
                 1,
@@ -266,6 +275,13 @@ impl Config {
     #[must_use]
     pub fn zone(&self) -> Tz {
         parse_zone(&self.time_zone).unwrap_or(Tz::UTC)
+    }
+
+    /// The scrub's speed; none if the time zone is unknown, which [`Config::load`] refuses.
+    #[must_use]
+    pub fn scrub_plan(&self) -> Option<Timetable<Speed>> {
+        let zone = parse_zone(&self.time_zone).ok()?;
+        Some(Timetable::new(zone, self.scrub_windows.clone(), Speed::On(self.scrub_rate)))
     }
 
     /// Where keys and certificates lie.
@@ -333,5 +349,6 @@ mod tests {
         let config = parse(&all).unwrap();
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.windows.len(), 1);
+        assert_eq!(config.scrub_windows[0].rate, Speed::Off);
     }
 }

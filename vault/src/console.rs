@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lumbung_model::rate::{Speed, Timetable};
 use lumbung_model::{ManifestId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pull::{Sources, pull_all};
 use crate::retention::{CarriedOut, HoldView};
+use crate::scrub::{Found, Regulator, ScrubOptions, Scrubbed, Throttle};
 use crate::state::State;
-use crate::{Swept, Vault, VaultError, daemon};
+use crate::{Swept, Vault, VaultError};
 
 mod removal;
 
@@ -32,6 +34,12 @@ pub enum Command {
     Scrub {
         /// Which.
         repository: Option<RepositoryId>,
+        /// Go on with the pass that was stopped, rather than begin anew.
+        #[serde(default)]
+        resume: bool,
+        /// Only look: nothing is repaired or signed.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// An inventory of every repository now.
     Inventory,
@@ -108,6 +116,8 @@ pub enum Line {
     Scrub {
         /// Where.
         repository: RepositoryId,
+        /// Number of the signed report; none if it only looked.
+        report: Option<u64>,
         /// Frames read.
         frames: u64,
         /// Bytes read.
@@ -184,6 +194,24 @@ pub enum Line {
     },
 }
 
+impl Line {
+    fn of(found: Found) -> Self {
+        let Found { report, objects_repaired, objects_bad } = found;
+        Self::Scrub {
+            repository: report.repository,
+            report: (report.number > 0).then_some(report.number),
+            frames: report.frames,
+            bytes: report.bytes,
+            repaired: report.repaired,
+            bad: report.bad,
+            objects_repaired,
+            objects_bad,
+            verified: report.verified.len(),
+            damaged: report.damaged.len(),
+        }
+    }
+}
+
 /// Where the socket is.
 fn socket(state: &State) -> PathBuf {
     state.dir().join("console.sock")
@@ -202,9 +230,11 @@ pub async fn perform(
             let (snapshots, packs, failures) = (pulled.snapshots, pulled.packs, pulled.failures);
             Ok(vec![Line::Pull { snapshots, packs, failures }])
         }
-        Command::Scrub { repository } => {
+        Command::Scrub { repository, resume, dry_run } => {
             let (vault, sources, stop) = (Arc::clone(vault), Arc::clone(sources), stop.clone());
-            run(move || scrub(&vault, repository.as_ref(), &sources, &stop)).await
+            let options = ScrubOptions { resume, from_medium: true, ..vault.scrub_options() };
+            run(move || scrub(&vault, repository.as_ref(), &sources, (options, dry_run), stop))
+                .await
         }
         other => {
             let (vault, stop) = (Arc::clone(vault), stop.clone());
@@ -223,31 +253,30 @@ async fn run(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(VaultError::Stopping))
 }
 
+/// Somebody waits for it: not spread, and at any time of day, but never faster than `scrub_rate`.
 fn scrub(
     vault: &Vault,
     only: Option<&RepositoryId>,
     sources: &Sources,
-    stop: &CancellationToken,
+    (options, dry_run): (ScrubOptions, bool),
+    stop: CancellationToken,
 ) -> Result<Vec<Line>, VaultError> {
     let repositories = match only {
         Some(id) => vec![vault.repository(id)?],
         None => vault.repositories(),
     };
+    let always = Timetable::always(Speed::On(vault.config.scrub_rate));
+    let pace = Throttle::new(Regulator::new(always, None), Arc::clone(&vault.clock), stop);
     let mut lines = Vec::new();
     for repository in repositories {
-        let scrubbed = daemon::scrub(vault, &repository, sources, stop.clone())?;
-        let report = scrubbed.report;
-        lines.push(Line::Scrub {
-            repository: repository.id(),
-            frames: report.frames,
-            bytes: report.bytes,
-            repaired: report.repaired,
-            bad: report.bad,
-            objects_repaired: scrubbed.objects_repaired,
-            objects_bad: scrubbed.objects_bad,
-            verified: report.verified.len(),
-            damaged: report.damaged.len(),
-        });
+        let found = if dry_run {
+            vault.scrub_dry_run(&repository, &pace, options)?
+        } else {
+            let Scrubbed { report, objects_repaired, objects_bad, .. } =
+                vault.scrub_with(&repository, sources, &pace, options)?;
+            Found { report, objects_repaired, objects_bad }
+        };
+        lines.push(Line::of(found));
     }
     Ok(lines)
 }

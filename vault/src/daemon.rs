@@ -3,11 +3,10 @@
 //! Invariants: background work is idempotent and takes no argument but the state; it wakes at its interval
 //! and when something happened; nothing of it ends the server. SIGTERM lets requests under way finish.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use lumbung_model::Clock;
-use lumbung_model::rate::{Cap, TokenBucket};
 use lumbung_wire::tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::inventory::Occasion;
 use crate::pull::{Pulled, Sources, pull_all};
-use crate::scrub::{Pace, Scrubbed};
+use crate::scrub::{self, Due, Regulator, Scrubbed, Throttle};
 use crate::state::State;
 use crate::{Repository, Vault, VaultError, http};
 
@@ -138,11 +137,7 @@ async fn scrubs(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToke
             }
             let (vault, sources, stop) = (Arc::clone(&vault), Arc::clone(&sources), stop.clone());
             attempt("a scrub could not finish", move || {
-                if vault.scrub_is_due(&repository)? {
-                    scrub(&vault, &repository, &sources, stop).map(Some)
-                } else {
-                    Ok(None)
-                }
+                scrub_if_due(&vault, &repository, &sources, &stop)
             })
             .await;
         }
@@ -152,15 +147,27 @@ async fn scrubs(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToke
     }
 }
 
-/// One pass at the configured speed. Blocks.
-pub(crate) fn scrub(
+/// The rolling pass, one repository after the other: spread so that all of them are read within the interval; one
+/// that is late is not spread. Blocks.
+fn scrub_if_due(
     vault: &Vault,
     repository: &Repository,
     sources: &Sources,
-    stop: CancellationToken,
-) -> Result<Scrubbed, VaultError> {
-    let pace = Throttle::new(vault.config.scrub_rate, stop);
-    vault.scrub(repository, sources, &pace)
+    stop: &CancellationToken,
+) -> Result<Option<Scrubbed>, VaultError> {
+    let due = vault.scrub_due(repository)?;
+    let Some(plan) = vault.config.scrub_plan().filter(|_| due != Due::Later) else {
+        return Ok(None);
+    };
+    let needed = if due == Due::Late {
+        None
+    } else {
+        let interval_s = i64::from(vault.config.scrub_interval.as_seconds());
+        scrub::spread(&plan, vault.now(), interval_s, vault.pack_bytes()?)
+    };
+    let stop = repository.turn.rolling(stop);
+    let pace = Throttle::new(Regulator::new(plan, needed), Arc::clone(&vault.clock), stop);
+    vault.scrub_rolling(repository, sources, &pace)
 }
 
 /// Removes what may go. The first round comes an interval after the start: an operator who has just written a wrong
@@ -245,30 +252,5 @@ async fn renewals(
         if !next_round(RENEWAL, &Notify::new(), &stop).await {
             return;
         }
-    }
-}
-
-/// Keeps a scrub at its configured speed and ends it with the vault.
-struct Throttle {
-    bucket: Mutex<TokenBucket>,
-    since: Instant,
-    stop: CancellationToken,
-}
-
-impl Throttle {
-    fn new(cap: Cap, stop: CancellationToken) -> Self {
-        let Cap(rate) = cap;
-        Self { bucket: Mutex::new(TokenBucket::new(rate, 8 << 20)), since: Instant::now(), stop }
-    }
-}
-
-impl Pace for Throttle {
-    fn after(&self, bytes: u64) -> bool {
-        let now_ns = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(bytes, now_ns);
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
-        }
-        !self.stop.is_cancelled()
     }
 }

@@ -10,6 +10,7 @@ use lumbung_pack::{Kind, RosterChain};
 
 use crate::index::{Index, SessionRow};
 use crate::ledger::Ledger;
+use crate::scrub::Turn;
 use crate::storage::Storage;
 use crate::{Vault, VaultError};
 
@@ -40,6 +41,7 @@ pub struct Repository {
     /// Its row in the index.
     pub(crate) row: i64,
     pub(crate) store: Arc<dyn Storage>,
+    pub(crate) turn: Turn,
     chain: RwLock<Arc<RosterChain>>,
     gate: Mutex<Gate>,
     ledger: Mutex<Ledger>,
@@ -51,6 +53,7 @@ impl Repository {
             id: chain.repository(),
             row,
             store,
+            turn: Turn::default(),
             chain: RwLock::new(Arc::new(chain)),
             gate: Mutex::default(),
             ledger: Mutex::default(),

@@ -30,6 +30,8 @@ pub struct RepositoryStatus {
     pub inventory: Option<(u64, Timestamp)>,
     /// Number and time of the last scrub.
     pub scrub: Option<(u64, Timestamp)>,
+    /// The scrub under way, or that was stopped and goes on.
+    pub scrubbing: Option<crate::scrub::Progress>,
 }
 
 /// An alarm.
@@ -81,7 +83,9 @@ pub fn status(config: &Config) -> Result<Status, VaultError> {
     let (rows, alarms) = index.read(|c| {
         let mut rows = Vec::new();
         for (row, id) in repositories(c)? {
-            rows.push((id, repository_status(c, row)?));
+            let mut status = repository_status(c, row)?;
+            status.scrubbing = crate::scrub::progress(&config.data, &id);
+            rows.push((id, status));
         }
         Ok((rows, AlarmRow::newest(c, ALARMS)?))
     })?;

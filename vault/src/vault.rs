@@ -13,7 +13,7 @@ use lumbung_pack::{Kind, RosterChain, SiteIdentity};
 use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
-use crate::index::{AlarmRow, Index, greatest_age};
+use crate::index::{AlarmRow, Index, greatest_age, repository_status};
 use crate::repository::Repository;
 use crate::retention::{Age, SystemUptime, Uptime};
 use crate::storage::{Directory, Place, Storage};
@@ -252,6 +252,15 @@ impl Vault {
             });
         }
         Ok(())
+    }
+
+    /// Bytes of all packs here.
+    pub(crate) fn pack_bytes(&self) -> Result<u64, VaultError> {
+        let mut bytes = 0;
+        for repository in self.repositories() {
+            bytes += self.index.read(|c| repository_status(c, repository.row))?.pack_bytes;
+        }
+        Ok(bytes)
     }
 
     /// Records something that a person should look at. An alarm that cannot be recorded is in the log.

@@ -108,6 +108,29 @@ impl Serialize for Cap {
     }
 }
 
+/// What a background job may do: nothing at all, or read up to a cap. In files `off`, or what a [`Cap`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speed {
+    /// Nothing.
+    Off,
+    /// Up to this.
+    On(Cap),
+}
+
+impl<'de> Deserialize<'de> for Speed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            "unlimited" => Ok(Self::On(Cap(None))),
+            text => text
+                .parse()
+                .map(|rate| Self::On(Cap(Some(rate))))
+                .map_err(|error| serde::de::Error::custom(format!("{error}, or \"off\""))),
+        }
+    }
+}
+
 /// A time of day to the minute, `00:00` to `24:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeOfDay(u16);
@@ -151,18 +174,18 @@ impl<'de> Deserialize<'de> for TimeOfDay {
 /// One `[[window]]`: from a time of day to another, past midnight if that is earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Window {
+pub struct Window<R = Cap> {
     /// Its first minute.
     pub from: TimeOfDay,
     /// The minute at which it has ended; the same as `from` for the whole day.
     pub to: TimeOfDay,
     /// Days on which it begins, such as `mon-fri`; every day if absent.
     pub days: Option<Weekdays>,
-    /// The cap while it lasts.
-    pub rate: Cap,
+    /// What applies while it lasts.
+    pub rate: R,
 }
 
-impl Window {
+impl<R> Window<R> {
     fn contains(&self, day: chrono::Weekday, minute: u16) -> bool {
         let begins = |day| self.days.unwrap_or(Weekdays::ALL).contains(day);
         let (from, to) = (self.from.0, self.to.0);
@@ -173,34 +196,51 @@ impl Window {
     }
 }
 
-/// The rate caps of one daemon.
+/// What applies when: windows by time of day, and the rest of the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RatePlan {
+pub struct Timetable<R> {
     zone: Tz,
-    windows: Vec<Window>,
-    otherwise: Cap,
+    windows: Vec<Window<R>>,
+    otherwise: R,
 }
 
-impl RatePlan {
+/// The rate caps of one daemon.
+pub type RatePlan = Timetable<Cap>;
+
+impl<R> Timetable<R> {
     /// The windows in `zone`, the first that contains a moment counts; `otherwise` outside them.
     #[must_use]
-    pub const fn new(zone: Tz, windows: Vec<Window>, otherwise: Cap) -> Self {
+    pub const fn new(zone: Tz, windows: Vec<Window<R>>, otherwise: R) -> Self {
         Self { zone, windows, otherwise }
     }
 
+    /// The same at all times.
+    #[must_use]
+    pub const fn always(what: R) -> Self {
+        Self { zone: Tz::UTC, windows: Vec::new(), otherwise: what }
+    }
+
+    /// What applies at `now`.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> &R {
+        let local = self.zone.from_utc_datetime(&now.to_utc().naive_utc());
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
+        let window = self.windows.iter().find(|window| window.contains(local.weekday(), minute));
+        window.map_or(&self.otherwise, |window| &window.rate)
+    }
+}
+
+impl RatePlan {
     /// No cap at any time.
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self { zone: Tz::UTC, windows: Vec::new(), otherwise: Cap(None) }
+        Self::always(Cap(None))
     }
 
     /// The cap at `now`; none is unlimited.
     #[must_use]
     pub fn rate_at(&self, now: Timestamp) -> Option<Rate> {
-        let local = self.zone.from_utc_datetime(&now.to_utc().naive_utc());
-        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
-        let window = self.windows.iter().find(|window| window.contains(local.weekday(), minute));
-        window.map_or(self.otherwise, |window| window.rate).0
+        self.at(now).0
     }
 
     /// Whether no moment has a cap, so that nobody need ask.

@@ -156,6 +156,12 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk cannot read a sector of it: what it held is lost, and asking again does not help.
+    #[must_use]
+    pub fn is_bad_sector(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(Errno::IO.raw_os_error()))
+    }
+
     /// Whether the object is simply not here.
     #[must_use]
     pub const fn is_not_found(&self) -> bool {

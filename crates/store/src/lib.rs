@@ -16,9 +16,11 @@ mod packs;
 mod presence;
 #[cfg(feature = "testing")]
 pub mod recording;
+mod scan;
 
 pub use directory::{PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use packs::{PackFile, PackWriter};
 pub use presence::{PartialPackWriter, decode_presence, encode_presence};
+pub use scan::{FrameScanner, READ_BYTES, Scanned};

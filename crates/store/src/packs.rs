@@ -36,6 +36,33 @@ impl PackFile {
     /// # Errors
     /// [`StoreError::Range`] if the file does not have them.
     pub fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        self.check_range(offset, length)?;
+        let mut bytes = vec![0; length];
+        self.fill(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Range`] if the file does not have so many.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.check_range(offset, bytes.len())?;
+        self.fill(offset, bytes)
+    }
+
+    /// Tells the operating system that all of it will be read soon, so that the disk works meanwhile. Where that
+    /// means nothing, reading is merely slower.
+    pub fn will_be_read(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::WillNeed);
+    }
+
+    /// Tells the operating system to forget what it keeps of the file in memory, so that it is read from the disk.
+    pub fn forget_cached(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    fn check_range(&self, offset: u64, length: usize) -> Result<(), StoreError> {
         let wanted = length as u64;
         if length > PACK_MAX_BYTES || offset.checked_add(wanted).is_none_or(|end| end > self.length)
         {
@@ -46,11 +73,11 @@ impl PackFile {
                 wanted,
             });
         }
-        let mut bytes = vec![0; length];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|e| StoreError::io("read", &self.path, e))?;
-        Ok(bytes)
+        Ok(())
+    }
+
+    fn fill(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.file.read_exact_at(bytes, offset).map_err(|e| StoreError::io("read", &self.path, e))
     }
 
     /// Reads header and table, checked against the id.
@@ -284,12 +311,13 @@ impl RepositoryDir {
                 draft.skip(u64::from(table.frames[frame].stored_length))?;
                 continue;
             }
-            // A frame that stays bad keeps the bytes it has: a later repair may come by another way.
+            // A frame that stays bad keeps the bytes it has, if it has any: a later repair may come by another way.
             let range = table.frame_range(frame);
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             match old.read_range(range.start, length) {
                 Ok(bytes) => draft.write(&bytes)?,
                 Err(StoreError::Range { .. }) => draft.write(&vec![0; length])?,
+                Err(error) if error.is_bad_sector() => draft.write(&vec![0; length])?,
                 Err(error) => return Err(error),
             }
         }

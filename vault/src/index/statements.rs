@@ -94,6 +94,7 @@ pub(crate) fn repository_status(
                 bad_frames: from_sql(row.get(4)?),
                 inventory: newest(Kind::Inventory)?,
                 scrub: newest(Kind::Scrub)?,
+                scrubbing: None,
             })
         })
 }

@@ -1,387 +1,280 @@
-//! One pass of the scrub over a repository: what was read, what was repaired, what stays bad.
+//! One pass of the scrub over a repository, from its beginning (or where it stopped) to what it found.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lumbung_model::{ManifestId, PackId, SegmentId};
-use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Segment, Signed, UsageList, decode, open_signed,
-};
+use lumbung_model::PackId;
+use lumbung_pack::{Kind, ScrubReport};
 use lumbung_store::StoreError;
 
-use super::{GoodCopies, Pace};
-use crate::index::{
-    ManifestRow, PackRow, forget_verified, list_objects, list_packs, list_sessions, load_state,
-    set_bad_frames,
-};
-use crate::pack_intake::pack_row;
+use super::journal::{self, Beginning, Entry, Journal, Tally};
+use super::judge::Judge;
+use super::workers::each;
+use super::{Found, GoodCopies, NoCopies, Pace, ScrubOptions};
+use crate::index::{list_packs, receipts_given};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
-/// A pass under way.
-pub(super) struct Pass<'a> {
-    vault: &'a Vault,
-    repository: &'a Repository,
-    copies: &'a dyn GoodCopies,
-    pace: &'a dyn Pace,
-    pub(super) frames: u64,
-    pub(super) bytes: u64,
-    pub(super) repaired: u32,
-    pub(super) bad: u32,
-    pub(super) objects_repaired: u32,
-    bad_objects: HashSet<(Kind, [u8; 32])>,
-    /// Objects that were read and match.
-    read_objects: HashSet<(Kind, [u8; 32])>,
-    /// Packs that were read, with the frames that stay bad.
-    read_packs: HashMap<PackId, BTreeSet<u32>>,
-}
+/// Packs that come while a pass is under way are read at its end, once: what comes even later has the next pass.
+const ROUNDS: usize = 2;
 
-fn count(n: usize) -> u32 {
+pub(super) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// What a failed read says of what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is not here.
+    Missing,
+    /// It is here, and not what its name says, or the disk cannot give it.
+    Damaged,
+    /// The operating system does not let this process read it.
+    Withheld,
+    /// Nothing: the storage itself failed, and the pass goes on another time.
+    Failed,
+}
+
+impl Verdict {
+    pub(super) fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } => Self::Missing,
+            StoreError::Damaged { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Frame { .. }
+            | StoreError::Range { .. } => Self::Damaged,
+            error if error.is_bad_sector() => Self::Damaged,
+            StoreError::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Self::Withheld
+            }
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What was read, and the file that says so.
+struct Progress {
+    tally: Tally,
+    journal: Option<Journal>,
+}
+
+/// A pass under way.
+pub(super) struct Pass<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) repository: &'a Repository,
+    pub(super) copies: &'a dyn GoodCopies,
+    pub(super) pace: &'a dyn Pace,
+    pub(super) options: ScrubOptions,
+    /// Only looks: nothing is repaired, noted or signed.
+    pub(super) dry_run: bool,
+    pub(super) object_bytes: AtomicU64,
+    pub(super) objects_repaired: AtomicU32,
+    pub(super) objects_bad: AtomicU32,
+    beginning: Beginning,
+    progress: Mutex<Progress>,
+}
+
 impl<'a> Pass<'a> {
-    pub(super) fn new(
+    /// Begins a pass, or goes on with the one that was stopped if the options say so.
+    pub(super) fn begin(
         vault: &'a Vault,
         repository: &'a Repository,
-        copies: &'a dyn GoodCopies,
+        from: (&'a dyn GoodCopies, &'a dyn Pace),
+        options: ScrubOptions,
+    ) -> Result<Self, VaultError> {
+        let mut pass = Self::new(vault, repository, from, options)?;
+        let path = journal::path(&vault.config.data, &repository.id);
+        if options.resume
+            && let Some((file, begun, read)) = pass.stopped(&path)?
+        {
+            tracing::info!(
+                repository = %repository.id, started = %begun.started, packs = read.packs(),
+                "the scrub goes on where it was stopped"
+            );
+            pass.beginning = begun;
+            pass.progress = Mutex::new(Progress { tally: read, journal: Some(file) });
+            return Ok(pass);
+        }
+        match Journal::create(path, &repository.id, &vault.site(), pass.beginning) {
+            Ok(file) => pass.progress().journal = Some(file),
+            Err(error) => {
+                tracing::warn!(%error, "a scrub that is stopped now begins anew");
+            }
+        }
+        Ok(pass)
+    }
+
+    /// A pass that only looks.
+    pub(super) fn look(
+        vault: &'a Vault,
+        repository: &'a Repository,
         pace: &'a dyn Pace,
-    ) -> Self {
-        Self {
+        options: ScrubOptions,
+    ) -> Result<Self, VaultError> {
+        Ok(Self { dry_run: true, ..Self::new(vault, repository, (&NoCopies, pace), options)? })
+    }
+
+    fn new(
+        vault: &'a Vault,
+        repository: &'a Repository,
+        (copies, pace): (&'a dyn GoodCopies, &'a dyn Pace),
+        options: ScrubOptions,
+    ) -> Result<Self, VaultError> {
+        let arrival = vault.index.read(|c| receipts_given(c, repository.row))?;
+        Ok(Self {
             vault,
             repository,
             copies,
             pace,
-            frames: 0,
-            bytes: 0,
-            repaired: 0,
-            bad: 0,
-            objects_repaired: 0,
-            bad_objects: HashSet::new(),
-            read_objects: HashSet::new(),
-            read_packs: HashMap::new(),
-        }
+            options,
+            dry_run: false,
+            object_bytes: AtomicU64::default(),
+            objects_repaired: AtomicU32::default(),
+            objects_bad: AtomicU32::default(),
+            beginning: Beginning { started: vault.now(), arrival },
+            progress: Mutex::new(Progress { tally: Tally::default(), journal: None }),
+        })
     }
 
-    /// Reads everything. Gives the snapshots that were read whole and those that miss something, ascending.
-    pub(super) fn run(
-        &mut self,
-        manifests: &[ManifestRow],
-    ) -> Result<(Vec<ManifestId>, Vec<ManifestId>), VaultError> {
-        for kind in Kind::REPOSITORY.into_iter().filter(|kind| *kind != Kind::Pack) {
-            self.objects(kind, manifests)?;
-        }
-        self.packs()?;
-        self.judge(manifests)
+    /// The pass that was stopped, unless it is too old to go on with or its report was signed.
+    fn stopped(&self, path: &Path) -> Result<Option<(Journal, Beginning, Tally)>, VaultError> {
+        let (id, site) = (&self.repository.id, self.vault.site());
+        let stopped = match Journal::resume(path.to_owned(), id, &site) {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                tracing::warn!(%error, "the scrub begins anew");
+                None
+            }
+        };
+        let reported = self.vault.last_scrub(self.repository)?.map(|last| last.started);
+        let oldest_s = 2 * i64::from(self.vault.config.scrub_interval.as_seconds());
+        Ok(stopped.filter(|(_, begun, _)| {
+            let age_s = self.beginning.started.seconds_since(begun.started);
+            Some(begun.started) != reported && (0..=oldest_s).contains(&age_s)
+        }))
     }
 
-    /// Small objects that stay damaged or lost.
-    pub(super) fn objects_bad(&self) -> u32 {
-        count(self.bad_objects.len())
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn go_on(&self, bytes: u64) -> Result<(), VaultError> {
+    pub(super) fn go_on(&self, bytes: u64) -> Result<(), VaultError> {
         if self.pace.after(bytes) { Ok(()) } else { Err(VaultError::Stopping) }
     }
 
-    /// Reads all small objects of a kind, those that should be here among them.
-    fn objects(&mut self, kind: Kind, manifests: &[ManifestRow]) -> Result<(), VaultError> {
-        let row = self.repository.row;
-        let mut ids: BTreeSet<[u8; 32]> = self.repository.store.list(kind)?.into_iter().collect();
-        match kind {
-            Kind::Session => ids.extend(self.vault.index.read(|c| list_sessions(c, row, None))?),
-            Kind::Segment | Kind::Usage | Kind::Proof => {
-                ids.extend(self.vault.index.read(|c| list_objects(c, row, kind, None))?);
-            }
-            Kind::Manifest => ids.extend(manifests.iter().map(|row| *row.manifest.as_bytes())),
-            Kind::Receipt => ids.extend(manifests.iter().map(|row| *row.receipt.as_bytes())),
-            Kind::Roster => {
-                ids.extend(self.repository.chain().all().iter().map(|roster| *roster.id.as_bytes()))
-            }
-            _ => {}
+    pub(super) fn alarm(&self, detail: String) {
+        if !self.dry_run {
+            self.vault.alarm(Some(&self.repository.id), "damaged", detail);
         }
-        for id in ids {
-            let read = self.object(kind, &id)?;
-            self.bytes += read;
-            self.go_on(read)?;
-        }
-        Ok(())
     }
 
-    fn object(&mut self, kind: Kind, id: &[u8; 32]) -> Result<u64, VaultError> {
-        match self.repository.store.get(kind, id) {
-            Ok(bytes) => {
-                self.read_objects.insert((kind, *id));
-                return Ok(bytes.len() as u64);
-            }
-            Err(
-                error @ (StoreError::Damaged { .. }
-                | StoreError::NotFound { .. }
-                | StoreError::TooLarge { .. }),
-            ) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-            }
-            Err(error) if is_bad_sector(&error) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-            }
-            Err(error) => return Err(error.into()),
+    /// Reads everything that was not read before; what was read is kept whatever happens.
+    pub(super) fn run(&self) -> Result<Found, VaultError> {
+        let read = self.read_all();
+        let mut progress = self.progress();
+        let Progress { tally, journal } = &mut *progress;
+        if let Some(journal) = journal {
+            journal.flush(tally);
         }
-        let good =
-            self.known_here(kind, id).or_else(|| self.copies.object(&self.repository.id, kind, id));
-        // `put` checks the copy against its name.
-        let repaired = match good {
-            Some(bytes) => self.repository.store.put(kind, id, &bytes).map(|_| bytes.len() as u64),
-            None => Err(StoreError::NotFound { kind, id: *id }),
+        read?;
+        tally.sort();
+        let judgement = Judge::new(self, tally).judge(self.beginning.arrival)?;
+        let report = ScrubReport {
+            repository: self.repository.id,
+            site: self.vault.site(),
+            number: 0,
+            started: self.beginning.started,
+            finished: self.vault.now(),
+            frames: tally.frames,
+            bytes: tally.bytes + self.object_bytes.load(Ordering::Relaxed),
+            repaired: tally.repaired,
+            bad: tally.bad(),
+            verified: judgement.verified,
+            damaged: judgement.damaged,
         };
-        match repaired {
-            Ok(length) => {
-                self.objects_repaired += 1;
-                self.read_objects.insert((kind, *id));
-                tracing::info!(repository = %self.repository.id, kind = kind.name(), id = %PackId::from_bytes(*id), "repaired");
-                Ok(length)
-            }
-            Err(
-                error @ (StoreError::Full { .. }
-                | StoreError::Stopped { .. }
-                | StoreError::Unsynced { .. }),
-            ) => Err(error.into()),
-            Err(_) => {
-                self.bad_objects.insert((kind, *id));
-                // At once, not when the pass ends: a commit in the meantime must look for itself.
-                self.vault.index.write(|tx| forget_verified(tx, self.repository.row))?;
-                let detail = format!(
-                    "{} {} is damaged or lost, and no source has it",
-                    kind.name(),
-                    PackId::from_bytes(*id)
-                );
-                self.vault.alarm(Some(&self.repository.id), "damaged", detail);
-                Ok(0)
-            }
+        let objects_repaired = self.objects_repaired.load(Ordering::Relaxed);
+        let objects_bad = self.objects_bad.load(Ordering::Relaxed);
+        Ok(Found { report, objects_repaired, objects_bad })
+    }
+
+    /// The report is signed: there is nothing to go on with.
+    pub(super) fn finish(&self) -> Result<(), VaultError> {
+        match self.progress().journal.take() {
+            Some(journal) => Ok(journal.finish()?),
+            None => Ok(()),
         }
     }
 
-    /// Rosters are in memory.
-    fn known_here(&self, kind: Kind, id: &[u8; 32]) -> Option<Vec<u8>> {
-        let chain = self.repository.chain();
-        let position = chain
-            .all()
-            .iter()
-            .position(|roster| kind == Kind::Roster && roster.id.as_bytes() == id)?;
-        chain.objects().get(position).cloned()
+    fn read_all(&self) -> Result<(), VaultError> {
+        self.objects()?;
+        for _ in 0..ROUNDS {
+            let unread = self.unread()?;
+            if unread.is_empty() {
+                break;
+            }
+            self.packs(&unread)?;
+        }
+        // Somebody may have sent them again since they were found to be bad.
+        let bad = self.progress().tally.bad_packs();
+        self.packs(&bad)
     }
 
-    /// Reads all packs, those that should be here among them.
-    fn packs(&mut self) -> Result<(), VaultError> {
+    /// The packs that are here or should be, and were not read in this pass, ascending.
+    fn unread(&self) -> Result<Vec<PackId>, VaultError> {
         let row = self.repository.row;
-        let mut ids: BTreeSet<[u8; 32]> =
-            self.repository.store.list(Kind::Pack)?.into_iter().collect();
+        let mut ids = self.repository.store.list(Kind::Pack)?;
         ids.extend(self.vault.index.read(|c| list_packs(c, row, None))?);
-        for id in ids {
-            self.pack(&PackId::from_bytes(id))?;
+        ids.sort_unstable();
+        ids.dedup();
+        let mut progress = self.progress();
+        let Progress { tally, journal } = &mut *progress;
+        tally.sort();
+        let ids = ids.into_iter().map(PackId::from_bytes);
+        let unread: Vec<PackId> = ids.filter(|pack| !tally.has(pack)).collect();
+        if let Some(journal) = journal {
+            journal.of_packs = (tally.packs() + unread.len()) as u64;
+            journal.flush(tally);
         }
-        Ok(())
+        Ok(unread)
     }
 
-    fn pack(&mut self, id: &PackId) -> Result<(), VaultError> {
-        let store = &self.repository.store;
-        let table = match store.pack_head(id) {
-            Ok(table) => table,
-            Err(error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
-                tracing::warn!(repository = %self.repository.id, %error, "found by the scrub");
-                match self.copies.head(&self.repository.id, id).filter(|table| table.id() == *id) {
-                    Some(table) => table,
-                    None => return self.lose_pack(id),
-                }
+    fn packs(&self, ids: &[PackId]) -> Result<(), VaultError> {
+        let open = |id: &PackId| self.open_ahead(id);
+        each(self.options.workers, ids, open, |id, opened, scanner| {
+            match self.pack(id, opened, scanner)? {
+                Some(entry) => self.take(entry),
+                None => self.progress().tally.forget(id),
             }
-            Err(error) => return Err(error.into()),
-        };
-        let mut bad = Vec::new();
-        let file = store.open_pack(id).ok();
-        let absent = self.absent(id)?;
-        for frame in (0..table.frames.len()).filter(|frame| !absent.contains(&count(*frame))) {
-            let length = u64::from(table.frames[frame].stored_length);
-            let read = file.as_ref().map(|file| file.read_frame(&table, frame));
-            match read {
-                Some(Ok(_)) => {}
-                None | Some(Err(StoreError::Frame { .. } | StoreError::Range { .. })) => {
-                    bad.push(frame)
-                }
-                Some(Err(error)) if is_bad_sector(&error) => bad.push(frame),
-                Some(Err(error)) => return Err(error.into()),
-            }
-            self.frames += 1;
-            self.bytes += length;
-            self.go_on(length)?;
-        }
-        let head_bad =
-            file.is_none_or(|file| file.length() != table.total_length() || file.head().is_err());
-        let left =
-            if bad.is_empty() && !head_bad { Vec::new() } else { self.repair(id, &table, &bad)? };
-        self.conclude(id, &table, &left)
+            Ok(())
+        })
     }
 
-    /// Frames that the sweep has dropped: a hole is no damage.
-    fn absent(&self, id: &PackId) -> Result<BTreeSet<u32>, VaultError> {
-        let state = self.vault.index.read(|c| load_state(c, self.repository.row, id))?;
-        Ok(state.map(|state| state.frames.absent.iter_ones().collect()).unwrap_or_default())
-    }
-
-    /// Fetches good copies of the bad frames and writes the pack anew. Gives the frames that stay bad.
-    fn repair(
-        &mut self,
-        id: &PackId,
-        table: &PackTable,
-        bad: &[usize],
-    ) -> Result<Vec<u32>, VaultError> {
-        let mut good = Vec::new();
-        let mut left = Vec::new();
-        for &frame in bad {
-            let copy = self.copies.frame(&self.repository.id, id, table, frame);
-            match copy.filter(|bytes| table.verify_frame(frame, bytes).is_ok()) {
-                Some(bytes) => good.push((frame, bytes)),
-                None => left.push(count(frame)),
-            }
+    fn take(&self, entry: Entry) {
+        let mut progress = self.progress();
+        let Progress { tally, journal } = &mut *progress;
+        tally.take(entry.clone());
+        if let Some(journal) = journal {
+            journal.note(&entry, tally);
         }
-        let whole = left.is_empty();
-        let slices: Vec<(usize, &[u8])> =
-            good.iter().map(|(frame, bytes)| (*frame, bytes.as_slice())).collect();
-        match self.repository.store.repair_frames(id, table, &slices) {
-            Ok(()) => {}
-            // The file is gone: it can only be written as a whole.
-            Err(StoreError::NotFound { .. }) if whole => {
-                let mut writer = self.repository.store.pack_writer(id)?;
-                writer.write(&table.encode())?;
-                slices.iter().try_for_each(|(_, bytes)| writer.write(bytes))?;
-                writer.finish_over()?;
-            }
-            Err(StoreError::NotFound { .. }) => return Ok((0..count(table.frames.len())).collect()),
-            Err(error) => return Err(error.into()),
-        }
-        self.repaired += count(good.len());
-        tracing::info!(repository = %self.repository.id, pack = %id, repaired = good.len(), left = left.len(), "pack repaired");
-        Ok(left)
-    }
-
-    fn conclude(&mut self, id: &PackId, table: &PackTable, left: &[u32]) -> Result<(), VaultError> {
-        let row = pack_row(id, table);
-        let repo = self.repository.row;
-        let known = self.vault.index.write(|tx| {
-            let known = PackRow::find(tx, repo, id)?.is_some();
-            if !known {
-                row.insert(tx, repo)?;
-            }
-            set_bad_frames(tx, repo, id, left)?;
-            if !left.is_empty() {
-                forget_verified(tx, repo)?;
-            }
-            Ok(known)
-        })?;
-        if !known {
-            self.repository.ledger().add_pack(&row.domain, row.bytes);
-        }
-        self.bad += count(left.len());
-        // What was dropped is not damaged, and nothing that uses it is whole.
-        let missing = left.iter().copied().chain(self.absent(id)?).collect();
-        self.read_packs.insert(*id, missing);
-        Ok(())
-    }
-
-    /// Header and table are gone here and nobody has them: every frame is bad.
-    fn lose_pack(&mut self, id: &PackId) -> Result<(), VaultError> {
-        let repo = self.repository.row;
-        let frames =
-            self.vault.index.read(|c| PackRow::find(c, repo, id))?.map_or(0, |row| row.frames);
-        let all: Vec<u32> = (0..frames).collect();
-        self.vault.index.write(|tx| {
-            set_bad_frames(tx, repo, id, &all)?;
-            forget_verified(tx, repo)
-        })?;
-        self.bad += frames;
-        self.vault.alarm(
-            Some(&self.repository.id),
-            "damaged",
-            format!("pack {id} is damaged or lost, and no source has it"),
-        );
-        Ok(())
-    }
-
-    /// Which snapshots were read whole, and which miss something.
-    fn judge(
-        &self,
-        manifests: &[ManifestRow],
-    ) -> Result<(Vec<ManifestId>, Vec<ManifestId>), VaultError> {
-        let mut segments = HashMap::new();
-        let (mut verified, mut damaged) = (Vec::new(), Vec::new());
-        for row in manifests {
-            if self.is_whole(row, &mut segments)? {
-                verified.push(row.manifest)
-            } else {
-                damaged.push(row.manifest)
-            }
-        }
-        verified.sort_unstable();
-        damaged.sort_unstable();
-        Ok((verified, damaged))
-    }
-
-    fn was_read(&self, kind: Kind, id: &[u8; 32]) -> bool {
-        self.read_objects.contains(&(kind, *id))
-    }
-
-    fn is_whole(
-        &self,
-        row: &ManifestRow,
-        segments: &mut HashMap<SegmentId, bool>,
-    ) -> Result<bool, VaultError> {
-        if !self.was_read(Kind::Manifest, row.manifest.as_bytes()) {
-            return Ok(false);
-        }
-        let store = &self.repository.store;
-        let manifest: Signed<Manifest> =
-            open_signed(&store.get(Kind::Manifest, row.manifest.as_bytes())?)
-                .map_err(VaultError::format(Kind::Manifest))?;
-        let sessions =
-            manifest.body.sessions.iter().all(|id| self.was_read(Kind::Session, id.as_bytes()));
-        if !sessions || !self.was_read(Kind::Usage, manifest.body.usage.as_bytes()) {
-            return Ok(false);
-        }
-        let (usage, _) =
-            decode::<UsageList>(&store.get(Kind::Usage, manifest.body.usage.as_bytes())?)
-                .map_err(VaultError::format(Kind::Usage))?;
-        for segment in &usage.segments {
-            let whole = match segments.get(&segment.segment) {
-                Some(whole) => *whole,
-                None => {
-                    let whole = self.segment_is_whole(&segment.segment)?;
-                    segments.insert(segment.segment, whole);
-                    whole
-                }
-            };
-            if !whole {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn segment_is_whole(&self, id: &SegmentId) -> Result<bool, VaultError> {
-        if !self.was_read(Kind::Segment, id.as_bytes()) {
-            return Ok(false);
-        }
-        let (segment, _) =
-            decode::<Segment>(&self.repository.store.get(Kind::Segment, id.as_bytes())?)
-                .map_err(VaultError::format(Kind::Segment))?;
-        let whole = |pack: &PackUse| {
-            self.read_packs
-                .get(&pack.pack)
-                .is_some_and(|bad| !bad.iter().any(|frame| pack.used.get(*frame)))
-        };
-        Ok(segment.packs.iter().all(whole))
     }
 }
 
-/// What a disk says of a sector that it cannot read.
-fn is_bad_sector(error: &StoreError) -> bool {
-    /// EIO.
-    const BAD_SECTOR: i32 = 5;
-    matches!(error, StoreError::Io { action: "read", source, .. } if source.raw_os_error() == Some(BAD_SECTOR))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_sector_is_damage_and_a_missing_right_or_a_failing_system_is_not() {
+        let failed = |errno: i32| {
+            let source = std::io::Error::from_raw_os_error(errno);
+            Verdict::of(&StoreError::Io { action: "read", path: "/data".into(), source })
+        };
+        let (eio, eacces, eperm, emfile, enomem) = (5, 13, 1, 24, 12);
+        assert_eq!(failed(eio), Verdict::Damaged);
+        assert_eq!((failed(eacces), failed(eperm)), (Verdict::Withheld, Verdict::Withheld));
+        assert_eq!((failed(emfile), failed(enomem)), (Verdict::Failed, Verdict::Failed));
+    }
 }

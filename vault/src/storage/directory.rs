@@ -153,6 +153,21 @@ impl PackRead for PackFile {
     fn read_frame(&self, table: &PackTable, frame: usize) -> Result<Vec<u8>, StoreError> {
         Self::read_frame(self, table, frame)
     }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        Self::read_at(self, offset, bytes)
+    }
+
+    fn read_bytes(&self) -> usize {
+        lumbung_store::READ_BYTES
+    }
+
+    fn will_be_read(&self, from_medium: bool) {
+        if from_medium {
+            self.forget_cached();
+        }
+        Self::will_be_read(self);
+    }
 }
 
 impl PackSink for PackWriter {

@@ -11,6 +11,7 @@ mod directory;
 use std::sync::Arc;
 
 use lumbung_model::{PackId, RepositoryId, Timestamp};
+use lumbung_pack::limits::PACK_MAX_BYTES;
 use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_store::{PutOutcome, StoreError};
 
@@ -186,6 +187,24 @@ pub trait PackRead: Send + Sync {
     /// # Errors
     /// [`StoreError::Frame`] or [`StoreError::Range`] if it is not what the table says.
     fn read_frame(&self, table: &PackTable, frame: usize) -> Result<Vec<u8>, StoreError>;
+
+    /// Fills `bytes` from `offset` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Range`] if the pack does not have them.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        bytes.copy_from_slice(&self.read_range(offset, bytes.len())?);
+        Ok(())
+    }
+
+    /// Bytes that are best read at once: each call may be a request over a network, where nothing else is said.
+    fn read_bytes(&self) -> usize {
+        PACK_MAX_BYTES
+    }
+
+    /// Says that all of it will be read, so that it is fetched ahead where that can be done; from the medium, where
+    /// a copy in memory would say nothing of it.
+    fn will_be_read(&self, _from_medium: bool) {}
 }
 
 /// Takes a pack as its bytes arrive. Dropping it unfinished leaves nothing that has a name.

@@ -8,6 +8,7 @@ mod hostile;
 mod process;
 mod pulls;
 mod retention;
+mod scrub_passes;
 mod scrubs;
 mod support;
 mod sweeps;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lumbung_pack::{Inventory, Kind, ScrubReport, open_signed};
 use lumbung_vault::Occasion;
-use lumbung_vault::scrub::{FullSpeed, NoCopies, Pace};
+use lumbung_vault::scrub::{FullSpeed, NoCopies, Pace, ScrubOptions};
 
 use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
 
@@ -208,7 +208,9 @@ async fn what_an_unfinished_scrub_found_is_asked_for_again() {
     let repository = site.repository(&owner);
     let index = site.data.join("index.sqlite");
     assert!(rows_of(&index, "verified_segments") > 0);
-    let stopped = site.vault.scrub(&repository, &NoCopies, &StopsAtDamage(index.clone()));
+    let one = ScrubOptions { workers: 1, ..site.vault.scrub_options() };
+    let stops = StopsAtDamage(index.clone());
+    let stopped = site.vault.scrub_with(&repository, &NoCopies, &stops, one);
     assert!(matches!(stopped, Err(lumbung_vault::VaultError::Stopping)));
     assert_eq!((rows_of(&index, "bad_frames"), rows_of(&index, "verified_segments")), (1, 0));
     // A snapshot that rests on the known damage is not receipted.

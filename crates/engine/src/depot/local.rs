@@ -8,12 +8,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
-use lumbung_pack::{Kind, PackTable, PackUse};
-use lumbung_store::{RepositoryDir, StoreError};
-use rustix::io::Errno;
+use lumbung_pack::{Bitmap, Kind, PackTable, PackUse};
+use lumbung_store::{PackFile, RepositoryDir, StoreError};
 
 use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
-use super::{Commit, Depot, DepotError};
+use super::{Commit, Depot, DepotError, OpenPack};
 
 /// A repository in a directory.
 #[derive(Debug, Clone)]
@@ -52,9 +51,7 @@ impl LocalDepot {
 
     /// As [`Self::translate`]; what the disk cannot read is damage, and no reason to ask again.
     fn read_failed(&self, what: &str, kind: Kind, id: &[u8; 32], error: StoreError) -> DepotError {
-        let lost = matches!(&error, StoreError::Io { action: "read", source, .. }
-            if source.raw_os_error() == Some(Errno::IO.raw_os_error()));
-        if lost {
+        if error.is_bad_sector() {
             let source = Some(error.into());
             return DepotError::Damaged { kind, id: *id, depot: self.describe(), source };
         }
@@ -119,6 +116,33 @@ impl Shelf for LocalDepot {
     }
 }
 
+/// A pack of a directory that is open.
+struct LocalPack<'a> {
+    depot: &'a LocalDepot,
+    id: PackId,
+    file: PackFile,
+}
+
+impl LocalPack<'_> {
+    fn failed(&self, error: StoreError) -> DepotError {
+        self.depot.read_failed("reading a pack", Kind::Pack, self.id.as_bytes(), error)
+    }
+}
+
+impl OpenPack for LocalPack<'_> {
+    fn head(&self) -> Result<PackTable, DepotError> {
+        self.file.head().map_err(|e| self.failed(e))
+    }
+
+    fn presence(&self, table: &PackTable) -> Result<Option<Bitmap>, DepotError> {
+        self.depot.directory.presence(&self.id, table).map_err(|e| self.failed(e))
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DepotError> {
+        self.file.read_at(offset, bytes).map_err(|e| self.failed(e))
+    }
+}
+
 impl Depot for LocalDepot {
     fn describe(&self) -> String {
         self.directory.path().display().to_string()
@@ -174,6 +198,14 @@ impl Depot for LocalDepot {
             .map_err(|e| self.read_failed("reading a pack", Kind::Pack, id.as_bytes(), e))
     }
 
+    fn open_pack(&self, id: &PackId) -> Result<Option<Box<dyn OpenPack + '_>>, DepotError> {
+        let opened = self.directory.open_pack(id);
+        let file =
+            opened.map_err(|e| self.read_failed("opening a pack", Kind::Pack, id.as_bytes(), e))?;
+        file.will_be_read();
+        Ok(Some(Box::new(LocalPack { depot: self, id: *id, file })))
+    }
+
     fn have(&self, packs: &[PackUse]) -> Result<Vec<PackUse>, DepotError> {
         absent(self, packs)
     }
@@ -193,6 +225,8 @@ impl Depot for LocalDepot {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lumbung_model::{AgentId, ManifestId, PackId, SiteId};
-use lumbung_pack::{Kind, Missing, PackUse};
+use lumbung_pack::{Bitmap, Kind, Missing, PackTable, PackUse};
 
 #[cfg(any(test, feature = "testing"))]
 pub use faulty::{FaultyDepot, Injection};
@@ -146,6 +146,27 @@ pub struct Commit {
     pub receipt: Option<Vec<u8>>,
 }
 
+/// A pack that is open to be read from front to back.
+pub trait OpenPack {
+    /// Header and table, checked against the id.
+    ///
+    /// # Errors
+    /// [`DepotError::Damaged`].
+    fn head(&self) -> Result<PackTable, DepotError>;
+
+    /// Which frames are there; nothing where none was dropped.
+    ///
+    /// # Errors
+    /// If the depot does not answer.
+    fn presence(&self, table: &PackTable) -> Result<Option<Bitmap>, DepotError>;
+
+    /// Fills `bytes` from `offset` on.
+    ///
+    /// # Errors
+    /// [`DepotError::Damaged`] where the pack is shorter.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DepotError>;
+}
+
 /// A place that keeps one repository.
 pub trait Depot: Send + Sync {
     /// What people call it: a path or an address.
@@ -180,6 +201,15 @@ pub trait Depot: Send + Sync {
     /// # Errors
     /// [`DepotError::NotFound`], or [`DepotError::Damaged`] where the pack is shorter.
     fn read_pack(&self, id: &PackId, range: Range<u64>) -> Result<Vec<u8>, DepotError>;
+
+    /// Opens a pack that will be read whole, and begins to fetch it if it is on a disk here. Nothing where packs
+    /// are not opened: they are read by range.
+    ///
+    /// # Errors
+    /// [`DepotError::NotFound`].
+    fn open_pack(&self, _id: &PackId) -> Result<Option<Box<dyn OpenPack + '_>>, DepotError> {
+        Ok(None)
+    }
 
     /// Which of these frames are not there any more. Says nothing about what they hold.
     ///

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lumbung_model::{ChunkId, SessionId, with_causes};
+use lumbung_model::{ChunkId, SegmentId, SessionId, with_causes};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{
     Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
@@ -58,27 +58,46 @@ pub(crate) fn read_usage(
     depot: &dyn Depot,
     manifest: &Manifest,
 ) -> Result<Vec<PackUse>, SnapshotError> {
-    let damaged = |what: String| {
-        move |source| SnapshotError::Object { what, depot: depot.describe(), source }
-    };
-    let mismatch = || lumbung_pack::FormatError::IdMismatch;
-    let bytes = read_object(depot, Kind::Usage, manifest.usage.as_bytes())?;
-    let name = || format!("usage list {}", manifest.usage);
-    let (list, _) = decode::<UsageList>(&bytes).map_err(damaged(name()))?;
-    if list.repository != manifest.repository || list.domain != manifest.domain {
-        return Err(damaged(name())(mismatch()));
-    }
     let mut packs = Vec::new();
-    for line in &list.segments {
-        let bytes = read_object(depot, Kind::Segment, line.segment.as_bytes())?;
-        let name = || format!("segment {}", line.segment);
-        let (segment, _) = decode::<Segment>(&bytes).map_err(damaged(name()))?;
+    for line in &read_usage_list(depot, manifest)?.segments {
+        let segment = read_segment(depot, &line.segment)?;
         if segment.repository != manifest.repository || segment.domain != manifest.domain {
-            return Err(damaged(name())(mismatch()));
+            let error = lumbung_pack::FormatError::IdMismatch;
+            return Err(damaged(depot, format!("segment {}", line.segment))(error));
         }
         packs.extend(segment.packs);
     }
     Ok(packs)
+}
+
+fn damaged(
+    depot: &dyn Depot,
+    what: String,
+) -> impl FnOnce(lumbung_pack::FormatError) -> SnapshotError {
+    let depot = depot.describe();
+    move |source| SnapshotError::Object { what, depot, source }
+}
+
+/// A snapshot's usage list, of its repository and domain.
+pub(crate) fn read_usage_list(
+    depot: &dyn Depot,
+    manifest: &Manifest,
+) -> Result<UsageList, SnapshotError> {
+    let bytes = read_object(depot, Kind::Usage, manifest.usage.as_bytes())?;
+    let name = || format!("usage list {}", manifest.usage);
+    let (list, _) = decode::<UsageList>(&bytes).map_err(damaged(depot, name()))?;
+    if list.repository != manifest.repository || list.domain != manifest.domain {
+        return Err(damaged(depot, name())(lumbung_pack::FormatError::IdMismatch));
+    }
+    Ok(list)
+}
+
+/// A segment, of whatever repository and domain it says.
+pub(crate) fn read_segment(depot: &dyn Depot, id: &SegmentId) -> Result<Segment, SnapshotError> {
+    let bytes = read_object(depot, Kind::Segment, id.as_bytes())?;
+    let (segment, _) =
+        decode::<Segment>(&bytes).map_err(damaged(depot, format!("segment {id}")))?;
+    Ok(segment)
 }
 
 /// Header and table of a pack with that many frames, checked against its id.

@@ -26,11 +26,11 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
-pub(crate) use frames::{ChunkCache, Frames, read_head, read_usage};
+pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage_list};
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
-pub(crate) use listing::{read_chain, read_manifest};
+pub(crate) use listing::{read_chain, read_manifest, read_object};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lumbung_engine::{
-    Cancel, Depot, Include, MemoryDepot, NoProgress, RestoreOptions, RestoreRequest,
-    SnapshotReader, VerifyReport, restore, verify,
+    Cancel, Depot, FaultyDepot, Include, LocalDepot, MemoryDepot, NoProgress, RestoreOptions,
+    RestoreRequest, SnapshotReader, VerifyReport, depot::Injection, restore, verify,
 };
 use lumbung_pack::{Content, Kind, PackTable};
 
@@ -81,6 +81,112 @@ fn every_kind_of_damage_to_every_kind_of_object_is_found_without_a_key() {
     };
     copy.plant(Kind::Pack, packs[0], bytes);
     assert!(!check(&world, &copy).is_clean());
+}
+
+/// The same objects in a directory.
+fn on_disk(world: &World, path: &std::path::Path) -> Arc<dyn Depot> {
+    let depot = LocalDepot::create(path).unwrap();
+    for kind in Kind::REPOSITORY {
+        for id in world.depot.list(kind).unwrap() {
+            let file = depot.directory().object_path(kind, &id);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, world.depot.get(kind, &id).unwrap()).unwrap();
+        }
+    }
+    Arc::new(depot)
+}
+
+#[test]
+fn a_directory_read_pack_by_pack_is_told_of_as_a_depot_read_by_range() {
+    let (world, manifest) = world();
+    type How = (&'static str, fn(&mut Vec<u8>));
+    let hows: [How; 5] = [
+        ("flip in the header", |bytes| bytes[60] ^= 4),
+        ("flip in the first frame", |bytes| {
+            let at = PackTable::head_length(bytes).unwrap();
+            bytes[at] ^= 1;
+        }),
+        ("flip at the end", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("truncate", |bytes| bytes.truncate(bytes.len() - 1)),
+        ("empty", Vec::clear),
+    ];
+    let verify = |depot: Arc<dyn Depot>| {
+        verify(&depot, Some(world.repository), None, &NoProgress, &Cancel::default()).unwrap()
+    };
+    let counts = |report: &VerifyReport| (report.packs, report.frames, report.bytes);
+    let named = |report: &VerifyReport| {
+        report.damaged.iter().map(|damaged| damaged.snapshot).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let disk = on_disk(&world, folder.path());
+    let whole = verify(disk.clone());
+    assert!(whole.is_clean());
+    assert_eq!(counts(&whole), counts(&check(&world, &world.depot)));
+    for id in world.depot.list(Kind::Pack).unwrap() {
+        let file = folder.path().join("packs").join(format!(
+            "{:02x}/{}",
+            id[0],
+            lumbung_model::PackId::from_bytes(id)
+        ));
+        let good = std::fs::read(&file).unwrap();
+        for (name, how) in hows {
+            let memory = copy(&world);
+            memory.damage(Kind::Pack, &id, how);
+            let mut bytes = good.clone();
+            how(&mut bytes);
+            std::fs::write(&file, bytes).unwrap();
+            let (disk, memory) = (verify(disk.clone()), verify(memory));
+            assert_eq!((named(&disk), counts(&disk)), (vec![manifest], counts(&memory)), "{name}");
+            assert_eq!(disk.damaged[0].reasons.len(), memory.damaged[0].reasons.len(), "{name}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(named(&verify(disk.clone())), [manifest]);
+        std::fs::write(&file, good).unwrap();
+    }
+    assert!(verify(disk).is_clean());
+}
+
+#[test]
+fn only_the_snapshots_that_use_a_bad_frame_are_damaged() {
+    let (world, first) = world();
+    let before: Vec<_> = data_packs(&world).into_iter().map(|(id, _)| id).collect();
+    world.write("new", noise(99, 30_000));
+    let second = world.backup().manifest;
+    assert_ne!(first, second);
+    let new = data_packs(&world).into_iter().find(|(id, _)| !before.contains(id)).unwrap().0;
+    let copy = copy(&world);
+    copy.damage(Kind::Pack, new.as_bytes(), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let report = check(&world, &copy);
+    let named: Vec<_> = report.damaged.iter().map(|damaged| damaged.snapshot).collect();
+    assert_eq!((report.snapshots, named), (2, vec![second]));
+    let table = data_packs(&world).into_iter().find(|(id, _)| *id == new).unwrap().1;
+    let last = table.frames.len() - 1;
+    let told = format!("frame {last} of pack {new}: its bytes do not match the pack's table");
+    assert_eq!(report.damaged[0].reasons, [told]);
+    // One that nobody uses is a finding, and harms no snapshot.
+    copy.lose(Kind::Manifest, second.as_bytes());
+    let report = check(&world, &copy);
+    assert_eq!((report.damaged.len(), report.findings.len()), (0, 1));
+    assert!(report.findings[0].starts_with(&format!("unused pack {new}")), "{:?}", report.findings);
+}
+
+#[test]
+fn a_depot_that_stops_answering_ends_the_verification() {
+    let (world, _) = world();
+    let quiet = Arc::new(FaultyDepot::new(world.depot.clone(), Injection::Never, true));
+    let run = |depot: Arc<dyn Depot>| {
+        verify(&depot, Some(world.repository), None, &NoProgress, &Cancel::default())
+    };
+    assert!(run(quiet.clone()).unwrap().is_clean());
+    let last = quiet.calls();
+    for call in 1..=last {
+        let gone = FaultyDepot::new(world.depot.clone(), Injection::From(call), true);
+        assert!(run(Arc::new(gone)).is_err(), "gone at call {call} of {last}");
+        // One answer that did not come is no damage.
+        let faulty = FaultyDepot::new(world.depot.clone(), Injection::Before(call), true);
+        let told = run(Arc::new(faulty));
+        assert!(told.is_err() || told.unwrap().is_clean(), "call {call} of {last}");
+    }
 }
 
 /// The data frames of the depot: pack, start in the pack.

@@ -52,6 +52,21 @@ fn rates_are_read_and_shown() {
 }
 
 #[test]
+fn a_window_may_be_off() {
+    let text = "from = '07:00'\nto = '17:00'\nrate = 'off'\n";
+    let day: Window<Speed> = toml::from_str(text).unwrap();
+    let plan = Timetable::new(parse_zone("WIB").unwrap(), vec![day], Speed::On(Cap(None)));
+    assert_eq!(*plan.at(at("2026-11-20T06:59:59+07:00")), Speed::On(Cap(None)));
+    assert_eq!(*plan.at(at("2026-11-20T07:00:00+07:00")), Speed::Off);
+    assert_eq!(*plan.at(at("2026-11-20T17:00:00+07:00")), Speed::On(Cap(None)));
+    let capped: Window<Speed> = toml::from_str(&text.replace("off", "8 Mbit/s")).unwrap();
+    assert_eq!(capped.rate, Speed::On(Cap(Rate::bytes_per_second(1_000_000))));
+    let error = toml::from_str::<Window<Speed>>(&text.replace("off", "never")).unwrap_err();
+    assert!(error.to_string().contains("or \"off\""), "{error}");
+    assert!(toml::from_str::<Window>(text).is_err(), "a pull has no such window");
+}
+
+#[test]
 fn the_first_window_that_contains_the_moment_counts() {
     let zone = parse_zone("WIB").unwrap();
     let plan = RatePlan::new(
