@@ -136,7 +136,8 @@ impl Turn {
 /// The pass that a repository's newest report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastScrub {
-    number: u64,
+    /// The report's number.
+    pub(crate) number: u64,
     /// When it began.
     pub(crate) started: Timestamp,
 }

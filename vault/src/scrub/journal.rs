@@ -15,8 +15,8 @@ use lumbung_store::{StoreError, durable};
 use serde::Serialize;
 
 const MAGIC: [u8; 8] = *b"LMSCRUB1";
-/// Magic, repository, site, started, arrival; then figures that are only shown.
-const FIXED_BYTES: usize = 8 + 32 + 16 + 8 + 8;
+/// Magic, repository, site, started, arrival, report; then figures that are only shown.
+const FIXED_BYTES: usize = 8 + 32 + 16 + 8 + 8 + 8;
 const HEADER_BYTES: usize = FIXED_BYTES + 24;
 /// Length and hash before each batch.
 const BATCH_BYTES: usize = 4 + 32;
@@ -30,6 +30,8 @@ pub(super) struct Beginning {
     pub(super) started: Timestamp,
     /// The highest number that this site had given to a receipt: what came later is not said to be damaged.
     pub(super) arrival: u64,
+    /// Number of the newest report: once there is a newer one, nobody goes on with this pass.
+    pub(super) report: u64,
 }
 
 /// How far a pass is.
@@ -205,6 +207,7 @@ fn header(repository: &RepositoryId, site: &SiteId, beginning: Beginning) -> Vec
     bytes.extend_from_slice(site.as_bytes());
     bytes.extend_from_slice(&beginning.started.0.to_le_bytes());
     bytes.extend_from_slice(&beginning.arrival.to_le_bytes());
+    bytes.extend_from_slice(&beginning.report.to_le_bytes());
     bytes.resize(HEADER_BYTES, 0);
     bytes
 }
@@ -312,7 +315,8 @@ fn begun<'a>(
         && take::<16>(header)? == *site.as_bytes();
     let started = Timestamp(i64::from_le_bytes(take(header)?));
     let arrival = u64::from_le_bytes(take(header)?);
-    ours.then_some((Beginning { started, arrival }, rest))
+    let report = u64::from_le_bytes(take(header)?);
+    ours.then_some((Beginning { started, arrival, report }, rest))
 }
 
 /// The entries of the next batch, and its bytes.
@@ -340,7 +344,7 @@ pub(crate) fn progress(data: &Path, repository: &RepositoryId) -> Option<Progres
     (header.get(..8)? == MAGIC).then_some(())?;
     let started = Timestamp(i64::from_le_bytes(take(&mut shown)?));
     let mut number = || Some(u64::from_le_bytes(take(&mut shown)?));
-    let _arrival = number()?;
+    let (_arrival, _report) = (number()?, number()?);
     Some(Progress { started, packs: number()?, of_packs: number()?, bytes: number()? })
 }
 
@@ -352,7 +356,8 @@ mod tests {
 
     const REPOSITORY: RepositoryId = RepositoryId::from_bytes([7; 32]);
     const SITE: SiteId = SiteId::from_bytes([3; 16]);
-    const BEGINNING: Beginning = Beginning { started: Timestamp(1_800_000_000), arrival: 12 };
+    const BEGINNING: Beginning =
+        Beginning { started: Timestamp(1_800_000_000), arrival: 12, report: 3 };
 
     fn entry(n: u8, bad: &[u32], absent: &[u32]) -> Entry {
         let (bad, absent) = (bad.to_vec(), absent.to_vec());

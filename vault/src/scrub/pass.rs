@@ -124,6 +124,7 @@ impl<'a> Pass<'a> {
         options: ScrubOptions,
     ) -> Result<Self, VaultError> {
         let arrival = vault.index.read(|c| receipts_given(c, repository.row))?;
+        let report = vault.last_scrub(repository)?.map_or(0, |last| last.number);
         Ok(Self {
             vault,
             repository,
@@ -134,7 +135,7 @@ impl<'a> Pass<'a> {
             object_bytes: AtomicU64::default(),
             objects_repaired: AtomicU32::default(),
             objects_bad: AtomicU32::default(),
-            beginning: Beginning { started: vault.now(), arrival },
+            beginning: Beginning { started: vault.now(), arrival, report },
             progress: Mutex::new(Progress { tally: Tally::default(), journal: None }),
         })
     }
@@ -149,11 +150,10 @@ impl<'a> Pass<'a> {
                 None
             }
         };
-        let reported = self.vault.last_scrub(self.repository)?.map(|last| last.started);
         let oldest_s = 2 * i64::from(self.vault.config.scrub_interval.as_seconds());
         Ok(stopped.filter(|(_, begun, _)| {
             let age_s = self.beginning.started.seconds_since(begun.started);
-            Some(begun.started) != reported && (0..=oldest_s).contains(&age_s)
+            begun.report == self.beginning.report && (0..=oldest_s).contains(&age_s)
         }))
     }
 
