@@ -9,8 +9,8 @@ use lumbung_pack::{Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, Sess
 use lumbung_store::StoreError;
 
 use crate::index::{
-    ManifestRow, PackRow, PackState, SessionRow, TombstoneRow, bad_frames, load_state, save_state,
-    verified_segment,
+    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, TombstoneRow, bad_frames, load_state,
+    save_state, verified_segment,
 };
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
@@ -27,11 +27,16 @@ pub(crate) struct Held<'a> {
 impl Held<'_> {
     /// An object that may be missing; a damaged one counts as missing, so that it is sent again.
     fn object(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Vec<u8>>, VaultError> {
-        match self.repository.store.get(kind, id) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        let bytes = match self.repository.store.get(kind, id) {
+            Ok(bytes) => bytes,
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !self.vault.index.read(|c| ObjectRow::contains(c, self.row(), kind, id))? {
+            // Another request is writing it and may not have come to its fsync: a receipt must not rest on that.
+            self.repository.store.put(kind, id, &bytes)?;
         }
+        Ok(Some(bytes))
     }
 
     fn row(&self) -> i64 {

@@ -286,7 +286,7 @@ impl Vault {
 /// If the note cannot be written.
 pub fn admit(data: &Path, id: &RepositoryId) -> Result<(), VaultError> {
     let folder = data.join("admitted");
-    std::fs::create_dir_all(data).map_err(|e| io("created", data, e))?;
+    durable::make_directories(data, 0o755)?;
     durable::make_directory(&folder, 0o750)?;
     Ok(durable::replace_file(&folder.join(id.to_string()), b"", 0o640)?)
 }
@@ -297,7 +297,7 @@ pub fn admit(data: &Path, id: &RepositoryId) -> Result<(), VaultError> {
 /// If a vault runs on this data.
 pub fn forget_index(data: &Path) -> Result<(), VaultError> {
     let _lock = lock(data)?;
-    crate::index::remove(&data.join(INDEX)).map_err(|e| io("removed", &data.join(INDEX), e))
+    Ok(crate::index::remove(&data.join(INDEX))?)
 }
 
 fn lock(data: &Path) -> Result<File, VaultError> {

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::StoreError;
-use crate::durable::{Draft, Taken, UNFINISHED, make_directory, sync_directory};
+use crate::durable::{self, Draft, Taken, make_directory, sync_directory};
 use crate::error::hex;
 
 /// Permission bits of objects: they are ciphertext or public, the group may copy them.
@@ -209,11 +209,7 @@ impl RepositoryDir {
         self.check_kept(kind)?;
         self.check_writing()?;
         let path = self.object_path(kind, id);
-        let removed = match rustix::fs::unlink(&path) {
-            Ok(()) => true,
-            Err(Errno::NOENT | Errno::NOTDIR) => false,
-            Err(e) => return Err(StoreError::io("removed", &path, e)),
-        };
+        let removed = durable::remove_file(&path)?;
         // Also where it was gone: whoever removed it may not have come that far.
         if let Some(folder) = path.parent().filter(|folder| removed || folder.is_dir()) {
             self.synced(folder)?;
@@ -224,10 +220,12 @@ impl RepositoryDir {
         Ok(removed)
     }
 
-    /// Removes what unfinished writes left behind. Only for who alone writes here.
+    /// Removes what unfinished writes left behind, and makes the names of finished ones durable: who was
+    /// killed may have left names that everybody sees and a power failure takes back. Only for who alone
+    /// writes here, before anybody relies on what is here.
     ///
     /// # Errors
-    /// If a folder cannot be read.
+    /// If a folder cannot be read or synced.
     pub fn sweep_unfinished(&self) -> Result<usize, StoreError> {
         let mut folders: Vec<PathBuf> =
             Kind::REPOSITORY.iter().map(|kind| self.path.join(kind.folder())).collect();
@@ -237,13 +235,11 @@ impl RepositoryDir {
             names(&packs)?.iter().filter(|name| name.len() == 2).map(|name| packs.join(name)),
         );
         let mut swept = 0;
-        for folder in folders {
-            for name in names(&folder)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
-                let path = folder.join(name);
-                rustix::fs::unlink(&path).map_err(|e| StoreError::io("removed", &path, e))?;
-                swept += 1;
-            }
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            swept += durable::sweep_unfinished(folder)?;
+            self.synced(folder)?;
         }
+        self.synced(&self.path)?;
         Ok(swept)
     }
 

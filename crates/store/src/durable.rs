@@ -1,20 +1,26 @@
 //! The one place that writes files: temporary file in the same directory → write → fsync → rename → fsync of the directory.
 //!
 //! Invariants: a file is seen whole or not at all; after an error of fsync the temporary file is
-//! discarded and never synced again; a draft that is dropped leaves nothing behind.
+//! discarded and never synced again; a draft that is dropped leaves nothing behind; every change goes
+//! through [`calls`], so that a recording sees all of them.
+
+pub(crate) mod calls;
+mod grown;
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{self, Seek as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::StoreError;
 
+pub use grown::GrownFile;
+
 /// How file names of unfinished writes begin.
-pub(crate) const UNFINISHED: &str = ".tmp-";
+pub const UNFINISHED: &str = ".tmp-";
 
 /// What to do where the name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,41 +33,60 @@ pub(crate) enum Taken {
 
 /// An unfinished file. Dropping it removes it.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub struct Draft {
     dir: OwnedFd,
     dir_path: PathBuf,
     name: String,
+    /// Where it lies until it is published.
+    path: PathBuf,
     file: File,
     /// Whether the temporary name is still there to be removed.
     named: bool,
 }
 
 impl Draft {
-    /// Begins a file in `dir`.
-    pub(crate) fn create(dir_path: &Path, mode: u32) -> Result<Self, StoreError> {
+    /// Begins a file in the directory at `dir_path`.
+    ///
+    /// # Errors
+    /// Anything the operating system says.
+    pub fn create(dir_path: &Path, mode: u32) -> Result<Self, StoreError> {
         let dir = open_dir(dir_path)?;
         let mut random = [0; 12];
         getrandom::fill(&mut random)
             .map_err(|e| StoreError::io("written", dir_path, std::io::Error::other(e)))?;
         let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let name = format!("{UNFINISHED}{digits}");
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&dir, &name, flags, Mode::from_raw_mode(mode))
-            .map_err(|e| StoreError::io("created", &dir_path.join(&name), e))?;
-        Ok(Self { dir, dir_path: dir_path.to_owned(), name, file: File::from(file), named: true })
+        let path = dir_path.join(&name);
+        let file = calls::create(&dir, &path, &name, mode)
+            .map_err(|e| StoreError::io("created", &path, e))?;
+        Ok(Self { dir, dir_path: dir_path.to_owned(), name, path, file, named: true })
     }
 
     /// Appends.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.write_all(bytes).map_err(|e| StoreError::io("written", &self.dir_path, e))
+    ///
+    /// # Errors
+    /// Anything the operating system says.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        calls::append(&self.path, &self.file, bytes)
+            .map_err(|e| StoreError::io("written", &self.dir_path, e))
+    }
+
+    /// Makes the file durable in the place of whatever has the name, and goes on growing it.
+    ///
+    /// # Errors
+    /// Anything the operating system says.
+    pub fn replace_and_grow(self, name: &str) -> Result<GrownFile, StoreError> {
+        let path = self.dir_path.join(name);
+        let file = self.file.try_clone().map_err(|e| StoreError::io("opened", &path, e))?;
+        self.publish(name, Taken::Replace)?;
+        Ok(GrownFile::new(path, file))
     }
 
     /// Leaves out so many bytes: they read as zeros and take no space where the file system can do that.
     pub(crate) fn skip(&mut self, length: u64) -> Result<(), StoreError> {
         let failed = |e: std::io::Error| StoreError::io("written", &self.dir_path, e);
         let end = self.file.stream_position().map_err(failed)?.saturating_add(length);
-        self.file.set_len(end).map_err(failed)?;
+        calls::set_length(&self.path, &self.file, end).map_err(failed)?;
         self.file.seek(std::io::SeekFrom::Start(end)).map(|_| ()).map_err(failed)
     }
 
@@ -71,10 +96,10 @@ impl Draft {
         let path = self.dir_path.join(name);
         // On an error the kernel may have dropped the dirty pages: a second fsync would lie, so the
         // draft is dropped with its file.
-        self.file.sync_all().map_err(|e| StoreError::io("synced", &path, e))?;
+        calls::sync_file(&self.path, &self.file).map_err(|e| StoreError::io("synced", &path, e))?;
         let created = match taken {
             Taken::Replace => {
-                rustix::fs::renameat(&self.dir, &self.name, &self.dir, name)
+                calls::rename(&self.dir, (&self.path, &self.name), (&path, name))
                     .map_err(|e| StoreError::io("named", &path, e))?;
                 self.named = false;
                 true
@@ -88,28 +113,23 @@ impl Draft {
     }
 
     fn name_without_replacing(&mut self, name: &str, path: &Path) -> Result<bool, StoreError> {
-        match rustix::fs::renameat_with(
-            &self.dir,
-            &self.name,
-            &self.dir,
-            name,
-            RenameFlags::NOREPLACE,
-        ) {
+        let (from, to) = ((self.path.as_path(), self.name.as_str()), (path, name));
+        match errno(calls::rename_new(&self.dir, from, to)) {
             Ok(()) => {
                 self.named = false;
                 Ok(true)
             }
-            Err(Errno::EXIST) => Ok(false),
+            Err((Some(Errno::EXIST), _)) => Ok(false),
             // File systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link never replaces. The
             // temporary name goes when the draft is dropped.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                match rustix::fs::linkat(&self.dir, &self.name, &self.dir, name, AtFlags::empty()) {
+            Err((Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _)) => {
+                match errno(calls::link(&self.dir, from, to)) {
                     Ok(()) => Ok(true),
-                    Err(Errno::EXIST) => Ok(false),
-                    Err(e) => Err(StoreError::io("named", path, e)),
+                    Err((Some(Errno::EXIST), _)) => Ok(false),
+                    Err((_, e)) => Err(StoreError::io("named", path, e)),
                 }
             }
-            Err(e) => Err(StoreError::io("named", path, e)),
+            Err((_, e)) => Err(StoreError::io("named", path, e)),
         }
     }
 }
@@ -118,9 +138,14 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if self.named {
             // What stays behind is ignored by every reader and swept at the next start.
-            let _ = rustix::fs::unlinkat(&self.dir, &self.name, AtFlags::empty());
+            let _ = calls::unlink(&self.dir, &self.path, &self.name);
         }
     }
+}
+
+/// Takes an error's number out of it.
+fn errno<T>(result: io::Result<T>) -> Result<T, (Option<Errno>, io::Error)> {
+    result.map_err(|e| (Errno::from_io_error(&e), e))
 }
 
 fn open_dir(path: &Path) -> Result<OwnedFd, StoreError> {
@@ -130,8 +155,8 @@ fn open_dir(path: &Path) -> Result<OwnedFd, StoreError> {
 }
 
 fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    rustix::fs::fsync(dir)
-        .map_err(|e| StoreError::Unsynced { path: path.to_owned(), source: e.into() })
+    calls::sync_directory(path, dir)
+        .map_err(|source| StoreError::Unsynced { path: path.to_owned(), source })
 }
 
 /// Syncs the directory at `path`, so that the names in it are durable.
@@ -147,15 +172,81 @@ pub fn sync_directory(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// Anything the operating system says but "exists".
 pub fn make_directory(path: &Path, mode: u32) -> Result<(), StoreError> {
-    match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(e) => return Err(StoreError::io("created", path, e)),
+    match errno(calls::make_directory(path, mode)) {
+        Ok(()) | Err((Some(Errno::EXIST), _)) => {}
+        Err((_, e)) => return Err(StoreError::io("created", path, e)),
     }
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
         Some(parent) => sync_directory(parent),
         None => Ok(()),
     }
+}
+
+/// As [`make_directory`], with the directories above it that are not there either.
+///
+/// # Errors
+/// Anything the operating system says but "exists".
+pub fn make_directories(path: &Path, mode: u32) -> Result<(), StoreError> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
+        && !parent.is_dir()
+    {
+        make_directories(parent, mode)?;
+    }
+    make_directory(path, mode)
+}
+
+/// Removes a file that may not be there; says whether it was. That it is gone is durable once its directory
+/// is synced; until then it may come back.
+///
+/// # Errors
+/// Anything the operating system says but "not found".
+pub fn remove_file(path: &Path) -> Result<bool, StoreError> {
+    match errno(calls::unlink_at(path)) {
+        Ok(()) => Ok(true),
+        Err((Some(Errno::NOENT | Errno::NOTDIR), _)) => Ok(false),
+        Err((_, e)) => Err(StoreError::io("removed", path, e)),
+    }
+}
+
+/// Gives a file another name in the same directory, in the place of what had it. Neither its bytes nor its
+/// name are synced: for what can be lost, but not torn between old and new.
+///
+/// # Errors
+/// Anything the operating system says.
+pub fn rename_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    calls::rename_at(from, to).map_err(|e| StoreError::io("named", to, e))
+}
+
+/// Removes what unfinished writes left in a directory; how many there were. Only for who alone writes there.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn sweep_unfinished(dir: &Path) -> Result<usize, StoreError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(StoreError::io("read", dir, e)),
+    };
+    let mut swept = 0;
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io("read", dir, e))?;
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            remove_file(&entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// Says that the database at `path` has committed, to the recording that covers it. Does nothing in a
+/// production build.
+#[inline]
+pub fn committed(path: &Path) {
+    #[cfg(feature = "testing")]
+    crate::recording::committed(path);
+    #[cfg(not(feature = "testing"))]
+    let _ = path;
 }
 
 fn split(path: &Path) -> Result<(PathBuf, &str), StoreError> {

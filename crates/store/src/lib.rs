@@ -14,6 +14,8 @@ mod error;
 mod intake;
 mod packs;
 mod presence;
+#[cfg(feature = "testing")]
+pub mod recording;
 
 pub use directory::{PutOutcome, RepositoryDir};
 pub use error::StoreError;

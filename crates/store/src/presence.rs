@@ -5,16 +5,16 @@
 //! never too much. A pack without a map is whole.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use lumbung_model::PackId;
 use lumbung_pack::{Bitmap, Kind, PackTable};
-use rustix::fs::{CWD, FallocateFlags, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::directory::{FILE_MODE, PRESENCE};
-use crate::durable::{self, Draft, Taken};
+use crate::durable::{self, Draft, Taken, calls};
 use crate::error::hex;
 use crate::{PutOutcome, RepositoryDir, StoreError};
 
@@ -124,11 +124,7 @@ impl RepositoryDir {
     /// The pack is whole: its map goes. A map that stays behind after a crash says too little.
     pub(crate) fn forget_presence(&self, id: &PackId) -> Result<(), StoreError> {
         let path = self.presence_path(id);
-        match rustix::fs::unlink(&path) {
-            Ok(()) => self.synced(&self.path().join(PRESENCE)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
-            Err(e) => Err(StoreError::io("removed", &path, e)),
-        }
+        if durable::remove_file(&path)? { self.synced(&self.path().join(PRESENCE)) } else { Ok(()) }
     }
 
     /// Takes frames away from a pack. Repeating it after a crash is harmless and finishes it. The caller sees to it
@@ -148,14 +144,15 @@ impl RepositoryDir {
         self.write_presence(id, &left)?;
         let path = self.object_path(Kind::Pack, id.as_bytes());
         for hole in runs(table, dropped) {
-            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            match rustix::fs::fallocate(&file, punch, hole.start, hole.end - hole.start) {
-                Ok(()) => {}
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return self.rewrite(id, table, &left),
-                Err(e) => return Err(StoreError::io("written", &path, e)),
-            }
+            let Err(e) = calls::punch(&path, &file, hole.start, hole.end - hole.start) else {
+                continue;
+            };
+            return match Errno::from_io_error(&e) {
+                Some(Errno::OPNOTSUPP | Errno::NOSYS) => self.rewrite(id, table, &left),
+                _ => Err(StoreError::io("written", &path, e)),
+            };
         }
-        file.sync_all().map_err(|e| StoreError::io("synced", &path, e))
+        calls::sync_file(&path, &file).map_err(|e| StoreError::io("synced", &path, e))
     }
 
     fn open_for_change(&self, id: &PackId) -> Result<File, StoreError> {
@@ -283,10 +280,11 @@ impl PartialPackWriter {
         let offset = self.table.frame_range(frame).start;
         match &mut self.target {
             Target::New(draft) => draft.place(offset, bytes)?,
-            Target::Filled(file) => file.write_all_at(bytes, offset).map_err(|e| {
+            Target::Filled(file) => {
                 let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
-                StoreError::io("written", &path, e)
-            })?,
+                calls::write_at(&path, file, bytes, offset)
+                    .map_err(|e| StoreError::io("written", &path, e))?;
+            }
         }
         self.came.set(number);
         Ok(())
@@ -312,7 +310,7 @@ impl PartialPackWriter {
                 came
             }
             Target::Filled(file) => {
-                file.sync_all().map_err(|e| StoreError::io("synced", &path, e))?;
+                calls::sync_file(&path, &file).map_err(|e| StoreError::io("synced", &path, e))?;
                 let own = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;
                 if here.is_none_or(|here| (here.dev(), here.ino()) != (own.dev(), own.ino())) {
                     return Err(changed());

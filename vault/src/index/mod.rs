@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lumbung_model::RepositoryId;
+use lumbung_store::{StoreError, durable};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
 pub use manifests::AlarmRow;
@@ -95,6 +96,7 @@ impl Index {
             tx.execute_batch(include_str!("schema.sql")).map_err(error)?;
             tx.pragma_update(None, "user_version", VERSION).map_err(error)?;
             tx.commit().map_err(error)?;
+            durable::committed(path);
         }
         let index =
             Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
@@ -143,6 +145,7 @@ impl Index {
             let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = change(&tx)?;
             tx.commit()?;
+            durable::committed(&self.path);
             Ok(value)
         };
         run(&mut writer).map_err(|e| sql_error(&self.path, e))
@@ -173,14 +176,14 @@ impl Index {
 ///
 /// # Errors
 /// If one is there and cannot be removed.
-pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    durable::remove_file(path)?;
+    // Before its log goes: a file that comes back without the log that belongs to it would be believed.
+    durable::sync_directory(path.parent().unwrap_or(Path::new("/")))?;
+    for suffix in ["-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+        durable::remove_file(Path::new(&name))?;
     }
     Ok(())
 }

@@ -23,8 +23,7 @@ impl Directory {
     /// # Errors
     /// If it cannot be made.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(&path).map_err(|e| io("created", &path, e))?;
-        durable::sync_directory(path.parent().unwrap_or(&path))?;
+        durable::make_directories(&path, 0o755)?;
         Ok(Self { path })
     }
 

@@ -149,10 +149,11 @@ pub trait Storage: Send + Sync {
         table: &PackTable,
     ) -> Result<Box<dyn PartialPackSink>, StoreError>;
 
-    /// Removes what unfinished writes left behind. Only for who alone writes here.
+    /// Removes what unfinished writes left behind, and makes durable what is seen but was not finished: before it
+    /// returns, a loss of power may take back what a killed process left. Only for who alone writes here.
     ///
     /// # Errors
-    /// If the storage cannot be listed.
+    /// If the storage cannot be listed or synced.
     fn sweep_unfinished(&self) -> Result<usize, StoreError>;
 
     /// Removes an object durably; says whether it was here. Only the site's own retention and sweep come here:

@@ -52,7 +52,7 @@ fn progress_path(dataset: &Path, number: u64) -> PathBuf {
 /// Makes the cache of a finished pass the one that the next run reads.
 pub(super) fn adopt_cache(dataset: &Path, finished: &Path) -> Result<(), StateError> {
     let cache = dataset.join("cache");
-    std::fs::rename(finished, &cache).map_err(|e| StateError::io("written", &cache, e))?;
+    crate::state::rename(finished, &cache)?;
     for number in progress_numbers(dataset)? {
         crate::state::remove(&progress_path(dataset, number))?;
     }

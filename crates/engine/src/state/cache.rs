@@ -7,16 +7,17 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use lumbung_model::{ChunkId, DomainId, RepositoryId};
 use lumbung_pack::FormatError;
 use lumbung_pack::codec::{Reader, Writer};
 use lumbung_seal::catalogue::{ContentRef, Extent, path_cmp};
+use lumbung_store::durable::GrownFile;
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::{StateError, options};
+use super::{FILE_MODE, StateError};
 use crate::source::{FileKind, Stat};
 
 const MAGIC: &[u8; 8] = b"LMBGCAC1";
@@ -46,7 +47,7 @@ pub(crate) struct CacheHeader {
 /// Writes a cache.
 pub(crate) struct CacheWriter {
     path: PathBuf,
-    file: File,
+    file: GrownFile,
     scan_start_s: i64,
     block: Vec<u8>,
     last_path: Vec<u8>,
@@ -57,16 +58,15 @@ pub(crate) struct CacheWriter {
 impl CacheWriter {
     /// Begins a cache. The scan begins now, by the clock of the file system that keeps it.
     pub(crate) fn create(path: &Path, header: CacheHeader) -> Result<Self, StateError> {
-        let failed = |e: std::io::Error| StateError::io("written", path, e);
-        let mut file =
-            options().create(true).truncate(true).write(true).open(path).map_err(failed)?;
-        file.write_all(MAGIC).map_err(failed)?;
-        let now = rustix::fs::fstat(&file).map_err(|e| StateError::io("read", path, e))?;
+        let failed = |e| StateError::unwritten(path, e);
+        let mut file = GrownFile::create(path, FILE_MODE).map_err(failed)?;
+        file.append(MAGIC).map_err(failed)?;
+        let now = rustix::fs::fstat(file.file()).map_err(|e| StateError::io("read", path, e))?;
         let now = Stat::from(&now);
         let mut writer = Writer::new();
         writer.raw(header.repository.as_bytes()).raw(header.domain.as_bytes()).i64(now.mtime_s);
-        file.write_all(writer.as_bytes()).map_err(failed)?;
-        let compressor = Compressor::new(1).map_err(failed)?;
+        file.append(writer.as_bytes()).map_err(failed)?;
+        let compressor = Compressor::new(1).map_err(|e| StateError::io("written", path, e))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -110,7 +110,8 @@ impl CacheWriter {
         head.extend_from_slice(&length(packed.len()));
         head.extend_from_slice(&length(self.block.len()));
         head.extend_from_slice(&blake3::hash(&packed).as_bytes()[..HASH_BYTES]);
-        self.file.write_all(&head).and_then(|()| self.file.write_all(&packed)).map_err(failed)?;
+        let written = self.file.append(&head).and_then(|()| self.file.append(&packed));
+        written.map_err(|e| StateError::unwritten(&self.path, e))?;
         self.block.clear();
         self.last_path.clear();
         self.last_content = None;

@@ -5,13 +5,15 @@
 //! own word, so frames in it may be reused; whether a depot still has them is asked each time.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use lumbung_pack::limits::PACK_MAX_BYTES;
+use lumbung_store::durable::{Draft, GrownFile};
 
-use super::{StateError, options};
+use super::{FILE_MODE, StateError};
 
+const NAME: &str = "journal";
 const HASH_BYTES: usize = 32;
 const RECORD_MAX_BYTES: usize = PACK_MAX_BYTES;
 
@@ -49,12 +51,12 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    file: File,
+    file: GrownFile,
 }
 
 impl Journal {
     fn path_in(state: &Path) -> PathBuf {
-        state.join("journal")
+        state.join(NAME)
     }
 
     /// Whether there is one: if not, what was sent before is found through manifests.
@@ -66,10 +68,8 @@ impl Journal {
     pub(crate) fn open(state: &Path) -> Result<Self, StateError> {
         let path = Self::path_in(state);
         let good = read_records(&path, &mut |_| Ok(()))?;
-        let file = options().create(true).truncate(false).write(true).open(&path);
-        let mut file = file.map_err(|e| StateError::io("opened", &path, e))?;
-        let cut = file.set_len(good).and_then(|()| file.seek(SeekFrom::Start(good)));
-        cut.map_err(|e| StateError::io("written", &path, e))?;
+        let file = GrownFile::open(&path, FILE_MODE, good);
+        let file = file.map_err(|e| StateError::unwritten(&path, e))?;
         Ok(Self { path, file })
     }
 
@@ -93,8 +93,8 @@ impl Journal {
     pub(crate) fn append(&mut self, records: &[Record]) -> Result<(), StateError> {
         let mut bytes = Vec::new();
         records.iter().for_each(|record| encode(record, &mut bytes));
-        let write = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        write.map_err(|e| StateError::io("written", &self.path, e))
+        let written = self.file.append(&bytes).and_then(|()| self.file.sync());
+        written.map_err(|e| StateError::unwritten(&self.path, e))
     }
 
     /// Replaces it by these records only.
@@ -102,24 +102,19 @@ impl Journal {
         &mut self,
         keep: &mut dyn FnMut(&Record) -> bool,
     ) -> Result<(), StateError> {
-        let temporary = self.path.with_extension("new");
-        let file = options().create(true).truncate(true).write(true).open(&temporary);
-        let mut file = file.map_err(|e| StateError::io("opened", &temporary, e))?;
+        let failed = |e| StateError::unwritten(&self.path, e);
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut draft = Draft::create(folder, FILE_MODE).map_err(failed)?;
         let mut buffer = Vec::new();
         read_records(&self.path, &mut |record| {
             if keep(&record) {
                 buffer.clear();
                 encode(&record, &mut buffer);
-                file.write_all(&buffer).map_err(|e| StateError::io("written", &temporary, e))?;
+                draft.write(&buffer).map_err(failed)?;
             }
             Ok(())
         })?;
-        let publish = file
-            .sync_all()
-            .and_then(|()| std::fs::rename(&temporary, &self.path))
-            .and_then(|()| super::sync_parent(&self.path));
-        publish.map_err(|e| StateError::io("written", &self.path, e))?;
-        self.file = file;
+        self.file = draft.replace_and_grow(NAME).map_err(failed)?;
         Ok(())
     }
 }

@@ -21,12 +21,12 @@ mod partial;
 mod rosters;
 
 use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use lumbung_model::{DatasetId, RepositoryId};
 use lumbung_pack::RosterError;
+use lumbung_store::{StoreError, durable};
 use rustix::fs::FlockOperation;
 
 pub(crate) use cache::{CacheHeader, CacheReader, CacheWriter, CachedFile};
@@ -35,6 +35,9 @@ pub(crate) use journal::{Journal, Record};
 pub(crate) use partial::PartialFile;
 pub(crate) use rosters::sync_rosters;
 pub use rosters::{import_rosters, load_rosters};
+
+/// State files are their owner's alone.
+const FILE_MODE: u32 = 0o600;
 
 /// Why the agent's state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +91,16 @@ impl StateError {
     pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<std::io::Error>) -> Self {
         Self::Io { action, path: path.to_owned(), source: source.into() }
     }
+
+    /// What kept a state file from being written.
+    pub(crate) fn unwritten(path: &Path, error: StoreError) -> Self {
+        let source = match error {
+            StoreError::Io { source, .. } | StoreError::Unsynced { source, .. } => source,
+            StoreError::Full { .. } => std::io::ErrorKind::StorageFull.into(),
+            other => std::io::Error::other(other),
+        };
+        Self::io("written", path, source)
+    }
 }
 
 /// The state directory, locked for one run.
@@ -106,7 +119,10 @@ impl StateDir {
         let lock = options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|e| StateError::io("opened", &lock_path, e))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                sweep(path)?;
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(path.to_owned())),
             Err(error) => Err(StateError::io("locked", &lock_path, error)),
         }
@@ -120,50 +136,40 @@ impl StateDir {
     pub(crate) fn dataset(&self, dataset: &DatasetId) -> Result<PathBuf, StateError> {
         let path = self.path.join(dataset.to_string());
         make_private(&path)?;
+        sweep(&path)?;
         Ok(path)
     }
 }
 
+/// What an interrupted run left unfinished goes. Only under the lock.
+fn sweep(path: &Path) -> Result<(), StateError> {
+    durable::sweep_unfinished(path).map(|_| ()).map_err(|e| StateError::unwritten(path, e))
+}
+
 fn options() -> std::fs::OpenOptions {
     let mut options = File::options();
-    options.mode(0o600);
+    options.mode(FILE_MODE);
     options
 }
 
-/// Makes a directory that only its owner enters.
+/// Makes a directory that only its owner enters, its name durable.
 fn make_private(path: &Path) -> Result<(), StateError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| StateError::io("made", path, e))
+    durable::make_directories(path, 0o700).map_err(|e| StateError::unwritten(path, e))
 }
 
 /// Makes a file's new bytes durable under its name, or leaves the old ones.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let temporary = path.with_extension("new");
-    let write = || {
-        let mut file = options().create(true).truncate(true).write(true).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        sync_parent(path)
-    };
-    write().map_err(|e| StateError::io("written", path, e))
+    durable::replace_file(path, bytes, FILE_MODE).map_err(|e| StateError::unwritten(path, e))
 }
 
-fn sync_parent(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+/// Gives a file that may be lost another name, in the place of what had it.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StateError> {
+    durable::rename_file(from, to).map_err(|e| StateError::unwritten(to, e))
 }
 
-/// Removes a file that may not be there.
+/// Removes a file that may not be there. After a crash it may be there again.
 pub(crate) fn remove(path: &Path) -> Result<(), StateError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StateError::io("removed", path, error))
-        }
-        _ => Ok(()),
-    }
+    durable::remove_file(path).map(|_| ()).map_err(|e| StateError::unwritten(path, e))
 }
 
 /// Reads a file that may not be there.

@@ -5,14 +5,15 @@
 //! length and four bytes of their hash. Reading stops at the first record that is not whole.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use lumbung_model::ChunkId;
 use lumbung_pack::codec::{Reader, Writer};
+use lumbung_store::durable::GrownFile;
 
 use super::cache::GRANULARITY_S;
-use super::{CacheHeader, StateError, options, remove};
+use super::{CacheHeader, FILE_MODE, StateError, remove};
 use crate::source::Stat;
 
 const PREFIX: &str = "partial.";
@@ -22,7 +23,7 @@ const HASH_BYTES: usize = 16;
 /// The chunks of a large file under way.
 pub(crate) struct PartialFile {
     path: PathBuf,
-    file: File,
+    file: GrownFile,
 }
 
 fn path_of(dataset: &Path, path: &[u8]) -> PathBuf {
@@ -59,10 +60,9 @@ impl PartialFile {
         scan_start_s: i64,
     ) -> Result<Self, StateError> {
         let path = path_of(dataset, path);
-        let failed = |e| StateError::io("written", &path, e);
-        let mut file =
-            options().create(true).truncate(true).write(true).open(&path).map_err(failed)?;
-        file.write_all(&encode_header(header, stat, scan_start_s)).map_err(failed)?;
+        let failed = |e| StateError::unwritten(&path, e);
+        let mut file = GrownFile::create(&path, FILE_MODE).map_err(failed)?;
+        file.append(&encode_header(header, stat, scan_start_s)).map_err(failed)?;
         Ok(Self { path, file })
     }
 
@@ -70,7 +70,7 @@ impl PartialFile {
     pub(crate) fn append(&mut self, chunks: &[(ChunkId, u32)]) -> Result<(), StateError> {
         let bytes: Vec<u8> =
             chunks.iter().flat_map(|(chunk, length)| record(chunk, *length)).collect();
-        self.file.write_all(&bytes).map_err(|e| StateError::io("written", &self.path, e))
+        self.file.append(&bytes).map_err(|e| StateError::unwritten(&self.path, e))
     }
 
     /// The file is done, or will be read from its beginning.

@@ -28,7 +28,12 @@ pub fn load_rosters(
     let mut objects = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| StateError::io("read", &folder, e))?.path();
+        // Whoever imports rosters may be writing one now.
+        let unfinished = path.file_name().is_some_and(|name| {
+            name.as_encoded_bytes().starts_with(lumbung_store::durable::UNFINISHED.as_bytes())
+        });
         if path.extension().is_none()
+            && !unfinished
             && let Some(bytes) = read_optional(&path)?
         {
             objects.push(bytes);

@@ -7,6 +7,7 @@
 
 mod basics;
 mod cache;
+mod crash;
 mod damage;
 mod faults;
 mod hostile;
