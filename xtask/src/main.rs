@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `demo`, `bench`, `chaos`.
+//! The project's own commands: `cargo xtask test`, `demo`, `bench`, `chaos`, `crash`.
 //!
 //! Invariants: whatever a command needs is installed by the command itself, from Debian's packages, crates.io or
 //! PyPI; a command that cannot run something fails and says why, it never skips.
@@ -39,6 +39,12 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Checks every state that a loss of power may leave of a vault, a repository and an agent's state.
+    Crash {
+        /// Seed of the random choices.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Measures ours beside the installed peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::test(&options),
         Command::Demo { arguments } => run::demo(&arguments),
         Command::Chaos { kills, seed } => test::chaos(kills, seed),
+        Command::Crash { seed } => test::crash(seed),
         Command::Bench(bench) => bench::bench(&bench),
     };
     match result {

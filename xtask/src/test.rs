@@ -51,3 +51,15 @@ pub(crate) fn chaos(kills: u32, seed: Option<u64>) -> Result<()> {
     }
     check(&mut nextest)
 }
+
+pub(crate) fn crash(seed: Option<u64>) -> Result<()> {
+    install::for_tests()?;
+    let mut nextest = command("cargo", &["nextest", "run", "--no-capture"]);
+    nextest.args(["--package", "lumbung-store", "--package", "lumbung-vault"]);
+    nextest.args(["--package", "lumbung-engine", "-E", "binary(crash) or test(/^crash::/)"]);
+    nextest.env("LUMBUNG_CRASH", "all");
+    if let Some(seed) = seed {
+        nextest.env("LUMBUNG_CRASH_SEED", seed.to_string());
+    }
+    check(&mut nextest)
+}

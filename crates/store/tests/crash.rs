@@ -144,7 +144,35 @@ fn play() -> Scene {
     });
     dir.remove(Kind::Usage, &usage).unwrap();
     promises.push(promise(What::Gone(Kind::Usage, usage)));
-    Scene { promises, packs: packs.clone(), recorded: recording.finish() }
+    let crowd: Vec<Pack> = (10..16).map(|seed| pack(seed, &[900, 1500])).collect();
+    promises.extend(several_at_once(&dir, &recording, &crowd));
+    let packs = packs.into_iter().chain(crowd).collect();
+    Scene { promises, packs, recorded: recording.finish() }
+}
+
+/// Three senders, so that much is under way when a crash comes.
+fn several_at_once(dir: &RepositoryDir, recording: &Recording, packs: &[Pack]) -> Vec<Promise> {
+    let together = Barrier::new(3);
+    let send = |packs: &[Pack]| {
+        together.wait();
+        let mut promises = Vec::new();
+        let mut told = |what| {
+            promises.push(Promise { from: recording.length(), until: usize::MAX, what });
+        };
+        for pack in packs {
+            put_pack(dir, pack);
+            told(What::Frame(pack.clone(), 0));
+            told(What::Frame(pack.clone(), 1));
+            let object = pack.id.as_bytes().repeat(40);
+            dir.put(Kind::Segment, &object_id(&object), &object).unwrap();
+            told(What::Object(Kind::Segment, object));
+        }
+        promises
+    };
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = packs.chunks(2).map(|packs| scope.spawn(|| send(packs))).collect();
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    })
 }
 
 fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {

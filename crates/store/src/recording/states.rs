@@ -128,8 +128,8 @@ pub(super) fn content(file: &FileState, fate: &mut dyn FnMut(u64) -> Fate) -> Co
         match op {
             DataOp::SetLength(length) => bytes.resize(to_index(*length), 0),
             DataOp::Punch { offset, length } => {
-                let (start, end) = (to_index(*offset), to_index(offset + length));
-                let end = end.min(bytes.len());
+                let end = to_index(offset + length).min(bytes.len());
+                let start = to_index(*offset).min(end);
                 write_part(bytes, start, &vec![0; end - start], fate);
             }
             DataOp::Write { offset, bytes: written } => {
