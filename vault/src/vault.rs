@@ -102,10 +102,12 @@ impl Vault {
             Err(StoreError::NotARepository { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        // First of all: what is read from here on may be relied on, and a repository whose making broke off
+        // leaves something behind too.
+        let swept = store.sweep_unfinished()?;
         let Some(chain) = self.read_chain(id, &*store)? else { return Ok(()) };
         let row = self.index.repository(id)?;
         let repository = Arc::new(Repository::new(row, store, chain));
-        let swept = repository.store.sweep_unfinished()?;
         let changed = crate::reconcile::reconcile(self, &repository)?;
         self.finish_drops(&repository)?;
         repository.count(&self.index)?;

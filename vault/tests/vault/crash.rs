@@ -413,8 +413,8 @@ fn a_vault_that_leaves_out_a_sync_is_caught() {
 #[test]
 fn what_a_killed_vault_left_is_durable_before_anybody_relies_on_it() {
     let Played { cast, promises, recorded } = played();
-    let step = if exhaustive() { 1 } else { 11 };
-    for prefix in (0..recorded.ops.len()).step_by(step) {
+    let step = if exhaustive() { 1 } else { 3 };
+    for prefix in after_renames(&recorded).step_by(step) {
         let dir = scratch();
         let recording = Recording::after_kill(dir.path(), &recorded.at(prefix)).unwrap();
         let mut promises: Vec<Promise> = promises
@@ -429,6 +429,31 @@ fn what_a_killed_vault_left_is_durable_before_anybody_relies_on_it() {
             search(&format!("killed after {prefix}"), (&cast, &promises), &recording.finish(), 12);
         assert_eq!(found, None, "killed after {prefix} changes");
     }
+}
+
+/// Moments at which a name is seen and not durable.
+fn after_renames(recorded: &Recorded) -> impl Iterator<Item = usize> {
+    let renames = (1..).zip(&recorded.ops).filter(|(_, op)| matches!(op, Op::Rename { .. }));
+    renames.map(|(prefix, _)| prefix)
+}
+
+#[test]
+fn a_start_that_relies_on_what_is_not_durable_is_caught() {
+    let Played { cast, promises, recorded } = played();
+    let caught = after_renames(&recorded).any(|prefix| {
+        let dir = scratch();
+        let recording = Recording::after_kill(dir.path(), &recorded.at(prefix)).unwrap();
+        drop(cast.open(dir.path(), "").unwrap());
+        let syncs = |op: &Op| matches!(op, Op::SyncDirectory { .. });
+        let recovered = recording.finish().without(syncs);
+        let promises: Vec<Promise> = promises
+            .iter()
+            .filter(|one| one.from <= prefix)
+            .map(|one| Promise { from: 0, what: one.what.clone() })
+            .collect();
+        search(&format!("killed after {prefix}"), (&cast, &promises), &recovered, 20).is_some()
+    });
+    assert!(caught, "nobody noticed that the start relies on names that are not durable");
 }
 
 /// Another request has written a usage list that a commit relies on, and has not come to its fsync.
@@ -460,6 +485,12 @@ fn a_commit_makes_durable_what_it_read_and_the_index_does_not_know() {
         }
     }
     assert_eq!(search("commit", (&cast, &promises), &recorded, 150), None);
+    let recorded = recorded.without(|op| {
+        let unread = |path: &Path| path.ends_with("usage") || path.ends_with("segments");
+        matches!(op, Op::SyncDirectory { path } if unread(path))
+    });
+    let found = search("commit without", (&cast, &promises), &recorded, 300);
+    assert!(found.is_some(), "nobody noticed that a receipt rests on what is not durable");
 }
 
 /// Copies as another site has them.

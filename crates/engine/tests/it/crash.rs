@@ -225,7 +225,7 @@ fn a_repository_that_leaves_out_a_sync_is_caught() {
     ];
     for (name, omission) in omissions {
         played.recorded = recorded.clone().without(omission);
-        let found = search(&played, &["depot"], 300);
+        let found = search(&played, &["depot"], 200);
         assert!(found.is_some(), "nobody noticed that {name} was left out");
     }
 }

@@ -6,7 +6,7 @@
 //! are those of the newest commit; some states have an older one, or none. States that are the same are
 //! checked once, as what a crash at the latest possible moment left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,6 +48,8 @@ pub enum Databases {
 /// How many states are counted out after each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
+    /// Changes that are lost, kept or torn by themselves, at most; the newest are among them.
+    pub singles: usize,
     /// Random choices.
     pub random: u32,
     /// Seed of the random choices.
@@ -60,7 +62,8 @@ impl Depth {
     #[must_use]
     pub fn from_env() -> Self {
         let seed = std::env::var("LUMBUNG_CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
-        Self { random: if exhaustive() { 48 } else { 4 }, seed: seed.unwrap_or(1) }
+        let (singles, random) = if exhaustive() { (64, 48) } else { (8, 4) };
+        Self { singles, random, seed: seed.unwrap_or(1) }
     }
 }
 
@@ -308,7 +311,7 @@ pub fn crashes<'a>(recorded: &'a Recorded, affected: &[&str], depth: Depth) -> S
 fn cases(prefix: usize, pending: usize, depth: Depth) -> Vec<Case> {
     let seed = mix(depth.seed ^ (prefix as u64) << 20);
     let mut choices = Vec::new();
-    for n in 0..pending {
+    for n in singles(pending, depth.singles, seed) {
         choices.push(Choice::First(n, None));
         choices.push(Choice::First(n, Some(mix(seed ^ n as u64))));
         choices.push(Choice::Without(n));
@@ -327,6 +330,17 @@ fn cases(prefix: usize, pending: usize, depth: Depth) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Some of so many changes: the newer half of what is wanted are the newest, the others are drawn.
+fn singles(pending: usize, most: usize, seed: u64) -> Vec<usize> {
+    if pending <= most {
+        return (0..pending).collect();
+    }
+    let newest = pending - most / 2;
+    let drawn = (0..most - most / 2).map(|n| to_index(mix(seed ^ n as u64) % newest as u64));
+    let drawn: BTreeSet<usize> = drawn.chain(newest..pending).collect();
+    drawn.into_iter().collect()
 }
 
 fn random_fate(seed: u64) -> Fate {
