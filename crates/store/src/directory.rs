@@ -235,11 +235,12 @@ impl RepositoryDir {
             names(&packs)?.iter().filter(|name| name.len() == 2).map(|name| packs.join(name)),
         );
         let mut swept = 0;
-        for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            swept += durable::sweep_unfinished(folder)?;
-            self.synced(folder)?;
+        for folder in folders {
+            swept += durable::sweep_unfinished(&folder)?;
         }
-        self.synced(&self.path)?;
+        self.check_writing()?;
+        // Not folder by folder: hundreds of them, each with a flush of the disk.
+        durable::sync_file_system(&self.path).map_err(|e| self.noted(e))?;
         Ok(swept)
     }
 

@@ -167,6 +167,16 @@ pub fn sync_directory(path: &Path) -> Result<(), StoreError> {
     sync_dir(&open_dir(path)?, path)
 }
 
+/// Makes everything durable that is on the file system of the directory at `path`: one call for many
+/// directories, of which a killed process may have left some unsynced.
+///
+/// # Errors
+/// [`StoreError::Unsynced`] if the file system says no.
+pub fn sync_file_system(path: &Path) -> Result<(), StoreError> {
+    calls::sync_all(path, &open_dir(path)?)
+        .map_err(|source| StoreError::Unsynced { path: path.to_owned(), source })
+}
+
 /// Makes the directory if it is not there, and its name durable. Its parent must exist.
 ///
 /// # Errors

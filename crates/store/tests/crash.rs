@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 
 use lumbung_model::{ChunkId, DomainId, FrameHash, PackId, RepositoryId, SessionId};
 use lumbung_pack::{Bitmap, Content, Encoding, FrameEntry, Kind, PackHeader, PackTable, object_id};
@@ -16,14 +16,13 @@ fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-#[derive(Clone)]
 struct Pack {
     id: PackId,
     table: PackTable,
     bytes: Vec<u8>,
 }
 
-fn pack(seed: u8, lengths: &[usize]) -> Pack {
+fn pack(seed: u8, lengths: &[usize]) -> Arc<Pack> {
     let mut body = Vec::new();
     let mut frames = Vec::new();
     for (n, length) in (0_u8..).zip(lengths) {
@@ -49,7 +48,7 @@ fn pack(seed: u8, lengths: &[usize]) -> Pack {
     let table = PackTable::new(header, frames).unwrap();
     let mut bytes = table.encode();
     bytes.extend(body);
-    Pack { id: table.id(), table, bytes }
+    Arc::new(Pack { id: table.id(), table, bytes })
 }
 
 /// What a caller was told, and when it no longer holds.
@@ -63,14 +62,14 @@ struct Promise {
 #[derive(Clone)]
 enum What {
     Object(Kind, Vec<u8>),
-    Frame(Pack, usize),
+    Frame(Arc<Pack>, usize),
     Gone(Kind, [u8; 32]),
 }
 
 #[derive(Clone)]
 struct Scene {
     promises: Vec<Promise>,
-    packs: Vec<Pack>,
+    packs: Vec<Arc<Pack>>,
     recorded: Recorded,
 }
 
@@ -107,7 +106,7 @@ fn play() -> Scene {
             .collect();
         twice.into_iter().map(|one| one.join().unwrap()).min().unwrap()
     });
-    let frames = |pack: &Pack, from| {
+    let frames = |pack: &Arc<Pack>, from| {
         let frames = 0..pack.table.frames.len();
         let all = frames.map(|frame| Promise {
             from,
@@ -144,16 +143,20 @@ fn play() -> Scene {
     });
     dir.remove(Kind::Usage, &usage).unwrap();
     promises.push(promise(What::Gone(Kind::Usage, usage)));
-    let crowd: Vec<Pack> = (10..16).map(|seed| pack(seed, &[900, 1500])).collect();
+    let crowd: Vec<Arc<Pack>> = (10..16).map(|seed| pack(seed, &[900, 1500])).collect();
     promises.extend(several_at_once(&dir, &recording, &crowd));
     let packs = packs.into_iter().chain(crowd).collect();
     Scene { promises, packs, recorded: recording.finish() }
 }
 
 /// Three senders, so that much is under way when a crash comes.
-fn several_at_once(dir: &RepositoryDir, recording: &Recording, packs: &[Pack]) -> Vec<Promise> {
+fn several_at_once(
+    dir: &RepositoryDir,
+    recording: &Recording,
+    packs: &[Arc<Pack>],
+) -> Vec<Promise> {
     let together = Barrier::new(3);
-    let send = |packs: &[Pack]| {
+    let send = |packs: &[Arc<Pack>]| {
         together.wait();
         let mut promises = Vec::new();
         let mut told = |what| {
@@ -174,6 +177,9 @@ fn several_at_once(dir: &RepositoryDir, recording: &Recording, packs: &[Pack]) -
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     })
 }
+
+/// A change that is left out, by name.
+type Omission<'a> = (&'a str, &'a dyn Fn(&Op) -> bool);
 
 fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if right { Ok(()) } else { Err(what()) }
@@ -276,7 +282,7 @@ fn whatever_a_crash_leaves_what_was_promised_is_there_and_nothing_is_half_truste
 #[test]
 fn a_writer_that_leaves_out_a_sync_is_caught() {
     let scene = play();
-    let omissions: [(&str, &dyn Fn(&Op) -> bool); 4] = [
+    let omissions: [Omission<'_>; 4] = [
         ("fsync of files", &|op| matches!(op, Op::SyncFile { .. })),
         ("fsync of directories", &|op| matches!(op, Op::SyncDirectory { .. })),
         (

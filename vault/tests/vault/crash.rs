@@ -176,6 +176,9 @@ fn play(vault: &Arc<Vault>, cast: &Cast, recording: &Recording) -> Vec<Promise> 
     promises
 }
 
+/// A change that is left out, by name.
+type Omission<'a> = (&'a str, &'a dyn Fn(&Op) -> bool);
+
 fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if right { Ok(()) } else { Err(what()) }
 }
@@ -390,7 +393,7 @@ fn a_vault_that_loses_power_keeps_what_it_said() {
 #[test]
 fn a_vault_that_leaves_out_a_sync_is_caught() {
     let Played { cast, promises, recorded } = played();
-    let omissions: [(&str, &dyn Fn(&Op) -> bool); 4] = [
+    let omissions: [Omission<'_>; 4] = [
         ("fsync of files", &|op| matches!(op, Op::SyncFile { .. })),
         ("fsync of directories", &|op| matches!(op, Op::SyncDirectory { .. })),
         (
@@ -444,7 +447,7 @@ fn a_start_that_relies_on_what_is_not_durable_is_caught() {
         let dir = scratch();
         let recording = Recording::after_kill(dir.path(), &recorded.at(prefix)).unwrap();
         drop(cast.open(dir.path(), "").unwrap());
-        let syncs = |op: &Op| matches!(op, Op::SyncDirectory { .. });
+        let syncs = |op: &Op| matches!(op, Op::SyncAll | Op::SyncDirectory { .. });
         let recovered = recording.finish().without(syncs);
         let promises: Vec<Promise> = promises
             .iter()
@@ -486,7 +489,7 @@ fn a_commit_makes_durable_what_it_read_and_the_index_does_not_know() {
     }
     assert_eq!(search("commit", (&cast, &promises), &recorded, 150), None);
     let recorded = recorded.without(|op| {
-        let unread = |path: &Path| path.ends_with("usage") || path.ends_with("segments");
+        let unread = |path: &Path| path.ends_with("usages") || path.ends_with("segments");
         matches!(op, Op::SyncDirectory { path } if unread(path))
     });
     let found = search("commit without", (&cast, &promises), &recorded, 300);

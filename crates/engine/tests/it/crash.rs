@@ -83,6 +83,9 @@ fn play() -> Played {
     Played { world, returned, founded, recorded: recording.finish() }
 }
 
+/// A change that is left out, by name.
+type Omission<'a> = (&'a str, &'a dyn Fn(&Op) -> bool);
+
 fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if right { Ok(()) } else { Err(what()) }
 }
@@ -219,7 +222,7 @@ fn one_machine_that_loses_power_loses_nothing_that_was_returned() {
 fn a_repository_that_leaves_out_a_sync_is_caught() {
     let mut played = play();
     let recorded = played.recorded.clone();
-    let omissions: [(&str, &dyn Fn(&Op) -> bool); 2] = [
+    let omissions: [Omission<'_>; 2] = [
         ("fsync of files", &|op| matches!(op, Op::SyncFile { .. })),
         ("fsync of directories", &|op| matches!(op, Op::SyncDirectory { .. })),
     ];

@@ -29,6 +29,8 @@ pub(crate) enum Call<'a> {
     SyncFile(&'a Path, &'a File),
     /// The names in a directory become durable.
     SyncDirectory(&'a Path),
+    /// Everything on the file system of this directory becomes durable.
+    SyncAll(&'a Path),
     /// A file gets another name, and whatever had it loses it.
     Rename(&'a Path, &'a Path),
     /// A file gets a second name.
@@ -101,6 +103,10 @@ pub(super) fn sync_data(path: &Path, file: &File) -> io::Result<()> {
 
 pub(super) fn sync_directory(path: &Path, dir: &OwnedFd) -> io::Result<()> {
     perform(&Call::SyncDirectory(path), || Ok(rustix::fs::fsync(dir)?))
+}
+
+pub(super) fn sync_all(path: &Path, dir: &OwnedFd) -> io::Result<()> {
+    perform(&Call::SyncAll(path), || Ok(rustix::fs::syncfs(dir)?))
 }
 
 /// Gives a file another name in its directory, in the place of what had it.

@@ -72,6 +72,8 @@ pub enum Op {
         /// The directory.
         path: PathBuf,
     },
+    /// Everything is durable.
+    SyncAll,
     /// A file has another name in its directory.
     Rename {
         /// The old name.
@@ -122,6 +124,7 @@ impl fmt::Display for Op {
             Self::SetLength { node, length } => write!(f, "cut file {} at {length}", node.0),
             Self::SyncFile { node } => write!(f, "sync file {}", node.0),
             Self::SyncDirectory { path } => write!(f, "sync directory {}", path.display()),
+            Self::SyncAll => f.write_str("sync everything"),
             Self::Rename { from, to } => {
                 write!(f, "rename {} to {}", from.display(), to.display())
             }
@@ -299,6 +302,7 @@ const fn path_of<'a>(call: &Call<'a>) -> &'a Path {
         | Call::SetLength(path, ..)
         | Call::SyncFile(path, _)
         | Call::SyncDirectory(path)
+        | Call::SyncAll(path)
         | Call::Rename(_, path)
         | Call::Link(_, path)
         | Call::Unlink(path)
@@ -326,6 +330,7 @@ impl Log {
             Call::SetLength(_, file, length) => Op::SetLength { node: self.node(file)?, length },
             Call::SyncFile(_, file) => Op::SyncFile { node: self.node(file)? },
             Call::SyncDirectory(path) => Op::SyncDirectory { path: relative(path) },
+            Call::SyncAll(_) => Op::SyncAll,
             Call::Rename(from, to) => Op::Rename { from: relative(from), to: relative(to) },
             Call::Link(from, to) => Op::Link { from: relative(from), to: relative(to) },
             Call::Unlink(path) => Op::Unlink { path: relative(path) },

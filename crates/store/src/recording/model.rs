@@ -68,7 +68,22 @@ pub(super) struct DirectoryState {
     pub(super) pending: Vec<(u64, NameOp)>,
 }
 
+impl FileState {
+    fn sync(&mut self) {
+        if !self.pending.is_empty() {
+            self.durable = super::states::content(self, &mut |_| super::Fate::Kept);
+            self.pending.clear();
+        }
+    }
+}
+
 impl DirectoryState {
+    fn sync(&mut self) {
+        for (_, op) in std::mem::take(&mut self.pending) {
+            Self::apply(&mut self.durable, &op);
+        }
+    }
+
     pub(super) fn apply(names: &mut BTreeMap<String, Entry>, op: &NameOp) {
         match op {
             NameOp::Add(name, entry) => {
@@ -179,19 +194,17 @@ impl Model {
             }
             Op::SetLength { node, length } => self.data_op(*node, DataOp::SetLength(*length)),
             Op::SyncFile { node } => {
-                let file = self.files.get_mut(node).expect("a synced file was made");
-                if !file.pending.is_empty() {
-                    let bytes = super::states::content(file, &mut |_| super::Fate::Kept);
-                    file.durable = bytes;
-                    file.pending.clear();
-                }
+                self.files.get_mut(node).expect("a synced file was made").sync();
             }
             Op::SyncDirectory { path } => {
+                // One that was made beside the recording has nothing that is seen.
                 if let Some(directory) = self.directories.get_mut(path) {
-                    for (_, op) in std::mem::take(&mut directory.pending) {
-                        DirectoryState::apply(&mut directory.durable, &op);
-                    }
+                    directory.sync();
                 }
+            }
+            Op::SyncAll => {
+                self.files.values_mut().for_each(FileState::sync);
+                self.directories.values_mut().for_each(DirectoryState::sync);
             }
             Op::Rename { from, to } => {
                 assert_eq!(from.parent(), to.parent(), "renames stay in their directory");
