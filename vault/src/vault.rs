@@ -72,6 +72,7 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let place = Box::new(Directory::open(config.data.join("repositories"))?);
         let lock = lock(&config.data)?;
+        durable::sweep_unfinished(&config.data)?;
         let (index, fresh) = Index::open(&config.data.join(INDEX))?;
         let known_s = index.read(greatest_age)?;
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
