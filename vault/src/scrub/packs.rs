@@ -156,6 +156,11 @@ impl Pass<'_> {
         match file {
             Some(_) if slices.is_empty() && !head_bad => return Ok(()),
             Some(_) => store.repair_frames(id, table, &slices)?,
+            // The sweep took the pack away meanwhile.
+            None if !self.is_expected(id)? => {
+                entry.bad.clear();
+                return Ok(());
+            }
             // The file is gone: it comes back if all of it does.
             None if slices.len() < here(table, &entry.absent).len() => return Ok(()),
             None => self.write_anew(id, table, &entry.absent, &slices)?,
