@@ -2,7 +2,7 @@
 //!
 //! Invariants: a file is seen whole or not at all; after an error of fsync the temporary file is
 //! discarded and never synced again; a draft that is dropped leaves nothing behind; every change goes
-//! through [`calls`], so that a recording sees all of them.
+//! through `calls`, so that a recording sees all of them.
 
 pub(crate) mod calls;
 mod grown;

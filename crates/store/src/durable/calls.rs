@@ -1,7 +1,7 @@
 //! The system calls that change files, one function each, and nothing else.
 //!
 //! Invariants: whoever changes a file of a repository or of an agent's state does it through one of these.
-//! With the feature `testing` each call is told to the [`crate::recording`] that covers its path, in the
+//! With the feature `testing` each call is told to the `recording` that covers its path, in the
 //! order in which the calls were made; without it they are the bare calls.
 
 use std::fs::File;
