@@ -39,4 +39,5 @@ pub use intake::{Founder, Sender};
 pub use inventory::Occasion;
 pub use pack_intake::PackIntake;
 pub use repository::Repository;
-pub use vault::{Vault, admit, forget_index};
+pub use storage::{StorageConfig, StorageKind};
+pub use vault::{Vault, admit, forget_index, storage_holder, take_storage};

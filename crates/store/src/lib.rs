@@ -21,6 +21,6 @@ mod scan;
 pub use directory::{PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
-pub use packs::{PackFile, PackWriter};
+pub use packs::{PackFile, PackWriter, decode_head};
 pub use presence::{PartialPackWriter, decode_presence, encode_presence};
 pub use scan::{FrameScanner, READ_BYTES, Scanned};

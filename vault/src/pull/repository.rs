@@ -128,8 +128,9 @@ impl RepositoryPull<'_> {
     /// After this site was rebuilt: the receipts that it gave before, which the source keeps. They are given
     /// again, and their numbers are not used twice.
     async fn own_receipts(&mut self, repository: &Arc<Repository>) -> Result<(), PullError> {
+        let here = held(repository, Kind::Receipt).await?;
         for id in self.source.client.list(&self.id, Kind::Receipt).await? {
-            if repository.store.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+            if here.contains(&id) {
                 continue;
             }
             if let Err(error) = self.own_receipt(repository, id).await {
@@ -162,11 +163,12 @@ impl RepositoryPull<'_> {
 
     /// Every session, or every proof, that is missing here.
     async fn objects(&mut self, repository: &Arc<Repository>, kind: Kind) -> Result<(), PullError> {
+        let here = held(repository, kind).await?;
         for id in self.source.client.list(&self.id, kind).await? {
             if self.stop.is_cancelled() {
                 return Err(VaultError::Stopping.into());
             }
-            if repository.store.contains(kind, &id).map_err(VaultError::from)? {
+            if here.contains(&id) {
                 continue;
             }
             if let Err(error) = self.object(repository, kind, id).await {
@@ -319,8 +321,9 @@ impl RepositoryPull<'_> {
         let (vault, row, segment) = (Arc::clone(self.vault), repository.row, *id);
         let verified =
             blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
+        let (here, segment) = (Arc::clone(repository), *id);
         if verified.is_some()
-            && repository.store.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)?
+            && blocking(move || Ok(here.store.contains(Kind::Segment, segment.as_bytes())?)).await?
         {
             return Ok(Vec::new());
         }
@@ -489,6 +492,12 @@ impl RepositoryPull<'_> {
     }
 }
 
+/// The ids of a kind that are here: one listing, where asking for each would cost a request.
+async fn held(repository: &Arc<Repository>, kind: Kind) -> Result<HashSet<[u8; 32]>, PullError> {
+    let repository = Arc::clone(repository);
+    Ok(blocking(move || Ok(repository.store.list(kind)?)).await?.into_iter().collect())
+}
+
 /// When a source received a snapshot, by the receipt of it that is kept here.
 fn known_receipt(
     vault: &Vault,
@@ -517,7 +526,8 @@ fn lacking(
     packs: Vec<PackUse>,
 ) -> Result<Vec<PackUse>, VaultError> {
     let mut lacking = Vec::new();
-    for pack in packs {
+    let ids: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
+    for (pack, length) in packs.into_iter().zip(repository.store.pack_lens(&ids)) {
         let (row, bad, state) = vault.index.read(|c| {
             Ok((
                 PackRow::find(c, repository.row, &pack.pack)?,
@@ -525,10 +535,12 @@ fn lacking(
                 load_state(c, repository.row, &pack.pack)?,
             ))
         })?;
-        let here = row.is_some_and(|row| {
-            row.frames == pack.used.bits()
-                && repository.store.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
-        });
+        let length = match length {
+            Err(error) if error.is_of_the_storage() => return Err(error.into()),
+            other => other.ok(),
+        };
+        let here =
+            row.is_some_and(|row| row.frames == pack.used.bits() && length == Some(row.bytes));
         if !here {
             lacking.push(pack);
             continue;
