@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use lumbung_model::{ManifestId, SessionId};
 use lumbung_pack::Kind;
-use lumbung_store::StoreError;
 
 use super::pass::{Pass, Verdict};
 use super::workers::each;

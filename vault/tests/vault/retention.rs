@@ -86,7 +86,7 @@ fn a_crash_between_tombstone_and_file_is_finished_by_the_next_start() {
         }
         assert_eq!(bench.listed(&owner), [new.id]);
     }
-    assert!(!path.exists());
+    assert!(!object.is_there());
     assert!(bench.vault().alarms(10).unwrap().is_empty());
 }
 
