@@ -18,7 +18,7 @@ mod presence;
 pub mod recording;
 mod scan;
 
-pub use directory::{PutOutcome, RepositoryDir};
+pub use directory::{FolderStamp, PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use packs::{PackFile, PackWriter};
