@@ -1,10 +1,11 @@
-//! `cargo xtask bench engine`: ours beside the installed peers, on the same data, in one run.
+//! `cargo xtask bench engine` (`bench vault` is in [`vault`]): ours beside the installed peers, on the same data, in one run.
 //!
 //! Every tool does the same five things on a copy of the corpus: first backup into an empty local repository,
 //! nothing changed, 1 % of the files appended, restore of the last snapshot, verify. Figures are medians of
 //! several rounds, warm cache; every single run is printed too.
 
 mod tools;
+mod vault;
 
 use std::fs;
 use std::io::Write as _;
@@ -36,6 +37,8 @@ pub(crate) enum Bench {
         #[arg(long, default_value_os_t = std::env::temp_dir())]
         scratch: PathBuf,
     },
+    /// PUT, `have`, commit, scrub, the pull over a long line, and a vault of ten million chunks.
+    Vault(vault::Options),
 }
 
 /// What a tool is asked to do, in this order.
@@ -50,7 +53,10 @@ struct Taken {
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
-    let Bench::Engine { corpus, rounds, peers, scratch } = bench;
+    let (corpus, rounds, peers, scratch) = match bench {
+        Bench::Engine { corpus, rounds, peers, scratch } => (corpus, rounds, peers, scratch),
+        Bench::Vault(options) => return vault::run(options),
+    };
     if !corpus.is_dir() {
         bail!("{} is not a directory: --corpus names the data to back up", corpus.display());
     }
