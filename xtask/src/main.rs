@@ -4,7 +4,9 @@
 //! PyPI; a command that cannot run something fails and says why, it never skips.
 
 mod bench;
+mod fuzz;
 mod install;
+mod mutants;
 mod run;
 mod test;
 
@@ -39,6 +41,10 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Looks for inputs that break what the parsers promise.
+    Fuzz(fuzz::Options),
+    /// Changes the code in small ways and sees whether a test notices.
+    Mutants(mutants::Options),
     /// Measures ours beside the installed peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::Test(options) => test::test(&options),
         Command::Demo { arguments } => run::demo(&arguments),
         Command::Chaos { kills, seed } => test::chaos(kills, seed),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
+        Command::Mutants(options) => mutants::mutants(&options),
         Command::Bench(bench) => bench::bench(&bench),
     };
     match result {
