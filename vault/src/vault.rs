@@ -72,7 +72,12 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let place = Box::new(Directory::open(config.data.join("repositories"))?);
         let lock = lock(&config.data)?;
-        durable::sweep_unfinished(&config.data)?;
+        // The retention clock's, and the journals' of scrubs.
+        for folder in [config.data.clone(), config.data.join("scrubs")] {
+            if folder.is_dir() {
+                durable::sweep_unfinished(&folder)?;
+            }
+        }
         let (index, fresh) = Index::open(&config.data.join(INDEX))?;
         let known_s = index.read(greatest_age)?;
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
