@@ -125,6 +125,12 @@ impl Site {
         Ok(())
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Daemon::id)
+    }
+
     /// SIGKILL.
     ///
     /// # Errors
@@ -268,6 +274,12 @@ impl Pd {
         daemon.wait_for("of repository")?;
         self.daemon = Some(daemon);
         Ok(())
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Daemon::id)
     }
 
     fn configure(&self, sites: &[&Site]) -> Result<()> {

@@ -24,7 +24,8 @@ fn sealing(kind: &str, data: &[u8], domain: &DomainSecret, chunker: &Chunker) {
         Content::Data,
     );
     let opener = FrameOpener::new(sealer.header(), &session).expect("its own key");
-    let mut scratch = Scratch::new().expect("memory for zstd");
+    let new_scratch = || Scratch::new().expect("memory for zstd");
+    let (mut scratch, mut opening) = (new_scratch(), new_scratch());
     let chunks: Vec<_> =
         chunker.chunks(data).map(|chunk| (id_key.chunk_id(chunk), chunk)).collect();
     // Sealed, opened and thrown away, as in a backup: memory is used again.
@@ -34,7 +35,7 @@ fn sealing(kind: &str, data: &[u8], domain: &DomainSecret, chunker: &Chunker) {
         let (entry, stored) = sealer.seal(0, id, chunk, &mut scratch).expect("sealed");
         sealing_s += begun.elapsed().as_secs_f64();
         let begun = Instant::now();
-        opener.open(0, &entry, &stored, &id_key, &mut scratch).expect("opened");
+        opener.open(0, &entry, stored, &id_key, &mut opening).expect("opened");
         opening_s += begun.elapsed().as_secs_f64();
     }
     report(&format!("seal and read back, {kind}"), data.len(), sealing_s);

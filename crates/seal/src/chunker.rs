@@ -25,6 +25,14 @@ pub struct ChunkerError {
     max: u32,
 }
 
+/// How far the first chunk was looked for: a look with more data goes on from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Bytes behind which the chunk does not end.
+    position: usize,
+    hash: u64,
+}
+
 /// Cuts data into chunks.
 pub struct Chunker {
     gear: GearTable,
@@ -58,8 +66,7 @@ impl Chunker {
         })
     }
 
-    /// The longest chunk that this chunker makes. Give [`Chunker::cut`] that much whenever there is
-    /// that much, so that no byte is hashed twice.
+    /// The longest chunk that this chunker makes.
     #[must_use]
     pub const fn max(&self) -> usize {
         self.max
@@ -69,20 +76,32 @@ impl Chunker {
     /// chunk does not end within it; at the end of the input all of it is the last chunk.
     #[must_use]
     pub fn cut(&self, data: &[u8]) -> Option<usize> {
-        let at_max = (data.len() >= self.max).then_some(self.max);
+        self.resume(data, &mut Scan::default())
+    }
+
+    /// As [`Chunker::cut`], for data that grows at its end: looks only at what `scan` has not seen, so that no byte
+    /// is hashed twice however little comes at a time. `scan` begins anew with each chunk.
+    #[must_use]
+    pub fn resume(&self, data: &[u8], scan: &mut Scan) -> Option<usize> {
         let end = data.len().min(self.max);
-        if end <= self.min {
-            return at_max;
+        for (upto, limit) in [(self.avg, self.limit_before_avg), (self.max, self.limit_after_avg)] {
+            let (from, to) = (scan.position.max(self.min), end.min(upto));
+            if from >= to {
+                continue;
+            }
+            match find(self.gear.words(), scan.hash, &data[from..to], limit) {
+                Ok(length) => {
+                    *scan = Scan::default();
+                    return Some(from + length);
+                }
+                Err(hash) => *scan = Scan { position: to, hash },
+            }
         }
-        let middle = end.min(self.avg);
-        let gear = self.gear.words();
-        match find(gear, 0, &data[self.min..middle], self.limit_before_avg) {
-            Ok(length) => Some(self.min + length),
-            Err(hash) => match find(gear, hash, &data[middle..end], self.limit_after_avg) {
-                Ok(length) => Some(middle + length),
-                Err(_) => at_max,
-            },
+        if data.len() < self.max {
+            return None;
         }
+        *scan = Scan::default();
+        Some(self.max)
     }
 
     /// The chunks of a whole input.
@@ -190,6 +209,32 @@ mod tests {
             assert_eq!(chunker.cut(&data[..shown]), Some(length), "{shown}");
         }
         assert_eq!(chunker.cut(&vec![0; 1024]).map(|l| l <= 1024), Some(true));
+    }
+
+    #[test]
+    fn a_scan_that_is_resumed_at_any_byte_cuts_in_the_same_places() {
+        let gear = DomainSecret::new(Secret::new([7; 32])).gear();
+        let mut data = noise(3, 6000);
+        data.extend(std::iter::repeat_n(0, 2500));
+        for (min, avg, max) in [(64, 256, 1024), (65, 128, 129), (100, 1024, 1031)] {
+            let chunker = Chunker::new(&gear, ChunkerParams { min, avg, max }).unwrap();
+            // The borders, and steps that fall on all of them sooner or later.
+            for step in [1, 2, 7, 63, 64, 65, 129, 256, 1023, 1024, 1031, 4000, 9000] {
+                let (mut lengths, mut start, mut shown) = (Vec::new(), 0, 0);
+                let mut scan = Scan::default();
+                while shown < data.len() {
+                    shown = data.len().min(shown + step);
+                    while let Some(length) = chunker.resume(&data[start..shown], &mut scan) {
+                        lengths.push(length);
+                        start += length;
+                        assert_eq!(scan, Scan::default());
+                    }
+                }
+                lengths.extend((start < data.len()).then(|| data.len() - start));
+                let whole: Vec<usize> = chunker.chunks(&data).map(<[u8]>::len).collect();
+                assert_eq!(lengths, whole, "{min} {avg} {max} by {step}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use lumbung_pack::limits::FRAME_TAG_BYTES;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe;
 
@@ -16,6 +17,8 @@ const SAMPLE_FROM: usize = 256 * 1024;
 const SLICES: usize = 16;
 /// Long enough for text to shrink within it.
 const SLICE_BYTES: usize = 4096;
+/// Most chunks are no longer: what a longer one made a buffer grow is given back at the next.
+const USUAL_CHUNK: usize = 5 << 18;
 
 /// Whether `packed` bytes instead of `plain` are worth a decompression at every restore: 1/64 saved.
 const fn worth_it(packed: usize, plain: usize) -> bool {
@@ -29,8 +32,9 @@ pub struct Scratch {
     sampler: Compressor<'static>,
     decompressor: Decompressor<'static>,
     sample: Vec<u8>,
-    packed: Vec<u8>,
-    /// Decrypted and not yet decompressed; only ever grows.
+    /// What is being sealed: compressed or not, then sealed where it is.
+    message: Vec<u8>,
+    /// Decrypted and not yet decompressed.
     decrypted: Vec<u8>,
     unpacked: Vec<u8>,
 }
@@ -46,19 +50,41 @@ impl Scratch {
             sampler: Compressor::new(SAMPLE_LEVEL)?,
             decompressor: Decompressor::new()?,
             sample: Vec::new(),
-            packed: Vec::new(),
+            message: Vec::new(),
             decrypted: Vec::new(),
             unpacked: Vec::new(),
         })
     }
 
-    /// The compressed form, if that is clearly shorter.
-    pub(crate) fn compress(&mut self, plain: &[u8]) -> io::Result<Option<&[u8]>> {
-        if plain.len() >= SAMPLE_FROM && !self.sample_shrinks(plain)? {
-            return Ok(None);
+    /// Puts the chunk's encoded form in the message buffer: compressed if that is clearly shorter, which is
+    /// told, else as it is.
+    pub(crate) fn encode(&mut self, plain: &[u8]) -> io::Result<bool> {
+        for buffer in [&mut self.message, &mut self.decrypted, &mut self.unpacked] {
+            buffer.truncate(USUAL_CHUNK);
+            buffer.shrink_to(USUAL_CHUNK);
         }
-        let length = compress_into(&mut self.compressor, plain, &mut self.packed)?;
-        Ok(worth_it(length, plain.len()).then_some(&self.packed[..length]))
+        if plain.len() < SAMPLE_FROM || self.sample_shrinks(plain)? {
+            compress_into(&mut self.compressor, plain, &mut self.message)?;
+            if worth_it(self.message.len(), plain.len()) {
+                return Ok(true);
+            }
+        }
+        self.message.clear();
+        // With room for the tag.
+        self.message.reserve(plain.len() + FRAME_TAG_BYTES);
+        self.message.extend_from_slice(plain);
+        Ok(false)
+    }
+
+    /// The message buffer.
+    pub(crate) const fn message(&mut self) -> &mut Vec<u8> {
+        &mut self.message
+    }
+
+    /// The message buffer beside one of `length` bytes for what it is decrypted to.
+    pub(crate) fn message_and_decrypted(&mut self, length: usize) -> (&[u8], &mut [u8]) {
+        grow(&mut self.decrypted, length);
+        (&self.message, &mut self.decrypted[..length])
     }
 
     fn sample_shrinks(&mut self, plain: &[u8]) -> io::Result<bool> {
@@ -67,15 +93,13 @@ impl Scratch {
         for slice in 0..SLICES {
             self.sample.extend_from_slice(&plain[slice * apart..][..SLICE_BYTES]);
         }
-        let length = compress_into(&mut self.sampler, &self.sample, &mut self.packed)?;
-        Ok(worth_it(length, self.sample.len()))
+        compress_into(&mut self.sampler, &self.sample, &mut self.message)?;
+        Ok(worth_it(self.message.len(), self.sample.len()))
     }
 
     /// A buffer of `length` bytes for what is decrypted next.
     pub(crate) fn decrypted(&mut self, length: usize) -> &mut [u8] {
-        if self.decrypted.len() < length {
-            self.decrypted.resize(length, 0);
-        }
+        grow(&mut self.decrypted, length);
         &mut self.decrypted[..length]
     }
 
@@ -112,14 +136,21 @@ impl Scratch {
     }
 }
 
+fn grow(buffer: &mut Vec<u8>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, 0);
+    }
+}
+
 fn compress_into(
     compressor: &mut Compressor<'static>,
     plain: &[u8],
     packed: &mut Vec<u8>,
-) -> io::Result<usize> {
+) -> io::Result<()> {
     packed.clear();
-    packed.reserve(zstd_safe::compress_bound(plain.len()));
-    compressor.compress_to_buffer(plain, packed)
+    // With room for the tag.
+    packed.reserve(zstd_safe::compress_bound(plain.len()) + FRAME_TAG_BYTES);
+    compressor.compress_to_buffer(plain, packed).map(|_| ())
 }
 
 #[cfg(test)]
@@ -132,6 +163,13 @@ mod tests {
         bytes
     }
 
+    fn compress(scratch: &mut Scratch, plain: &[u8]) -> Option<Vec<u8>> {
+        let packed = scratch.encode(plain).unwrap();
+        let message = scratch.message().clone();
+        assert!(packed || message == plain);
+        packed.then_some(message)
+    }
+
     fn unpack(scratch: &mut Scratch, packed: &[u8], plain_length: usize) -> Option<Vec<u8>> {
         scratch.decrypted(packed.len()).copy_from_slice(packed);
         let mut plain = Vec::new();
@@ -141,11 +179,11 @@ mod tests {
     #[test]
     fn noise_stays_raw_and_text_shrinks() {
         let mut scratch = Scratch::new().unwrap();
-        assert!(scratch.compress(&noise(1 << 20)).unwrap().is_none());
-        assert!(scratch.compress(&noise(1000)).unwrap().is_none());
-        assert!(scratch.compress(b"a").unwrap().is_none());
+        assert!(compress(&mut scratch, &noise(1 << 20)).is_none());
+        assert!(compress(&mut scratch, &noise(1000)).is_none());
+        assert!(compress(&mut scratch, b"a").is_none());
         let text = "baris data penduduk kota\n".repeat(50_000);
-        let packed = scratch.compress(text.as_bytes()).unwrap().unwrap().to_vec();
+        let packed = compress(&mut scratch, text.as_bytes()).unwrap();
         assert!(packed.len() < text.len() / 10);
         assert_eq!(unpack(&mut scratch, &packed, text.len()).unwrap(), text.as_bytes());
     }
@@ -155,14 +193,14 @@ mod tests {
         let mut scratch = Scratch::new().unwrap();
         let mut mixed = noise(1 << 20);
         mixed[300_000..500_000].fill(b'x');
-        assert!(scratch.compress(&mixed).unwrap().is_some());
+        assert!(compress(&mut scratch, &mixed).is_some());
     }
 
     #[test]
     fn a_frame_that_lies_about_its_size_is_refused() {
         let mut scratch = Scratch::new().unwrap();
         let plain = vec![0; 100_000];
-        let packed = scratch.compress(&plain).unwrap().unwrap().to_vec();
+        let packed = compress(&mut scratch, &plain).unwrap();
         assert!(unpack(&mut scratch, &packed, 100_000).is_some());
         assert!(unpack(&mut scratch, &packed, 99_999).is_none());
         assert!(unpack(&mut scratch, &packed, 100_001).is_none());

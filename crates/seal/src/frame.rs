@@ -85,55 +85,52 @@ impl PackSealer {
     }
 
     /// Seals a chunk as frame `number` (counted from 0) of the pack: its table entry and its stored
-    /// bytes. `chunk` must be the id of `plain`. The number may be used again for another chunk
-    /// if this frame is thrown away.
+    /// bytes, which stand in `scratch` until it is used again. `chunk` must be the id of `plain`. The number may
+    /// be used again for another chunk if this frame is thrown away.
     ///
     /// # Errors
     /// If the chunk is empty or too long, or if the machine computes wrongly.
-    pub fn seal(
+    pub fn seal<'a>(
         &self,
         number: u32,
         chunk: &ChunkId,
         plain: &[u8],
-        scratch: &mut Scratch,
-    ) -> Result<(FrameEntry, Vec<u8>), SealError> {
+        scratch: &'a mut Scratch,
+    ) -> Result<(FrameEntry, &'a [u8]), SealError> {
         if plain.is_empty() || plain.len() > CHUNK_MAX {
             return Err(SealError::ChunkLength(plain.len()));
         }
+        let packed = scratch.encode(plain).map_err(SealError::Compress)?;
         let mut entry = FrameEntry {
             chunk: *chunk,
             stored_hash: FrameHash::ZERO,
             plain_length: length_u32(plain.len()),
             stored_length: 0,
-            encoding: Encoding::Raw,
+            encoding: if packed { Encoding::Zstd } else { Encoding::Raw },
         };
-        let packed = scratch.compress(plain).map_err(SealError::Compress)?;
-        if packed.is_some() {
-            entry.encoding = Encoding::Zstd;
-        }
-        let encoded = packed.unwrap_or(plain);
-        let stored =
-            one_message::seal(self.context.frame_key(number, &entry), &self.context.aad, encoded);
+        let key = self.context.frame_key(number, &entry);
+        let stored = scratch.message();
+        one_message::seal_in_place(key, &self.context.aad, stored);
         entry.stored_length = length_u32(stored.len());
-        entry.stored_hash = FrameHash::from_bytes(object_id(&stored));
-        self.read_back(number, &entry, plain, &stored, scratch)?;
-        Ok((entry, stored))
+        entry.stored_hash = FrameHash::from_bytes(object_id(stored));
+        self.read_back(number, &entry, plain, scratch)?;
+        Ok((entry, scratch.message()))
     }
 
+    /// Opens what was just sealed and compares it.
     fn read_back(
         &self,
         number: u32,
         entry: &FrameEntry,
         plain: &[u8],
-        stored: &[u8],
         scratch: &mut Scratch,
     ) -> Result<(), SealError> {
-        let length = stored.len() - FRAME_TAG_BYTES;
+        let length = entry.stored_length as usize - FRAME_TAG_BYTES;
         let key = self.context.frame_key(number, entry);
-        let opened =
-            one_message::open(&key, &self.context.aad, stored, scratch.decrypted(length)).is_ok();
+        let (stored, decrypted) = scratch.message_and_decrypted(length);
+        let opened = one_message::open(&key, &self.context.aad, stored, decrypted).is_ok();
         let same = match entry.encoding {
-            Encoding::Raw => opened && scratch.decrypted(length) == plain,
+            Encoding::Raw => opened && decrypted == plain,
             Encoding::Zstd => opened && scratch.unpacks_to(length, plain),
         };
         if same { Ok(()) } else { Err(SealError::Readback(entry.chunk)) }
@@ -239,9 +236,9 @@ mod tests {
         }
 
         fn seal(&mut self, number: u32, plain: &[u8]) -> (FrameEntry, Vec<u8>) {
-            self.sealer
-                .seal(number, &self.id_key.chunk_id(plain), plain, &mut self.scratch)
-                .unwrap()
+            let chunk = self.id_key.chunk_id(plain);
+            let sealed = self.sealer.seal(number, &chunk, plain, &mut self.scratch);
+            sealed.map(|(entry, stored)| (entry, stored.to_vec())).unwrap()
         }
 
         fn open(
@@ -282,7 +279,11 @@ mod tests {
         let plain = b"provinsi ".repeat(1000);
         let chunk = fixture.id_key.chunk_id(&plain);
         shared(&FrameOpener::new(fixture.sealer.header(), &fixture.session).unwrap());
-        let seal = || fixture.sealer.seal(1, &chunk, &plain, &mut Scratch::new().unwrap()).unwrap();
+        let seal = || {
+            let mut scratch = Scratch::new().unwrap();
+            let (entry, stored) = fixture.sealer.seal(1, &chunk, &plain, &mut scratch).unwrap();
+            (entry, stored.to_vec())
+        };
         let sealed = std::thread::scope(|scope| {
             let threads = [scope.spawn(seal), scope.spawn(seal)];
             threads.map(|thread| thread.join().unwrap())
@@ -363,6 +364,7 @@ mod tests {
         let false_name = ChunkId::from_bytes([8; 32]);
         let (entry, stored) =
             fixture.sealer.seal(0, &false_name, b"isi", &mut fixture.scratch).unwrap();
+        let stored = stored.to_vec();
         assert!(matches!(
             fixture.open(0, &entry, &stored),
             Err(SealError::ChunkId { frame: 0, .. })

@@ -24,7 +24,7 @@ mod session;
 mod vectors;
 
 pub use agent_identity::{AgentCodeError, AgentIdentity, AgentPublic};
-pub use chunker::{Chunker, ChunkerError};
+pub use chunker::{Chunker, ChunkerError, Scan};
 pub use compress::Scratch;
 pub use domain::{DomainSecret, GearTable, IdKey};
 pub use error::SealError;

@@ -20,14 +20,18 @@ fn cipher(key: &Secret<32>) -> Aes256Gcm {
 
 /// The sealed form of `plain`: as long, and then the tag.
 pub(crate) fn seal(key: Secret<32>, aad: &[u8], plain: &[u8]) -> Vec<u8> {
-    let mut sealed = vec![0; plain.len() + TAG_BYTES];
-    let (body, tag) = sealed.split_at_mut(plain.len());
-    let buffer = InOutBuf::new(plain, body).expect("buffers of one length");
-    let computed = cipher(&key)
-        .encrypt_inout_detached(&Nonce::default(), aad, buffer)
-        .expect("AES-GCM takes messages of up to 64 GiB");
-    tag.copy_from_slice(&computed);
+    let mut sealed = Vec::with_capacity(plain.len() + TAG_BYTES);
+    sealed.extend_from_slice(plain);
+    seal_in_place(key, aad, &mut sealed);
     sealed
+}
+
+/// Seals `message` where it is; the tag is appended.
+pub(crate) fn seal_in_place(key: Secret<32>, aad: &[u8], message: &mut Vec<u8>) {
+    let tag = cipher(&key)
+        .encrypt_inout_detached(&Nonce::default(), aad, InOutBuf::from(&mut message[..]))
+        .expect("AES-GCM takes messages of up to 64 GiB");
+    message.extend_from_slice(&tag);
 }
 
 /// Opens `sealed` into `plain`, which has its length less the tag's. On refusal `plain` is unchanged.

@@ -135,6 +135,7 @@ fn frames(golden: &Value) -> Value {
     let chunk = domain.id_key().chunk_id(b"lumbung");
     let mut scratch = Scratch::new().unwrap();
     let (entry, raw) = sealer().seal(0, &chunk, b"lumbung", &mut scratch).unwrap();
+    let raw = raw.to_vec();
     assert_eq!(entry.encoding, Encoding::Raw);
     let opener = FrameOpener::new(sealer().header(), &session_key()).unwrap();
     let opened = opener.open(0, &entry, &raw, &domain.id_key(), &mut scratch).unwrap();
@@ -148,7 +149,7 @@ fn frames(golden: &Value) -> Value {
             let stored_length = u32::try_from(stored.len()).unwrap();
             (FrameEntry { stored_length, ..sealed_now.0 }, stored)
         }
-        None => sealed_now,
+        None => (sealed_now.0, sealed_now.1.to_vec()),
     };
     let opened = opener.open(1, &entry, &packed, &domain.id_key(), &mut scratch).unwrap();
     assert_eq!(opened, ZSTD_PLAIN);

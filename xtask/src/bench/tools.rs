@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+/// Encrypts the peers' repositories and ours.
 const PASSPHRASE: &str = "bench";
 
 /// A backup tool.

@@ -2,7 +2,8 @@
 //!
 //! Small files run together into one stream; a large file is cut alone ([`super::large`]). An entry goes on to the recorder
 //! when every chunk it refers to has been handed to the workers, and never before an entry that stands
-//! in front of it. Two buffers of a little more than one chunk are all the content in memory here.
+//! in front of it. What was added last is looked at at once, while it is in the processor's cache; a chunk leaves
+//! in the buffer that it came together in, and only what stands behind it is copied.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,10 +11,11 @@ use std::ops::Range;
 use crossbeam_channel::{Receiver, Sender};
 use lumbung_model::ChunkId;
 use lumbung_pack::Content;
-use lumbung_seal::Chunker;
 use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind};
+use lumbung_seal::{Chunker, Scan};
 
-use super::read::{Batch, Item, LARGE_BYTES, Reading};
+use super::buffers::{Buffer, Buffers};
+use super::read::{Batch, Item, Reading};
 use super::run::Run;
 use super::sealing::Job;
 use super::stop::Stopped;
@@ -24,8 +26,6 @@ use crate::source::Stat;
 const PENDING_MAX: usize = 16_384;
 /// Entries handed on together.
 const HAND_OVER: usize = 64;
-/// How much is shown to the chunker at first: nearly every chunk ends before it.
-pub(super) const FIRST_LOOK: usize = 2 << 20;
 /// Stands for the job of a chunk whose name is known already.
 pub(super) const NAMED: u64 = u64::MAX;
 
@@ -69,38 +69,29 @@ struct Pending {
     rest: Range<u64>,
 }
 
-/// Bytes that wait to be cut.
+/// Bytes that wait to be cut: the beginning of a chunk, and perhaps all of it.
 pub(super) struct Window {
-    bytes: Vec<u8>,
-    pub(super) range: Range<usize>,
+    pub(super) bytes: Buffer,
+    scan: Scan,
 }
 
 impl Window {
-    fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity], range: 0..0 }
+    pub(super) fn new(buffers: &Buffers) -> Self {
+        Self { bytes: buffers.take(), scan: Scan::default() }
     }
 
-    pub(super) fn filled(&self) -> &[u8] {
-        &self.bytes[self.range.clone()]
+    /// The length of the first chunk, if it ends within what there is.
+    pub(super) fn cut(&mut self, chunker: &Chunker) -> Option<usize> {
+        chunker.resume(&self.bytes, &mut self.scan)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.range.len()
-    }
-
-    /// Room for more, at least `least` bytes.
-    pub(super) fn room(&mut self, least: usize) -> &mut [u8] {
-        if self.bytes.len() - self.range.end < least {
-            self.bytes.copy_within(self.range.clone(), 0);
-            self.range = 0..self.range.len();
-        }
-        &mut self.bytes[self.range.end..]
-    }
-
-    pub(super) fn take(&mut self, length: usize) -> Vec<u8> {
-        let start = self.range.start;
-        self.range.start += length;
-        self.bytes[start..start + length].to_vec()
+    /// Takes the first `length` bytes away, in the buffer that they stand in.
+    pub(super) fn take(&mut self, length: usize, buffers: &Buffers) -> Buffer {
+        let mut rest = buffers.take();
+        rest.append(&self.bytes[length..]);
+        self.bytes.truncate(length);
+        self.scan = Scan::default();
+        std::mem::replace(&mut self.bytes, rest)
     }
 }
 
@@ -110,12 +101,11 @@ pub(super) struct Assembler<'a> {
     pub(super) chunker: &'a Chunker,
     pub(super) reading: &'a Reading<'a>,
     pub(super) progress: &'a dyn Progress,
+    pub(super) buffers: &'a Buffers,
     jobs: Sender<Job>,
     pub(super) recorder: Sender<HandOver>,
     next_job: u64,
     small: Window,
-    /// How much of it is shown to the chunker next.
-    small_look: usize,
     /// Where the small files' window begins in their stream.
     small_start: u64,
     pending: VecDeque<Pending>,
@@ -123,7 +113,6 @@ pub(super) struct Assembler<'a> {
     open: VecDeque<u64>,
     /// How many entries have left `pending`.
     handed: u64,
-    pub(super) large: Window,
     pub(super) read_bytes: u64,
 }
 
@@ -131,26 +120,25 @@ impl<'a> Assembler<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
         reading: &'a Reading<'a>,
+        buffers: &'a Buffers,
         jobs: Sender<Job>,
         recorder: Sender<HandOver>,
     ) -> Self {
         let (chunker, progress) = (&run.chunker, run.request.progress);
-        let capacity = chunker.max().max(FIRST_LOOK) + (2 << 20);
         Self {
             run,
             chunker,
             reading,
             progress,
+            buffers,
             jobs,
             recorder,
             next_job: 0,
-            small: Window::new(capacity),
-            small_look: FIRST_LOOK,
+            small: Window::new(buffers),
             small_start: 0,
             pending: VecDeque::new(),
             open: VecDeque::new(),
             handed: 0,
-            large: Window::new(capacity),
             read_bytes: 0,
         }
     }
@@ -163,6 +151,7 @@ impl<'a> Assembler<'a> {
             for item in items {
                 self.take(item, &data)?;
             }
+            self.reading.batches.give(data);
         }
         self.cut_small(true)?;
         self.hand_over(true)?;
@@ -184,9 +173,8 @@ impl<'a> Assembler<'a> {
                 self.progress.files(1);
                 self.progress.bytes(data.len() as u64);
                 self.read_bytes += data.len() as u64;
-                let start = self.small_start + self.small.len() as u64;
-                self.small.room(data.len())[..data.len()].copy_from_slice(data);
-                self.small.range.end += data.len();
+                let start = self.small_start + self.small.bytes.len() as u64;
+                self.small.bytes.append(data);
                 let range = start..start + data.len() as u64;
                 self.queue(Assembled { entry, stat: Some(stat), numbers: Vec::new() }, range);
                 self.cut_small(false)?;
@@ -206,7 +194,7 @@ impl<'a> Assembler<'a> {
         self.pending.push_back(Pending { assembled, rest });
     }
 
-    pub(super) fn send(&mut self, plain: Vec<u8>) -> Result<u64, Stopped> {
+    pub(super) fn send(&mut self, plain: Buffer) -> Result<u64, Stopped> {
         let number = self.next_job;
         self.next_job += 1;
         let job = Job { number, content: Content::Data, plain };
@@ -216,21 +204,13 @@ impl<'a> Assembler<'a> {
 
     /// Cuts what can be cut of the small files; all of it at the `end`.
     fn cut_small(&mut self, end: bool) -> Result<(), Stopped> {
-        while self.small.len() > 0 {
-            let enough = self.small.len() >= self.small_look;
-            let length = if enough || end { self.chunker.cut(self.small.filled()) } else { None };
-            let length = match length {
+        while !self.small.bytes.is_empty() {
+            let length = match self.small.cut(self.chunker) {
                 Some(length) => length,
-                None if end => self.small.len(),
-                None => {
-                    if enough {
-                        self.small_look = self.small.len() + (1 << 20);
-                    }
-                    return Ok(());
-                }
+                None if end => self.small.bytes.len(),
+                None => return Ok(()),
             };
-            self.small_look = FIRST_LOOK;
-            let plain = self.small.take(length);
+            let plain = self.small.take(length, self.buffers);
             let number = self.send(plain)?;
             self.refer(number, length as u64);
             self.hand_over(false)?;
@@ -289,5 +269,3 @@ pub(super) fn refer_to(assembled: &mut Assembled, number: u64, offset: u64, leng
     content.push(ContentRef { chunk: ChunkId::ZERO, offset: small(offset), length: small(length) });
     assembled.numbers.push(number);
 }
-
-const _: () = assert!(LARGE_BYTES < (2 << 20), "a small file fits in the room that a window keeps");

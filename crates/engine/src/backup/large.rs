@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 
 use lumbung_model::ChunkId;
 use lumbung_pack::Content;
-use lumbung_seal::catalogue::{EntryKind, Extent};
+use lumbung_seal::catalogue::{ContentRef, EntryKind, Extent};
 use rustix::io::Errno;
 
-use super::assemble::{Assembled, Assembler, Cut, FIRST_LOOK, HandOver, NAMED, Note, refer_to};
+use super::assemble::{Assembled, Assembler, Cut, HandOver, NAMED, Note, Window};
 use super::pass::cache_header;
 use super::plan::ReadJob;
 use super::read::{ATTEMPTS, data_bytes, extents, open_file, stat_of, unreadable};
@@ -20,6 +20,41 @@ use crate::state::PartialFile;
 
 /// How often it is noted how far a large file was read.
 const NOTE_BYTES: u64 = 4 << 20;
+/// Read at once: what fits in the processor's cache beside the rest, and makes system calls few.
+const READ_BYTES: usize = 256 << 10;
+
+/// The chunks of a large file so far, as the catalogue will have them: a long file has many.
+#[derive(Default)]
+struct Cuts {
+    content: Vec<ContentRef>,
+    numbers: Vec<u64>,
+}
+
+impl Cuts {
+    fn push(&mut self, cut: Cut) {
+        self.content.push(ContentRef { chunk: cut.chunk, offset: 0, length: cut.length });
+        self.numbers.push(cut.number);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.content.iter().map(|part| u64::from(part.length)).sum()
+    }
+
+    /// Those from the one of this number on.
+    fn since(&self, first: usize) -> Vec<Cut> {
+        let parts = self.content.iter().zip(&self.numbers).skip(first);
+        parts
+            .map(|(part, number)| Cut { number: *number, chunk: part.chunk, length: part.length })
+            .collect()
+    }
+}
+
+/// A large file as it was read once.
+struct LargeRead {
+    cuts: Cuts,
+    sparse: Option<Vec<Extent>>,
+    after: Stat,
+}
 
 impl Assembler<'_> {
     /// Reads a large file and queues its entry.
@@ -27,24 +62,25 @@ impl Assembler<'_> {
         self.progress.current(&job.entry.path);
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            let begun = if attempt == 1 { self.begun_before(&job) } else { Vec::new() };
-            let (read, sparse, after) = match self.large_attempt(&mut job, last, begun)? {
-                Ok(done) => done,
-                Err(errno) => {
-                    if let Some(entry) = unreadable(job, errno, self.reading.warnings) {
-                        self.queue(Assembled { entry, stat: None, numbers: Vec::new() }, 0..0);
+            let begun = if attempt == 1 { self.begun_before(&job) } else { Cuts::default() };
+            let LargeRead { cuts, sparse, after } =
+                match self.large_attempt(&mut job, last, begun)? {
+                    Ok(done) => done,
+                    Err(errno) => {
+                        if let Some(entry) = unreadable(job, errno, self.reading.warnings) {
+                            self.queue(Assembled { entry, stat: None, numbers: Vec::new() }, 0..0);
+                        }
+                        return Ok(());
                     }
-                    return Ok(());
-                }
-            };
-            let length: u64 = read.iter().map(|cut| u64::from(cut.length)).sum();
+                };
+            let length = cuts.bytes();
             let whole = length == data_bytes(after.size, sparse.as_deref());
             let same = whole && after.same_content(&job.stat);
             if !same {
                 job.look_again(&after, self.reading.names);
             }
             if same || last {
-                self.finish_large(job, &read, sparse, length, !same);
+                self.finish_large(job, cuts, sparse, length, !same);
                 return Ok(());
             }
         }
@@ -52,9 +88,10 @@ impl Assembler<'_> {
     }
 
     /// The chunks that an earlier run read of this file, as far as they may be referred to.
-    fn begun_before(&self, job: &ReadJob) -> Vec<Cut> {
+    fn begun_before(&self, job: &ReadJob) -> Cuts {
+        let mut begun = Cuts::default();
         if !self.run.request.options.use_cache {
-            return Vec::new();
+            return begun;
         }
         let path = &job.entry.path;
         let found =
@@ -62,13 +99,13 @@ impl Assembler<'_> {
         let usable = found
             .into_iter()
             .take_while(|(chunk, _)| self.run.known.find(Content::Data, chunk).is_some());
-        usable.map(|(chunk, length)| Cut { number: NAMED, chunk, length }).collect()
+        usable.for_each(|(chunk, length)| begun.push(Cut { number: NAMED, chunk, length }));
+        begun
     }
 
     /// Tells the recorder how far this file was read.
-    fn note(&self, job: &ReadJob, first: bool, chunks: &[Cut]) -> Result<(), Stopped> {
-        let note =
-            Note { path: job.entry.path.clone(), stat: job.stat, first, chunks: chunks.to_vec() };
+    fn note(&self, job: &ReadJob, first: bool, chunks: Vec<Cut>) -> Result<(), Stopped> {
+        let note = Note { path: job.entry.path.clone(), stat: job.stat, first, chunks };
         let hand_over = HandOver { entries: Vec::new(), low: 0, note: Some(note) };
         self.recorder.send(hand_over).map_err(|_| Stopped)
     }
@@ -76,7 +113,7 @@ impl Assembler<'_> {
     fn finish_large(
         &mut self,
         job: ReadJob,
-        read: &[Cut],
+        cuts: Cuts,
         sparse: Option<Vec<Extent>>,
         length: u64,
         changed: bool,
@@ -90,28 +127,20 @@ impl Assembler<'_> {
             self.reading.warnings.push(&entry.path, told);
         }
         let size = if changed { length } else { stat.size };
-        entry.kind = EntryKind::File { size, sparse, content: Vec::new() };
-        let mut assembled = Assembled { entry, stat: Some(stat), numbers: Vec::new() };
-        for cut in read {
-            refer_to(&mut assembled, cut.number, 0, u64::from(cut.length));
-            if let EntryKind::File { content, .. } = &mut assembled.entry.kind
-                && let Some(part) = content.last_mut()
-            {
-                part.chunk = cut.chunk;
-            }
-        }
+        let Cuts { content, numbers } = cuts;
+        entry.kind = EntryKind::File { size, sparse, content };
+        let assembled = Assembled { entry, stat: Some(stat), numbers };
         self.progress.files(1);
         self.queue(assembled, 0..0);
     }
 
     /// Reads a large file once. The inner error is about the file, the outer one ends the run.
-    #[expect(clippy::type_complexity, reason = "what one attempt gives, used at one place")]
     fn large_attempt(
         &mut self,
         job: &mut ReadJob,
         last: bool,
-        begun: Vec<Cut>,
-    ) -> Result<Result<(Vec<Cut>, Option<Vec<Extent>>, Stat), Errno>, Stopped> {
+        begun: Cuts,
+    ) -> Result<Result<LargeRead, Errno>, Stopped> {
         let begin = |job: &mut ReadJob| {
             let file = open_file(job, self.reading.no_atime)?;
             let sparse = if last { None } else { extents(&file, &job.stat)? };
@@ -124,78 +153,79 @@ impl Assembler<'_> {
         };
         let whole = [Extent { offset: 0, length: job.stat.size }];
         let ranges = sparse.as_deref().unwrap_or(&whole);
-        let read = match self.read_ranges(&file, ranges, begun, job)? {
-            Ok(read) => read,
+        let cuts = match self.read_ranges(&file, ranges, begun, job)? {
+            Ok(cuts) => cuts,
             Err(errno) => return Ok(Err(errno)),
         };
         Ok(match stat_of(&file) {
-            Ok(after) if after.kind == FileKind::File => Ok((read, sparse, after)),
+            Ok(after) if after.kind == FileKind::File => Ok(LargeRead { cuts, sparse, after }),
             Ok(_) => Err(Errno::STALE),
             Err(errno) => Err(errno),
         })
     }
 
-    /// Reads and cuts, going on behind what was `begun`; every chunk.
+    /// Reads and cuts, going on behind the `cuts` of an earlier run; every chunk.
     fn read_ranges(
         &mut self,
         file: &OwnedFd,
         ranges: &[Extent],
-        begun: Vec<Cut>,
+        mut cuts: Cuts,
         job: &ReadJob,
-    ) -> Result<Result<Vec<Cut>, Errno>, Stopped> {
-        let skip: u64 = begun.iter().map(|cut| u64::from(cut.length)).sum();
+    ) -> Result<Result<Cuts, Errno>, Stopped> {
+        let skip = cuts.bytes();
         self.progress.bytes(skip);
-        let mut chunks = begun;
         let (mut noted, mut unnoted) = (0, skip);
-        self.large.range = 0..0;
+        let mut window = Window::new(self.buffers);
         let ranges = skip_bytes(ranges, skip);
         let mut ranges = ranges.iter().copied();
         let mut current = ranges.next();
-        let mut look = FIRST_LOOK.min(self.chunker.max());
         loop {
             self.reading.stop.check()?;
-            while let Some(extent) = current.as_mut().filter(|_| self.large.len() < look) {
-                match self.read_some(file, extent) {
+            let found = window.cut(self.chunker);
+            if found.is_none()
+                && let Some(extent) = &mut current
+            {
+                match self.read_some(file, extent, &mut window) {
                     Ok(0) => current = None,
                     Ok(_) if extent.length == 0 => current = ranges.next(),
                     Ok(_) => {}
                     Err(errno) => return Ok(Err(errno)),
                 }
+                continue;
             }
-            let length = match self.chunker.cut(self.large.filled()) {
-                Some(length) => length,
-                None if current.is_some() => {
-                    look = self.chunker.max();
-                    continue;
-                }
-                None if self.large.len() == 0 => return Ok(Ok(chunks)),
-                None => self.large.len(),
-            };
-            look = FIRST_LOOK.min(self.chunker.max());
-            let plain = self.large.take(length);
+            let length = found.unwrap_or(window.bytes.len());
+            if length == 0 {
+                self.buffers.give(window.bytes);
+                return Ok(Ok(cuts));
+            }
+            let plain = window.take(length, self.buffers);
             let number = self.send(plain)?;
             let short = u32::try_from(length).expect("a chunk's length fits 32 bits");
-            chunks.push(Cut { number, chunk: ChunkId::ZERO, length: short });
+            cuts.push(Cut { number, chunk: ChunkId::ZERO, length: short });
             unnoted += length as u64;
             if unnoted >= NOTE_BYTES {
-                self.note(job, noted == 0, &chunks[noted..])?;
-                (noted, unnoted) = (chunks.len(), 0);
+                self.note(job, noted == 0, cuts.since(noted))?;
+                (noted, unnoted) = (cuts.numbers.len(), 0);
             }
         }
     }
 
-    /// Reads once into the large window, from the front of `extent`.
-    fn read_some(&mut self, file: &OwnedFd, extent: &mut Extent) -> Result<usize, Errno> {
-        let room = self.large.room(1 << 20);
-        let most =
-            usize::try_from(extent.length).unwrap_or(usize::MAX).min(room.len()).min(1 << 20);
+    /// Reads once into the window, from the front of `extent`.
+    fn read_some(
+        &mut self,
+        file: &OwnedFd,
+        extent: &mut Extent,
+        window: &mut Window,
+    ) -> Result<usize, Errno> {
+        let most = usize::try_from(extent.length).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let room = window.bytes.room(most);
         let read = loop {
-            match rustix::io::pread(file, &mut room[..most], extent.offset) {
+            match rustix::io::pread(file, &mut *room, extent.offset) {
                 Err(Errno::INTR) => {}
                 other => break other?,
             }
         };
-        self.large.range.end += read;
+        window.bytes.fill(read);
         extent.offset += read as u64;
         extent.length -= read as u64;
         self.read_bytes += read as u64;

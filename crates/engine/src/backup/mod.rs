@@ -5,6 +5,7 @@
 //! affected are read again, in the same run. A run that dies anywhere is continued by the next one.
 
 mod assemble;
+mod buffers;
 mod known;
 mod large;
 mod pass;

@@ -5,7 +5,7 @@
 //!   └── order ──────────┘   └─► recorder ──┘▲
 //! ```
 //!
-//! Every channel is bounded, or carries no more than what is in flight. A thread that stops drops its ends,
+//! Every channel is bounded, or carries no more than what is in flight: names and packs, whose buffers are counted. A thread that stops drops its ends,
 //! and so the others stop too.
 
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::thread::ScopedJoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::assemble::Assembler;
+use super::buffers::{Buffers, PackBuffers};
 use super::plan::Planner;
 use super::read::Reading;
 use super::record::{Recorded, Recorder};
@@ -27,7 +28,13 @@ use crate::source::{FileKind, Sources, Visit, VisitKind, Walk, WalkOptions, open
 use crate::state::{CacheHeader, CacheReader, CacheWriter, PartialFile, StateError};
 
 /// Batches between the walk and the assembler.
-const BATCHES: usize = 8;
+const BATCHES: usize = 6;
+/// Packs that are being filled: one of data, one of catalogue.
+const OPEN_PACKS: usize = 2;
+/// Most chunks are no longer, with the sizes of the format.
+const USUAL_CHUNK: usize = 5 << 18;
+/// Most batches are no longer: some files beyond `BATCH_BYTES`.
+const USUAL_BATCH: usize = 5 << 16;
 /// Progress files of runs that did not finish, at most.
 const PROGRESS_FILES: usize = 8;
 
@@ -148,14 +155,22 @@ pub(super) fn pass(
         // it works on a part of the run that the threads do not see.
         let mut publisher = run.take_publisher();
         let shared = &*run;
+        let memory = Memory::new(shared);
         let result = std::thread::scope(|scope| {
             let (over, is_over) = bounded::<()>(0);
             if shared.request.options.estimate && shared.round == 0 {
                 let stop = &stop;
                 scope.spawn(move || estimate(shared, sources, stop, &is_over));
             }
-            let threads =
-                Threads::start(scope, shared, sources, &stop, readers, cache, acknowledged_out);
+            let threads = Threads::start(
+                scope,
+                shared,
+                sources,
+                &stop,
+                &memory,
+                (readers, cache),
+                acknowledged_out,
+            );
             for stored in &acknowledged {
                 publisher.acknowledged(shared, stored, &stop);
             }
@@ -174,6 +189,24 @@ pub(super) fn pass(
     Ok((recorded, cache_path))
 }
 
+/// The buffers of a pass.
+struct Memory {
+    chunks: Buffers,
+    batches: Buffers,
+    packs: PackBuffers,
+}
+
+impl Memory {
+    fn new(run: &Run<'_>) -> Self {
+        let options = &run.request.options;
+        Self {
+            chunks: Buffers::new(USUAL_CHUNK.min(run.chunker.max())),
+            batches: Buffers::new(USUAL_BATCH),
+            packs: PackBuffers::new(OPEN_PACKS + options.uploaders.max(1)),
+        }
+    }
+}
+
 struct Threads<'scope> {
     walk: ScopedJoinHandle<'scope, Result<(), Stopped>>,
     assembler: ScopedJoinHandle<'scope, Result<u64, Stopped>>,
@@ -187,18 +220,18 @@ impl<'scope> Threads<'scope> {
         run: &'env Run<'env>,
         sources: &'env Sources,
         stop: &'env Stop,
-        caches: Vec<CacheReader>,
-        cache: CacheWriter,
+        memory: &'env Memory,
+        (caches, cache): (Vec<CacheReader>, CacheWriter),
         acknowledged: Sender<u64>,
     ) -> Self {
         let options = &run.request.options;
         let workers = options.workers.max(1);
         let (orders_out, orders) = bounded(BATCHES);
         let (batches_out, batches) = bounded(BATCHES);
-        let (jobs_out, jobs) = bounded(2);
+        let (jobs_out, jobs) = bounded(0);
         let (results_out, results) = unbounded();
         let (entries_out, entries) = bounded(4);
-        let (packs_out, packs) = bounded(0);
+        let (packs_out, packs) = unbounded();
         let mut others = Vec::new();
 
         let walk = scope.spawn(move || {
@@ -222,18 +255,19 @@ impl<'scope> Threads<'scope> {
         for _ in 0..options.readers.max(1) {
             let orders = orders.clone();
             others.push(scope.spawn(move || {
-                Reading::of(run, stop).work(&orders);
+                Reading::of(run, stop, &memory.batches).work(&orders);
                 Ok(())
             }));
         }
         let recorder_jobs = jobs_out.clone();
         let assembler = scope.spawn(move || {
-            let reading = Reading::of(run, stop);
-            Assembler::new(run, &reading, jobs_out, entries_out).work(&batches)
+            let reading = Reading::of(run, stop, &memory.batches);
+            Assembler::new(run, &reading, &memory.chunks, jobs_out, entries_out).work(&batches)
         });
         let recorder = scope
             .spawn(move || Recorder::new(run, stop, recorder_jobs, results, cache).work(&entries));
-        let sealing = std::sync::Arc::new(Sealing::new(run, workers, stop));
+        let sealing =
+            std::sync::Arc::new(Sealing::new(run, workers, stop, &memory.chunks, &memory.packs));
         for _ in 0..workers {
             let (sealing, jobs) = (sealing.clone(), jobs.clone());
             let (results, packs) = (results_out.clone(), packs_out.clone());
@@ -241,7 +275,9 @@ impl<'scope> Threads<'scope> {
         }
         for _ in 0..options.uploaders.max(1) {
             let (packs, acknowledged) = (packs.clone(), acknowledged.clone());
-            others.push(scope.spawn(move || Uploading::of(run, stop).work(&packs, &acknowledged)));
+            others.push(scope.spawn(move || {
+                Uploading::of(run, stop, &memory.packs).work(&packs, &acknowledged)
+            }));
         }
         Self { walk, assembler, recorder, others }
     }
@@ -260,14 +296,14 @@ impl<'scope> Threads<'scope> {
 }
 
 impl<'a> Reading<'a> {
-    fn of(run: &'a Run<'_>, stop: &'a Stop) -> Self {
+    fn of(run: &'a Run<'_>, stop: &'a Stop, batches: &'a Buffers) -> Self {
         let no_atime = rustix::process::geteuid().is_root();
-        Self { names: &run.names, warnings: &run.warnings, stop, no_atime }
+        Self { names: &run.names, warnings: &run.warnings, stop, batches, no_atime }
     }
 }
 
 impl<'a> Uploading<'a> {
-    fn of(run: &'a Run<'_>, stop: &'a Stop) -> Self {
+    fn of(run: &'a Run<'_>, stop: &'a Stop, buffers: &'a PackBuffers) -> Self {
         Self {
             depot: run.depot,
             known: &run.known,
@@ -276,6 +312,7 @@ impl<'a> Uploading<'a> {
             throttle: run.request.throttle,
             progress: run.request.progress,
             stop,
+            buffers,
             plain_bytes: &run.plain_bytes,
             stored_bytes: &run.stored_bytes,
         }

@@ -21,7 +21,7 @@ use crate::state::CacheReader;
 /// Steps in a batch, at most.
 const BATCH_STEPS: usize = 256;
 /// Bytes to be read in a batch, at most (but for one large file).
-const BATCH_BYTES: u64 = 512 << 10;
+const BATCH_BYTES: u64 = 256 << 10;
 
 /// Directories that the files of a batch are read from, at most: each is an open descriptor, and some
 /// dozen batches are in flight.

@@ -11,6 +11,7 @@ use lumbung_seal::catalogue::{Entry, EntryKind, Extent};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::buffers::{Buffer, Buffers};
 use super::plan::{Order, ReadJob, Step, reason};
 use super::stop::{Stop, Warnings};
 use crate::source::{
@@ -36,7 +37,7 @@ pub(super) enum Item {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
-    pub(super) data: Vec<u8>,
+    pub(super) data: Buffer,
 }
 
 /// What a reader needs.
@@ -44,6 +45,8 @@ pub(super) struct Reading<'a> {
     pub(super) names: &'a Names,
     pub(super) warnings: &'a Warnings,
     pub(super) stop: &'a Stop,
+    /// Where the batches' buffers come from and go back to.
+    pub(super) batches: &'a Buffers,
     /// Root reads without leaving a trace in access times.
     pub(super) no_atime: bool,
 }
@@ -92,7 +95,8 @@ impl Reading<'_> {
     /// A reader: until there are no more orders.
     pub(super) fn work(&self, orders: &Receiver<Order>) {
         for (steps, result) in orders {
-            let mut batch = Batch { items: Vec::with_capacity(steps.len()), data: Vec::new() };
+            let items = Vec::with_capacity(steps.len());
+            let mut batch = Batch { items, data: self.batches.take() };
             for step in steps {
                 if self.stop.check().is_err() {
                     return;
@@ -106,7 +110,7 @@ impl Reading<'_> {
         }
     }
 
-    fn read(&self, mut job: Box<ReadJob>, data: &mut Vec<u8>) -> Option<Item> {
+    fn read(&self, mut job: Box<ReadJob>, data: &mut Buffer) -> Option<Item> {
         if job.stat.size >= LARGE_BYTES {
             return Some(Item::Large(job));
         }
@@ -143,7 +147,7 @@ impl Reading<'_> {
     fn attempt(
         &self,
         job: &mut ReadJob,
-        data: &mut Vec<u8>,
+        data: &mut Buffer,
         start: usize,
         last: bool,
     ) -> Result<Attempt, Errno> {
@@ -211,22 +215,20 @@ pub(super) fn unreadable(job: ReadJob, errno: Errno, warnings: &Warnings) -> Opt
 }
 
 /// Appends `length` bytes from `offset`, or what there is of them.
-fn read_range(file: &OwnedFd, offset: u64, length: u64, data: &mut Vec<u8>) -> Result<(), Errno> {
+fn read_range(file: &OwnedFd, offset: u64, length: u64, data: &mut Buffer) -> Result<(), Errno> {
     let wanted = usize::try_from(length).map_err(|_| Errno::FBIG)?;
-    let start = data.len();
-    data.resize(start + wanted, 0);
     let mut filled = 0;
-    let result = loop {
-        if filled == wanted {
-            break Ok(());
-        }
-        match rustix::io::pread(file, &mut data[start + filled..], offset + filled as u64) {
-            Ok(0) => break Ok(()),
-            Ok(read) => filled += read,
+    while filled < wanted {
+        let room = data.room(wanted - filled);
+        match rustix::io::pread(file, room, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => {
+                data.fill(read);
+                filled += read;
+            }
             Err(Errno::INTR) => {}
-            Err(errno) => break Err(errno),
+            Err(errno) => return Err(errno),
         }
-    };
-    data.truncate(start + filled);
-    result
+    }
+    Ok(())
 }

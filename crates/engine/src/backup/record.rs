@@ -231,7 +231,7 @@ impl<'a> Recorder<'a> {
     fn send(&mut self, plain: Vec<u8>) -> Result<u64, Stopped> {
         let number = self.next_job;
         self.next_job += 1;
-        let job = Job { number, content: Content::Catalogue, plain };
+        let job = Job { number, content: Content::Catalogue, plain: plain.into() };
         self.jobs.send(job).map_err(|_| Stopped)?;
         Ok(number)
     }

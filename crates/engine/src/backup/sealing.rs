@@ -2,8 +2,10 @@
 //!
 //! A frame's number is part of its key, so a place in the open pack is taken before sealing, at the most
 //! that the frame can need; what is not needed is given back. A closed pack goes out when its last
-//! frame is sealed. Chunk ids in one pack are distinct because a chunk is claimed once.
+//! frame is sealed. Chunk ids in one pack are distinct because a chunk is claimed once. The frames of a pack
+//! lie in memory in the order in which they were sealed; how many packs may be there is counted.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,14 +17,18 @@ use lumbung_pack::{Content, FrameEntry, PackHeader};
 use lumbung_seal::{PackSealer, Scratch};
 
 use super::BackupError;
+use super::buffers::{Buffer, Buffers, ClosedBody, PackBody, PackBuffers};
 use super::run::Run;
 use super::stop::{Stop, Stopped};
+
+/// A pack of catalogue is closed at this many bytes: it is open for the whole run.
+const CATALOGUE_TARGET: usize = 2 << 20;
 
 /// A chunk to be stored.
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) content: Content,
-    pub(super) plain: Vec<u8>,
+    pub(super) plain: Buffer,
 }
 
 /// A pack whose frames are all sealed.
@@ -31,7 +37,10 @@ pub(super) struct SealedPack {
     pub(super) number: u32,
     pub(super) header: PackHeader,
     pub(super) frames: Vec<FrameEntry>,
+    /// The stored frames, by number, in pieces of `body`.
     pub(super) stored: Vec<Bytes>,
+    /// To be given back once the depot has the pack.
+    pub(super) body: ClosedBody,
     /// Plain bytes inside.
     pub(super) plain_bytes: u64,
 }
@@ -40,6 +49,9 @@ pub(super) struct SealedPack {
 pub(super) struct Sealing<'a> {
     run: &'a Run<'a>,
     stop: &'a Stop,
+    /// Where the chunks' buffers go back to.
+    chunks: &'a Buffers,
+    buffers: &'a PackBuffers,
     data: Mutex<Option<Arc<OpenPack>>>,
     catalogue: Mutex<Option<Arc<OpenPack>>>,
     workers: AtomicUsize,
@@ -51,9 +63,10 @@ struct OpenPack {
     state: Mutex<OpenState>,
 }
 
-#[derive(Default)]
 struct OpenState {
-    frames: Vec<Option<(FrameEntry, Bytes)>>,
+    /// Each sealed frame, and where it stands in the body.
+    frames: Vec<Option<(FrameEntry, Range<usize>)>>,
+    body: PackBody,
     /// Stored bytes: of sealed frames what they have, of the others the most they can have.
     reserved: usize,
     unsealed: usize,
@@ -71,22 +84,28 @@ impl OpenPack {
         if !state.closed || state.unsealed > 0 || state.frames.is_empty() {
             return None;
         }
-        let (frames, stored) = std::mem::take(&mut state.frames).into_iter().flatten().unzip();
-        let header = *self.sealer.header();
-        Some(SealedPack {
-            number: self.number,
-            header,
-            frames,
-            stored,
-            plain_bytes: state.plain_bytes,
-        })
+        let body = std::mem::take(&mut state.body).close();
+        let (mut frames, mut stored) = (Vec::with_capacity(state.frames.len()), Vec::new());
+        for (entry, place) in std::mem::take(&mut state.frames).into_iter().flatten() {
+            frames.push(entry);
+            body.pieces(place, &mut stored);
+        }
+        let (number, header, plain_bytes) = (self.number, *self.sealer.header(), state.plain_bytes);
+        Some(SealedPack { number, header, frames, stored, body, plain_bytes })
     }
 }
 
 impl<'a> Sealing<'a> {
-    pub(super) fn new(run: &'a Run<'a>, workers: usize, stop: &'a Stop) -> Self {
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        workers: usize,
+        stop: &'a Stop,
+        chunks: &'a Buffers,
+        buffers: &'a PackBuffers,
+    ) -> Self {
         let (data, catalogue) = (Mutex::default(), Mutex::default());
-        Self { run, stop, data, catalogue, workers: AtomicUsize::new(workers) }
+        let workers = AtomicUsize::new(workers);
+        Self { run, stop, chunks, buffers, data, catalogue, workers }
     }
 
     fn open_slot(&self, content: Content) -> &Mutex<Option<Arc<OpenPack>>> {
@@ -128,43 +147,41 @@ impl<'a> Sealing<'a> {
             Scratch::new().map_err(|e| Some(lumbung_seal::SealError::Compress(e).into()))?;
         for job in jobs {
             let chunk = self.run.id_key.chunk_id(&job.plain);
-            let (place, replaced) = self.claim(&chunk, &job);
+            let place = self.claim(&chunk, &job, packs).map_err(|Stopped| None)?;
             // Told before sealing: whoever refers to it needs its name only.
             let _ = results.send((job.number, chunk));
-            send(packs, replaced).map_err(|_| None)?;
             if let Some((pack, frame)) = place {
                 let sealed = pack.sealer.seal(frame, &chunk, &job.plain, &mut scratch);
                 let (entry, stored) = sealed.map_err(|e| Some(e.into()))?;
-                send(packs, Self::fill(&pack, frame, entry, stored)).map_err(|_| None)?;
+                send(packs, self.fill(&pack, frame, entry, stored)).map_err(|Stopped| None)?;
             }
+            self.chunks.give(job.plain);
         }
         Ok(())
     }
 
-    /// Takes a place for a new chunk, if it is new; and the pack that had to be closed for it, if that is
-    /// whole.
+    /// Takes a place for a new chunk, if it is new. A pack that it does not fit into is closed, and sent if that
+    /// makes it whole; whoever needs a new pack then waits until there is a buffer for it.
     fn claim(
         &self,
         chunk: &ChunkId,
         job: &Job,
-    ) -> (Option<(Arc<OpenPack>, u32)>, Option<SealedPack>) {
+        packs: &Sender<SealedPack>,
+    ) -> Result<Option<(Arc<OpenPack>, u32)>, Stopped> {
         let most = job.plain.len() + FRAME_TAG_BYTES;
         let mut slot = lock(self.open_slot(job.content));
         if self.run.known.find(job.content, chunk).is_some() {
-            return (None, None);
+            return Ok(None);
         }
-        let mut replaced = None;
-        if slot.as_ref().is_some_and(|pack| self.is_full(pack, most)) {
-            replaced = slot.take().and_then(|pack| Self::close(&pack));
+        if slot.as_ref().is_some_and(|pack| self.is_full(pack, job.content, most))
+            && let Some(full) = slot.take()
+        {
+            send(packs, Self::close(&full))?;
         }
-        let pack = slot.get_or_insert_with(|| {
-            let run = self.run;
-            let number = run.known.begin_pack(run.session);
-            let identity = run.request.identity;
-            let (repository, domain) = (identity.repository, identity.domain);
-            let sealer = PackSealer::new(repository, domain, run.session, &run.key, job.content);
-            Arc::new(OpenPack { number, sealer, state: Mutex::default() })
-        });
+        let pack = match slot.as_ref() {
+            Some(pack) => pack,
+            None => slot.insert(Arc::new(self.open(job.content)?)),
+        };
         let mut place = None;
         self.run.known.claim(job.content, chunk, || {
             let mut state = lock(&pack.state);
@@ -176,12 +193,37 @@ impl<'a> Sealing<'a> {
             place = Some((pack.clone(), frame));
             (pack.number, frame)
         });
-        (place, replaced)
+        Ok(place)
     }
 
-    fn is_full(&self, pack: &OpenPack, more: usize) -> bool {
+    /// Begins a pack.
+    fn open(&self, content: Content) -> Result<OpenPack, Stopped> {
+        let body = self.buffers.open(self.stop)?;
+        let run = self.run;
+        let identity = run.request.identity;
+        let (repository, domain) = (identity.repository, identity.domain);
+        let state = OpenState {
+            frames: Vec::new(),
+            body,
+            reserved: 0,
+            unsealed: 0,
+            closed: false,
+            plain_bytes: 0,
+        };
+        Ok(OpenPack {
+            number: run.known.begin_pack(run.session),
+            sealer: PackSealer::new(repository, domain, run.session, &run.key, content),
+            state: Mutex::new(state),
+        })
+    }
+
+    fn is_full(&self, pack: &OpenPack, content: Content, more: usize) -> bool {
+        let target = match content {
+            Content::Data => self.run.pack_target,
+            Content::Catalogue => self.run.pack_target.min(CATALOGUE_TARGET),
+        };
         let state = lock(&pack.state);
-        state.frames.len() >= PACK_MAX_FRAMES || state.reserved + more > self.run.pack_target
+        state.frames.len() >= PACK_MAX_FRAMES || state.reserved + more > target
     }
 
     fn close(pack: &OpenPack) -> Option<SealedPack> {
@@ -190,14 +232,19 @@ impl<'a> Sealing<'a> {
         pack.take_if_whole(&mut state)
     }
 
-    fn fill(pack: &OpenPack, frame: u32, entry: FrameEntry, stored: Vec<u8>) -> Option<SealedPack> {
+    fn fill(
+        &self,
+        pack: &OpenPack,
+        frame: u32,
+        entry: FrameEntry,
+        stored: &[u8],
+    ) -> Option<SealedPack> {
         let mut state = lock(&pack.state);
         state.reserved -= entry.plain_length as usize + FRAME_TAG_BYTES - stored.len();
         state.unsealed -= 1;
-        let mut stored = stored;
-        stored.shrink_to_fit();
-        if let Some(place) = state.frames.get_mut(frame as usize) {
-            *place = Some((entry, Bytes::from(stored)));
+        let place = state.body.append(stored, self.buffers);
+        if let Some(sealed) = state.frames.get_mut(frame as usize) {
+            *sealed = Some((entry, place));
         }
         pack.take_if_whole(&mut state)
     }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use lumbung_pack::PackTable;
 
 use super::BackupError;
+use super::buffers::PackBuffers;
 use super::known::Known;
 use super::retry::Retry;
 use super::sealing::SealedPack;
@@ -24,6 +25,7 @@ pub(super) struct Uploading<'a> {
     pub(super) throttle: &'a dyn Throttle,
     pub(super) progress: &'a dyn Progress,
     pub(super) stop: &'a Stop,
+    pub(super) buffers: &'a PackBuffers,
     pub(super) plain_bytes: &'a AtomicU64,
     pub(super) stored_bytes: &'a AtomicU64,
 }
@@ -50,6 +52,8 @@ impl Uploading<'_> {
         let stored: u64 = pack.stored.iter().map(|frame| frame.len() as u64).sum();
         self.throttle.take(table.total_length());
         self.retry.call(|| self.depot.put_pack(&id, &head, &pack.stored))?;
+        drop(pack.stored);
+        self.buffers.give(pack.body);
         let record = Record::Pack(head.to_vec());
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&[record])?;
         self.known.finish_pack(pack.number, id, &table);

@@ -110,10 +110,10 @@ impl Depot for FaultyDepot {
         self.call("put", || self.inner.put(kind, id, bytes))
     }
 
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError> {
         self.call("put_pack", || {
-            self.inner.put_pack(id, head, frames)?;
-            let bytes: usize = frames.iter().map(Bytes::len).sum();
+            self.inner.put_pack(id, head, pieces)?;
+            let bytes: usize = pieces.iter().map(Bytes::len).sum();
             self.pack_bytes.fetch_add(bytes as u64, Ordering::SeqCst);
             self.packs.fetch_add(1, Ordering::SeqCst);
             Ok(())

@@ -105,9 +105,9 @@ impl Depot for HttpDepot {
         self.wait(kind, id, "sending an object", call).map(|_| ())
     }
 
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
-        let pieces = std::iter::once(head).chain(frames).cloned().collect();
-        let call = self.client.put_pack(&self.repository, id, pieces);
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError> {
+        let all = std::iter::once(head).chain(pieces).cloned().collect();
+        let call = self.client.put_pack(&self.repository, id, all);
         self.wait(Kind::Pack, id.as_bytes(), "sending a pack", call).map(|_| ())
     }
 

@@ -169,12 +169,12 @@ impl Depot for LocalDepot {
         Ok(())
     }
 
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError> {
         let write = || {
             let mut writer = self.directory.pack_writer(id)?;
             writer.write(head)?;
-            for frame in frames {
-                writer.write(frame)?;
+            for piece in pieces {
+                writer.write(piece)?;
             }
             // A file of this name whose head or length is wrong is no pack: this one takes its place.
             let whole = self

@@ -114,16 +114,20 @@ impl Depot for MemoryDepot {
         Ok(())
     }
 
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError> {
         let refused = |reason: String| DepotError::Refused { depot: self.describe(), reason };
         let table = PackTable::open(id, head).map_err(|e| refused(e.to_string()))?;
-        if frames.len() != table.frames.len() {
-            return Err(refused("another number of frames than in the table".to_owned()));
-        }
         let mut bytes = head.to_vec();
-        for (i, frame) in frames.iter().enumerate() {
-            table.verify_frame(i, frame).map_err(|e| refused(e.to_string()))?;
-            bytes.extend_from_slice(frame);
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        if bytes.len() as u64 != table.total_length() {
+            return Err(refused("another length than the table gives".to_owned()));
+        }
+        for i in 0..table.frames.len() {
+            let range = table.frame_range(i);
+            let bound = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+            table
+                .verify_frame(i, &bytes[bound(range.start)..bound(range.end)])
+                .map_err(|e| refused(e.to_string()))?;
         }
         self.objects().insert((Kind::Pack, *id.as_bytes()), bytes);
         Ok(())

@@ -190,11 +190,11 @@ pub trait Depot: Send + Sync {
     /// If it was not kept durably.
     fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), DepotError>;
 
-    /// Keeps a pack: its head (header and table) and its frames, in order.
+    /// Keeps a pack: its head (header and table) and its frames, in order and in pieces of any length.
     ///
     /// # Errors
     /// If it was not kept durably.
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError>;
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError>;
 
     /// Some bytes of a pack; fewer than asked for is an error.
     ///

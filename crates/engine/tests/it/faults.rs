@@ -211,8 +211,8 @@ impl Depot for LosesFirstAnswer {
     fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), DepotError> {
         self.0.put(kind, id, bytes)
     }
-    fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
-        self.0.put_pack(id, head, frames)
+    fn put_pack(&self, id: &PackId, head: &Bytes, pieces: &[Bytes]) -> Result<(), DepotError> {
+        self.0.put_pack(id, head, pieces)
     }
     fn read_pack(&self, id: &PackId, range: std::ops::Range<u64>) -> Result<Vec<u8>, DepotError> {
         self.0.read_pack(id, range)
@@ -274,9 +274,9 @@ impl Depot for Boaster {
         &self,
         id: &lumbung_model::PackId,
         head: &bytes::Bytes,
-        frames: &[bytes::Bytes],
+        pieces: &[bytes::Bytes],
     ) -> Result<(), lumbung_engine::DepotError> {
-        self.0.put_pack(id, head, frames)
+        self.0.put_pack(id, head, pieces)
     }
     fn read_pack(
         &self,

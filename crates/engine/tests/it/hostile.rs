@@ -70,7 +70,7 @@ fn publish(world: &World, groups: &[(Vec<u8>, u64, Vec<u8>)]) -> ManifestId {
         let number = u32::try_from(frames.len()).unwrap();
         let (entry, bytes) = sealer.seal(number, &chunk, plain, &mut scratch).unwrap();
         frames.push(entry);
-        stored.push(Bytes::from(bytes));
+        stored.push(Bytes::copy_from_slice(bytes));
         chunk
     };
     let index: Vec<IndexEntry> = groups

@@ -1,0 +1,131 @@
+//! A first backup that is killed, by SIGKILL, at several moments: what the next run reads and sends again.
+//!
+//! Read again is what both runs read beyond what there is; sent again is what both runs sent beyond what one run
+//! sends. Both are held against the last two packs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::tools::{Tool, tools};
+use super::{bytes_below, check_quiet, files_below, in_scratch, mb, print_machine};
+use crate::run::{build_release, target_dir};
+
+/// What to measure with.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The data; it is copied, and only the copy is read.
+    #[arg(long)]
+    corpus: PathBuf,
+    /// How many kills, spread over the time that a whole run takes.
+    #[arg(long, default_value_t = 8)]
+    kills: u32,
+    /// Where the copy and repositories go.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
+}
+
+/// Length at which the engine closes a pack.
+const PACK_BYTES: u64 = 8 << 20;
+
+struct Bed<'a> {
+    ours: &'a Tool,
+    source: &'a Path,
+    work: PathBuf,
+}
+
+impl Bed<'_> {
+    fn new<'a>(ours: &'a Tool, source: &'a Path, work: PathBuf) -> Result<Bed<'a>> {
+        fs::create_dir_all(work.join("home"))?;
+        let bed = Bed { ours, source, work };
+        ours.init(&bed.repository(), &bed.work)?;
+        Ok(bed)
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.work.join("repository")
+    }
+
+    fn backup(&self) -> Result<Command> {
+        let step = self.ours.step("full", self.source, &self.repository(), &self.work, &self.work);
+        let mut backup = step.context("ours makes backups")?;
+        backup.arg("--json").stdin(Stdio::null()).stderr(Stdio::null());
+        Ok(backup)
+    }
+
+    /// Runs to the end; bytes read and bytes sent.
+    fn whole(&self) -> Result<(u64, u64)> {
+        let output = self.backup()?.output()?;
+        if !output.status.success() {
+            bail!("the backup failed: {}", output.status);
+        }
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let figure =
+            |name: &str| told[name].as_u64().with_context(|| format!("no {name} in {told}"));
+        Ok((figure("read_bytes")?, figure("sent_bytes")?))
+    }
+
+    /// Kills a run after a while; what lies in packs then.
+    fn killed(&self, after: Duration) -> Result<u64> {
+        let mut child = self.backup()?.stdout(Stdio::null()).spawn()?;
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        let mut packs = Vec::new();
+        files_below(&self.repository().join("packs"), &mut packs)?;
+        // What never got its name counts for nothing.
+        let named = packs.iter().filter(|pack| !is_unfinished(pack));
+        named.map(|pack| Ok(pack.metadata()?.len())).sum()
+    }
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+}
+
+pub(super) fn interrupted(options: &Options) -> Result<()> {
+    build_release()?;
+    in_scratch(&options.scratch, |work| {
+        print_machine()?;
+        let tools = tools(&[], &target_dir().join("release/lumbung"))?;
+        let ours = &tools[0];
+        let source = work.join("source");
+        check_quiet(Command::new("cp").arg("-a").arg(&options.corpus).arg(&source))?;
+        std::thread::sleep(Duration::from_secs(3));
+        let begun = Instant::now();
+        let (read, sent) = Bed::new(ours, &source, work.join("whole"))?.whole()?;
+        let whole = begun.elapsed();
+        println!(
+            "whole: {:.0} MB in files, {:.1} MB read, {:.1} MB sent, {:.2} s; two packs are {:.1} MB",
+            mb(bytes_below(&source)?),
+            mb(read),
+            mb(sent),
+            whole.as_secs_f64(),
+            mb(2 * PACK_BYTES)
+        );
+        println!(
+            "\n| killed after s | in packs then MB | second run read MB | sent MB | sent again MB |"
+        );
+        println!("|---|---|---|---|---|");
+        for kill in 1..=options.kills {
+            let bed = Bed::new(ours, &source, work.join(format!("kill-{kill}")))?;
+            let after = whole * kill / (options.kills + 1);
+            let kept = bed.killed(after)?;
+            let (again_read, again_sent) = bed.whole()?;
+            println!(
+                "| {:.2} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                after.as_secs_f64(),
+                mb(kept),
+                mb(again_read),
+                mb(again_sent),
+                mb((kept + again_sent).saturating_sub(sent)),
+            );
+            fs::remove_dir_all(&bed.work)?;
+        }
+        Ok(())
+    })
+}
