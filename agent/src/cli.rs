@@ -8,6 +8,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use lumbung_model::{Clock, RepositoryId, SystemClock};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, DEFAULT_CONFIG, SiteUrl};
 use crate::output::{Exit, print};
@@ -126,15 +129,16 @@ fn init_log(verbose: u8, daemon: bool) {
         (1, _) => "info,lumbung=debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    // A log that was set up already (by a test) stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Targets and levels, without the patterns of an `EnvFilter`: those bring an engine for regular expressions, and
+    // an agent sleeps in little memory.
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = wanted.unwrap_or_else(|| level.parse().expect("the levels above are valid"));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .try_init();
+        .with_target(false);
+    // A log that was set up already (by a test) stays.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

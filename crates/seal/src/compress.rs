@@ -18,7 +18,7 @@ const SLICES: usize = 16;
 /// Long enough for text to shrink within it.
 const SLICE_BYTES: usize = 4096;
 /// Most chunks are no longer: what a longer one made a buffer grow is given back at the next.
-const USUAL_CHUNK: usize = 5 << 18;
+const USUAL_CHUNK: usize = 6 << 18;
 
 /// Whether `packed` bytes instead of `plain` are worth a decompression at every restore: 1/64 saved.
 const fn worth_it(packed: usize, plain: usize) -> bool {

@@ -199,7 +199,7 @@ fn answer(code: u32, node: u64, body: &[u8], length: u64) -> Result<Message, i32
     })
 }
 
-/// Bytes of a line; a quarter of each is different from every other's.
+/// Bytes of a line. Its number, half of it counted and half of it mixed, makes it different from every other.
 const LINE: &[u8; 64] = b"(0000000000000000,'Dinas Kependudukan','Kota Medan','aktif',1),\n";
 
 /// The file's bytes at `offset`.
@@ -211,8 +211,10 @@ fn fill(offset: u64, bytes: &mut [u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
         let mut line = *LINE;
-        let value = Numbers(number).next();
-        for (place, byte) in line[1..17].iter_mut().zip((0..16).map(|n| value >> (4 * n) & 15)) {
+        let value = number << 32 | Numbers(number).next() >> 32;
+        for (place, byte) in
+            line[1..17].iter_mut().zip((0..16).rev().map(|n| value >> (4 * n) & 15))
+        {
             *place = HEX[usize::try_from(byte).unwrap_or(0)];
         }
         let length = (width - skip).min(rest.len());

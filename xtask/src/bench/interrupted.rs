@@ -1,7 +1,8 @@
 //! A first backup that is killed, by SIGKILL, at several moments: what the next run reads and sends again.
 //!
 //! Read again is what both runs read beyond what there is; sent again is what both runs sent beyond what one run
-//! sends. Both are held against the last two packs.
+//! sends. Both are also told in packs, since no more than the last two may be done again: a pack of what was sent, and
+//! as much content as goes into one on the average.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub(crate) struct Options {
 }
 
 /// Length at which the engine closes a pack.
-const PACK_BYTES: u64 = 8 << 20;
+const PACK_BYTES: u64 = 6 << 20;
 
 struct Bed<'a> {
     ours: &'a Tool,
@@ -69,17 +70,21 @@ impl Bed<'_> {
         Ok((figure("read_bytes")?, figure("sent_bytes")?))
     }
 
-    /// Kills a run after a while; what lies in packs then.
-    fn killed(&self, after: Duration) -> Result<u64> {
+    /// Kills a run after a while; what it had read until then, and what lies in packs.
+    fn killed(&self, after: Duration) -> Result<(u64, u64)> {
         let mut child = self.backup()?.stdout(Stdio::null()).spawn()?;
         std::thread::sleep(after);
+        let io = fs::read_to_string(format!("/proc/{}/io", child.id()))?;
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
+        let read = read.context("the kernel does not count what a process reads")?;
         child.kill()?;
         child.wait()?;
         let mut packs = Vec::new();
         files_below(&self.repository().join("packs"), &mut packs)?;
         // What never got its name counts for nothing.
         let named = packs.iter().filter(|pack| !is_unfinished(pack));
-        named.map(|pack| Ok(pack.metadata()?.len())).sum()
+        let kept: Result<u64> = named.map(|pack| Ok(pack.metadata()?.len())).sum();
+        Ok((read, kept?))
     }
 }
 
@@ -108,21 +113,27 @@ pub(super) fn interrupted(options: &Options) -> Result<()> {
             mb(2 * PACK_BYTES)
         );
         println!(
-            "\n| killed after s | in packs then MB | second run read MB | sent MB | sent again MB |"
+            "\n| killed after s | read MB | in packs MB | then read MB | sent MB | read again MB | packs | \
+             sent again MB | packs |"
         );
-        println!("|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
+        let content = mb(PACK_BYTES) * mb(read) / mb(sent);
         for kill in 1..=options.kills {
             let bed = Bed::new(ours, &source, work.join(format!("kill-{kill}")))?;
             let after = whole * kill / (options.kills + 1);
-            let kept = bed.killed(after)?;
-            let (again_read, again_sent) = bed.whole()?;
+            let (first_read, kept) = bed.killed(after)?;
+            let (then_read, then_sent) = bed.whole()?;
+            let read_again = mb((first_read + then_read).saturating_sub(read));
+            let sent_again = mb((kept + then_sent).saturating_sub(sent));
             println!(
-                "| {:.2} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                "| {:.2} | {:.1} | {:.1} | {:.1} | {:.1} | {read_again:.1} | {:.2} | {sent_again:.1} | {:.2} |",
                 after.as_secs_f64(),
+                mb(first_read),
                 mb(kept),
-                mb(again_read),
-                mb(again_sent),
-                mb((kept + again_sent).saturating_sub(sent)),
+                mb(then_read),
+                mb(then_sent),
+                read_again / content,
+                sent_again / mb(PACK_BYTES),
             );
             fs::remove_dir_all(&bed.work)?;
         }

@@ -71,7 +71,7 @@ impl Default for BackupOptions {
             estimate: false,
             partial_after_s: 3600,
             partial_after_bytes: 50_000_000_000,
-            pack_target: 8 << 20,
+            pack_target: 6 << 20,
             readers: 2,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(16),
             uploaders: 2,

@@ -28,11 +28,11 @@ use crate::source::{FileKind, Sources, Visit, VisitKind, Walk, WalkOptions, open
 use crate::state::{CacheHeader, CacheReader, CacheWriter, PartialFile, StateError};
 
 /// Batches between the walk and the assembler.
-const BATCHES: usize = 6;
+const BATCHES: usize = 4;
 /// Packs that are being filled: one of data, one of catalogue.
 const OPEN_PACKS: usize = 2;
 /// Most chunks are no longer, with the sizes of the format.
-const USUAL_CHUNK: usize = 5 << 18;
+const USUAL_CHUNK: usize = 6 << 18;
 /// Most batches are no longer: some files beyond `BATCH_BYTES`.
 const USUAL_BATCH: usize = 5 << 16;
 /// Progress files of runs that did not finish, at most.
