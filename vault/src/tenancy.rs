@@ -188,6 +188,9 @@ const fn is_evidence(kind: Kind) -> bool {
             | Kind::Scrub
             | Kind::Proof
             | Kind::Usage
+            | Kind::Tombstone
+            | Kind::Order
+            | Kind::Hold
     )
 }
 

@@ -28,7 +28,7 @@ pub fn has_receipt(db: &Connection, receipt: &ReceiptId) -> Result<bool, DbError
 }
 
 /// Which of `ids` are not kept in `table`.
-fn absent(db: &Connection, table: &str, ids: Vec<[u8; 32]>) -> Result<Vec<[u8; 32]>, DbError> {
+pub(super) fn absent(db: &Connection, table: &str, ids: Vec<[u8; 32]>) -> Result<Vec<[u8; 32]>, DbError> {
     let mut absent = Vec::new();
     for key in ids {
         if !exists(db, table, &key)? {
@@ -91,7 +91,7 @@ pub fn put_manifest(
 }
 
 /// A date by another's clock, as far as it can be true of what is seen at `now`.
-fn not_after(claimed: Timestamp, now: Timestamp) -> Timestamp {
+pub(super) fn not_after(claimed: Timestamp, now: Timestamp) -> Timestamp {
     if claimed.seconds_since(now) > CLOCK_TOLERANCE_S { now } else { claimed }
 }
 

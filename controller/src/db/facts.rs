@@ -142,6 +142,7 @@ fn snapshots(
     Ok(snapshots)
 }
 
+/// What a site removed rightly is no copy, and hides nothing.
 fn copies(
     db: &Connection,
     manifest: &ManifestId,
@@ -153,7 +154,9 @@ fn copies(
             ON e.site = r.site AND e.repository = r.repository AND e.manifest = r.manifest
          LEFT JOIN scrub_results AS s
             ON s.site = r.site AND s.repository = r.repository AND s.manifest = r.manifest AND s.signer = r.signer
-         WHERE r.manifest = ? GROUP BY r.site",
+         WHERE r.manifest = ? AND NOT EXISTS (SELECT 1 FROM removals AS t
+            WHERE t.manifest = r.manifest AND t.site = r.site AND t.repository = r.repository AND t.rightful)
+         GROUP BY r.site",
     )?;
     let found = statement.query_map([manifest.as_bytes()], |row| copy(row, sites))?;
     Ok(found.collect::<Result<_, _>>()?)

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod findings;
 pub mod polls;
 pub mod register;
+pub mod removals;
 pub mod rosters;
 pub mod schema;
 pub mod tokens;

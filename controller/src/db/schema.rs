@@ -13,6 +13,7 @@ use super::DbError;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_register", include_str!("../../migrations/0001_register.sql")),
     ("0002_evidence", include_str!("../../migrations/0002_evidence.sql")),
+    ("0003_removals", include_str!("../../migrations/0003_removals.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -4,10 +4,10 @@
 //! this repository and of this site, and what a site signs is signed with the key that it enrolled.
 //! Whether the roster entitles the signer is asked when the evidence is weighed, of the newest roster.
 
-use lumbung_model::{ManifestId, PublicKey, RepositoryId, SiteId, UsageId};
+use lumbung_model::{ManifestId, OrderId, PublicKey, RepositoryId, SiteId, UsageId};
 use lumbung_pack::{
-    FormatError, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Signed, UsageList,
-    decode, object_id, open_signed,
+    FormatError, Inventory, Kind, Manifest, Object, Order, Proof, Receipt, ScrubReport, Signed,
+    Tombstone, UsageList, decode, object_id, open_signed,
 };
 
 /// Why an answer is no evidence.
@@ -158,6 +158,33 @@ pub fn proof(
     repository: &RepositoryId,
 ) -> Result<Signed<Proof>, Rejection> {
     signed(bytes, id, repository)
+}
+
+/// A tombstone of this site.
+///
+/// # Errors
+/// Why it is none.
+pub fn tombstone(
+    bytes: &[u8],
+    id: &[u8; 32],
+    repository: &RepositoryId,
+    keys: &SiteKeys,
+) -> Result<Signed<Tombstone>, Rejection> {
+    let object: Signed<Tombstone> = signed(bytes, id, repository)?;
+    let site = object.body.site;
+    by_site(object, site, keys)
+}
+
+/// An order about this repository, whoever signed it.
+///
+/// # Errors
+/// Why it is none.
+pub fn order(
+    bytes: &[u8],
+    id: &OrderId,
+    repository: &RepositoryId,
+) -> Result<Signed<Order>, Rejection> {
+    signed(bytes, id.as_bytes(), repository)
 }
 
 /// The stored bytes of a snapshot, by the usage list that its manifest names.

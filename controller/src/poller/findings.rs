@@ -60,6 +60,11 @@ impl<S: Source> SitePoll<'_, S> {
                 let whose = Some(pd);
                 let hidden = findings::hidden(tx, &scope, whose, &site, &repository)?;
                 alarms::reconcile(tx, now, "hidden", &scope, &hidden)?;
+                let removals = findings::wrong_removals(tx, &scope, whose, &site, &repository)?;
+                alarms::reconcile(tx, now, "removal", &scope, &removals)?;
+                let orders =
+                    findings::orders_carried_out(tx, now, &scope, whose, &site, &repository)?;
+                alarms::reconcile(tx, now, "order", &scope, &orders)?;
                 let gaps = findings::receipt_gaps(tx, &scope, whose, &site, &repository)?;
                 alarms::reconcile(tx, now, "receipt-gap", &scope, &gaps)?;
                 let faults = findings::inventory_faults(tx, &scope, whose, &site, &repository)?;

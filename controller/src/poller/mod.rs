@@ -5,9 +5,12 @@
 
 pub mod check;
 mod findings;
+mod removals;
 pub mod site;
 pub mod source;
 
+#[cfg(test)]
+mod removal_tests;
 #[cfg(test)]
 mod tests;
 

@@ -162,6 +162,8 @@ impl<S: Source> SitePoll<'_, S> {
             self.rosters(repository, pd).await,
             self.manifests(repository).await,
             self.inventories(repository).await,
+            // After the inventories: what one of them leaves out was buried before it was made.
+            self.tombstones(repository).await,
             self.scrubs(repository).await,
             self.proofs(repository).await,
             self.sizes(repository).await,

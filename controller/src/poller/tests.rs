@@ -9,18 +9,18 @@ use lumbung_wire::messages::register::{ComplianceRow, StepState};
 
 use crate::testing::{City, FakeVault, START};
 
-const HOUR: i64 = 3600;
+pub(super) const HOUR: i64 = 3600;
 
 fn states(row: &ComplianceRow) -> [StepState; 4] {
     [row.backed_up.state, row.at_drc.state, row.verified.state, row.proven.state]
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     START.plus_seconds(seconds)
 }
 
 /// One snapshot, at both sites, listed, verified, proven; polled at START + 2 h.
-async fn honest() -> (City, ManifestId, [ReceiptId; 2]) {
+pub(super) async fn honest() -> (City, ManifestId, [ReceiptId; 2]) {
     let city = City::new();
     let (id, object) = city.signed_manifest(1, ManifestId::ZERO, START);
     let receipts =

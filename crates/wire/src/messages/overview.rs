@@ -60,7 +60,8 @@ pub struct ControllerHealth {
 pub struct AlarmEntry {
     /// Counts alarms.
     pub sequence: u64,
-    /// What is wrong: `hidden`, `receipt-gap`, `inventory`, `manifest`, `roster`, `refused`, `unseen`, `vault` (the vault's own word).
+    /// What is wrong: `hidden`, `removal`, `receipt-gap`, `inventory`, `manifest`, `roster`, `refused`, `unseen`, `vault` (the
+    /// vault's own word); or to be known: `order`.
     pub kind: String,
     /// What it is about.
     pub subject: String,
