@@ -195,6 +195,7 @@ impl Vault {
             | Kind::Tombstone
             | Kind::Order
             | Kind::Hold
+            | Kind::MediumList
             | Kind::KeyBundle
             | Kind::AgentIdentity
             | Kind::SiteIdentity => Err(VaultError::NotSent { kind }),

@@ -15,6 +15,7 @@ mod compare;
 mod control;
 pub mod depot;
 mod exclude;
+pub mod media;
 pub mod restore;
 pub mod snapshot;
 mod source;

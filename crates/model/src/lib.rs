@@ -20,8 +20,8 @@ pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
     AgentId, ChunkId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
-    OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId,
-    SegmentId, ServerId, SessionId, SiteId, TlsPin, TombstoneId, UsageId,
+    MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId,
+    RosterId, ScrubId, SegmentId, ServerId, SessionId, SiteId, TlsPin, TombstoneId, UsageId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -13,6 +13,7 @@ mod error;
 mod identity;
 pub mod limits;
 mod manifest;
+mod medium;
 mod object;
 pub mod order;
 mod packfile;
@@ -29,6 +30,7 @@ pub use admission::{
 pub use error::FormatError;
 pub use identity::{SiteIdentity, SiteIdentityError};
 pub use manifest::{Manifest, Statistics};
+pub use medium::{ListSigner, MediumBase, MediumList, MediumObjects, MediumSnapshot, list_signer};
 pub use object::{Header, Kind, Object, Signed, decode, encode, object_id, open_signed, sign};
 pub use order::{Action, Hold, Order, OrderError, Removal, Subject, Tombstone};
 pub use packfile::{Content, Encoding, FrameEntry, PackHeader, PackTable};

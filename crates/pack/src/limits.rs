@@ -14,6 +14,8 @@ pub const PACK_MAX_FRAMES: usize = 16_384;
 pub const PACK_MAX_BYTES: usize = 32 << 20;
 /// Any other object, bytes, at most.
 pub const OBJECT_MAX_BYTES: usize = 16 << 20;
+/// A medium's list, bytes, at most: names some eight million objects, 130 TB of full packs.
+pub const MEDIUM_LIST_MAX_BYTES: usize = 256 << 20;
 /// A path in the catalogue, bytes, at most.
 pub const PATH_MAX_BYTES: usize = 64 << 10;
 /// An encoded catalogue entry, bytes, at most.
@@ -42,5 +44,7 @@ pub const SEGMENT_MAX_PACKS: usize = 1024;
 pub const SEGMENT_CUT: u16 = 64;
 /// Segments in a usage list, at most.
 pub const MAX_SEGMENTS: usize = 65_536;
+/// Earlier lists on which a medium's list rests, at most.
+pub const MEDIUM_MAX_BASES: usize = 64;
 /// Sealed root, bytes, at most.
 pub const SEALED_ROOT_MAX_BYTES: usize = 1 << 20;

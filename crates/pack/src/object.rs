@@ -7,7 +7,7 @@ use lumbung_model::{PublicKey, RepositoryId};
 
 use crate::codec::{Reader, Writer};
 use crate::error::FormatError;
-use crate::limits::OBJECT_MAX_BYTES;
+use crate::limits::{MEDIUM_LIST_MAX_BYTES, OBJECT_MAX_BYTES};
 use crate::sign::{SigningKey, verify_signature};
 
 const MAGIC: [u8; 4] = *b"LMBG";
@@ -46,7 +46,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// The folder of a repository that holds this kind; empty for key files.
+            /// The folder of a repository (of a medium: for its lists) that holds this kind; empty for key files.
             #[must_use]
             pub const fn folder(self) -> &'static str {
                 match self { $(Self::$variant => $folder),* }
@@ -71,6 +71,7 @@ kinds! {
     Tombstone = 18, "tombstone", "tombstones", "A site's word that it removed a snapshot.";
     Order = 19, "order", "orders", "The owner's and the Dinas' order to release a hold or to destroy.";
     Hold = 20, "hold", "holds", "A site's word that it keeps something, whatever retention says.";
+    MediumList = 21, "medium-list", "lists", "What lies on a portable medium.";
     KeyBundle = 32, "key-bundle", "", "A PD's keys under a passphrase.";
     AgentIdentity = 33, "agent-identity", "", "An agent's keys.";
     SiteIdentity = 34, "site-identity", "", "A site's receipt key.";
@@ -201,8 +202,12 @@ pub fn object_id(bytes: &[u8]) -> [u8; 32] {
 }
 
 fn check_size(kind: Kind, bytes: &[u8]) -> Result<(), FormatError> {
-    if bytes.len() > OBJECT_MAX_BYTES {
-        return Err(FormatError::limit(kind.name(), bytes.len(), OBJECT_MAX_BYTES));
+    let limit = match kind {
+        Kind::MediumList => MEDIUM_LIST_MAX_BYTES,
+        _ => OBJECT_MAX_BYTES,
+    };
+    if bytes.len() > limit {
+        return Err(FormatError::limit(kind.name(), bytes.len(), limit));
     }
     Ok(())
 }

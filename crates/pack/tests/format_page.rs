@@ -42,6 +42,7 @@ fn the_limits_are_those_of_the_page() {
         ("PACK_MAX_FRAMES", limits::PACK_MAX_FRAMES),
         ("PACK_MAX_BYTES", limits::PACK_MAX_BYTES),
         ("OBJECT_MAX_BYTES", limits::OBJECT_MAX_BYTES),
+        ("MEDIUM_LIST_MAX_BYTES", limits::MEDIUM_LIST_MAX_BYTES),
         ("PATH_MAX_BYTES", limits::PATH_MAX_BYTES),
         ("ENTRY_MAX_BYTES", limits::ENTRY_MAX_BYTES),
         ("LABEL_MAX_BYTES", limits::LABEL_MAX_BYTES),

@@ -354,7 +354,7 @@ impl RepositoryDir {
 }
 
 /// Names in a directory that are UTF-8; none if there is no such directory.
-fn names(path: &Path) -> Result<Vec<String>, StoreError> {
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

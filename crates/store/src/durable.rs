@@ -12,7 +12,7 @@ use std::io::{self, Seek as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::StoreError;
@@ -126,11 +126,29 @@ impl Draft {
                 match errno(calls::link(&self.dir, from, to)) {
                     Ok(()) => Ok(true),
                     Err((Some(Errno::EXIST), _)) => Ok(false),
+                    Err((Some(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _)) => {
+                        self.name_if_free(name, path)
+                    }
                     Err((_, e)) => Err(StoreError::io("named", path, e)),
                 }
             }
             Err((_, e)) => Err(StoreError::io("named", path, e)),
         }
+    }
+
+    /// The file systems of removable disks (exFAT, FAT) know neither: the name is looked for, then taken. Between
+    /// the two steps another writer's file could be replaced; whoever writes to such a disk alone, or names files
+    /// by their content, loses nothing by that.
+    fn name_if_free(&mut self, name: &str, path: &Path) -> Result<bool, StoreError> {
+        match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(false),
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(StoreError::io("named", path, e)),
+        }
+        calls::rename(&self.dir, (&self.path, &self.name), (path, name))
+            .map_err(|e| StoreError::io("named", path, e))?;
+        self.named = false;
+        Ok(true)
     }
 }
 
@@ -155,8 +173,14 @@ fn open_dir(path: &Path) -> Result<OwnedFd, StoreError> {
 }
 
 fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    calls::sync_directory(path, dir)
-        .map_err(|source| StoreError::Unsynced { path: path.to_owned(), source })
+    let synced = match errno(calls::sync_directory(path, dir)) {
+        // A file system that syncs no directory by itself syncs them all.
+        Err((Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _)) => {
+            calls::sync_all(path, dir)
+        }
+        synced => synced.map_err(|(_, e)| e),
+    };
+    synced.map_err(|source| StoreError::Unsynced { path: path.to_owned(), source })
 }
 
 /// Syncs the directory at `path`, so that the names in it are durable.

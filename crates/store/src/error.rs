@@ -105,6 +105,20 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory is no portable medium.
+    #[error("{} is no medium: {reason}", path.display())]
+    NotAMedium {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another program writes to the medium.
+    #[error("another export or import works on {}: wait until it has finished", path.display())]
+    Busy {
+        /// The medium.
+        path: PathBuf,
+    },
     /// A repository is to be made where something else lies.
     #[error("{} holds {found:?}, which is not part of a repository: choose an empty directory", path.display())]
     NotEmpty {

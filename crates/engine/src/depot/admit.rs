@@ -69,6 +69,16 @@ pub(super) fn cut_off(table: &PackTable, length: u64) -> Vec<u32> {
         .collect()
 }
 
+/// What the commit check asks of a pack.
+pub(super) fn facts_of(table: &PackTable, bad: Vec<u32>) -> PackFacts {
+    PackFacts {
+        domain: table.header.domain,
+        session: table.header.session,
+        frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+        bad,
+    }
+}
+
 impl Holdings for ShelfHoldings<'_> {
     type Error = DepotError;
 
@@ -97,12 +107,7 @@ impl Holdings for ShelfHoldings<'_> {
     }
 
     fn pack(&self, id: &PackId) -> Result<Option<PackFacts>, DepotError> {
-        Ok(self.shelf.table(id)?.map(|(table, bad)| PackFacts {
-            domain: table.header.domain,
-            session: table.header.session,
-            frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
-            bad,
-        }))
+        Ok(self.shelf.table(id)?.map(|(table, bad)| facts_of(&table, bad)))
     }
 
     fn agent_key(&self, _agent: &AgentId) -> Option<PublicKey> {

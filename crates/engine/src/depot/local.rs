@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use lumbung_model::{ManifestId, PackId};
-use lumbung_pack::{Bitmap, Kind, PackTable, PackUse};
+use lumbung_pack::{Bitmap, Kind, PackFacts, PackTable, PackUse};
 use lumbung_store::{PackFile, RepositoryDir, StoreError};
 
-use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off};
+use super::admit::{Shelf, absent, admit_manifest, admit_session, cut_off, facts_of};
 use super::{Commit, Depot, DepotError, OpenPack};
 
 /// A repository in a directory.
@@ -47,6 +47,22 @@ impl LocalDepot {
     #[must_use]
     pub const fn directory(&self) -> &RepositoryDir {
         &self.directory
+    }
+
+    /// Keeps an object that the caller has admitted.
+    pub(crate) fn put_unchecked(
+        &self,
+        kind: Kind,
+        id: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), DepotError> {
+        self.directory.put(kind, id, bytes).map_err(|e| self.translate("writing an object", e))?;
+        Ok(())
+    }
+
+    /// What the commit check asks of a pack: its head was read, its length compared, its map of frames asked.
+    pub(crate) fn pack_facts(&self, id: &PackId) -> Result<Option<PackFacts>, DepotError> {
+        Ok(self.table(id)?.map(|(table, bad)| facts_of(&table, bad)))
     }
 
     /// As [`Self::translate`]; what the disk cannot read is damage, and no reason to ask again.
