@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, diff, generate, hand_in, key, register, repo, restore, roster, snapshots,
-    status, verify,
+    backup, browse, diff, generate, hand_in, key, media, register, repo, restore, roster,
+    snapshots, status, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Restore(restore::RestoreArgs),
     Verify(verify::VerifyArgs),
+    #[command(subcommand)]
+    Media(media::MediaCommand),
     Status(status::StatusArgs),
     Compliance(status::ComplianceArgs),
     #[command(subcommand)]

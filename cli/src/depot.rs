@@ -128,11 +128,7 @@ fn find(path: &Path, wanted: Option<RepositoryId>) -> Outcome<Found> {
         let what = if path.exists() { "holds no repository" } else { "does not exist" };
         return Ok(Found::Nothing(format!("{} {what}", path.display())));
     }
-    let entries = std::fs::read_dir(&shelf)
-        .map_err(|e| crate::files::missing(&shelf, "the vault's directory", e))?;
-    let mut found: Vec<RepositoryId> =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    found.sort_unstable();
+    let mut found = repositories_at(path)?;
     if let Some(wanted) = wanted {
         found.retain(|repository| *repository == wanted);
     }
@@ -146,6 +142,20 @@ fn find(path: &Path, wanted: Option<RepositoryId>) -> Outcome<Found> {
         })),
         _ => Err(several(&path.display().to_string(), &found)),
     }
+}
+
+/// The repositories in a vault's data directory or on a medium, ascending.
+///
+/// # Errors
+/// If there is no such directory.
+pub(crate) fn repositories_at(path: &Path) -> Outcome<Vec<RepositoryId>> {
+    let shelf = path.join("repositories");
+    let entries = std::fs::read_dir(&shelf)
+        .map_err(|e| crate::files::missing(&shelf, "the vault's directory", e))?;
+    let mut found: Vec<RepositoryId> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The failure where one of several repositories is meant.

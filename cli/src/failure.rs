@@ -58,6 +58,10 @@ codes! {
     Io = "io",
     /// There is no repository at that place.
     NotADepot = "not-a-depot",
+    /// There is no portable medium at that place.
+    NotAMedium = "not-a-medium",
+    /// Nobody entitled has signed what a medium holds.
+    Unsigned = "unsigned",
     /// Several repositories are there.
     AmbiguousRepository = "ambiguous-repository",
     /// It is not the repository that was expected.

@@ -71,6 +71,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Diff(args) => commands::diff::run(args, terminal),
         Command::Restore(args) => commands::restore::run(args, terminal),
         Command::Verify(args) => commands::verify::run(args, terminal),
+        Command::Media(command) => commands::media::run(command, terminal),
         Command::Status(args) => commands::status::status(args, terminal),
         Command::Compliance(args) => commands::status::compliance(args, terminal),
         Command::Pd(command) => commands::register::pd(command, terminal),

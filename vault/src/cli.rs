@@ -95,6 +95,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take in a portable medium: a first copy by disk. What comes is checked like what is pulled.
+    ImportMedia {
+        /// Where the medium is mounted.
+        dir: PathBuf,
+        /// Also where nobody entitled has signed what it holds.
+        #[arg(long)]
+        unsigned: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove what `retention` lets go; hourly by itself in a running vault.
     Retain {
         /// Only this repository.
@@ -258,6 +269,12 @@ impl Cli {
             }
             Command::Inventory { json } => return ask(config()?, Ask::Inventory, json),
             Command::Pull { json } => return ask(config()?, Ask::Pull, json),
+            Command::ImportMedia { dir, unsigned, json } => {
+                // The running vault has another working directory.
+                let path = std::fs::canonicalize(&dir)
+                    .with_context(|| format!("{} cannot be read", dir.display()))?;
+                return ask(config()?, Ask::ImportMedia { path, unsigned }, json);
+            }
             Command::Retain { repository, dry_run, json } => {
                 return ask(config()?, Ask::Retain { repository, dry_run }, json);
             }
@@ -430,7 +447,7 @@ const fn is_bad(line: &Line) -> bool {
         Line::Scrub { bad, objects_bad, damaged, .. } => {
             *bad > 0 || *objects_bad > 0 || *damaged > 0
         }
-        Line::Pull { failures, .. } => *failures > 0,
+        Line::Pull { failures, .. } | Line::Media { failures, .. } => *failures > 0,
         Line::Inventory { .. }
         | Line::Retain { .. }
         | Line::Sweep { .. }
@@ -471,6 +488,13 @@ fn print_line(line: &Line) {
             println!(
                 "{snapshots} snapshots and {packs} packs are new here; {failures} things were left out"
             );
+        }
+        Line::Media { repository, snapshots, packs, bytes, failures, reasons } => {
+            println!(
+                "{repository}: {snapshots} snapshots and {packs} packs ({}) are new here; {failures} things were left out",
+                lumbung_model::ByteSize::bytes(*bytes)
+            );
+            reasons.iter().for_each(|reason| println!("  {reason}"));
         }
         Line::Retain { repository, placed, waiting, expired } => {
             println!(

@@ -45,6 +45,13 @@ pub enum Command {
     Inventory,
     /// Everything that is new at the sources, now.
     Pull,
+    /// What lies on a portable medium.
+    ImportMedia {
+        /// Where it is mounted: an absolute path.
+        path: PathBuf,
+        /// Whether to do without a signed list.
+        unsigned: bool,
+    },
     /// What retention would remove, or removes.
     Retain {
         /// Where; everywhere if none is named.
@@ -151,6 +158,21 @@ pub enum Line {
         /// Things that were left out.
         failures: u64,
     },
+    /// A repository of a medium.
+    Media {
+        /// Which.
+        repository: RepositoryId,
+        /// Snapshots that are new here.
+        snapshots: u64,
+        /// Packs that are new here, whole or in part.
+        packs: u64,
+        /// Bytes of them.
+        bytes: u64,
+        /// Things that were left out.
+        failures: u64,
+        /// Why, at most a hundred.
+        reasons: Vec<String>,
+    },
     /// A retention.
     Retain {
         /// Where.
@@ -236,6 +258,10 @@ pub async fn perform(
             run(move || scrub(&vault, repository.as_ref(), &sources, (options, dry_run), stop))
                 .await
         }
+        Command::ImportMedia { path, unsigned } => {
+            let (vault, stop) = (Arc::clone(vault), stop.clone());
+            run(move || media(&vault, &path, unsigned, &stop)).await
+        }
         other => {
             let (vault, stop) = (Arc::clone(vault), stop.clone());
             run(move || removal::perform(other, &vault, &stop)).await
@@ -251,6 +277,24 @@ async fn run(
     work: impl FnOnce() -> Result<Vec<Line>, VaultError> + Send + 'static,
 ) -> Result<Vec<Line>, VaultError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(VaultError::Stopping))
+}
+
+fn media(
+    vault: &Arc<Vault>,
+    path: &std::path::Path,
+    unsigned: bool,
+    stop: &CancellationToken,
+) -> Result<Vec<Line>, VaultError> {
+    let all = vault.import_medium(path, unsigned, stop)?;
+    let line = |one: crate::Imported| Line::Media {
+        repository: one.repository,
+        snapshots: one.snapshots,
+        packs: one.packs,
+        bytes: one.bytes,
+        failures: one.failures,
+        reasons: one.reasons,
+    };
+    Ok(all.into_iter().map(line).collect())
 }
 
 /// Somebody waits for it: not spread, and at any time of day, but never faster than `scrub_rate`.

@@ -38,26 +38,32 @@ pub enum Sender {
     Owner,
     /// It was pulled from this site.
     Site(SiteId),
+    /// It came on a medium, whose list this site signed, or its owner or an agent.
+    Medium(Option<SiteId>),
 }
 
 impl Sender {
     pub(crate) const fn provenance(&self) -> Provenance {
         match self {
-            Self::Agent { .. } | Self::Owner => Provenance::Agent,
-            Self::Site(_) | Self::Recovered { .. } => Provenance::Pulled,
+            Self::Agent { .. } => Provenance::Agent,
+            // What an owner or a medium brings is history: it was right when it was made.
+            Self::Owner | Self::Site(_) | Self::Medium(_) | Self::Recovered { .. } => {
+                Provenance::Pulled
+            }
         }
     }
 
     pub(crate) const fn certified(&self) -> Option<(AgentId, PublicKey)> {
         match self {
             Self::Agent { agent, key } | Self::Recovered { agent, key } => Some((*agent, *key)),
-            Self::Owner | Self::Site(_) => None,
+            Self::Owner | Self::Site(_) | Self::Medium(_) => None,
         }
     }
 
     pub(crate) const fn site(&self) -> Option<SiteId> {
         match self {
             Self::Site(site) => Some(*site),
+            Self::Medium(site) => *site,
             Self::Agent { .. } | Self::Recovered { .. } | Self::Owner => None,
         }
     }
@@ -294,7 +300,7 @@ impl Vault {
             }
             Sender::Agent { .. } | Sender::Recovered { .. } => Err(other_agent(Kind::Session)),
             Sender::Owner => Ok(None),
-            Sender::Site(_) => {
+            Sender::Site(_) | Sender::Medium(_) => {
                 let first =
                     self.index.read(|c| SessionRow::first_of_agent(c, repository.row, agent))?;
                 Ok(Some(first.map_or(*signer, |session| session.signer)))

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod generate;
 pub(crate) mod hand_in;
 pub(crate) mod key;
+pub(crate) mod media;
 pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;

@@ -113,6 +113,15 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// A list of a medium does not decode or verify.
+    #[error("{what} is damaged or forged")]
+    List {
+        /// Which.
+        what: String,
+        /// What is wrong.
+        #[source]
+        source: lumbung_pack::FormatError,
+    },
     /// Another program writes to the medium.
     #[error("another export or import works on {}: wait until it has finished", path.display())]
     Busy {

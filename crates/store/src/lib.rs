@@ -12,7 +12,7 @@ mod directory;
 pub mod durable;
 mod error;
 mod intake;
-mod medium;
+pub mod medium;
 mod packs;
 mod presence;
 #[cfg(feature = "testing")]
@@ -22,7 +22,7 @@ mod scan;
 pub use directory::{PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
-pub use medium::{MediumDir, Space};
+pub use medium::MediumDir;
 pub use packs::{PackFile, PackWriter};
 pub use presence::{PartialPackWriter, decode_presence, encode_presence};
 pub use scan::{FrameScanner, READ_BYTES, Scanned};

@@ -64,7 +64,10 @@ pub(super) fn perform(
             let snapshots = vault.refill(&repository, snapshot.as_ref(), dry_run)?;
             Ok(vec![Line::Refill { repository: repository.id(), snapshots }])
         }
-        Command::Inventory | Command::Scrub { .. } | Command::Pull => each(None, &|repository| {
+        Command::Inventory
+        | Command::Scrub { .. }
+        | Command::Pull
+        | Command::ImportMedia { .. } => each(None, &|repository| {
             let inventory = vault.make_inventory(repository, Occasion::Demand)?;
             Ok(Line::Inventory { repository: repository.id(), inventory })
         }),

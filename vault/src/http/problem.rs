@@ -67,6 +67,9 @@ fn of_store(error: &StoreError, text: String) -> Problem {
         }
         StoreError::NotARepository { .. }
         | StoreError::NotEmpty { .. }
+        | StoreError::NotAMedium { .. }
+        | StoreError::List { .. }
+        | StoreError::Busy { .. }
         | StoreError::Exists { .. }
         | StoreError::Changed { .. }
         | StoreError::Io { .. } => internal(&text),

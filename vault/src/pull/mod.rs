@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Vault, VaultError};
 
 pub(crate) use limit::Limiter;
+pub(crate) use repository::{known_receipt, lacking};
 pub use source::{Source, Sources};
 
 /// Why a pull stopped.

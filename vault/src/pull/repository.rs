@@ -490,7 +490,7 @@ impl RepositoryPull<'_> {
 }
 
 /// When a source received a snapshot, by the receipt of it that is kept here.
-fn known_receipt(
+pub(crate) fn known_receipt(
     vault: &Vault,
     repository: &Repository,
     manifest: &ManifestId,
@@ -511,7 +511,7 @@ fn known_receipt(
 }
 
 /// Which of these packs this site lacks, or holds damaged in the frames that are used.
-fn lacking(
+pub(crate) fn lacking(
     vault: &Vault,
     repository: &Repository,
     packs: Vec<PackUse>,

@@ -11,7 +11,8 @@ use lumbung_pack::{
     Bitmap, Kind, MediumBase, MediumList, MediumObjects, MediumSnapshot, PackUse, RosterChain,
     Signed, SigningKey, sign,
 };
-use lumbung_store::{MediumDir, Space};
+use lumbung_store::medium::Space;
+use lumbung_store::{MediumDir, RepositoryDir};
 
 use super::copies::Copies;
 use super::plan::{ExportPlan, Item, PackItem, Step, fetch};
@@ -127,6 +128,7 @@ struct Named {
 struct Exporter<'a> {
     request: &'a ExportRequest<'a>,
     copies: Copies,
+    directory: RepositoryDir,
     budget: Mutex<u64>,
     space: Space,
     named: BTreeMap<Kind, Named>,
@@ -153,7 +155,8 @@ pub fn export(request: &ExportRequest<'_>) -> Result<ExportOutcome, MediaError> 
     request.progress.total(Total { files: plan.steps.len() as u64, bytes: plan.bytes });
     let mut exporter = Exporter {
         request,
-        copies: Copies::new(directory, request.chain.clone(), elsewhere),
+        copies: Copies::new(directory.clone(), request.chain.clone(), elsewhere),
+        directory,
         budget: Mutex::new(space.free.saturating_sub(plan.list_space)),
         space,
         named: named_before(request.before),
@@ -346,7 +349,8 @@ impl Exporter<'_> {
 
     fn pack(&self, pack: &PackItem) -> Result<(), MediaError> {
         let source = self.request.source;
-        copy_pack(source, &self.copies, &pack.id, pack.frames)?;
+        let all = PackUse { pack: pack.id, used: Bitmap::new(pack.frames) };
+        copy_pack(source, &self.copies, Some(&self.directory), &all)?;
         self.request.progress.bytes(pack.bytes);
         self.request.progress.new_bytes(pack.bytes);
         Ok(())
@@ -402,31 +406,65 @@ fn bases(request: &ExportRequest<'_>) -> Vec<MediumBase> {
     all.into_values().take(MEDIUM_MAX_BASES).collect()
 }
 
-/// Copies one pack whole. A frame that does not match is the source's fault and is said to be.
+/// Copies one pack. Frames that the source dropped stay away where the target keeps count of that; any other that does
+/// not match is the source's fault and is said to be.
 pub(super) fn copy_pack(
     source: &dyn Depot,
     target: &dyn Depot,
-    id: &PackId,
-    frames: u32,
+    partial: Option<&RepositoryDir>,
+    pack: &PackUse,
 ) -> Result<u64, MediaError> {
-    let all = PackUse { pack: *id, used: Bitmap::new(frames) };
-    let table = read_head(source, &all)?;
+    let id = &pack.pack;
+    let table = read_head(source, pack)?;
     let head = Bytes::from(table.encode());
-    let body = Bytes::from(source.read_pack(id, head.len() as u64..table.total_length())?);
+    let whole = head.len() as u64..table.total_length();
+    let mut bad = Bitmap::new(pack.used.bits());
     let mut pieces = Vec::with_capacity(table.frames.len());
-    let mut start = 0;
-    for (number, frame) in table.frames.iter().enumerate() {
-        let end = start + frame.stored_length as usize;
-        let piece = if end <= body.len() { body.slice(start..end) } else { Bytes::new() };
-        table.verify_frame(number, &piece).map_err(|error| DepotError::Damaged {
-            kind: Kind::Pack,
-            id: *id.as_bytes(),
-            depot: source.describe(),
-            source: Some(error.into()),
-        })?;
+    // A vault does not give a range over frames that it dropped.
+    let together = source.read_pack(id, whole.clone()).map(Bytes::from);
+    for number in 0..table.frames.len() {
+        let range = table.frame_range(number);
+        let piece = match &together {
+            Ok(body) => {
+                let at = |n: u64| usize::try_from(n - whole.start).unwrap_or(usize::MAX);
+                let there = at(range.end) <= body.len();
+                if there { body.slice(at(range.start)..at(range.end)) } else { Bytes::new() }
+            }
+            Err(error) if error.is_transient() => source.read_pack(id, range)?.into(),
+            Err(_) => source.read_pack(id, range).map(Bytes::from).unwrap_or_default(),
+        };
+        if table.verify_frame(number, &piece).is_err() {
+            bad.set(u32::try_from(number).unwrap_or(u32::MAX));
+        }
         pieces.push(piece);
-        start = end;
     }
-    target.put_pack(id, &head, &pieces)?;
+    if bad.count_ones() == 0 {
+        target.put_pack(id, &head, &pieces)?;
+        return Ok(table.total_length());
+    }
+    let dropped = dropped(source, pack)?;
+    let damaged = bad.iter_ones().find(|frame| !dropped.as_ref().is_some_and(|d| d.get(*frame)));
+    let (Some(directory), None) = (partial, damaged) else {
+        let frame = damaged.or_else(|| bad.iter_ones().next()).unwrap_or_default() as usize;
+        let reason = lumbung_pack::FormatError::Frame(frame);
+        let (kind, id, depot) = (Kind::Pack, *id.as_bytes(), source.describe());
+        return Err(DepotError::Damaged { kind, id, depot, source: Some(reason.into()) }.into());
+    };
+    let mut writer = directory.partial_pack_writer(id, &table)?;
+    let good = pieces
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| u32::try_from(*number).is_ok_and(|number| !bad.get(number)));
+    for (number, piece) in good {
+        writer.write_frame(number, piece)?;
+    }
+    writer.finish()?;
     Ok(table.total_length())
+}
+
+/// Frames of a pack that a depot says it does not have; nothing if it has all.
+fn dropped(depot: &dyn Depot, pack: &PackUse) -> Result<Option<Bitmap>, DepotError> {
+    let asked = PackUse { pack: pack.pack, used: Bitmap::full(pack.used.bits()) };
+    let absent = depot.have(std::slice::from_ref(&asked))?;
+    Ok(absent.into_iter().find(|gone| gone.pack == pack.pack).map(|gone| gone.used))
 }

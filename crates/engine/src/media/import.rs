@@ -37,6 +37,8 @@ struct Importer<'a> {
     medium: LocalDepot,
     list: &'a MediumList,
     target: &'a dyn Depot,
+    /// The target, if it is a directory.
+    directory: Option<RepositoryDir>,
     progress: &'a dyn Progress,
     cancel: &'a Cancel,
     outcome: ImportOutcome,
@@ -56,7 +58,8 @@ pub fn import(
 ) -> Result<ImportOutcome, MediaError> {
     let medium = LocalDepot::new(medium.clone());
     let outcome = ImportOutcome::default();
-    let mut importer = Importer { medium, list, target, progress, cancel, outcome };
+    let directory = target.local_path().map(RepositoryDir::open).transpose()?;
+    let mut importer = Importer { medium, list, target, directory, progress, cancel, outcome };
     importer.rosters(chain)?;
     importer.small(Kind::Session)?;
     importer.packs()?;
@@ -132,7 +135,7 @@ impl Importer<'_> {
             for id in batch {
                 let id = PackId::from_bytes(*id);
                 match self.frames(&id) {
-                    Ok(frames) => asked.push(PackUse { pack: id, used: Bitmap::full(frames) }),
+                    Ok(here) => asked.push(PackUse { pack: id, used: here }),
                     Err(error) => self.one(None, Err(error))?,
                 }
             }
@@ -140,8 +143,7 @@ impl Importer<'_> {
             self.progress.files((batch.len() - absent.len().min(batch.len())) as u64);
             for pack in absent {
                 self.stopped()?;
-                let frames = pack.used.bits();
-                let done = copy_pack(&self.medium, self.target, &pack.pack, frames);
+                let done = copy_pack(&self.medium, self.target, self.directory.as_ref(), &pack);
                 self.one(None, done)?;
                 self.progress.files(1);
             }
@@ -149,9 +151,12 @@ impl Importer<'_> {
         Ok(())
     }
 
-    fn frames(&self, id: &PackId) -> Result<u32, MediaError> {
-        let table = self.medium.directory().pack_head(id)?;
-        Ok(u32::try_from(table.frames.len()).unwrap_or(u32::MAX))
+    /// The frames of a pack that the medium has.
+    fn frames(&self, id: &PackId) -> Result<Bitmap, MediaError> {
+        let directory = self.medium.directory();
+        let table = directory.pack_head(id)?;
+        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        Ok(directory.presence(id, &table)?.unwrap_or_else(|| Bitmap::full(frames)))
     }
 
     /// Commits each snapshot after the one that it follows.

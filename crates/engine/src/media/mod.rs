@@ -12,7 +12,6 @@
 mod copies;
 mod export;
 mod import;
-mod lists;
 mod plan;
 mod verify;
 
@@ -27,7 +26,6 @@ use crate::{DepotError, SnapshotError};
 pub use copies::Copies;
 pub use export::{ExportOutcome, ExportRequest, MediumFacts, Remaining, export};
 pub use import::{ImportOutcome, import};
-pub use lists::{KnownList, ListBrief, MediumLists, read_list_file, read_lists};
 pub use plan::{ExportPlan, PlanRequest, plan};
 pub use verify::{CheckedSnapshot, MediumCheck, SnapshotState, verify_medium};
 
@@ -48,9 +46,9 @@ pub enum MediaError {
         "the rosters of the medium and of the depot do not fit together: one of the two is not what it should be"
     )]
     Roster(#[from] RosterError),
-    /// A list does not decode or verify.
+    /// An object does not decode.
     #[error("{what} is damaged or forged")]
-    List {
+    Object {
         /// Which.
         what: String,
         /// What is wrong.

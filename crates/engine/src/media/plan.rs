@@ -10,7 +10,8 @@ use lumbung_pack::{
     Bitmap, Kind, Manifest, MediumList, MediumSnapshot, PackUse, Proof, Receipt, RosterChain,
     Segment, Signed, UsageList, decode, object_id, open_signed,
 };
-use lumbung_store::{RepositoryDir, Space, StoreError};
+use lumbung_store::medium::Space;
+use lumbung_store::{RepositoryDir, StoreError};
 
 use super::{LeftOut, MediaError, is_about_one};
 use crate::snapshot::{read_head, read_manifest};
@@ -236,7 +237,7 @@ impl<'a> Planner<'a> {
             self.small(Kind::Session, session.as_bytes(), &mut items)?;
         }
         let usage = self.small(Kind::Usage, body.usage.as_bytes(), &mut items)?;
-        let (usage, _) = decode::<UsageList>(&usage).map_err(|source| MediaError::List {
+        let (usage, _) = decode::<UsageList>(&usage).map_err(|source| MediaError::Object {
             what: format!("usage list {}", body.usage),
             source,
         })?;
@@ -267,7 +268,7 @@ impl<'a> Planner<'a> {
         }
         let bytes = self.small(Kind::Segment, id, items)?;
         let (segment, _) = decode::<Segment>(&bytes)
-            .map_err(|source| MediaError::List { what: "a segment".to_owned(), source })?;
+            .map_err(|source| MediaError::Object { what: "a segment".to_owned(), source })?;
         let mut alone = true;
         for pack in &segment.packs {
             let here = match self.packs.get(&pack.pack) {
@@ -292,7 +293,8 @@ impl<'a> Planner<'a> {
             |bytes, there| PackItem { id: pack.pack, frames: pack.used.bits(), bytes, there };
         if self.is_named(Kind::Pack, pack.pack.as_bytes())
             && let Some(target) = self.request.target
-            && let Some(length) = whole(target, &pack.pack, self.request.repair)?
+            && let Some((length, lacking)) = whole(target, &pack.pack, self.request.repair)?
+            && (lacking.is_none() || self.lacks_too(pack, lacking.as_ref())?)
         {
             return Ok(Some(item(length, true)));
         }
@@ -302,6 +304,15 @@ impl<'a> Planner<'a> {
         let all = PackUse { pack: pack.pack, used: Bitmap::new(pack.used.bits()) };
         let length = read_head(self.request.source, &all)?.total_length();
         Ok(Some(item(length, false)))
+    }
+
+    /// Whether the source lacks all the frames that the medium lacks.
+    fn lacks_too(&self, pack: &PackUse, lacking: Option<&Bitmap>) -> Result<bool, MediaError> {
+        let Some(lacking) = lacking else { return Ok(true) };
+        let asked = PackUse { pack: pack.pack, used: lacking.clone() };
+        let absent = self.request.source.have(std::slice::from_ref(&asked))?;
+        let gone = absent.iter().map(|gone| gone.used.count_ones()).sum::<u32>();
+        Ok(gone == lacking.count_ones())
     }
 
     /// An object's bytes, from the medium or the source; planned if no step has it yet.
@@ -400,20 +411,27 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The length of a pack that is whole on the medium: as its table says, or, where `read`, as every frame shows.
-fn whole(target: &RepositoryDir, id: &PackId, read: bool) -> Result<Option<u64>, MediaError> {
+/// The length of a pack that is unharmed on the medium, as its table says or, where `read`, as every frame shows;
+/// and the frames that were dropped before it came here.
+fn whole(
+    target: &RepositoryDir,
+    id: &PackId,
+    read: bool,
+) -> Result<Option<(u64, Option<Bitmap>)>, MediaError> {
     let look = || {
         let file = target.open_pack(id)?;
         let table = file.head()?;
         if table.total_length() != file.length() {
             return Ok(None);
         }
-        if read {
-            for frame in 0..table.frames.len() {
-                file.read_frame(&table, frame)?;
-            }
+        let present = target.presence(id, &table)?;
+        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        let here = |frame: &u32| present.as_ref().is_none_or(|present| present.get(*frame));
+        for frame in (0..frames).filter(|frame| read && here(frame)) {
+            file.read_frame(&table, frame as usize)?;
         }
-        Ok(Some(file.length()))
+        let lacking = present.map(|present| Bitmap::full(frames).minus(&present));
+        Ok(Some((file.length(), lacking)))
     };
     match look() {
         Ok(found) => Ok(found),

@@ -15,10 +15,10 @@ use lumbung_pack::{
     Holdings, Kind, Manifest, Missing, PackFacts, Provenance, Refusal, RosterChain, Session,
     SessionFacts, Signed, check_manifest, open_signed,
 };
+use lumbung_store::medium::{KnownList, MediumLists};
 use lumbung_store::{MediumDir, RepositoryDir, StoreError};
 
 use super::MediaError;
-use super::lists::{KnownList, MediumLists};
 use crate::snapshot::read_chain;
 use crate::{Cancel, LocalDepot, Progress, Snapshot, Total};
 
@@ -53,10 +53,12 @@ pub struct CheckedSnapshot {
 }
 
 /// A repository of a medium that was checked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MediumCheck {
     /// Which.
     pub repository: RepositoryId,
+    /// Its rosters on the medium.
+    pub chain: RosterChain,
     /// Its newest list on the medium.
     pub list: Option<KnownList>,
     /// Its snapshots.
@@ -169,6 +171,7 @@ pub fn verify_medium(
     });
     Ok(MediumCheck {
         repository: *repository,
+        chain: chain.clone(),
         list,
         snapshots,
         missing,
@@ -225,7 +228,20 @@ impl Found {
             }
         };
         let mut bad = Vec::new();
+        let present = match directory.presence(id, &table) {
+            Ok(present) => present,
+            Err(error) => {
+                self.note(with_causes(&error));
+                None
+            }
+        };
         for frame in 0..table.frames.len() {
+            let number = u32::try_from(frame).unwrap_or(u32::MAX);
+            if present.as_ref().is_some_and(|present| !present.get(number)) {
+                // Dropped before it came here; a snapshot that needs it is found incomplete.
+                bad.push(number);
+                continue;
+            }
             match file.read_frame(&table, frame) {
                 Ok(bytes) => {
                     self.frames.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +249,7 @@ impl Found {
                 }
                 Err(error) => {
                     self.note(with_causes(&error));
-                    bad.push(u32::try_from(frame).unwrap_or(u32::MAX));
+                    bad.push(number);
                 }
             }
         }

@@ -10,6 +10,8 @@
 //! repositories and is no medium (a vault's data); no link is followed; names that are not ours are ignored;
 //! what is read is capped. What stands on a medium is anybody's word until it was checked.
 
+mod lists;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,11 @@ use lumbung_pack::limits::MEDIUM_LIST_MAX_BYTES;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::directory::names;
+pub use lists::{
+    KnownList, ListBrief, MEDIUM_KINDS, MediumLists, list_what_is_there, read_list_file, read_lists,
+};
+
+use crate::directory::{PRESENCE, names};
 use crate::durable::{create_file, make_directory};
 use crate::error::hex;
 use crate::{RepositoryDir, StoreError};
@@ -192,6 +198,7 @@ impl MediumDir {
         for kind in Kind::REPOSITORY {
             check_folder(&path.join(kind.folder()))?;
         }
+        check_folder(&path.join(PRESENCE))?;
         let packs = path.join(Kind::Pack.folder());
         for prefix in 0..=u8::MAX {
             check_folder(&packs.join(format!("{prefix:02x}")))?;

@@ -4,11 +4,29 @@
 
 use std::collections::BTreeMap;
 
-use lumbung_model::{MediumId, MediumListId, PublicKey, RepositoryId, Timestamp, with_causes};
-use lumbung_pack::{ListSigner, MediumList, RosterChain, Signed, list_signer, open_signed};
-use lumbung_store::{MediumDir, StoreError};
+use lumbung_model::{
+    ManifestId, MediumId, MediumListId, PublicKey, RepositoryId, SiteId, Timestamp, with_causes,
+};
+use lumbung_pack::limits::MEDIUM_LIST_MAX_BYTES;
+use lumbung_pack::{
+    Kind, ListSigner, MediumList, MediumObjects, MediumSnapshot, RosterChain, Signed, list_signer,
+    open_signed,
+};
 
-use super::MediaError;
+use super::MediumDir;
+use crate::StoreError;
+
+/// What a medium carries besides manifests. Holds, orders, tombstones, inventories and scrub reports speak of a site,
+/// not of the data, and stay where they are.
+pub const MEDIUM_KINDS: [Kind; 7] = [
+    Kind::Roster,
+    Kind::Session,
+    Kind::Pack,
+    Kind::Segment,
+    Kind::Usage,
+    Kind::Receipt,
+    Kind::Proof,
+];
 
 /// What the chain of lists needs to know of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +100,7 @@ impl MediumLists {
         &self,
         medium: &MediumDir,
         chain: &RosterChain,
-    ) -> Result<Option<KnownList>, MediaError> {
+    ) -> Result<Option<KnownList>, StoreError> {
         let Some(brief) = self.newest(&chain.repository()) else { return Ok(None) };
         let list = open(&brief.id, &medium.list(&brief.id)?)?;
         let signer = list_signer(chain, &list);
@@ -96,33 +114,77 @@ impl MediumLists {
     }
 }
 
-fn open(id: &MediumListId, bytes: &[u8]) -> Result<Signed<MediumList>, MediaError> {
+fn open(id: &MediumListId, bytes: &[u8]) -> Result<Signed<MediumList>, StoreError> {
     open_signed::<MediumList>(bytes)
-        .map_err(|source| MediaError::List { what: format!("list {id}"), source })
+        .map_err(|source| StoreError::List { what: format!("list {id}"), source })
+}
+
+/// A list of everything in a repository's folders, signed by nobody: for a medium that bears none, where the operator
+/// takes that upon himself.
+///
+/// # Errors
+/// If a folder cannot be read, or holds more than a list can name.
+pub fn list_what_is_there(
+    medium: &MediumDir,
+    chain: &RosterChain,
+) -> Result<MediumList, StoreError> {
+    let repository = chain.repository();
+    let directory = medium.repository(&repository)?;
+    let mut objects = Vec::new();
+    let mut names = 0;
+    for kind in MEDIUM_KINDS {
+        let ids = directory.list(kind)?;
+        names += ids.len();
+        if names > MEDIUM_LIST_MAX_BYTES / 32 {
+            let reason = format!("it holds more than {names} objects");
+            return Err(StoreError::NotAMedium { path: directory.path().to_owned(), reason });
+        }
+        if !ids.is_empty() {
+            objects.push(MediumObjects { kind, bytes: 0, ids });
+        }
+    }
+    let manifests = directory.list(Kind::Manifest)?;
+    let snapshot =
+        |id| MediumSnapshot { manifest: ManifestId::from_bytes(id), bytes: 0, alone: true };
+    Ok(MediumList {
+        repository,
+        medium: medium.id(),
+        number: 1,
+        previous: MediumListId::ZERO,
+        made: Timestamp(0),
+        site: SiteId::ZERO,
+        origin: String::new(),
+        label: medium.label().to_owned(),
+        serial: String::new(),
+        custodian: String::new(),
+        place: String::new(),
+        roster_number: chain.current().body.number,
+        bases: Vec::new(),
+        snapshots: manifests.into_iter().map(snapshot).collect(),
+        objects,
+    })
 }
 
 /// A list from a file of its own, as an export keeps it.
 ///
 /// # Errors
 /// If the bytes are no list.
-pub fn read_list_file(name: &str, bytes: &[u8]) -> Result<Signed<MediumList>, MediaError> {
+pub fn read_list_file(name: &str, bytes: &[u8]) -> Result<Signed<MediumList>, StoreError> {
     open_signed::<MediumList>(bytes)
-        .map_err(|source| MediaError::List { what: format!("the list {name}"), source })
+        .map_err(|source| StoreError::List { what: format!("the list {name}"), source })
 }
 
 /// Reads all lists of a medium and checks that they are one chain.
 ///
 /// # Errors
 /// If the medium cannot be read at all.
-pub fn read_lists(medium: &MediumDir) -> Result<MediumLists, MediaError> {
+pub fn read_lists(medium: &MediumDir) -> Result<MediumLists, StoreError> {
     let mut found = MediumLists::default();
     for id in medium.lists()? {
         let list = match medium.list(&id) {
             Ok(bytes) => open(&id, &bytes),
-            Err(error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
-                Err(error.into())
-            }
-            Err(error) => return Err(error.into()),
+            Err(error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => Err(error),
+            Err(error) => return Err(error),
         };
         match list {
             Ok(list) if list.body.medium == medium.id() => found.briefs.push(ListBrief::of(&list)),
