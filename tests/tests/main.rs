@@ -6,6 +6,7 @@ mod chaos;
 mod damage;
 mod house;
 mod main_job;
+mod media;
 mod reader;
 mod replicated;
 mod thieves;

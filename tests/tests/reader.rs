@@ -30,9 +30,14 @@ fn the_reader_restores_what_the_rust_code_wrote() {
     std::fs::write(alone.source().join("surat/baru.txt"), "ditambahkan kemudian").unwrap();
     std::fs::remove_file(alone.source().join("kosong")).unwrap();
     alone.backup().unwrap();
+    restores(&alone, &alone.depot());
+}
+
+/// The newest snapshot in a directory comes back as it was.
+pub(crate) fn restores(alone: &Alone, depot: &Path) {
     let target = alone.path().join("out");
     let mut read = python();
-    read.args(["-m", "reference_reader"]).arg(alone.depot()).arg("--key").arg(alone.key());
+    read.args(["-m", "reference_reader"]).arg(depot).arg("--key").arg(alone.key());
     read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest", "--target"])
         .arg(&target);
     output(&mut read).unwrap();

@@ -4,6 +4,7 @@ mod errors;
 mod generated;
 mod keys;
 mod life;
+mod media;
 mod office;
 mod rosters;
 mod shapes;

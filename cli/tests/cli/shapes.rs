@@ -69,6 +69,13 @@ fn every_result_has_its_documented_shape() {
             &["restore", "depot", "latest", "--key", "pd.key", "--target", "out", "--verify"],
         ),
         ("verify", &["verify", "depot"]),
+        (
+            "media export",
+            &["media", "export", "depot", "disk", "--key", "pd.key", "--keep-list", "daftar"],
+        ),
+        ("media verify", &["media", "verify", "disk"]),
+        ("media show", &["media", "show", "disk"]),
+        ("media import", &["media", "import", "disk", "masuk"]),
         ("man", &["man", "--dir", "man"]),
     ];
     for (name, args) in commands {

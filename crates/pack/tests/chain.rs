@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 
 use lumbung_model::{
-    AgentId, ChunkId, DatasetId, DomainId, FrameHash, ManifestId, PackId, PublicKey, RepositoryId,
-    RosterId, SegmentId, SessionId, Timestamp, UsageId,
+    AgentId, ChunkId, DatasetId, DomainId, FrameHash, ManifestId, MediumId, MediumListId, PackId,
+    PublicKey, RepositoryId, RosterId, SegmentId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, Manifest,
-    PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient, Refusal, RootKey, RootRole,
-    Roster, RosterAgent, RosterChain, RosterError, SealedKey, Session, SessionFacts, Signed,
-    SigningKey, Statistics, UsageBuilder, check_manifest, check_session, open_signed, sign,
+    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, ListSigner,
+    Manifest, MediumList, PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient,
+    Refusal, RootKey, RootRole, Roster, RosterAgent, RosterChain, RosterError, RosterSite,
+    SealedKey, Session, SessionFacts, Signed, SigningKey, Statistics, UsageBuilder, check_manifest,
+    check_session, list_signer, open_signed, sign,
 };
 
 const RECIPIENT: PublicKey = PublicKey::from_bytes([40; 32]);
@@ -104,6 +105,58 @@ fn only_those_entitled_continue_the_chain() {
         world.push(&elsewhere, &world.root),
         Err(RosterError::OtherRepository { .. })
     ));
+}
+
+#[test]
+fn a_mediums_list_is_signed_by_owner_site_or_agent_of_its_time() {
+    let mut world = world();
+    let (site_key, thief) = (SigningKey::generate(), SigningKey::generate());
+    let site = SiteId::from_bytes([7; 16]);
+    let listed = RosterSite {
+        site,
+        receipt_key: site_key.public(),
+        tls_pin: TlsPin::from_bytes([1; 32]),
+        label: "Pusat Data".into(),
+    };
+    let second = sign(&world.next(|next| next.sites.push(listed.clone())), &world.root);
+    world.chain.push(&second).unwrap();
+    let list = |world: &World, site: SiteId, key: &SigningKey| {
+        let list = MediumList {
+            repository: world.chain.repository(),
+            medium: MediumId::from_bytes([1; 16]),
+            number: 1,
+            previous: MediumListId::ZERO,
+            made: Timestamp(1),
+            site,
+            origin: String::new(),
+            label: String::new(),
+            serial: String::new(),
+            custodian: String::new(),
+            place: String::new(),
+            roster_number: 2,
+            bases: vec![],
+            snapshots: vec![],
+            objects: vec![],
+        };
+        open_signed::<MediumList>(&sign(&list, key)).unwrap()
+    };
+    let signer = |world: &World, site: SiteId, key: &SigningKey| {
+        list_signer(&world.chain, &list(world, site, key))
+    };
+    assert_eq!(signer(&world, site, &world.root), Some(ListSigner::Root));
+    assert_eq!(signer(&world, site, &site_key), Some(ListSigner::Site(site)));
+    assert_eq!(signer(&world, SiteId::ZERO, &site_key), None, "a site vouches for its own copy");
+    assert_eq!(signer(&world, site, &world.agent_key), Some(ListSigner::Agent(world.agent)));
+    assert_eq!(signer(&world, site, &world.registrar), None);
+    assert_eq!(signer(&world, site, &thief), None);
+    // Years later: the site is gone and the agent withdrawn. What was right when it was made stays right.
+    let third = world.next(|next| {
+        next.sites.clear();
+        next.agents[0].status = AgentStatus::Withdrawn;
+    });
+    world.chain.push(&sign(&third, &world.root)).unwrap();
+    assert_eq!(signer(&world, site, &site_key), Some(ListSigner::Site(site)));
+    assert_eq!(signer(&world, site, &world.agent_key), Some(ListSigner::Agent(world.agent)));
 }
 
 #[test]

@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lumbung_model::{
-    AgentId, ChunkId, DatasetId, DomainId, FrameHash, InventoryId, ManifestId, PackId, PublicKey,
-    ReceiptId, RepositoryId, RosterId, SegmentId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
+    AgentId, ChunkId, DatasetId, DomainId, FrameHash, InventoryId, ManifestId, MediumId,
+    MediumListId, PackId, PublicKey, ReceiptId, RepositoryId, RosterId, SegmentId, SessionId,
+    SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
     AgentStatus, Bitmap, ChunkerParams, Content, Encoding, FormatError, FrameEntry, Inventory,
-    InventoryEntry, Manifest, Object, PackHeader, PackTable, PackUse, Proof, Receipt, Recipient,
-    RootKey, RootRole, Roster, RosterAgent, RosterSite, ScrubReport, SealedKey, Segment,
-    SegmentRef, Session, SigningKey, Statistics, UsageBuilder, UsageList, decode, encode,
-    open_signed, sign,
+    InventoryEntry, Kind, Manifest, MediumBase, MediumList, MediumObjects, MediumSnapshot, Object,
+    PackHeader, PackTable, PackUse, Proof, Receipt, Recipient, RootKey, RootRole, Roster,
+    RosterAgent, RosterSite, ScrubReport, SealedKey, Segment, SegmentRef, Session, SigningKey,
+    Statistics, UsageBuilder, UsageList, decode, encode, open_signed, sign,
 };
 use proptest::prelude::{any, proptest};
 
@@ -154,6 +155,64 @@ fn proof() -> Proof {
     }
 }
 
+fn medium_list() -> MediumList {
+    let snapshot =
+        |i, alone| MediumSnapshot { manifest: ManifestId::from_bytes([i; 32]), bytes: 100, alone };
+    let of = |kind, ids: &[u8]| MediumObjects {
+        kind,
+        bytes: 7,
+        ids: ids.iter().map(|i| [*i; 32]).collect(),
+    };
+    MediumList {
+        repository: REPOSITORY,
+        medium: MediumId::from_bytes([9; 16]),
+        number: 2,
+        previous: MediumListId::from_bytes([8; 32]),
+        made: Timestamp(5),
+        site: SITE,
+        origin: "srv:/data".into(),
+        label: "Brankas".into(),
+        serial: "WX".into(),
+        custodian: String::new(),
+        place: "Setda".into(),
+        roster_number: 2,
+        bases: vec![MediumBase {
+            list: MediumListId::from_bytes([1; 32]),
+            medium: MediumId::from_bytes([2; 16]),
+            label: "lama".into(),
+        }],
+        snapshots: vec![snapshot(1, true), snapshot(4, false)],
+        objects: vec![of(Kind::Roster, &[1]), of(Kind::Pack, &[2, 3])],
+    }
+}
+
+#[test]
+fn a_medium_list_names_in_order_and_only_what_a_medium_carries() {
+    let key = SigningKey::generate();
+    let refused = |change: fn(&mut MediumList)| {
+        let mut list = medium_list();
+        change(&mut list);
+        open_signed::<MediumList>(&sign(&list, &key)).is_err()
+    };
+    let changes: [fn(&mut MediumList); 9] = [
+        |list| list.number = 0,
+        |list| list.previous = MediumListId::ZERO,
+        |list| list.medium = MediumId::ZERO,
+        |list| list.snapshots.reverse(),
+        |list| list.objects.reverse(),
+        |list| list.objects[1].ids.reverse(),
+        |list| list.objects[1].ids.clear(),
+        |list| list.objects[0].kind = Kind::KeyBundle,
+        |list| list.bases.push(list.bases[0].clone()),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert!(refused(change), "change {number}");
+    }
+    let list = medium_list();
+    assert!(list.names(Kind::Pack, &[3; 32]) && !list.names(Kind::Pack, &[1; 32]));
+    assert!(list.names(Kind::Manifest, &[4; 32]) && list.bytes() == 14);
+}
+
 fn segment() -> Segment {
     let mut used = Bitmap::new(9);
     used.set(8);
@@ -235,6 +294,7 @@ fn signed_objects_are_whole_or_refused() {
     check_signed(&inventory());
     check_signed(&scrub());
     check_signed(&proof());
+    check_signed(&medium_list());
 }
 
 #[test]

@@ -337,6 +337,20 @@ mod tests {
     }
 
     #[test]
+    fn without_links_and_flags_a_free_name_is_taken_and_a_taken_one_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = |bytes: &[u8]| {
+            let mut draft = Draft::create(dir.path(), 0o600).unwrap();
+            draft.write(bytes).unwrap();
+            draft.name_if_free("pack", &dir.path().join("pack")).unwrap()
+        };
+        assert!(named(b"one"));
+        assert!(!named(b"two"));
+        assert_eq!(std::fs::read(dir.path().join("pack")).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
     fn a_dropped_draft_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut draft = Draft::create(dir.path(), 0o600).unwrap();
