@@ -189,7 +189,8 @@ impl Exporter<'_> {
         let plan = self.request.plan;
         match self.items(&plan.rosters) {
             Ok(()) => {}
-            Err(Halt::Full) => return Ok(self.remaining(&plan.steps)),
+            Err(Halt::Full) if self.request.fill => return Ok(self.remaining(&plan.steps)),
+            Err(Halt::Full) => return Err(self.full()),
             Err(Halt::Error(error)) => return Err(error),
         }
         for (number, step) in plan.steps.iter().enumerate() {
