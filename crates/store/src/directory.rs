@@ -261,6 +261,9 @@ impl RepositoryDir {
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 return Err(StoreError::NotFound { kind, id: *id });
             }
+            Err(Errno::LOOP) => {
+                return Err(StoreError::Damaged { kind, id: *id, reason: "it is a link".into() });
+            }
             Err(e) => return Err(StoreError::io("opened", &path, e)),
         };
         let meta = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;

@@ -60,6 +60,23 @@ impl LocalDepot {
         Ok(())
     }
 
+    /// Keeps a pack in the place of whatever has its name: for who knows that it is damaged, or not there.
+    pub(crate) fn replace_pack(
+        &self,
+        id: &PackId,
+        head: &Bytes,
+        frames: &[Bytes],
+    ) -> Result<(), DepotError> {
+        let write = || {
+            let mut writer = self.directory.pack_writer(id)?;
+            writer.write(head)?;
+            frames.iter().try_for_each(|frame| writer.write(frame))?;
+            writer.finish_over()
+        };
+        write().map_err(|e| self.translate("writing a pack", e))?;
+        Ok(())
+    }
+
     /// What the commit check asks of a pack: its head was read, its length compared, its map of frames asked.
     pub(crate) fn pack_facts(&self, id: &PackId) -> Result<Option<PackFacts>, DepotError> {
         Ok(self.table(id)?.map(|(table, bad)| facts_of(&table, bad)))

@@ -185,7 +185,8 @@ impl Depot for Copies {
     }
 
     fn put_pack(&self, id: &PackId, head: &Bytes, frames: &[Bytes]) -> Result<(), DepotError> {
-        self.depot.put_pack(id, head, frames)
+        // Whoever copies has looked: it is not here, or not whole.
+        self.depot.replace_pack(id, head, frames)
     }
 
     fn read_pack(&self, id: &PackId, range: Range<u64>) -> Result<Vec<u8>, DepotError> {
