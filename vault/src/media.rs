@@ -9,9 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use lumbung_model::{
-    ManifestId, PackId, RepositoryId, SegmentId, SiteId, Timestamp, with_causes,
-};
+use lumbung_model::{ManifestId, PackId, RepositoryId, SegmentId, SiteId, Timestamp, with_causes};
 use lumbung_pack::{
     Bitmap, Kind, ListSigner, Manifest, MediumList, PackUse, Receipt, Roster, RosterChain, Segment,
     UsageList, decode, open_signed,
@@ -320,10 +318,7 @@ impl Import<'_> {
 
     /// Receipts that came along: this site's own from before it lost them, so that their numbers are not used twice;
     /// and those of other sites that the roster vouches for. Gives when each snapshot was first received.
-    fn receipts(
-        &mut self,
-        intake: &Intake,
-    ) -> Result<HashMap<ManifestId, Timestamp>, VaultError> {
+    fn receipts(&mut self, intake: &Intake) -> Result<HashMap<ManifestId, Timestamp>, VaultError> {
         let mut dates = HashMap::new();
         for id in intake.list.ids(Kind::Receipt) {
             let taken = self.receipt(intake, id).map(|dated| {
@@ -367,9 +362,9 @@ impl Import<'_> {
         if known.is_none() {
             repository.store.put(Kind::Receipt, id, &bytes)?;
             let (row, site) = (repository.row, body.site);
-            self.vault.index.write(|tx| {
-                add_foreign_receipt(tx, row, &body.manifest, &site, &receipt.id)
-            })?;
+            self.vault
+                .index
+                .write(|tx| add_foreign_receipt(tx, row, &body.manifest, &site, &receipt.id))?;
         }
         Ok(Some((body.manifest, known.unwrap_or(body.received))))
     }

@@ -175,9 +175,7 @@ fn open_dir(path: &Path) -> Result<OwnedFd, StoreError> {
 fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
     let synced = match errno(calls::sync_directory(path, dir)) {
         // A file system that syncs no directory by itself syncs them all.
-        Err((Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _)) => {
-            calls::sync_all(path, dir)
-        }
+        Err((Some(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _)) => calls::sync_all(path, dir),
         synced => synced.map_err(|(_, e)| e),
     };
     synced.map_err(|source| StoreError::Unsynced { path: path.to_owned(), source })
