@@ -415,6 +415,7 @@ fn reindex(config: Config) -> anyhow::Result<()> {
     crate::forget_index(&config.data)?;
     let identity = State::at(config.state()).identity()?;
     let vault = Vault::open(config, identity, Arc::new(SystemClock))?;
+    vault.reconcile()?;
     println!("{} repositories indexed from their files", vault.repositories().len());
     Ok(())
 }
@@ -427,6 +428,9 @@ fn ask(config: Config, command: Ask, json: bool) -> anyhow::Result<ExitCode> {
         None => runtime()?.block_on(async {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let (vault, sources) = open(config, &state, &clock).await?;
+            // What is asked is answered from the files as they are.
+            let opened = Arc::clone(&vault);
+            tokio::task::spawn_blocking(move || opened.reconcile()).await??;
             anyhow::Ok(console::perform(command, &vault, &sources, &CancellationToken::new()).await)
         })?,
     };

@@ -83,7 +83,10 @@ impl Vault {
         gate.catch_up(self, repository)?;
         let waiting = gate.behind;
         if let Some(row) = self.index.read(|c| ManifestRow::find(c, repository.row, id))? {
-            repository.store.put(Kind::Manifest, id.as_bytes(), bytes)?;
+            if repository.store.put(Kind::Manifest, id.as_bytes(), bytes)? == PutOutcome::Created {
+                // It had been lost.
+                repository.touch();
+            }
             return Ok(Committed {
                 receipt: self.receipt_again(repository, &row)?,
                 outcome: PutOutcome::AlreadyThere,
@@ -116,7 +119,7 @@ impl Vault {
     ) -> Result<Admitted, VaultError> {
         self.check_reserve()?;
         let held = Held {
-            vault: self,
+            index: self.index.snapshot()?,
             repository,
             chain: repository.chain(),
             certified: sender.certified(),
@@ -191,7 +194,7 @@ impl Vault {
             }
             Ok(())
         })?;
-        repository.ledger().add(&row.domain, row.bytes);
+        repository.touch();
         Ok(row)
     }
 

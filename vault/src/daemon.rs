@@ -53,6 +53,7 @@ impl Daemon {
             Arc::clone(&self.sources),
             self.stop.clone(),
         );
+        work.spawn(reconciliation(Arc::clone(&self.vault)));
         work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
         work.spawn(retentions(Arc::clone(&self.vault), self.stop.clone()));
@@ -65,6 +66,11 @@ impl Daemon {
             self.stop.clone(),
         ));
         work.spawn(console);
+        let (stopping, vault) = (self.stop.clone(), Arc::clone(&self.vault));
+        work.spawn(async move {
+            stopping.cancelled().await;
+            vault.stop();
+        });
         let stopped = self.stop.clone().cancelled_owned();
         lumbung_wire::serve(listener, tls, http::router(self.vault), stopped).await;
         self.stop.cancel();
@@ -101,6 +107,16 @@ async fn attempt<T: Send + 'static>(
             tracing::error!(%error, "{what} ended abnormally");
             None
         }
+    }
+}
+
+/// Compares the index with the files, one repository after the other: what a crash left out of the index, and what
+/// somebody took from the disk while the vault was stopped.
+async fn reconciliation(vault: Arc<Vault>) {
+    for repository in vault.repositories() {
+        let vault = Arc::clone(&vault);
+        let work = move || vault.reconcile_repository(&repository);
+        attempt("a repository could not be compared with its files", work).await;
     }
 }
 

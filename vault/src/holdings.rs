@@ -1,4 +1,7 @@
-//! What this site holds, as the commit check asks for it: the index, and the files where it matters.
+//! What this site holds, as agents and the commit check ask for it: the index, and the files where it matters.
+//!
+//! Invariants: one state of the index answers all of a question; a pack is here only if its file has its length,
+//! whatever the index remembers.
 
 use std::sync::Arc;
 
@@ -9,7 +12,7 @@ use lumbung_pack::{Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, Sess
 use lumbung_store::StoreError;
 
 use crate::index::{
-    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, TombstoneRow, bad_frames, load_state,
+    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, Snapshot, TombstoneRow, bad_frames, load_state,
     save_state, verified_segment,
 };
 use crate::repository::Repository;
@@ -17,7 +20,7 @@ use crate::{Vault, VaultError};
 
 /// A repository's holdings during one check.
 pub(crate) struct Held<'a> {
-    pub(crate) vault: &'a Vault,
+    pub(crate) index: Snapshot<'a>,
     pub(crate) repository: &'a Repository,
     pub(crate) chain: Arc<RosterChain>,
     /// The key in the certificate that the manifest came with.
@@ -32,7 +35,7 @@ impl Held<'_> {
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if !self.vault.index.read(|c| ObjectRow::contains(c, self.row(), kind, id))? {
+        if !self.index.read(|c| ObjectRow::contains(c, self.row(), kind, id))? {
             // Another request is writing it and may not have come to its fsync: a receipt must not rest on that.
             self.repository.store.put(kind, id, &bytes)?;
         }
@@ -52,7 +55,7 @@ impl Holdings for Held<'_> {
     }
 
     fn session(&self, id: &SessionId) -> Result<Option<SessionFacts>, VaultError> {
-        let row = self.vault.index.read(|c| SessionRow::find(c, self.row(), id))?;
+        let row = self.index.read(|c| SessionRow::find(c, self.row(), id))?;
         Ok(row.map(|row| SessionFacts {
             domain: row.domain,
             agent: row.agent,
@@ -70,11 +73,11 @@ impl Holdings for Held<'_> {
     }
 
     fn verified_segment(&self, id: &SegmentId) -> Result<Option<Vec<SessionId>>, VaultError> {
-        Ok(self.vault.index.read(|c| verified_segment(c, self.row(), id))?)
+        Ok(self.index.read(|c| verified_segment(c, self.row(), id))?)
     }
 
     fn pack(&self, id: &PackId) -> Result<Option<PackFacts>, VaultError> {
-        let found = self.vault.index.read(|c| {
+        let found = self.index.read(|c| {
             let Some(row) = PackRow::find(c, self.row(), id)? else { return Ok(None) };
             let mut bad = bad_frames(c, self.row(), id)?;
             // What is merely condemned is still here: a commit brings it back.
@@ -100,7 +103,7 @@ impl Holdings for Held<'_> {
             return (certified == *agent).then_some(key);
         }
         // Pulled: the key that opened this agent's first session here.
-        let first = self.vault.index.read(|c| SessionRow::first_of_agent(c, self.row(), agent));
+        let first = self.index.read(|c| SessionRow::first_of_agent(c, self.row(), agent));
         first.ok().flatten().map(|session| session.signer)
     }
 
@@ -111,15 +114,12 @@ impl Holdings for Held<'_> {
         epoch: u32,
         sequence: u64,
     ) -> Result<Option<ManifestId>, VaultError> {
-        Ok(self
-            .vault
-            .index
-            .read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
+        Ok(self.index.read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
     }
 
     fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {
         // One that was removed here was here.
-        Ok(self.vault.index.read(|c| {
+        Ok(self.index.read(|c| {
             Ok(ManifestRow::find(c, self.row(), id)?.is_some()
                 || TombstoneRow::find(c, self.row(), id)?.is_some())
         })?)
@@ -138,9 +138,10 @@ impl Vault {
         domain: Option<Option<DomainId>>,
         packs: Vec<PackUse>,
     ) -> Result<Vec<PackUse>, VaultError> {
+        let index = self.index.snapshot()?;
         let mut absent = Vec::new();
         for asked in packs {
-            let (row, bad, state) = self.index.read(|c| {
+            let (row, bad, state) = index.read(|c| {
                 Ok((
                     PackRow::find(c, repository.row, &asked.pack)?,
                     bad_frames(c, repository.row, &asked.pack)?,

@@ -235,9 +235,6 @@ impl Vault {
             Lease::touch_domain(tx, repository.row, &domain, now_s)?;
             if known { Ok(()) } else { row.insert(tx, repository.row) }
         })?;
-        if !known {
-            repository.ledger().add(&domain, length);
-        }
         Ok(outcome)
     }
 
@@ -278,7 +275,6 @@ impl Vault {
             row.insert(tx, repository.row)?;
             Lease::open(tx, repository.row, &row.session, &row.domain, now_s)
         })?;
-        repository.ledger().add(&row.domain, row.bytes);
         Ok(outcome)
     }
 

@@ -1,12 +1,13 @@
 //! Inventories: numbered, chained, signed lists of the snapshots that this site holds.
 //!
 //! Invariants: an inventory lists a snapshot only if its manifest's file is here; each names the one
-//! before it; one is made when the last is older than the interval, or when what it would list changed.
+//! before it; one is made when the last is older than the interval, or when what it would list changed. It is
+//! drawn up only when it is due by its age, or when something happened here since the last one.
 
 use lumbung_model::{InventoryId, Timestamp};
 use lumbung_pack::{Inventory, InventoryEntry, Kind, sign};
 
-use crate::index::{ManifestRow, StatementRow};
+use crate::index::{Kept, ManifestRow, StatementRow};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -40,10 +41,12 @@ fn is_due(
     match (occasion, last) {
         (Occasion::Demand, _) | (_, None) => true,
         // A clock that went back makes one rather than none.
-        (Occasion::Round, Some((made, said))) => {
-            said != digest || !(0..interval_s).contains(&now.seconds_since(made))
-        }
+        (Occasion::Round, Some((made, said))) => said != digest || !is_young(made, now, interval_s),
     }
+}
+
+fn is_young(made: Timestamp, now: Timestamp, interval_s: i64) -> bool {
+    (0..interval_s).contains(&now.seconds_since(made))
 }
 
 impl Vault {
@@ -56,14 +59,24 @@ impl Vault {
         repository: &Repository,
         occasion: Occasion,
     ) -> Result<Option<InventoryId>, VaultError> {
+        let newest =
+            || self.index.read(|c| StatementRow::newest(c, repository.row, Kind::Inventory));
+        let interval_s = i64::from(self.config.inventory_interval.as_seconds());
+        if occasion == Occasion::Round
+            && !repository.is_touched()?
+            && newest()?.is_some_and(|row| is_young(row.made, self.now(), interval_s))
+        {
+            return Ok(None);
+        }
         let mut gate = repository.gate();
         gate.catch_up(self, repository)?;
-        let last = self.index.read(|c| StatementRow::newest(c, repository.row, Kind::Inventory))?;
+        let last = newest()?;
+        let stamp = repository.store.stamp(Kind::Manifest)?;
         let inventory = self.draw_up(repository, last.as_ref())?;
         let digest = digest(&inventory);
         let before = last.as_ref().map(|row| (row.made, row.digest));
-        let interval_s = i64::from(self.config.inventory_interval.as_seconds());
         if !is_due(occasion, before, inventory.made, interval_s, digest) {
+            repository.settle(stamp);
             return Ok(None);
         }
         let bytes = sign(&inventory, &self.identity.key);
@@ -81,6 +94,7 @@ impl Vault {
         };
         self.index.write(|tx| row.insert(tx, repository.row))?;
         gate.behind = waiting;
+        repository.settle(stamp);
         tracing::info!(repository = %repository.id, number = inventory.number, snapshots = inventory.entries.len(), "inventory signed");
         Ok(Some(InventoryId::from_bytes(id)))
     }
@@ -90,18 +104,16 @@ impl Vault {
         repository: &Repository,
         last: Option<&StatementRow>,
     ) -> Result<Inventory, VaultError> {
-        let rows = self.index.read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in rows {
-            if repository.store.contains(Kind::Manifest, row.manifest.as_bytes())? {
-                entries.push(InventoryEntry { manifest: row.manifest, receipt: row.receipt });
-            }
-        }
-        entries.sort_by_key(|entry| entry.manifest);
-        let (packs, bytes) = {
-            let ledger = repository.ledger();
-            (ledger.packs(), ledger.bytes())
-        };
+        let (rows, kept) = self.index.read(|c| {
+            Ok((ManifestRow::receipts(c, repository.row)?, Kept::in_repository(c, repository.row)?))
+        })?;
+        // One listing of the folder rather than a question for each.
+        let here = repository.store.list(Kind::Manifest)?;
+        let entries = rows
+            .into_iter()
+            .filter(|(manifest, _)| here.binary_search(manifest.as_bytes()).is_ok())
+            .map(|(manifest, receipt)| InventoryEntry { manifest, receipt })
+            .collect();
         Ok(Inventory {
             repository: repository.id,
             site: self.site(),
@@ -109,8 +121,8 @@ impl Vault {
             previous: last.map_or(InventoryId::ZERO, |row| InventoryId::from_bytes(row.id)),
             made: self.now(),
             roster_number: repository.chain().current().body.number,
-            packs,
-            bytes,
+            packs: kept.packs,
+            bytes: kept.bytes(),
             entries,
         })
     }

@@ -17,7 +17,6 @@ pub mod http;
 mod index;
 mod intake;
 mod inventory;
-mod ledger;
 mod media;
 mod pack_intake;
 pub mod pull;

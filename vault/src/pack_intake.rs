@@ -93,25 +93,13 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let row = pack_row(&table.id(), table);
         let (repo, now_s) = (repository.row, self.age_s());
-        let kept_before = self.index.write(|tx| {
-            let before = PackRow::find(tx, repo, &row.pack)?;
-            let absent = load_state(tx, repo, &row.pack)?.map_or(0, |state| state.absent_bytes);
+        self.index.write(|tx| {
             row.insert(tx, repo)?;
             if let Some(state) = state {
                 save_state(tx, repo, &row.pack, state)?;
             }
-            Lease::touch(tx, repo, &row.session, now_s)?;
-            Ok(before.map(|before| before.bytes.saturating_sub(absent)))
+            Lease::touch(tx, repo, &row.session, now_s)
         })?;
-        let kept_now = row.bytes.saturating_sub(state.map_or(0, |state| state.absent_bytes));
-        let mut ledger = repository.ledger();
-        match kept_before {
-            None => ledger.add_pack(&row.domain, kept_now),
-            Some(before) => {
-                ledger.subtract(&row.domain, before);
-                ledger.add(&row.domain, kept_now);
-            }
-        }
         Ok(())
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Invariants: only the index changes here, save for receipts of manifests that a crash left without one.
 //! What is listed in the index and no longer on the disk is forgotten and raises an alarm; a manifest
-//! keeps its row, so that its receipt stays.
+//! keeps its row, so that its receipt stays. Objects may come in meanwhile: what came after the files were listed
+//! is not taken for lost. Packs, of which there are most, are compared a 256th at a time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
-use lumbung_model::{DomainId, ManifestId, PackId};
+use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId};
 use lumbung_pack::{
     Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session,
     Signed, UsageList, decode, open_signed,
@@ -16,9 +17,10 @@ use rusqlite::Connection;
 
 use crate::commit::{Admitted, manifest_row};
 use crate::index::{
-    Lease, ManifestRow, ObjectRow, StatementRow, TombstoneRow, add_foreign_receipt, add_orphan,
-    end_leases, foreign_receipt, forget_object, forget_pack, forget_session, forget_verified,
-    list_objects, list_packs, list_sessions, publish_sessions, receipt_given, save_state,
+    Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
+    add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
+    forget_session, forget_verified, list_objects, list_packs_from, list_sessions,
+    publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -38,7 +40,7 @@ pub(crate) struct CaughtUp {
 }
 
 /// Takes up commits, inventories and scrub reports that the index does not know. Called by who holds the
-/// gate, or before anybody else knows the repository.
+/// gate.
 pub(crate) fn catch_up(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
     // First what was removed, so that nothing of it is taken up again.
     let buried = vault.reconcile_tombstones(repository)?;
@@ -47,53 +49,83 @@ pub(crate) fn catch_up(vault: &Vault, repository: &Repository) -> Result<CaughtU
     Ok(caught)
 }
 
-/// Reconciles a whole repository; says how many rows changed.
-pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+/// Reconciles a whole repository. Called by who holds the gate.
+pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
+    let swept = repository.store.sweep_unfinished()?;
     let mut changed = reconcile_kind(vault, repository, Kind::Session)?;
-    changed += reconcile_kind(vault, repository, Kind::Pack)?;
+    for first in 0..=u8::MAX {
+        vault.check_stopping()?;
+        let on_disk = repository.store.list_packs(first)?;
+        let indexed = vault.index.read(|c| list_packs_from(c, repository.row, first))?;
+        changed += settle(vault, repository, Kind::Pack, (&on_disk, &indexed))?;
+    }
     for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
         changed += reconcile_kind(vault, repository, kind)?;
     }
     changed += vault.reconcile_holds(repository)?;
     vault.reconcile_orders(repository)?;
     let caught = catch_up(vault, repository)?;
-    repository.gate().behind = caught.waiting;
-    Ok(changed + caught.changed)
+    changed += caught.changed;
+    vault.index.set_filled(repository.row)?;
+    if swept > 0 || changed > 0 {
+        tracing::info!(repository = %repository.id, swept, changed, "repository reconciled with its files");
+    }
+    Ok(CaughtUp { changed, waiting: caught.waiting })
 }
 
-type Insert = Box<dyn Fn(&Connection, i64) -> rusqlite::Result<()>>;
-
 fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<usize, VaultError> {
-    let on_disk: BTreeSet<[u8; 32]> = repository.store.list(kind)?.into_iter().collect();
-    let indexed: BTreeSet<[u8; 32]> = vault
-        .index
-        .read(|c| match kind {
-            Kind::Session => list_sessions(c, repository.row, None),
-            Kind::Pack => list_packs(c, repository.row, None),
-            _ => list_objects(c, repository.row, kind, None),
-        })?
-        .into_iter()
-        .collect();
+    vault.check_stopping()?;
+    let on_disk = repository.store.list(kind)?;
+    let indexed = vault.index.read(|c| match kind {
+        Kind::Session => list_sessions(c, repository.row, None),
+        _ => list_objects(c, repository.row, kind, None),
+    })?;
+    settle(vault, repository, kind, (&on_disk, &indexed))
+}
+
+/// Takes up what is on the disk only, and forgets what is in the index only; both lists ascend.
+fn settle(
+    vault: &Vault,
+    repository: &Repository,
+    kind: Kind,
+    (on_disk, indexed): (&[[u8; 32]], &[[u8; 32]]),
+) -> Result<usize, VaultError> {
     let mut rows: Vec<Insert> = Vec::new();
     let mut changed = 0;
-    for id in on_disk.difference(&indexed) {
-        match row_of(repository, kind, id, vault.age_s()) {
+    for id in lacking(on_disk, indexed) {
+        match row_of(repository, kind, &id, vault.age_s()) {
             Ok(row) => rows.push(row),
+            // Taken away since it was listed.
+            Err(VaultError::Store(StoreError::NotFound { .. })) => {}
             Err(error) => {
                 let detail =
-                    format!("{} {} cannot be used: {error}", kind.name(), PackId::from_bytes(*id));
+                    format!("{} {} cannot be used: {error}", kind.name(), PackId::from_bytes(id));
                 vault.alarm(Some(&repository.id), "damaged", detail);
             }
         }
         if rows.len() == BATCH {
+            vault.check_stopping()?;
             changed += insert(vault, repository, &mut rows)?;
         }
     }
     changed += insert(vault, repository, &mut rows)?;
-    let lost: Vec<[u8; 32]> = indexed.difference(&on_disk).copied().collect();
-    forget(vault, repository, kind, &lost)?;
-    Ok(changed + lost.len())
+    Ok(changed + forget(vault, repository, kind, &lacking(indexed, on_disk))?)
 }
+
+/// What is in the first list and not in the second; both ascend.
+fn lacking(these: &[[u8; 32]], those: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    let mut those = those.iter().peekable();
+    let mut lacking = Vec::new();
+    for id in these {
+        while those.next_if(|other| *other < id).is_some() {}
+        if those.peek() != Some(&id) {
+            lacking.push(*id);
+        }
+    }
+    lacking
+}
+
+type Insert = Box<dyn Fn(&Connection, i64) -> rusqlite::Result<()>>;
 
 fn insert(
     vault: &Vault,
@@ -106,32 +138,42 @@ fn insert(
     Ok(std::mem::take(rows).len())
 }
 
-/// Forgets objects whose files are gone, and every verification that may have rested on them.
-pub(crate) fn forget(
+/// Forgets objects whose files are gone, and every verification that may have rested on them. Each is looked for
+/// once more while nothing else can be written to the index: one that came in meanwhile has its file first.
+fn forget(
     vault: &Vault,
     repository: &Repository,
     kind: Kind,
-    lost: &[[u8; 32]],
-) -> Result<(), VaultError> {
-    if lost.is_empty() {
-        return Ok(());
+    missed: &[[u8; 32]],
+) -> Result<usize, VaultError> {
+    if missed.is_empty() {
+        return Ok(0);
     }
-    vault.index.write(|tx| {
-        for id in lost {
+    let lost = vault.index.write(|tx| {
+        let mut lost = Vec::new();
+        for id in missed {
+            // Where the storage does not say, it is not known to be lost.
+            if !matches!(repository.store.contains(kind, id), Ok(false)) {
+                continue;
+            }
             match kind {
                 Kind::Session => forget_session(tx, repository.row, id)?,
                 Kind::Pack => forget_pack(tx, repository.row, &PackId::from_bytes(*id))?,
                 _ => forget_object(tx, repository.row, kind, id)?,
             }
+            lost.push(*id);
         }
-        forget_verified(tx, repository.row)
+        if !lost.is_empty() {
+            forget_verified(tx, repository.row)?;
+        }
+        Ok(lost)
     })?;
-    for id in lost {
+    for id in &lost {
         let detail =
             format!("{} {} is no longer on the disk", kind.name(), PackId::from_bytes(*id));
         vault.alarm(Some(&repository.id), "lost", detail);
     }
-    Ok(())
+    Ok(lost.len())
 }
 
 fn row_of(
@@ -146,6 +188,10 @@ fn row_of(
         let row = pack_row(&id, &table);
         let state = Vault::state_of_file(repository, &id, &table)?;
         return Ok(Box::new(move |tx, repo| {
+            if PackRow::find(tx, repo, &row.pack)?.is_some() {
+                // It came in meanwhile.
+                return Ok(());
+            }
             row.insert(tx, repo)?;
             state.as_ref().map_or(Ok(()), |state| save_state(tx, repo, &row.pack, state))
         }));
@@ -174,16 +220,12 @@ fn row_of(
 
 /// Takes up manifests and receipts that the index does not know, and gives receipts that are missing.
 fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
-    let known: HashMap<[u8; 32], ManifestRow> = vault
-        .index
-        .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?
-        .into_iter()
-        .map(|row| (*row.manifest.as_bytes(), row))
-        .collect();
+    let known: HashMap<ManifestId, ReceiptId> =
+        vault.index.read(|c| ManifestRow::receipts(c, repository.row))?.into_iter().collect();
     let mut receipts = own_receipts(vault, repository, &known)?;
     let mut new: Vec<(Signed<Manifest>, u64)> = Vec::new();
     for id in repository.store.list(Kind::Manifest)? {
-        if known.contains_key(&id) {
+        if known.contains_key(&ManifestId::from_bytes(id)) {
             continue;
         }
         let manifest = ManifestId::from_bytes(id);
@@ -228,12 +270,12 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
         }
         vault.index.write(|tx| {
             receipt_given(tx, repository.row, receipt.body.number)?;
-            if !known.contains_key(manifest.as_bytes()) {
+            if !known.contains_key(&manifest) {
                 add_orphan(tx, repository.row, &manifest, &receipt.id)?;
             }
             Ok(())
         })?;
-        if !known.contains_key(manifest.as_bytes()) {
+        if !known.contains_key(&manifest) {
             vault.alarm(
                 Some(&repository.id),
                 "lost",
@@ -248,16 +290,18 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
     Ok(CaughtUp { changed, waiting })
 }
 
-/// This site's receipts that the index does not know, by manifest.
+/// This site's receipts that the index does not know, by manifest. Those of other sites are noted.
 fn own_receipts(
     vault: &Vault,
     repository: &Repository,
-    known: &HashMap<[u8; 32], ManifestRow>,
+    known: &HashMap<ManifestId, ReceiptId>,
 ) -> Result<HashMap<ManifestId, Signed<Receipt>>, VaultError> {
-    let indexed: BTreeSet<[u8; 32]> = known.values().map(|row| *row.receipt.as_bytes()).collect();
+    let mut seen: HashSet<[u8; 32]> =
+        vault.index.read(|c| foreign_receipts(c, repository.row))?.into_iter().collect();
+    seen.extend(known.values().map(|receipt| *receipt.as_bytes()));
     let mut own: HashMap<ManifestId, Signed<Receipt>> = HashMap::new();
     for id in repository.store.list(Kind::Receipt)? {
-        if indexed.contains(&id) {
+        if seen.contains(&id) {
             continue;
         }
         let bytes = match repository.store.get(Kind::Receipt, &id) {
@@ -407,9 +451,10 @@ fn statements<T: Object>(
     repository: &Repository,
     own: impl Fn(&T) -> Option<(u64, lumbung_model::Timestamp, [u8; 32])>,
 ) -> Result<usize, VaultError> {
+    let known = vault.index.read(|c| StatementRow::ids(c, repository.row, T::KIND))?;
     let mut rows = Vec::new();
     for id in repository.store.list(T::KIND)? {
-        if vault.index.read(|c| StatementRow::contains(c, repository.row, &id))? {
+        if known.contains(&id) {
             continue;
         }
         let Ok(bytes) = repository.store.get(T::KIND, &id) else { continue };

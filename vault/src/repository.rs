@@ -1,37 +1,50 @@
 //! One repository at this site: its files, its rosters, and the gate that makes commits follow each other.
 //!
 //! Invariants: `chain` is what the files in `rosters` say; whoever holds the gate is alone in giving
-//! receipts, inventories and scrub reports of this repository, so that their numbers have no gap.
+//! receipts, inventories and scrub reports of this repository, so that their numbers have no gap; nobody gives
+//! any before the index was compared with the files since the vault was opened.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lumbung_model::{AgentId, DomainId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
+use lumbung_store::FolderStamp;
 
 use crate::index::{Index, SessionRow};
-use crate::ledger::Ledger;
 use crate::scrub::Turn;
 use crate::storage::Storage;
 use crate::{Vault, VaultError};
 
 /// What [`Repository::gate`] protects.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gate {
+    /// The index was not yet compared with the files since the vault was opened.
+    pub(crate) unreconciled: bool,
     /// A file was written and the index may not know it: catch up before the next commit.
     pub(crate) behind: bool,
 }
 
 impl Gate {
-    /// Takes up what was left behind. What cannot be finished for want of space stays behind.
+    /// Takes up what was left behind; says how many rows changed. What cannot be finished for want of space
+    /// stays behind.
     pub(crate) fn catch_up(
         &mut self,
         vault: &Vault,
         repository: &Repository,
-    ) -> Result<(), VaultError> {
-        if self.behind {
-            self.behind = crate::reconcile::catch_up(vault, repository)?.waiting;
+    ) -> Result<usize, VaultError> {
+        if !self.unreconciled && !self.behind {
+            return Ok(0);
         }
-        Ok(())
+        let caught = if self.unreconciled {
+            crate::reconcile::reconcile(vault, repository)?
+        } else {
+            crate::reconcile::catch_up(vault, repository)?
+        };
+        *self = Self { unreconciled: false, behind: caught.waiting };
+        if caught.changed > 0 {
+            repository.touch();
+        }
+        Ok(caught.changed)
     }
 }
 
@@ -44,7 +57,9 @@ pub struct Repository {
     pub(crate) turn: Turn,
     chain: RwLock<Arc<RosterChain>>,
     gate: Mutex<Gate>,
-    ledger: Mutex<Ledger>,
+    /// What the manifests' folder looked like when the newest inventory was found to say all; nothing if something
+    /// happened since.
+    settled: Mutex<Option<Option<FolderStamp>>>,
 }
 
 impl Repository {
@@ -55,8 +70,8 @@ impl Repository {
             store,
             turn: Turn::default(),
             chain: RwLock::new(Arc::new(chain)),
-            gate: Mutex::default(),
-            ledger: Mutex::default(),
+            gate: Mutex::new(Gate { unreconciled: true, behind: false }),
+            settled: Mutex::default(),
         }
     }
 
@@ -80,25 +95,28 @@ impl Repository {
 
     pub(crate) fn set_chain(&self, chain: RosterChain) {
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        self.touch();
+    }
+
+    /// Notes that an inventory may have to say something else than the last one. For who holds the gate: whoever
+    /// draws up an inventory does.
+    pub(crate) fn touch(&self) {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether that may be so, also because somebody took a manifest from the disk.
+    pub(crate) fn is_touched(&self) -> Result<bool, VaultError> {
+        let settled = *self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(settled.is_none() || settled != Some(self.store.stamp(Kind::Manifest)?))
+    }
+
+    /// Notes that the newest inventory says all that there was at this stamp.
+    pub(crate) fn settle(&self, stamp: Option<FolderStamp>) {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
     }
 
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts what the index knows.
-    pub(crate) fn count(&self, index: &Index) -> Result<(), VaultError> {
-        let counted = index.read(|c| crate::index::count(c, self.row))?;
-        let mut ledger = Ledger::default();
-        for (domain, packs, bytes) in counted {
-            ledger.load(&domain, packs, bytes);
-        }
-        *self.ledger() = ledger;
-        Ok(())
     }
 
     /// Whether what `agent` sends may be of `domain`: the roster's word, or, for an agent that no roster

@@ -197,6 +197,7 @@ impl Vault {
         (copies, pace): (&dyn GoodCopies, &dyn Pace),
         options: ScrubOptions,
     ) -> Result<Scrubbed, VaultError> {
+        self.reconcile_repository(repository)?;
         let pass = Pass::begin(self, repository, (copies, pace), options)?;
         let Found { report, objects_repaired, objects_bad } = pass.run()?;
         let (id, report) = self.sign_report(repository, report)?;

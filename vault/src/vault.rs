@@ -1,11 +1,14 @@
 //! The vault itself: its identity, its repositories, its index, and what wakes its background work.
 //!
 //! Invariants: one process has the data directory (an advisory lock says so); every repository that is
-//! open was reconciled with its files; everything here blocks and is called from blocking threads.
+//! open has all of its files in the index, or had when the index was last filled; it is compared with them again
+//! after it was opened, and before its next receipt, inventory or scrub report ([`Vault::reconcile`], ADR 8);
+//! everything here blocks and is called from blocking threads.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lumbung_model::{Clock, RepositoryId, SiteId, Timestamp};
@@ -13,7 +16,7 @@ use lumbung_pack::{Kind, RosterChain, SiteIdentity};
 use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
-use crate::index::{AlarmRow, Index, greatest_age, repository_status};
+use crate::index::{AlarmRow, Index, Kept, greatest_age};
 use crate::repository::Repository;
 use crate::retention::{Age, SystemUptime, Uptime};
 use crate::storage::{Directory, Place, Storage};
@@ -35,6 +38,7 @@ pub struct Vault {
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
     /// give receipts beside its gate.
     founding: Mutex<()>,
+    stopping: AtomicBool,
     _lock: File,
 }
 
@@ -48,7 +52,8 @@ pub(crate) struct Wake {
 }
 
 impl Vault {
-    /// Opens the vault: takes its lock, opens the index, reconciles it with the files.
+    /// Opens the vault: takes its lock, opens the index, reads the rosters. An index that is new is filled from
+    /// the files first; one that is not is compared with them later, by [`Vault::reconcile`].
     ///
     /// # Errors
     /// If another vault runs on the same data, or the files cannot be read.
@@ -78,7 +83,9 @@ impl Vault {
                 durable::sweep_unfinished(&folder)?;
             }
         }
-        let (index, fresh) = Index::open(&config.data.join(INDEX))?;
+        // First of all: what is read from here on may be relied on.
+        place.settle()?;
+        let index = Index::open(&config.data.join(INDEX))?;
         let known_s = index.read(greatest_age)?;
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
         let vault = Self {
@@ -91,37 +98,67 @@ impl Vault {
             place,
             repositories: RwLock::default(),
             founding: Mutex::default(),
+            stopping: AtomicBool::new(false),
             _lock: lock,
         };
-        if fresh {
-            tracing::info!("the index is new and is built from the files");
-        }
         for id in vault.place.repositories()? {
-            vault.open_repository(&id, fresh)?;
+            vault.open_repository(&id)?;
         }
         Ok(vault)
     }
 
-    fn open_repository(&self, id: &RepositoryId, fresh: bool) -> Result<(), VaultError> {
+    fn open_repository(&self, id: &RepositoryId) -> Result<(), VaultError> {
         let store = match self.place.open(id) {
             Ok(store) => store,
             Err(StoreError::NotARepository { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // First of all: what is read from here on may be relied on, and a repository whose making broke off
-        // leaves something behind too.
-        let swept = store.sweep_unfinished()?;
-        let Some(chain) = self.read_chain(id, &*store)? else { return Ok(()) };
-        let row = self.index.repository(id)?;
+        let Some(chain) = self.read_chain(id, &*store)? else {
+            // Its making broke off, which leaves something behind too.
+            store.sweep_unfinished()?;
+            return Ok(());
+        };
+        let (row, filled) = self.index.repository(id)?;
         let repository = Arc::new(Repository::new(row, store, chain));
-        let changed = crate::reconcile::reconcile(self, &repository)?;
-        self.finish_drops(&repository)?;
-        repository.count(&self.index)?;
-        if swept > 0 || changed > 0 || fresh {
-            tracing::info!(repository = %id, swept, changed, "repository reconciled with its files");
+        if !filled {
+            // Agents would be told that nothing is here, and send it all again.
+            tracing::info!(repository = %id, "the index knows nothing of this repository and is filled from its files");
+            self.reconcile_repository(&repository)?;
         }
+        // Before frames can be sent again that the index has given up already.
+        self.finish_drops(&repository)?;
         self.insert(repository);
         Ok(())
+    }
+
+    /// Compares every repository with its files, if that was not done since the vault was opened; says how many rows
+    /// changed. The daemon does it in the background; a commit, an inventory or a report that comes first
+    /// does it for its own repository.
+    ///
+    /// # Errors
+    /// If the files cannot be read, or the vault stops.
+    pub fn reconcile(&self) -> Result<usize, VaultError> {
+        let mut changed = 0;
+        for repository in self.repositories() {
+            changed += self.reconcile_repository(&repository)?;
+        }
+        Ok(changed)
+    }
+
+    pub(crate) fn reconcile_repository(
+        &self,
+        repository: &Repository,
+    ) -> Result<usize, VaultError> {
+        repository.gate().catch_up(self, repository)
+    }
+
+    /// From now on, long work gives up with [`VaultError::Stopping`].
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn check_stopping(&self) -> Result<(), VaultError> {
+        if self.stopping.load(Ordering::SeqCst) { Err(VaultError::Stopping) } else { Ok(()) }
     }
 
     /// The rosters that are here; none where only the repository's place was made before a crash. A damaged roster is
@@ -201,11 +238,10 @@ impl Vault {
         }
         let store = self.place.create(&id)?;
         store.put(Kind::Roster, id.as_bytes(), &chain.objects()[0])?;
-        let row = self.index.repository(&id)?;
+        let (row, _) = self.index.repository(&id)?;
         let repository = Repository::new(row, store, chain);
         // There may be more than the roster: its rosters were damaged, or a crash came before.
-        crate::reconcile::reconcile(self, &repository)?;
-        repository.count(&self.index)?;
+        self.reconcile_repository(&repository)?;
         tracing::info!(repository = %id, "new repository");
         let repository = self.insert(Arc::new(repository));
         self.wake.inventory.notify_one();
@@ -238,24 +274,19 @@ impl Vault {
         domain: &lumbung_model::DomainId,
         bytes: u64,
     ) -> Result<(), VaultError> {
-        let ledger = repository.ledger();
-        if let Some(limit) = self.config.quota_of(&repository.id)
-            && ledger.bytes().saturating_add(bytes) > limit
-        {
-            return Err(VaultError::Quota {
-                what: "the repository".into(),
-                limit,
-                used: ledger.bytes(),
-            });
+        let refused = |what: &str, limit: u64, kept: Kept| {
+            if kept.bytes().saturating_add(bytes) <= limit {
+                return Ok(());
+            }
+            Err(VaultError::Quota { what: what.into(), limit, used: kept.bytes() })
+        };
+        if let Some(limit) = self.config.quota_of(&repository.id) {
+            let kept = self.index.read(|c| Kept::in_repository(c, repository.row))?;
+            refused("the repository", limit, kept)?;
         }
-        if let Some(limit) = self.config.agent_quota.map(lumbung_model::ByteSize::as_u64)
-            && ledger.domain_bytes(domain).saturating_add(bytes) > limit
-        {
-            return Err(VaultError::Quota {
-                what: "an agent".into(),
-                limit,
-                used: ledger.domain_bytes(domain),
-            });
+        if let Some(limit) = self.config.agent_quota.map(lumbung_model::ByteSize::as_u64) {
+            let kept = self.index.read(|c| Kept::in_domain(c, repository.row, domain))?;
+            refused("an agent", limit, kept)?;
         }
         Ok(())
     }
@@ -264,7 +295,7 @@ impl Vault {
     pub(crate) fn pack_bytes(&self) -> Result<u64, VaultError> {
         let mut bytes = 0;
         for repository in self.repositories() {
-            bytes += self.index.read(|c| repository_status(c, repository.row))?.pack_bytes;
+            bytes += self.index.read(|c| Kept::in_repository(c, repository.row))?.pack_bytes;
         }
         Ok(bytes)
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +12,11 @@ use std::time::UNIX_EPOCH;
 use lumbung_model::Timestamp;
 use lumbung_pack::Kind;
 use lumbung_pack::limits::{OBJECT_MAX_BYTES, PACK_MAX_BYTES};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::StoreError;
-use crate::durable::{self, Draft, Taken, make_directory, sync_directory};
+use crate::durable::{self, Draft, Taken, UNFINISHED, make_directory, sync_directory};
 use crate::error::hex;
 
 /// Permission bits of objects: they are ciphertext or public, the group may copy them.
@@ -33,6 +34,10 @@ pub enum PutOutcome {
     AlreadyThere,
 }
 
+/// When names in a folder came or went last: two that differ say that something did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FolderStamp([i64; 4]);
+
 /// A repository in a directory. Cheap to clone; clones share what is known of the directory.
 #[derive(Debug, Clone)]
 pub struct RepositoryDir {
@@ -40,8 +45,10 @@ pub struct RepositoryDir {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// How temporary names of this writer begin: all others were left behind by writers that have ended.
+    own: String,
     /// A directory could not be synced: nothing more is written by this process.
     stopped: AtomicBool,
     /// Folders of `packs` whose names this process has made durable.
@@ -67,7 +74,7 @@ impl RepositoryDir {
             make_directory(&path.join(folder), DIRECTORY_MODE)?;
         }
         sync_directory(&path)?;
-        Ok(Self { path, shared: Arc::default() })
+        Self::at(path)
     }
 
     /// Opens a repository.
@@ -79,7 +86,13 @@ impl RepositoryDir {
         if !path.join(Kind::Roster.folder()).is_dir() {
             return Err(StoreError::NotARepository { path });
         }
-        Ok(Self { path, shared: Arc::default() })
+        Self::at(path)
+    }
+
+    fn at(path: PathBuf) -> Result<Self, StoreError> {
+        let own = format!("{}-", durable::unfinished_name(&path, UNFINISHED)?);
+        let shared = Shared { own, stopped: AtomicBool::default(), prefixes: Mutex::default() };
+        Ok(Self { path, shared: Arc::new(shared) })
     }
 
     /// Where it is.
@@ -152,11 +165,26 @@ impl RepositoryDir {
     /// # Errors
     /// Anything the operating system says but "not found".
     pub fn contains(&self, kind: Kind, id: &[u8; 32]) -> Result<bool, StoreError> {
-        match self.open_object(kind, id) {
+        match self.object_len(kind, id) {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Bytes of an object's file.
+    pub(crate) fn object_len(&self, kind: Kind, id: &[u8; 32]) -> Result<u64, StoreError> {
+        self.check_kept(kind)?;
+        let path = self.object_path(kind, id);
+        let stat = match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StoreError::NotFound { kind, id: *id }),
+            Err(e) => return Err(StoreError::io("read", &path, e)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(StoreError::Damaged { kind, id: *id, reason: "it is not a file".into() });
+        }
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
     }
 
     /// The ids of all objects of a kind, ascending. Names that are not ids are not ours and are ignored.
@@ -165,27 +193,24 @@ impl RepositoryDir {
     /// If the folder cannot be read.
     pub fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, StoreError> {
         self.check_kept(kind)?;
-        let folder = self.path.join(kind.folder());
-        let mut ids = Vec::new();
-        if kind == Kind::Pack {
-            for prefix in names(&folder)? {
-                if prefix.len() == 2
-                    && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                {
-                    let found = names(&folder.join(&prefix))?;
-                    ids.extend(
-                        found
-                            .iter()
-                            .filter(|name| name.starts_with(&prefix))
-                            .filter_map(|n| parse(n)),
-                    );
-                }
-            }
-        } else {
-            return self::ids(&folder);
+        if kind != Kind::Pack {
+            return self::ids(&self.path.join(kind.folder()));
         }
-        ids.sort_unstable();
+        let mut ids = Vec::new();
+        for first in 0..=u8::MAX {
+            ids.extend(self.list_packs(first)?);
+        }
         Ok(ids)
+    }
+
+    /// The ids of all packs whose ids begin with a byte, ascending: what one folder holds.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn list_packs(&self, first: u8) -> Result<Vec<[u8; 32]>, StoreError> {
+        let mut found = ids(&self.path.join(Kind::Pack.folder()).join(format!("{first:02x}")))?;
+        found.retain(|id| id[0] == first);
+        Ok(found)
     }
 
     /// When an object's file was written.
@@ -220,7 +245,18 @@ impl RepositoryDir {
         Ok(removed)
     }
 
-    /// Removes what unfinished writes left behind, and makes the names of finished ones durable: who was
+    /// When names of a kind came or went last, by the folder's own times.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn stamp(&self, kind: Kind) -> Result<FolderStamp, StoreError> {
+        self.check_kept(kind)?;
+        let path = self.path.join(kind.folder());
+        let meta = std::fs::metadata(&path).map_err(|e| StoreError::io("read", &path, e))?;
+        Ok(FolderStamp([meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]))
+    }
+
+    /// Removes what unfinished writes left behind (those under way here are let be), and makes the names of finished ones durable: who was
     /// killed may have left names that everybody sees and a power failure takes back. Only for who alone
     /// writes here, before anybody relies on what is here.
     ///
@@ -236,7 +272,7 @@ impl RepositoryDir {
         );
         let mut swept = 0;
         for folder in folders {
-            swept += durable::sweep_unfinished(&folder)?;
+            swept += durable::sweep_others(&folder, Some(&self.shared.own))?;
         }
         self.check_writing()?;
         // Not folder by folder: hundreds of them, each with a flush of the disk.
@@ -276,13 +312,14 @@ impl RepositoryDir {
     /// Begins a file in a folder of this repository.
     pub(crate) fn draft(&self, folder: &Path) -> Result<Draft, StoreError> {
         self.check_writing()?;
-        match Draft::create(folder, FILE_MODE) {
+        let own = &self.shared.own;
+        match Draft::create_as(folder, FILE_MODE, own) {
             // A folder that an older or foreign writer did not make.
             Err(StoreError::Io { action: "opened", source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound && self.path.is_dir() =>
             {
                 make_directory(folder, DIRECTORY_MODE)?;
-                Draft::create(folder, FILE_MODE)
+                Draft::create_as(folder, FILE_MODE, own)
             }
             other => other,
         }

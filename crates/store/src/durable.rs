@@ -50,12 +50,13 @@ impl Draft {
     /// # Errors
     /// Anything the operating system says.
     pub fn create(dir_path: &Path, mode: u32) -> Result<Self, StoreError> {
+        Self::create_as(dir_path, mode, UNFINISHED)
+    }
+
+    /// As [`Draft::create`], with a temporary name that begins so.
+    pub(crate) fn create_as(dir_path: &Path, mode: u32, prefix: &str) -> Result<Self, StoreError> {
         let dir = open_dir(dir_path)?;
-        let mut random = [0; 12];
-        getrandom::fill(&mut random)
-            .map_err(|e| StoreError::io("written", dir_path, std::io::Error::other(e)))?;
-        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("{UNFINISHED}{digits}");
+        let name = unfinished_name(dir_path, prefix)?;
         let path = dir_path.join(&name);
         let file = calls::create(&dir, &path, &name, mode)
             .map_err(|e| StoreError::io("created", &path, e))?;
@@ -161,6 +162,14 @@ impl Drop for Draft {
     }
 }
 
+/// A new name for an unfinished file in a directory.
+pub(crate) fn unfinished_name(dir: &Path, prefix: &str) -> Result<String, StoreError> {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).map_err(|e| StoreError::io("written", dir, io::Error::other(e)))?;
+    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{prefix}{digits}"))
+}
+
 /// Takes an error's number out of it.
 fn errno<T>(result: io::Result<T>) -> Result<T, (Option<Errno>, io::Error)> {
     result.map_err(|e| (Errno::from_io_error(&e), e))
@@ -255,6 +264,11 @@ pub fn rename_file(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// If the directory cannot be read.
 pub fn sweep_unfinished(dir: &Path) -> Result<usize, StoreError> {
+    sweep_others(dir, None)
+}
+
+/// As [`sweep_unfinished`], beside a writer whose temporary names begin with `own`: they are let be.
+pub(crate) fn sweep_others(dir: &Path, own: Option<&str>) -> Result<usize, StoreError> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -263,7 +277,9 @@ pub fn sweep_unfinished(dir: &Path) -> Result<usize, StoreError> {
     let mut swept = 0;
     for entry in entries {
         let entry = entry.map_err(|e| StoreError::io("read", dir, e))?;
-        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+        let name = entry.file_name();
+        let begins = |with: &str| name.as_encoded_bytes().starts_with(with.as_bytes());
+        if begins(UNFINISHED) && !own.is_some_and(begins) {
             remove_file(&entry.path())?;
             swept += 1;
         }

@@ -19,7 +19,7 @@ mod presence;
 pub mod recording;
 mod scan;
 
-pub use directory::{PutOutcome, RepositoryDir};
+pub use directory::{FolderStamp, PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use medium::MediumDir;

@@ -223,7 +223,7 @@ impl RepositoryDir {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub fn pack_len(&self, id: &PackId) -> Result<u64, StoreError> {
-        Ok(self.open_pack(id)?.length())
+        self.object_len(Kind::Pack, id.as_bytes())
     }
 
     /// Some bytes of a pack, as they are in the file.

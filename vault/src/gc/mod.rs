@@ -21,7 +21,7 @@ use frames::{CONDEMNED_S, IDLE_S};
 use used::Used;
 
 use crate::index::{
-    Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack, forget_verified_segment,
+    Kept, Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack, forget_verified_segment,
     list_objects, load_state, pending, save_state,
 };
 use crate::repository::Repository;
@@ -75,7 +75,7 @@ impl Vault {
     ) -> Result<Swept, VaultError> {
         self.check_all_known(repository)?;
         let mut swept = Swept::default();
-        let domains = self.index.read(|c| crate::index::domains(c, repository.row))?;
+        let domains = self.index.read(|c| Kept::domains(c, repository.row))?;
         for domain in domains {
             if !go_on.go_on() {
                 return Err(VaultError::Stopping);
@@ -241,7 +241,7 @@ impl Vault {
             self.drop_frames(repository, row, &table, &mut state, &due)?;
         }
         if state.frames.absent.is_full() {
-            self.remove_pack(repository, row, &state)?;
+            self.remove_pack(repository, row)?;
             swept.packs_removed += 1;
         }
         Ok(())
@@ -263,7 +263,6 @@ impl Vault {
         repository.store.drop_frames(&row.pack, table, due)?;
         state.pending = false;
         self.index.write(|tx| save_state(tx, repository.row, &row.pack, state))?;
-        repository.ledger().subtract(&row.domain, bytes);
         Ok(())
     }
 
@@ -272,13 +271,9 @@ impl Vault {
         &self,
         repository: &Repository,
         row: &PackRow,
-        state: &PackState,
     ) -> Result<(), VaultError> {
         self.index.write(|tx| forget_pack(tx, repository.row, &row.pack))?;
         repository.store.remove(Kind::Pack, row.pack.as_bytes())?;
-        repository
-            .ledger()
-            .subtract_pack(&row.domain, row.bytes.saturating_sub(state.absent_bytes));
         Ok(())
     }
 

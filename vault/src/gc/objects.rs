@@ -8,7 +8,7 @@ use lumbung_pack::Kind;
 use super::used::Used;
 use super::{CONDEMNED_S, IDLE_S, Swept};
 use crate::index::{
-    Lease, forget_object, forget_session, list_objects, list_sessions, object_bytes, object_states,
+    Lease, forget_object, forget_session, list_objects, list_sessions, object_states,
     save_object_state,
 };
 use crate::repository::Repository;
@@ -81,29 +81,25 @@ impl Vault {
                 .iter()
                 .try_for_each(|(id, since_s)| save_object_state(tx, row, kind, id, *since_s))
         })?;
-        gone.iter().try_for_each(|id| self.remove_object(repository, domain, kind, id))
+        gone.iter().try_for_each(|id| self.remove_object(repository, kind, id))
     }
 
     /// The index forgets the object, then its file goes.
     fn remove_object(
         &self,
         repository: &Repository,
-        domain: &DomainId,
         kind: Kind,
         id: &[u8; 32],
     ) -> Result<(), VaultError> {
         let row = repository.row;
-        let bytes = self.index.write(|tx| {
-            let bytes = object_bytes(tx, row, kind, id)?;
+        self.index.write(|tx| {
             save_object_state(tx, row, kind, id, None)?;
             match kind {
-                Kind::Session => forget_session(tx, row, id)?,
-                _ => forget_object(tx, row, kind, id)?,
+                Kind::Session => forget_session(tx, row, id),
+                _ => forget_object(tx, row, kind, id),
             }
-            Ok(bytes)
         })?;
         repository.store.remove(kind, id)?;
-        repository.ledger().subtract(domain, bytes);
         Ok(())
     }
 }

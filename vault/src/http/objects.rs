@@ -53,7 +53,7 @@ pub(super) async fn list(
 }
 
 /// The domain that a reading is confined to; `None` = not confined.
-fn domain_of(
+pub(super) fn domain_of(
     vault: &Vault,
     repository: &Repository,
     reading: Reading,

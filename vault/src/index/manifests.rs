@@ -119,7 +119,7 @@ impl ManifestRow {
             .map(|found| found.map(ManifestId::from_bytes))
     }
 
-    /// Manifests in the order in which they came, after an arrival; of one agent if it is given.
+    /// Manifests in the order in which they came, after an arrival; of one domain if it is given.
     pub(crate) fn after(
         connection: &Connection,
         repo: i64,
@@ -127,12 +127,36 @@ impl ManifestRow {
         limit: u32,
         domain: Option<&DomainId>,
     ) -> rusqlite::Result<Vec<Self>> {
+        let arrival = to_sql(arrival);
+        match domain {
+            None => connection
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM manifests WHERE repo = ?1 AND arrival > ?2 ORDER BY arrival LIMIT ?3"
+                ))?
+                .query_map(params![repo, arrival, limit], Self::read)?
+                .collect(),
+            Some(domain) => connection
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM manifests WHERE repo = ?1 AND domain = ?4 AND arrival > ?2
+                     ORDER BY arrival LIMIT ?3"
+                ))?
+                .query_map(params![repo, arrival, limit, domain.as_bytes()], Self::read)?
+                .collect(),
+        }
+    }
+
+    /// Every manifest with its receipt, ascending by manifest.
+    pub(crate) fn receipts(
+        connection: &Connection,
+        repo: i64,
+    ) -> rusqlite::Result<Vec<(ManifestId, ReceiptId)>> {
         connection
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM manifests WHERE repo = ?1 AND arrival > ?2 AND (?4 IS NULL OR domain = ?4)
-                 ORDER BY arrival LIMIT ?3"
-            ))?
-            .query_map(params![repo, to_sql(arrival), limit, domain.map(DomainId::as_bytes)], Self::read)?
+            .prepare_cached(
+                "SELECT manifest, receipt FROM manifests WHERE repo = ?1 ORDER BY manifest",
+            )?
+            .query_map([repo], |row| {
+                Ok((ManifestId::from_bytes(row.get(0)?), ReceiptId::from_bytes(row.get(1)?)))
+            })?
             .collect()
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Invariants: holds nothing that cannot be rebuilt from the files; is written after the file, never
 //! before it; every statement is scoped to one repository's row. An index of another version is thrown
-//! away and rebuilt.
+//! away and rebuilt. What is answered in daily work costs what is asked, not what is kept: sums are carried
+//! along by triggers, and nothing is counted.
 
+mod kept;
 mod manifests;
 mod objects;
 mod packs;
@@ -17,23 +19,27 @@ use std::time::Duration;
 
 use lumbung_model::RepositoryId;
 use lumbung_store::{StoreError, durable};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 
+pub(crate) use kept::Kept;
 pub use manifests::AlarmRow;
 pub(crate) use manifests::{
     Cursor, ManifestRow, add_orphan, orphan, receipt_given, receipts_given,
 };
 pub(crate) use objects::{
     ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified,
-    forget_verified_segment, list as list_objects, list_sessions, object_bytes, object_domain,
+    forget_verified_segment, list as list_objects, list_sessions, object_domain,
     open_sessions, publish_sessions, set_verified, verified_segment,
 };
 pub(crate) use packs::{
-    PackRow, bad_frames, count, domains, forget as forget_pack, list as list_packs, set_bad_frames,
+    PackRow, bad_frames, forget as forget_pack, list as list_packs, list_from as list_packs_from,
+    set_bad_frames,
 };
 pub(crate) use removal::{
     HoldRow, Lease, TombstoneRow, add_foreign_receipt, displace, end_leases, foreign_receipt,
-    forget_manifest, greatest_age, is_released, release,
+    foreign_receipts, forget_manifest, greatest_age, is_released, release,
 };
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 pub(crate) use states::{
@@ -41,7 +47,7 @@ pub(crate) use states::{
 };
 
 /// Raised with every change of the schema: an older file is rebuilt.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Connections kept for reading.
 const READERS: usize = 4;
 
@@ -74,23 +80,22 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Opens the index, making it if there is none. The flag says that it is new and must be filled.
+    /// Opens the index, making it if there is none.
     ///
     /// # Errors
     /// If SQLite cannot open or make it.
-    pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let error = |source| sql_error(path, source);
         let mut writer = connect(path).map_err(error)?;
         let version: i64 =
             writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(error)?;
-        let fresh = version != VERSION;
-        if version != 0 && fresh {
+        if version != 0 && version != VERSION {
             drop(writer);
             remove(path)
                 .map_err(|e| sql_error(path, rusqlite::Error::ToSqlConversionFailure(e.into())))?;
             writer = connect(path).map_err(error)?;
         }
-        if fresh {
+        if version != VERSION {
             let tx =
                 writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
             tx.execute_batch(include_str!("schema.sql")).map_err(error)?;
@@ -98,9 +103,7 @@ impl Index {
             tx.commit().map_err(error)?;
             durable::committed(path);
         }
-        let index =
-            Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
-        Ok((index, fresh))
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
     /// Opens the index of a vault that may be running; nothing if there is none of this version.
@@ -117,22 +120,24 @@ impl Index {
         Ok((version == VERSION).then_some(index))
     }
 
-    /// Runs a query.
+    /// Runs a query: all its statements see one state.
     pub(crate) fn read<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
+        self.snapshot()?.read(query)
+    }
+
+    /// The state of now, for as many queries as it is held. For short work: what is written meanwhile piles up
+    /// behind it.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, IndexError> {
         let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match pooled {
             Some(connection) => connection,
             None => connect(&self.path).map_err(|e| sql_error(&self.path, e))?,
         };
-        let result = query(&connection);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < READERS {
-            readers.push(connection);
-        }
-        result.map_err(|e| sql_error(&self.path, e))
+        connection.execute_batch("BEGIN").map_err(|e| sql_error(&self.path, e))?;
+        Ok(Snapshot { index: self, connection: Some(connection) })
     }
 
     /// Runs a change as one durable transaction.
@@ -151,12 +156,12 @@ impl Index {
         run(&mut writer).map_err(|e| sql_error(&self.path, e))
     }
 
-    /// The row of a repository, made if it is new.
-    pub(crate) fn repository(&self, repository: &RepositoryId) -> Result<i64, IndexError> {
+    /// The row of a repository, made if it is new, and whether it is filled.
+    pub(crate) fn repository(&self, repository: &RepositoryId) -> Result<(i64, bool), IndexError> {
         let find = |connection: &Connection| {
             connection
-                .prepare_cached("SELECT id FROM repositories WHERE repository = ?1")?
-                .query_row([repository.as_bytes()], |row| row.get(0))
+                .prepare_cached("SELECT id, filled FROM repositories WHERE repository = ?1")?
+                .query_row([repository.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
         };
         if let Some(row) = self.read(find)? {
@@ -169,6 +174,49 @@ impl Index {
             )?;
             find(tx)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
         })
+    }
+
+    /// Remembers that every file of a repository has its row.
+    pub(crate) fn set_filled(&self, repo: i64) -> Result<(), IndexError> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE repositories SET filled = 1 WHERE id = ?1 AND filled = 0",
+                params![repo],
+            )
+            .map(|_| ())
+        })
+    }
+}
+
+/// One state of the index, seen by one connection.
+#[derive(Debug)]
+pub(crate) struct Snapshot<'a> {
+    index: &'a Index,
+    /// Taken back when this is dropped.
+    connection: Option<Connection>,
+}
+
+impl Snapshot<'_> {
+    pub(crate) fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
+        let connection =
+            self.connection.as_ref().expect("it has its connection until it is dropped");
+        query(connection).map_err(|e| sql_error(&self.index.path, e))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        // A connection that does not end its transaction is closed, which ends it.
+        if connection.execute_batch("COMMIT").is_ok() {
+            let mut readers = self.index.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.len() < READERS {
+                readers.push(connection);
+            }
+        }
     }
 }
 
@@ -194,6 +242,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a committed row survives power loss, as the file that it describes does.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // A row that is replaced goes before the new one comes: its trigger says so.
+    connection.pragma_update(None, "recursive_triggers", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -18,9 +18,18 @@ pub(crate) struct ObjectRow {
 
 impl ObjectRow {
     pub(crate) fn insert(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
-        tx.prepare_cached("INSERT OR REPLACE INTO objects (repo, kind, id, domain, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![repo, self.kind.code(), self.id, self.domain.as_bytes(), to_sql(self.bytes)])
-            .map(|_| ())
+        tx.prepare_cached(
+            "INSERT INTO objects (repo, kind, id, domain, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (repo, kind, id) DO NOTHING",
+        )?
+        .execute(params![
+            repo,
+            self.kind.code(),
+            self.id,
+            self.domain.as_bytes(),
+            to_sql(self.bytes)
+        ])
+        .map(|_| ())
     }
 
     pub(crate) fn contains(
@@ -97,9 +106,9 @@ impl SessionRow {
 
     pub(crate) fn insert(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
         tx.prepare_cached(
-            "INSERT OR IGNORE INTO sessions
+            "INSERT INTO sessions
              (repo, session, agent, domain, dataset, signer, roster_number, recipients, bytes, received)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (repo, session) DO NOTHING",
         )?
         .execute(params![
             repo,
@@ -200,8 +209,9 @@ pub(crate) fn publish_sessions(
     repo: i64,
     sessions: &[SessionId],
 ) -> rusqlite::Result<()> {
-    let mut update =
-        tx.prepare_cached("UPDATE sessions SET published = 1 WHERE repo = ?1 AND session = ?2")?;
+    let mut update = tx.prepare_cached(
+        "UPDATE sessions SET published = 1 WHERE repo = ?1 AND session = ?2 AND published = 0",
+    )?;
     for session in sessions {
         update.execute(params![repo, session.as_bytes()])?;
     }
@@ -249,27 +259,6 @@ pub(crate) fn forget_verified_segment(
     tx.prepare_cached("DELETE FROM verified_segments WHERE repo = ?1 AND segment = ?2")?
         .execute(params![repo, segment.as_bytes()])
         .map(|_| ())
-}
-
-/// Bytes of a session, segment, usage list or proof; 0 if the index does not know it.
-pub(crate) fn object_bytes(
-    connection: &Connection,
-    repo: i64,
-    kind: Kind,
-    id: &[u8; 32],
-) -> rusqlite::Result<u64> {
-    let bytes: Option<i64> = if kind == Kind::Session {
-        connection
-            .prepare_cached("SELECT bytes FROM sessions WHERE repo = ?1 AND session = ?2")?
-            .query_row(params![repo, id], |row| row.get(0))
-            .optional()?
-    } else {
-        connection
-            .prepare_cached("SELECT bytes FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
-            .query_row(params![repo, kind.code(), id], |row| row.get(0))
-            .optional()?
-    };
-    Ok(bytes.map_or(0, from_sql))
 }
 
 /// The domain of a segment, usage list or proof.

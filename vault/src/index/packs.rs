@@ -29,8 +29,16 @@ impl PackRow {
 
     /// Takes the pack up, whole: what was known to be bad in it is forgotten.
     pub(crate) fn insert(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
+        self.insert_new(tx, repo)?;
+        forget_state(tx, repo, &self.pack)?;
+        set_bad_frames(tx, repo, &self.pack, &[])
+    }
+
+    /// Takes the pack up if the index does not know it. (All that a row says follows from the pack's id.)
+    pub(crate) fn insert_new(&self, tx: &Connection, repo: i64) -> rusqlite::Result<()> {
         tx.prepare_cached(
-            "INSERT OR REPLACE INTO packs (repo, pack, domain, session, frames, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO packs (repo, pack, domain, session, frames, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (repo, pack) DO NOTHING",
         )?
         .execute(params![
             repo,
@@ -39,9 +47,8 @@ impl PackRow {
             self.session.as_bytes(),
             self.frames,
             to_sql(self.bytes)
-        ])?;
-        forget_state(tx, repo, &self.pack)?;
-        set_bad_frames(tx, repo, &self.pack, &[])
+        ])
+        .map(|_| ())
     }
 
     /// Packs of a domain, ascending, after one of them.
@@ -99,6 +106,22 @@ pub(crate) fn list(
     }
 }
 
+/// Ids of the packs whose ids begin with a byte, ascending.
+pub(crate) fn list_from(
+    connection: &Connection,
+    repo: i64,
+    first: u8,
+) -> rusqlite::Result<Vec<[u8; 32]>> {
+    let (mut from, mut to) = ([0; 32], [0xff; 32]);
+    (from[0], to[0]) = (first, first);
+    connection
+        .prepare_cached(
+            "SELECT pack FROM packs WHERE repo = ?1 AND pack BETWEEN ?2 AND ?3 ORDER BY pack",
+        )?
+        .query_map(params![repo, from, to], |row| row.get(0))?
+        .collect()
+}
+
 /// Forgets a pack whose file is gone.
 pub(crate) fn forget(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM packs WHERE repo = ?1 AND pack = ?2")?
@@ -112,16 +135,6 @@ fn forget_state(tx: &Connection, repo: i64, pack: &PackId) -> rusqlite::Result<(
     tx.prepare_cached("DELETE FROM pack_states WHERE repo = ?1 AND pack = ?2")?
         .execute(params![repo, pack.as_bytes()])
         .map(|_| ())
-}
-
-/// The dedup domains that have anything here.
-pub(crate) fn domains(connection: &Connection, repo: i64) -> rusqlite::Result<Vec<DomainId>> {
-    connection
-        .prepare_cached(
-            "SELECT domain FROM sessions WHERE repo = ?1 UNION SELECT domain FROM packs WHERE repo = ?1 ORDER BY 1",
-        )?
-        .query_map([repo], |row| row.get(0).map(DomainId::from_bytes))?
-        .collect()
 }
 
 /// Numbers of the frames known to be bad, ascending.
@@ -153,25 +166,4 @@ pub(crate) fn set_bad_frames(
         insert.execute(params![repo, pack.as_bytes(), frame])?;
     }
     Ok(())
-}
-
-/// Packs and bytes of everything kept, by dedup domain.
-pub(crate) fn count(
-    connection: &Connection,
-    repo: i64,
-) -> rusqlite::Result<Vec<(DomainId, u64, u64)>> {
-    connection
-        .prepare_cached(
-            "SELECT domain, SUM(packs), SUM(bytes) FROM (
-                 SELECT domain, COUNT(*) AS packs, SUM(bytes - COALESCE(absent_bytes, 0)) AS bytes
-                 FROM packs LEFT JOIN pack_states USING (repo, pack) WHERE repo = ?1 GROUP BY domain
-                 UNION ALL SELECT domain, 0, SUM(bytes) FROM objects WHERE repo = ?1 GROUP BY domain
-                 UNION ALL SELECT domain, 0, SUM(bytes) FROM sessions WHERE repo = ?1 GROUP BY domain
-                 UNION ALL SELECT domain, 0, SUM(bytes) FROM manifests WHERE repo = ?1 GROUP BY domain)
-             GROUP BY domain",
-        )?
-        .query_map([repo], |row| {
-            Ok((DomainId::from_bytes(row.get(0)?), from_sql(row.get(1)?), from_sql(row.get(2)?)))
-        })?
-        .collect()
 }

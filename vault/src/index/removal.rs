@@ -287,6 +287,17 @@ pub(crate) fn foreign_receipt(
         .map(|found| found.map(ReceiptId::from_bytes))
 }
 
+/// All receipts of other sites that are kept.
+pub(crate) fn foreign_receipts(
+    connection: &Connection,
+    repo: i64,
+) -> rusqlite::Result<Vec<[u8; 32]>> {
+    connection
+        .prepare_cached("SELECT receipt FROM foreign_receipts WHERE repo = ?1")?
+        .query_map([repo], |row| row.get(0))?
+        .collect()
+}
+
 /// Remembers since when a snapshot has no place; nothing: it has one.
 pub(crate) fn displace(
     tx: &Connection,

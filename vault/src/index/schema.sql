@@ -3,7 +3,9 @@ CREATE TABLE repositories (
     id INTEGER PRIMARY KEY,
     repository BLOB NOT NULL UNIQUE,
     -- The highest number that this site gave to a receipt in it.
-    receipts INTEGER NOT NULL DEFAULT 0
+    receipts INTEGER NOT NULL DEFAULT 0,
+    -- 1 once every file that lay here before this row was made has its own: until then nothing is answered from it.
+    filled INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE packs (
@@ -50,8 +52,8 @@ CREATE TABLE sessions (
     published INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (repo, session)
 ) WITHOUT ROWID;
-CREATE INDEX sessions_by_agent ON sessions (repo, agent, published, received);
-CREATE INDEX sessions_by_domain ON sessions (repo, domain);
+CREATE INDEX sessions_by_agent ON sessions (repo, agent, received, session);
+CREATE INDEX sessions_by_domain ON sessions (repo, domain, received, session);
 
 -- Segments whose every pack was found here, with the sessions of those packs.
 CREATE TABLE verified_segments (
@@ -88,6 +90,7 @@ CREATE TABLE manifests (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX manifests_by_arrival ON manifests (repo, arrival);
 CREATE INDEX manifests_by_place ON manifests (repo, agent, dataset, epoch, sequence);
+CREATE INDEX manifests_by_domain ON manifests (repo, domain, arrival);
 
 -- Receipts of this site whose manifest is not on the disk: used again when the manifest comes back.
 CREATE TABLE orphan_receipts (
@@ -163,6 +166,7 @@ CREATE TABLE pack_states (
     condemned_s INTEGER,
     PRIMARY KEY (repo, pack)
 ) WITHOUT ROWID;
+CREATE INDEX pack_states_pending ON pack_states (repo) WHERE pending = 1;
 
 -- Sessions, segments and usage lists that no snapshot names.
 CREATE TABLE object_states (
@@ -202,3 +206,64 @@ CREATE TABLE alarms (
     detail TEXT NOT NULL,
     UNIQUE (repository, kind, detail)
 );
+
+-- What each dedup domain keeps here: the triggers carry it along with every row that comes or goes, so that nobody
+-- counts. (Two statements rather than an upsert: a trigger takes over the conflict clause of what fires it.)
+CREATE TABLE kept (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    domain BLOB NOT NULL,
+    packs INTEGER NOT NULL,
+    pack_bytes INTEGER NOT NULL,
+    other_bytes INTEGER NOT NULL,
+    PRIMARY KEY (repo, domain)
+) WITHOUT ROWID;
+
+CREATE TRIGGER pack_comes AFTER INSERT ON packs BEGIN
+    INSERT INTO kept SELECT NEW.repo, NEW.domain, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM kept WHERE repo = NEW.repo AND domain = NEW.domain);
+    UPDATE kept SET packs = packs + 1, pack_bytes = pack_bytes + NEW.bytes
+        - COALESCE((SELECT absent_bytes FROM pack_states WHERE repo = NEW.repo AND pack = NEW.pack), 0)
+        WHERE repo = NEW.repo AND domain = NEW.domain;
+END;
+CREATE TRIGGER pack_goes AFTER DELETE ON packs BEGIN
+    UPDATE kept SET packs = packs - 1, pack_bytes = pack_bytes - OLD.bytes
+        + COALESCE((SELECT absent_bytes FROM pack_states WHERE repo = OLD.repo AND pack = OLD.pack), 0)
+        WHERE repo = OLD.repo AND domain = OLD.domain;
+END;
+
+-- Frames that a pack lacks do not count.
+CREATE TRIGGER state_comes AFTER INSERT ON pack_states WHEN NEW.absent_bytes > 0 BEGIN
+    UPDATE kept SET pack_bytes = pack_bytes - NEW.absent_bytes
+        WHERE repo = NEW.repo AND domain = (SELECT domain FROM packs WHERE repo = NEW.repo AND pack = NEW.pack);
+END;
+CREATE TRIGGER state_goes AFTER DELETE ON pack_states WHEN OLD.absent_bytes > 0 BEGIN
+    UPDATE kept SET pack_bytes = pack_bytes + OLD.absent_bytes
+        WHERE repo = OLD.repo AND domain = (SELECT domain FROM packs WHERE repo = OLD.repo AND pack = OLD.pack);
+END;
+
+CREATE TRIGGER object_comes AFTER INSERT ON objects BEGIN
+    INSERT INTO kept SELECT NEW.repo, NEW.domain, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM kept WHERE repo = NEW.repo AND domain = NEW.domain);
+    UPDATE kept SET other_bytes = other_bytes + NEW.bytes WHERE repo = NEW.repo AND domain = NEW.domain;
+END;
+CREATE TRIGGER object_goes AFTER DELETE ON objects BEGIN
+    UPDATE kept SET other_bytes = other_bytes - OLD.bytes WHERE repo = OLD.repo AND domain = OLD.domain;
+END;
+
+CREATE TRIGGER session_comes AFTER INSERT ON sessions BEGIN
+    INSERT INTO kept SELECT NEW.repo, NEW.domain, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM kept WHERE repo = NEW.repo AND domain = NEW.domain);
+    UPDATE kept SET other_bytes = other_bytes + NEW.bytes WHERE repo = NEW.repo AND domain = NEW.domain;
+END;
+CREATE TRIGGER session_goes AFTER DELETE ON sessions BEGIN
+    UPDATE kept SET other_bytes = other_bytes - OLD.bytes WHERE repo = OLD.repo AND domain = OLD.domain;
+END;
+
+CREATE TRIGGER manifest_comes AFTER INSERT ON manifests BEGIN
+    INSERT INTO kept SELECT NEW.repo, NEW.domain, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM kept WHERE repo = NEW.repo AND domain = NEW.domain);
+    UPDATE kept SET other_bytes = other_bytes + NEW.bytes WHERE repo = NEW.repo AND domain = NEW.domain;
+END;
+CREATE TRIGGER manifest_goes AFTER DELETE ON manifests BEGIN
+    UPDATE kept SET other_bytes = other_bytes - OLD.bytes WHERE repo = OLD.repo AND domain = OLD.domain;
+END;

@@ -1,10 +1,12 @@
 //! This site's own inventories and scrub reports in the index.
 
+use std::collections::HashSet;
+
 use lumbung_model::{RepositoryId, Timestamp};
 use lumbung_pack::Kind;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{from_sql, to_sql};
+use super::{Kept, from_sql, to_sql};
 use crate::status::RepositoryStatus;
 
 /// What the index knows of an inventory or a scrub report of this site.
@@ -50,14 +52,16 @@ impl StatementRow {
             .optional()
     }
 
-    pub(crate) fn contains(
+    /// Ids of all of a kind.
+    pub(crate) fn ids(
         connection: &Connection,
         repo: i64,
-        id: &[u8; 32],
-    ) -> rusqlite::Result<bool> {
+        kind: Kind,
+    ) -> rusqlite::Result<HashSet<[u8; 32]>> {
         connection
-            .prepare_cached("SELECT 1 FROM statements WHERE repo = ?1 AND id = ?2")?
-            .exists(params![repo, id])
+            .prepare_cached("SELECT id FROM statements WHERE repo = ?1 AND kind = ?2")?
+            .query_map(params![repo, kind.code()], |row| row.get(0))?
+            .collect()
     }
 }
 
@@ -79,19 +83,20 @@ pub(crate) fn repository_status(
             StatementRow::newest(connection, repo, kind)?.map(|row| (row.number, row.made)),
         )
     };
+    let kept = Kept::in_repository(connection, repo)?;
     connection
         .prepare_cached(
-            "SELECT (SELECT COUNT(*) FROM manifests WHERE repo = ?1), (SELECT MAX(received) FROM manifests WHERE repo = ?1),
-                    (SELECT COUNT(*) FROM packs WHERE repo = ?1), (SELECT COALESCE(SUM(bytes), 0) FROM packs WHERE repo = ?1),
+            "SELECT (SELECT COUNT(*) FROM manifests WHERE repo = ?1),
+                    (SELECT received FROM manifests WHERE repo = ?1 ORDER BY arrival DESC LIMIT 1),
                     (SELECT COUNT(*) FROM bad_frames WHERE repo = ?1)",
         )?
         .query_row([repo], |row| {
             Ok(RepositoryStatus {
                 snapshots: from_sql(row.get(0)?),
                 last_received: row.get::<_, Option<i64>>(1)?.map(Timestamp),
-                packs: from_sql(row.get(2)?),
-                pack_bytes: from_sql(row.get(3)?),
-                bad_frames: from_sql(row.get(4)?),
+                packs: kept.packs,
+                pack_bytes: kept.pack_bytes,
+                bad_frames: from_sql(row.get(2)?),
                 inventory: newest(Kind::Inventory)?,
                 scrub: newest(Kind::Scrub)?,
                 scrubbing: None,

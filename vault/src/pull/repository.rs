@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Limiter, PullError, Pulled, Source, blocking, note};
 use crate::index::{
     Cursor, ManifestRow, PackRow, SessionRow, TombstoneRow, add_foreign_receipt, bad_frames,
-    foreign_receipt, load_state, verified_segment,
+    foreign_receipt, list_objects, list_sessions, load_state, verified_segment,
 };
 use crate::repository::Repository;
 use crate::{Founder, Sender, Vault, VaultError};
@@ -162,11 +162,20 @@ impl RepositoryPull<'_> {
 
     /// Every session, or every proof, that is missing here.
     async fn objects(&mut self, repository: &Arc<Repository>, kind: Kind) -> Result<(), PullError> {
+        let (vault, row) = (Arc::clone(self.vault), repository.row);
+        let known: HashSet<[u8; 32]> = blocking(move || {
+            let known = vault.index.read(|c| match kind {
+                Kind::Session => list_sessions(c, row, None),
+                _ => list_objects(c, row, kind, None),
+            })?;
+            Ok(known.into_iter().collect())
+        })
+        .await?;
         for id in self.source.client.list(&self.id, kind).await? {
             if self.stop.is_cancelled() {
                 return Err(VaultError::Stopping.into());
             }
-            if repository.store.contains(kind, &id).map_err(VaultError::from)? {
+            if known.contains(&id) {
                 continue;
             }
             if let Err(error) = self.object(repository, kind, id).await {
@@ -516,9 +525,10 @@ pub(crate) fn lacking(
     repository: &Repository,
     packs: Vec<PackUse>,
 ) -> Result<Vec<PackUse>, VaultError> {
+    let index = vault.index.snapshot()?;
     let mut lacking = Vec::new();
     for pack in packs {
-        let (row, bad, state) = vault.index.read(|c| {
+        let (row, bad, state) = index.read(|c| {
             Ok((
                 PackRow::find(c, repository.row, &pack.pack)?,
                 bad_frames(c, repository.row, &pack.pack)?,

@@ -55,7 +55,7 @@ impl Vault {
             tombstone_row(tombstone, id).insert(tx, repository.row)?;
             forget_manifest(tx, repository.row, &manifest)
         })?;
-        repository.ledger().subtract(&row.domain, row.bytes);
+        repository.touch();
         repository.store.remove(Kind::Manifest, manifest.as_bytes())?;
         Ok(())
     }

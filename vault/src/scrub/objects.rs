@@ -123,6 +123,9 @@ impl Pass<'_> {
         // `put` checks the copy against its name.
         match store.put(*kind, id, bytes) {
             Ok(_) => {
+                if *kind == Kind::Manifest {
+                    self.repository.touch();
+                }
                 self.objects_repaired.fetch_add(1, Ordering::Relaxed);
                 let id = lumbung_model::PackId::from_bytes(*id);
                 tracing::info!(repository = %self.repository.id, kind = kind.name(), %id, "repaired");

@@ -246,9 +246,6 @@ impl Pass<'_> {
             set_bad_frames(tx, repo, id, bad)?;
             if bad.is_empty() { Ok(()) } else { forget_verified(tx, repo) }
         })?;
-        if !is_known {
-            self.repository.ledger().add_pack(&row.domain, row.bytes);
-        }
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use lumbung_model::{PackId, RepositoryId, Timestamp};
 use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_store::{
-    PackFile, PackWriter, PartialPackWriter, PutOutcome, RepositoryDir, StoreError, durable,
+    FolderStamp, PackFile, PackWriter, PartialPackWriter, PutOutcome, RepositoryDir, StoreError,
+    durable,
 };
 
 use super::{PackRead, PackSink, PartialPackSink, Place, Storage};
@@ -44,6 +45,11 @@ impl Place for Directory {
         Ok(ids)
     }
 
+    fn settle(&self) -> Result<(), StoreError> {
+        // One call for all repositories, and not one for each.
+        durable::sync_file_system(&self.path)
+    }
+
     fn open(&self, id: &RepositoryId) -> Result<Arc<dyn Storage>, StoreError> {
         Ok(Arc::new(RepositoryDir::open(self.path_of(id))?))
     }
@@ -72,6 +78,14 @@ impl Storage for RepositoryDir {
 
     fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, StoreError> {
         Self::list(self, kind)
+    }
+
+    fn list_packs(&self, first: u8) -> Result<Vec<[u8; 32]>, StoreError> {
+        Self::list_packs(self, first)
+    }
+
+    fn stamp(&self, kind: Kind) -> Result<Option<FolderStamp>, StoreError> {
+        Self::stamp(self, kind).map(Some)
     }
 
     fn arrived(&self, kind: Kind, id: &[u8; 32]) -> Result<Timestamp, StoreError> {

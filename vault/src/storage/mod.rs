@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lumbung_model::{PackId, RepositoryId, Timestamp};
 use lumbung_pack::limits::PACK_MAX_BYTES;
 use lumbung_pack::{Bitmap, Kind, PackTable};
-use lumbung_store::{PutOutcome, StoreError};
+use lumbung_store::{FolderStamp, PutOutcome, StoreError};
 
 pub use self::directory::Directory;
 
@@ -24,6 +24,15 @@ pub trait Place: Send + Sync {
     /// # Errors
     /// If the place cannot be read.
     fn repositories(&self) -> Result<Vec<RepositoryId>, StoreError>;
+
+    /// Makes durable what is seen but was not finished: before it returns, a loss of power may take back names that a
+    /// killed process left. Called before anything here is relied on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsynced`].
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Opens a repository.
     ///
@@ -63,6 +72,22 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If the storage cannot be listed.
     fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, StoreError>;
+
+    /// The ids of all packs whose ids begin with a byte, ascending: a 256th of them, to be compared with the index
+    /// piece by piece.
+    ///
+    /// # Errors
+    /// If the storage cannot be listed.
+    fn list_packs(&self, first: u8) -> Result<Vec<[u8; 32]>, StoreError>;
+
+    /// When names of a kind came or went last, where the storage can say so at once; nothing where it would have
+    /// to be listed for that.
+    ///
+    /// # Errors
+    /// If the storage does not answer.
+    fn stamp(&self, _kind: Kind) -> Result<Option<FolderStamp>, StoreError> {
+        Ok(None)
+    }
 
     /// When an object came here, by the storage's clock. A repair counts as a new arrival.
     ///
@@ -150,8 +175,8 @@ pub trait Storage: Send + Sync {
         table: &PackTable,
     ) -> Result<Box<dyn PartialPackSink>, StoreError>;
 
-    /// Removes what unfinished writes left behind, and makes durable what is seen but was not finished: before it
-    /// returns, a loss of power may take back what a killed process left. Only for who alone writes here.
+    /// Removes what unfinished writes of those who have ended left behind, and makes durable what is seen but was not
+    /// finished; writes under way through this value are let be. Only for who alone writes here.
     ///
     /// # Errors
     /// If the storage cannot be listed or synced.

@@ -79,7 +79,9 @@ impl Cast {
     fn open(&self, data: &Path, sources: &str) -> Result<Arc<Vault>, String> {
         let config = self.config(data, sources);
         let identity = SiteState::at(self.keys.path().join("state")).identity().unwrap();
-        Vault::open(config, identity, clock()).map(Arc::new).map_err(|e| error(&e))
+        let vault = Vault::open(config, identity, clock()).map_err(|e| error(&e))?;
+        vault.reconcile().map_err(|e| error(&e))?;
+        Ok(Arc::new(vault))
     }
 }
 

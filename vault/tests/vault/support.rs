@@ -453,7 +453,9 @@ impl Bench {
         let config = Self::config(self.dir.path(), &self.extra);
         let identity = State::at(config.state()).identity().unwrap();
         let (clock, uptime) = (Arc::new(self.time.clone()), Box::new(self.time.clone()));
-        self.vault = Some(Arc::new(Vault::open_with(config, identity, clock, uptime).unwrap()));
+        let vault = Vault::open_with(config, identity, clock, uptime).unwrap();
+        vault.reconcile().unwrap();
+        self.vault = Some(Arc::new(vault));
     }
 
     /// The vault stops and starts.
@@ -638,6 +640,8 @@ impl Site {
         let (identity, time) = (state.identity().unwrap(), Time::now());
         let uptime = Box::new(time.clone());
         let vault = Arc::new(Vault::open_with(config, identity, clock(), uptime).unwrap());
+        // What the daemon does in the background: here it is over before the test goes on.
+        vault.reconcile().unwrap();
         let stop = CancellationToken::new();
         let tls = state.server_tls(clock()).unwrap();
         // The daemon's own pull would come between the test's steps: it has no sources.
@@ -811,6 +815,7 @@ pub(crate) fn dump(data: &Path) -> BTreeMap<String, String> {
         "tombstones",
         "statements",
         "alarms",
+        "kept",
     ] {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = statement.column_count();
