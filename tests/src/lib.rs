@@ -6,4 +6,5 @@ pub mod alone;
 pub mod city;
 pub mod evidence;
 pub mod process;
+pub mod relay;
 pub mod tree;

@@ -132,6 +132,20 @@ impl Daemon {
         self.child.id()
     }
 
+    /// SIGTERM, and waits until it has ended in order.
+    ///
+    /// # Errors
+    /// If the signal cannot be sent, or it ends with another status than 0.
+    pub fn stop(&mut self) -> Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.context("no such process")?, Signal::TERM)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("{} ended with {status}; its log:\n{}", self.name, self.tail());
+        }
+        Ok(())
+    }
+
     /// SIGKILL, and waits until it is gone.
     ///
     /// # Errors

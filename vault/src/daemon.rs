@@ -113,10 +113,14 @@ async fn attempt<T: Send + 'static>(
 /// Compares the index with the files, one repository after the other: what a crash left out of the index, and what
 /// somebody took from the disk while the vault was stopped.
 async fn reconciliation(vault: Arc<Vault>) {
+    let mut whole = true;
     for repository in vault.repositories() {
         let vault = Arc::clone(&vault);
         let work = move || vault.reconcile_repository(&repository);
-        attempt("a repository could not be compared with its files", work).await;
+        whole &= attempt("a repository could not be compared with its files", work).await.is_some();
+    }
+    if whole {
+        tracing::info!("every repository was compared with its files");
     }
 }
 

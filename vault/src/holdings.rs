@@ -12,8 +12,8 @@ use lumbung_pack::{Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, Sess
 use lumbung_store::StoreError;
 
 use crate::index::{
-    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, Snapshot, TombstoneRow, bad_frames, load_state,
-    save_state, verified_segment,
+    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, Snapshot, TombstoneRow, bad_frames,
+    load_state, save_state, verified_segment,
 };
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
@@ -114,7 +114,9 @@ impl Holdings for Held<'_> {
         epoch: u32,
         sequence: u64,
     ) -> Result<Option<ManifestId>, VaultError> {
-        Ok(self.index.read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
+        Ok(self
+            .index
+            .read(|c| ManifestRow::at(c, self.row(), (agent, dataset), (epoch, sequence)))?)
     }
 
     fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {

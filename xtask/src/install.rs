@@ -78,6 +78,9 @@ pub(crate) fn peer(name: &str) -> Result<()> {
             apt_install(&["libsodium-dev", "pkg-config"])?;
             check(&mut command("cargo", &["install", "--locked", "bupstash"]))
         }
+        "b3sum" if !is_there(name, "--version") => {
+            check(&mut command("cargo", &["install", "--locked", "b3sum"]))
+        }
         "borg" if !is_there(name, "--version") => {
             apt_install(&[
                 "libacl1-dev",
@@ -93,7 +96,7 @@ pub(crate) fn peer(name: &str) -> Result<()> {
                 &["-m", "pip", "install", "--quiet", "borgbackup==1.4.5"],
             ))
         }
-        "restic" | "zstd" | "rustic" | "bupstash" | "borg" => Ok(()),
-        _ => bail!("no peer is called {name}: restic, rustic, borg, bupstash or zstd"),
+        "restic" | "zstd" | "rustic" | "bupstash" | "borg" | "b3sum" => Ok(()),
+        _ => bail!("no peer is called {name}: restic, rustic, borg, bupstash, b3sum or zstd"),
     }
 }

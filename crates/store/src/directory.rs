@@ -178,7 +178,9 @@ impl RepositoryDir {
         let path = self.object_path(kind, id);
         let stat = match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StoreError::NotFound { kind, id: *id }),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                return Err(StoreError::NotFound { kind, id: *id });
+            }
             Err(e) => return Err(StoreError::io("read", &path, e)),
         };
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

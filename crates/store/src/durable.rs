@@ -165,7 +165,8 @@ impl Drop for Draft {
 /// A new name for an unfinished file in a directory.
 pub(crate) fn unfinished_name(dir: &Path, prefix: &str) -> Result<String, StoreError> {
     let mut random = [0; 12];
-    getrandom::fill(&mut random).map_err(|e| StoreError::io("written", dir, io::Error::other(e)))?;
+    getrandom::fill(&mut random)
+        .map_err(|e| StoreError::io("written", dir, io::Error::other(e)))?;
     let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{prefix}{digits}"))
 }

@@ -21,8 +21,8 @@ use frames::{CONDEMNED_S, IDLE_S};
 use used::Used;
 
 use crate::index::{
-    Kept, Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack, forget_verified_segment,
-    list_objects, load_state, pending, save_state,
+    Kept, Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack,
+    forget_verified_segment, list_objects, load_state, pending, save_state,
 };
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
@@ -267,11 +267,7 @@ impl Vault {
     }
 
     /// Nothing of a pack is left: the index forgets it, then its file goes.
-    fn remove_pack(
-        &self,
-        repository: &Repository,
-        row: &PackRow,
-    ) -> Result<(), VaultError> {
+    fn remove_pack(&self, repository: &Repository, row: &PackRow) -> Result<(), VaultError> {
         self.index.write(|tx| forget_pack(tx, repository.row, &row.pack))?;
         repository.store.remove(Kind::Pack, row.pack.as_bytes())?;
         Ok(())

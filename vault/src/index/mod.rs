@@ -30,8 +30,8 @@ pub(crate) use manifests::{
 };
 pub(crate) use objects::{
     ObjectRow, SessionRow, forget as forget_object, forget_session, forget_verified,
-    forget_verified_segment, list as list_objects, list_sessions, object_domain,
-    open_sessions, publish_sessions, set_verified, verified_segment,
+    forget_verified_segment, list as list_objects, list_sessions, object_domain, open_sessions,
+    publish_sessions, set_verified, verified_segment,
 };
 pub(crate) use packs::{
     PackRow, bad_frames, forget as forget_pack, list as list_packs, list_from as list_packs_from,

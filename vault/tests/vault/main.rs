@@ -8,6 +8,7 @@ mod hostile;
 mod process;
 mod pulls;
 mod retention;
+mod scale;
 mod scrub_passes;
 mod scrubs;
 mod support;

@@ -10,6 +10,7 @@ mod interrupted;
 mod stream;
 mod through;
 mod tools;
+mod vault;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Interrupted(interrupted::Options),
     /// The first backup by an agent to a vault over loopback, and the agent when it is idle.
     Through(through::Options),
+    /// PUT, `have`, commit, scrub, the pull over a long line, and a vault of ten million chunks.
+    Vault(vault::Options),
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
@@ -42,6 +45,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Stream(options) => stream::stream(options),
         Bench::Interrupted(options) => interrupted::interrupted(options),
         Bench::Through(options) => through::through(options),
+        Bench::Vault(options) => vault::run(options),
     }
 }
 

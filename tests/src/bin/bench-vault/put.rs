@@ -1,0 +1,128 @@
+//! PUT of packs: random frames, several connections, each with its own TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use bytes::Bytes;
+use lumbung_model::PackId;
+
+use crate::Arguments;
+use crate::bed::{Agent, City, Owner, Site};
+use crate::data::{self, Frames};
+use crate::report::{Report, Target, Watch, float};
+
+/// Frames in a pack: as near to 16 MiB as frames of 1 MiB come.
+pub(crate) const FRAMES: usize = 15;
+
+type Packs = Vec<(PackId, Vec<Bytes>)>;
+
+/// Bytes of these packs.
+pub(crate) fn bytes_of(packs: &Packs) -> u64 {
+    packs.iter().flat_map(|(_, pieces)| pieces).map(|piece| piece.len() as u64).sum()
+}
+
+/// So many packs for about so many MiB.
+pub(crate) fn packs_for(mib: usize) -> usize {
+    mib.div_ceil(FRAMES).max(1)
+}
+
+pub(crate) async fn measure(arguments: &Arguments, dir: &Path, report: &mut Report) -> Result<()> {
+    println!("\nPUT of packs of {FRAMES} MiB over mutual TLS on loopback");
+    let city = City::new()?;
+    let agent = Agent::new();
+    let owner = Arc::new(Owner::new(&agent, &[]));
+    let mut site = Site::create(&city, dir, "")?;
+    site.start()?;
+    let client = site.client(&city, &owner, &agent)?;
+    let (session, bytes) = data::session(&owner, &agent);
+    data::found(&client, &owner, &bytes).await?;
+    let frames = Frames::random(FRAMES);
+    let floor = floor(arguments, dir, &frames, (&owner, &agent, session))?;
+    report.add("the same bytes written and synced by one thread", "MB/s", floor, Target::None);
+    for connections in &arguments.connections {
+        let (mut speed, mut cpu) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.rounds {
+            let made: Result<Packs> = (0..packs_for(arguments.mib))
+                .map(|_| frames.pack(&owner, &agent, session))
+                .collect();
+            let made = made?;
+            let total = bytes_of(&made);
+            let clients: Result<Vec<_>> =
+                (0..*connections).map(|_| site.client(&city, &owner, &agent)).collect();
+            let watch = Watch::start(site.process()?)?;
+            send(clients?, &owner, made).await?;
+            let (wall, used) = watch.stop()?;
+            speed.push(float(total) / 1e6 / wall);
+            cpu.push(used / (float(total) / 1e9));
+            clear(&site, &owner)?;
+        }
+        report.add(format!("PUT, {connections} connections"), "MB/s", speed, Target::None);
+        report.add(format!("… the vault's CPU, {connections}"), "s/GB", cpu, Target::None);
+    }
+    site.stop()
+}
+
+/// What the disk gives to who only writes and syncs.
+fn floor(
+    arguments: &Arguments,
+    dir: &Path,
+    frames: &Frames,
+    (owner, agent, session): (&Owner, &Agent, lumbung_model::SessionId),
+) -> Result<Vec<f64>> {
+    let (_, pieces) = frames.pack(owner, agent, session)?;
+    let folder = dir.join("floor");
+    let mut runs = Vec::new();
+    for _ in 0..arguments.rounds {
+        std::fs::create_dir(&folder)?;
+        let since = Instant::now();
+        let mut total = 0;
+        for number in 0..packs_for(arguments.mib) {
+            let mut file = std::fs::File::create(folder.join(number.to_string()))?;
+            for piece in &pieces {
+                std::io::Write::write_all(&mut file, piece)?;
+                total += piece.len() as u64;
+            }
+            file.sync_all()?;
+        }
+        runs.push(float(total) / 1e6 / since.elapsed().as_secs_f64());
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(runs)
+}
+
+/// Sends packs over several connections, each taking the next one.
+pub(crate) async fn send(
+    clients: Vec<lumbung_wire::VaultClient>,
+    owner: &Arc<Owner>,
+    packs: Packs,
+) -> Result<()> {
+    let queue = Arc::new(std::sync::Mutex::new(packs));
+    let mut senders = tokio::task::JoinSet::new();
+    for client in clients {
+        let (queue, owner) = (Arc::clone(&queue), Arc::clone(owner));
+        senders.spawn(async move {
+            loop {
+                let next = queue.lock().ok().and_then(|mut queue| queue.pop());
+                let Some((id, pieces)) = next else { return Ok(()) };
+                client.put_pack(&owner.repository, &id, pieces).await?;
+            }
+        });
+    }
+    while let Some(done) = senders.join_next().await {
+        let done: Result<(), lumbung_wire::ClientError> = done?;
+        done?;
+    }
+    Ok(())
+}
+
+/// Gives the disk its space back. The vault forgets the packs when it is started next.
+fn clear(site: &Site, owner: &Owner) -> Result<()> {
+    for folder in std::fs::read_dir(site.repository(&owner.repository).join("packs"))? {
+        for file in std::fs::read_dir(folder?.path())? {
+            std::fs::remove_file(file?.path())?;
+        }
+    }
+    Ok(())
+}
