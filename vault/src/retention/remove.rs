@@ -36,7 +36,7 @@ impl Vault {
         // Until the index knows it, a tombstone is a file that the index is behind of.
         gate.behind = true;
         repository.store.put(Kind::Tombstone, &id, &bytes)?;
-        self.bury(repository, &row, &tombstone, TombstoneId::from_bytes(id))?;
+        self.bury(repository, &tombstone, TombstoneId::from_bytes(id))?;
         gate.behind = waiting;
         tracing::info!(repository = %repository.id, manifest = %manifest, ?removal, "snapshot removed");
         Ok(())
@@ -46,7 +46,6 @@ impl Vault {
     fn bury(
         &self,
         repository: &Repository,
-        row: &ManifestRow,
         tombstone: &Tombstone,
         id: TombstoneId,
     ) -> Result<(), VaultError> {
@@ -100,8 +99,8 @@ impl Vault {
         id: TombstoneId,
     ) -> Result<(), VaultError> {
         let manifest = tombstone.manifest;
-        if let Some(row) = self.index.read(|c| ManifestRow::find(c, repository.row, &manifest))? {
-            return self.bury(repository, &row, tombstone, id);
+        if self.index.read(|c| ManifestRow::find(c, repository.row, &manifest))?.is_some() {
+            return self.bury(repository, tombstone, id);
         }
         self.index.write(|tx| tombstone_row(tombstone, id).insert(tx, repository.row))?;
         repository.store.remove(Kind::Manifest, manifest.as_bytes())?;
