@@ -172,6 +172,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// About the S3 store that keeps the objects.
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// About the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -217,6 +220,18 @@ impl HoldCommand {
             Self::List { repository, json } => (Ask::Holds { repository }, json),
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+enum StorageCommand {
+    /// Connect to the store and show which vault writes there.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this vault the writer, in the place of one that is gone for good. Watches first whether that one still runs.
+    Take,
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,6 +310,8 @@ impl Cli {
                 let command = Ask::Refill { repository, snapshot, dry_run };
                 return ask(config()?, command, json);
             }
+            Command::Storage(StorageCommand::Show { json }) => show_storage(&config()?, json)?,
+            Command::Storage(StorageCommand::Take) => take_storage(&config()?)?,
             Command::Status { json } => show_status(&config()?, json)?,
         }
         Ok(ExitCode::SUCCESS)
@@ -550,6 +567,38 @@ fn print_line(line: &Line) {
             println!("{repository}: {snapshots} snapshots may come again");
         }
     }
+}
+
+fn show_storage(config: &Config, json: bool) -> anyhow::Result<()> {
+    let site = State::at(config.state()).identity()?.site;
+    let holder = crate::storage_holder(config, site, Arc::new(SystemClock))?;
+    if json {
+        return print_json(&holder);
+    }
+    match holder {
+        Some(holder) => println!(
+            "written by the vault of site {} at {}, lease confirmed at {}{}",
+            holder.site,
+            holder.host,
+            holder.renewed,
+            if holder.site == site { " (this site)" } else { "" }
+        ),
+        None => println!("the store answers, and no vault writes there"),
+    }
+    Ok(())
+}
+
+fn take_storage(config: &Config) -> anyhow::Result<()> {
+    let site = State::at(config.state()).identity()?.site;
+    println!("watching whether another vault still confirms its lease …");
+    match crate::take_storage(config, site, Arc::new(SystemClock))? {
+        Some(before) => println!(
+            "this vault writes there now, in the place of the one of site {} at {}: never start that one on its old data again",
+            before.site, before.host
+        ),
+        None => println!("this vault writes there"),
+    }
+    Ok(())
 }
 
 fn show_status(config: &Config, json: bool) -> anyhow::Result<()> {

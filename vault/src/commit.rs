@@ -123,6 +123,7 @@ impl Vault {
             repository,
             chain: repository.chain(),
             certified: sender.certified(),
+            lengths: std::cell::RefCell::default(),
         };
         let admission = check_manifest(&held, &manifest, sender.provenance())
             .map_err(|refusal| VaultError::refused(Kind::Manifest, refusal))?;

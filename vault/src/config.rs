@@ -10,6 +10,8 @@ use lumbung_model::toml_text;
 use lumbung_model::{ByteSize, DatasetId, PublicKey, RepositoryId, SiteId, TlsPin};
 use serde::Deserialize;
 
+use crate::storage::StorageConfig;
+
 /// `vault.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +77,9 @@ pub struct Config {
     /// Requests that may work on the storage at once.
     #[serde(default = "defaults::requests")]
     pub requests: usize,
+    /// What keeps the objects.
+    #[serde(default)]
+    pub storage: StorageConfig,
     /// Repositories with settings of their own.
     #[serde(default, rename = "repository")]
     pub repositories: Vec<RepositoryConfig>,
@@ -234,6 +239,9 @@ impl Config {
         }
         if let Some(error) = config.policies().find_map(|policy| policy.check().err()) {
             return Err(invalid(1, format!("`retention`: {error}")));
+        }
+        if let Err(message) = config.storage.check() {
+            return Err(invalid(1, message));
         }
         if let Some(source) =
             config.sources.iter().find(|source| !source.url.starts_with("https://"))

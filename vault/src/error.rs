@@ -5,6 +5,7 @@ use lumbung_pack::{FormatError, Kind, Missing, OrderError, Refusal, RosterError}
 use lumbung_store::StoreError;
 
 use crate::index::IndexError;
+use crate::storage::SetupError;
 
 /// Why the vault did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum VaultError {
     /// Storage.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Where the objects lie cannot be used.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),

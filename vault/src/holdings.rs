@@ -3,12 +3,16 @@
 //! Invariants: one state of the index answers all of a question; a pack is here only if its file has its length,
 //! whatever the index remembers.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lumbung_model::{
     AgentId, DatasetId, DomainId, ManifestId, PackId, PublicKey, SegmentId, SessionId, UsageId,
 };
-use lumbung_pack::{Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, SessionFacts};
+use lumbung_pack::{
+    Bitmap, Holdings, Kind, PackFacts, PackUse, RosterChain, Segment, SessionFacts, decode,
+};
 use lumbung_store::StoreError;
 
 use crate::index::{
@@ -25,6 +29,8 @@ pub(crate) struct Held<'a> {
     pub(crate) chain: Arc<RosterChain>,
     /// The key in the certificate that the manifest came with.
     pub(crate) certified: Option<(AgentId, PublicKey)>,
+    /// Lengths of the packs of the segments that were read, asked for together; nothing where a pack is not here.
+    pub(crate) lengths: RefCell<HashMap<PackId, Option<u64>>>,
 }
 
 impl Held<'_> {
@@ -40,6 +46,32 @@ impl Held<'_> {
             self.repository.store.put(kind, id, &bytes)?;
         }
         Ok(Some(bytes))
+    }
+
+    /// Asks for the packs of a segment together, where each costs a request. What cannot be said now is asked for
+    /// again, one by one.
+    fn look_ahead(&self, segment: &[u8]) {
+        let Ok((segment, _)) = decode::<Segment>(segment) else { return };
+        let packs: Vec<PackId> = segment.packs.iter().map(|pack| pack.pack).collect();
+        let mut lengths = self.lengths.borrow_mut();
+        for (pack, length) in packs.iter().zip(self.repository.store.pack_lens(&packs)) {
+            match length {
+                Ok(length) => lengths.insert(*pack, Some(length)),
+                Err(StoreError::NotFound { .. }) => lengths.insert(*pack, None),
+                Err(_) => None,
+            };
+        }
+    }
+
+    fn length(&self, id: &PackId) -> Result<Option<u64>, VaultError> {
+        if let Some(length) = self.lengths.borrow().get(id) {
+            return Ok(*length);
+        }
+        match self.repository.store.pack_len(id) {
+            Ok(length) => Ok(Some(length)),
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn row(&self) -> i64 {
@@ -69,7 +101,9 @@ impl Holdings for Held<'_> {
     }
 
     fn segment(&self, id: &SegmentId) -> Result<Option<Vec<u8>>, VaultError> {
-        self.object(Kind::Segment, id.as_bytes())
+        let segment = self.object(Kind::Segment, id.as_bytes())?;
+        segment.iter().for_each(|bytes| self.look_ahead(bytes));
+        Ok(segment)
     }
 
     fn verified_segment(&self, id: &SegmentId) -> Result<Option<Vec<SessionId>>, VaultError> {
@@ -88,12 +122,8 @@ impl Holdings for Held<'_> {
         })?;
         let Some((row, bad)) = found else { return Ok(None) };
         // The index may remember what somebody took from the disk: one stat a pack that is new here.
-        match self.repository.store.pack_len(id) {
-            Ok(length) if length == row.bytes => {}
-            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
+        if self.length(id)? != Some(row.bytes) {
+            return Ok(None);
         }
         Ok(Some(PackFacts { domain: row.domain, session: row.session, frames: row.frames, bad }))
     }
@@ -128,6 +158,15 @@ impl Holdings for Held<'_> {
     }
 }
 
+/// Whether a pack has the length that the index knows. A storage that does not answer says nothing of the pack.
+fn is_whole(length: Result<u64, StoreError>, expected: u64) -> Result<bool, VaultError> {
+    match length {
+        Ok(length) => Ok(length == expected),
+        Err(error) if error.is_of_the_storage() => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
+
 impl Vault {
     /// Which of these frames a sender cannot count on: not here, or on their way out; nor, where `domain` is given,
     /// those of packs of another domain (or of any, if the caller has none). What is here is kept for whoever asked.
@@ -142,7 +181,8 @@ impl Vault {
     ) -> Result<Vec<PackUse>, VaultError> {
         let index = self.index.snapshot()?;
         let mut absent = Vec::new();
-        for asked in packs {
+        let ids: Vec<PackId> = packs.iter().map(|asked| asked.pack).collect();
+        for (asked, length) in packs.into_iter().zip(repository.store.pack_lens(&ids)) {
             let (row, bad, state) = index.read(|c| {
                 Ok((
                     PackRow::find(c, repository.row, &asked.pack)?,
@@ -152,9 +192,7 @@ impl Vault {
             })?;
             let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
             let whole = match &here {
-                Some(row) if row.frames == asked.used.bits() => {
-                    repository.store.pack_len(&asked.pack).is_ok_and(|length| length == row.bytes)
-                }
+                Some(row) if row.frames == asked.used.bits() => is_whole(length, row.bytes)?,
                 _ => false,
             };
             if !whole {

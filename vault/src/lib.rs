@@ -40,4 +40,5 @@ pub use inventory::Occasion;
 pub use media::Imported;
 pub use pack_intake::PackIntake;
 pub use repository::Repository;
-pub use vault::{Vault, admit, forget_index};
+pub use storage::{StorageConfig, StorageKind};
+pub use vault::{Vault, admit, forget_index, storage_holder, take_storage};

@@ -3,7 +3,7 @@
 //! Invariants: only the index changes here, save for receipts of manifests that a crash left without one.
 //! What is listed in the index and no longer on the disk is forgotten and raises an alarm; a manifest
 //! keeps its row, so that its receipt stays. Objects may come in meanwhile: what came after the files were listed
-//! is not taken for lost. Packs, of which there are most, are compared a 256th at a time.
+//! is not taken for lost. Packs, of which there are most, are compared piece by piece.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::commit::{Admitted, manifest_row};
 use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
-    forget_session, forget_verified, list_objects, list_packs_from, list_sessions,
+    forget_session, forget_verified, list_objects, list_packs_between, list_sessions,
     publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
@@ -53,11 +53,13 @@ pub(crate) fn catch_up(vault: &Vault, repository: &Repository) -> Result<CaughtU
 pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<CaughtUp, VaultError> {
     let swept = repository.store.sweep_unfinished()?;
     let mut changed = reconcile_kind(vault, repository, Kind::Session)?;
-    for first in 0..=u8::MAX {
+    let mut next = Some(0);
+    while let Some(from) = next {
         vault.check_stopping()?;
-        let on_disk = repository.store.list_packs(first)?;
-        let indexed = vault.index.read(|c| list_packs_from(c, repository.row, first))?;
+        let (last, on_disk) = repository.store.list_packs(from)?;
+        let indexed = vault.index.read(|c| list_packs_between(c, repository.row, from, last))?;
         changed += settle(vault, repository, Kind::Pack, (&on_disk, &indexed))?;
+        next = last.checked_add(1);
     }
     for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
         changed += reconcile_kind(vault, repository, kind)?;

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::index::{AlarmRow, Index, Kept, greatest_age};
 use crate::repository::Repository;
 use crate::retention::{Age, SystemUptime, Uptime};
-use crate::storage::{Directory, Place, Storage};
+use crate::storage::{self, Place, Storage};
 use crate::{Config, VaultError};
 
 /// Name of the index's file.
@@ -75,7 +75,7 @@ impl Vault {
         clock: Arc<dyn Clock>,
         uptime: Box<dyn Uptime>,
     ) -> Result<Self, VaultError> {
-        let place = Box::new(Directory::open(config.data.join("repositories"))?);
+        durable::make_directories(&config.data, 0o755)?;
         let lock = lock(&config.data)?;
         // The retention clock's, and the journals' of scrubs.
         for folder in [config.data.clone(), config.data.join("scrubs")] {
@@ -83,6 +83,7 @@ impl Vault {
                 durable::sweep_unfinished(&folder)?;
             }
         }
+        let place = storage::open(&config, identity.site, Arc::clone(&clock))?;
         // First of all: what is read from here on may be relied on.
         place.settle()?;
         let index = Index::open(&config.data.join(INDEX))?;
@@ -346,6 +347,43 @@ pub fn admit(data: &Path, id: &RepositoryId) -> Result<(), VaultError> {
 pub fn forget_index(data: &Path) -> Result<(), VaultError> {
     let _lock = lock(data)?;
     Ok(crate::index::remove(&data.join(INDEX))?)
+}
+
+/// Which vault writes to the S3 store of the configuration.
+///
+/// # Errors
+/// If the store does not answer, or the objects lie in a directory.
+pub fn storage_holder(
+    config: &Config,
+    site: SiteId,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<storage::s3::Holder>, VaultError> {
+    check_s3(config)?;
+    Ok(storage::s3::holder(&config.storage, &config.data, site, clock)?)
+}
+
+/// Makes this vault the writer to its S3 store, in the place of one that is gone for good; says which that was.
+///
+/// # Errors
+/// If the other still confirms its lease, or this vault runs.
+pub fn take_storage(
+    config: &Config,
+    site: SiteId,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<storage::s3::Holder>, VaultError> {
+    check_s3(config)?;
+    let _lock = lock(&config.data)?;
+    Ok(storage::s3::take(&config.storage, &config.data, site, clock)?)
+}
+
+fn check_s3(config: &Config) -> Result<(), VaultError> {
+    if config.storage.kind == storage::StorageKind::S3 {
+        Ok(())
+    } else {
+        Err(VaultError::Inconsistent(
+            "the objects lie in a directory, where the lock of `data` says who writes".to_owned(),
+        ))
+    }
 }
 
 fn lock(data: &Path) -> Result<File, VaultError> {

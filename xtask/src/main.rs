@@ -4,6 +4,7 @@
 //! PyPI; a command that cannot run something fails and says why, it never skips.
 
 mod bench;
+mod garage;
 mod install;
 mod run;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Runs the vault's tests over a Garage cluster of three nodes, of which one after the other is killed.
+    Garage,
     /// Measures ours beside the installed peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo { arguments } => run::demo(&arguments),
         Command::Chaos { kills, seed } => test::chaos(kills, seed),
         Command::Crash { seed } => test::crash(seed),
+        Command::Garage => garage::test(),
         Command::Bench(bench) => bench::bench(&bench),
     };
     match result {

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     /// Only the tests: no format, lint and documentation checks.
     #[arg(long)]
     only_tests: bool,
-    /// The long forms too: more kills, more property cases.
+    /// The long forms too: more kills, more property cases, the vault's tests over a Garage cluster.
     #[arg(long)]
     full: bool,
     /// Passed on to `cargo nextest run`.
@@ -37,7 +37,8 @@ pub(crate) fn test(options: &Options) -> Result<()> {
             .env("PROPTEST_CASES", "1000")
             .env("LUMBUNG_TEST_CASES", "200");
     }
-    check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))
+    check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))?;
+    if options.full { crate::garage::test() } else { Ok(()) }
 }
 
 pub(crate) fn chaos(kills: u32, seed: Option<u64>) -> Result<()> {

@@ -370,7 +370,8 @@ impl RepositoryDir {
 
     pub(crate) fn check_writing(&self) -> Result<(), StoreError> {
         if self.shared.stopped.load(Ordering::SeqCst) {
-            return Err(StoreError::Stopped { path: self.path.clone() });
+            let reason = "a sync failed before: check the disk, then restart".to_owned();
+            return Err(StoreError::Stopped { path: self.path.clone(), reason });
         }
         Ok(())
     }

@@ -151,11 +151,22 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    /// An earlier sync failed, so nothing more is written.
-    #[error("writing to {} stopped after a failed sync: check the disk, then restart", path.display())]
+    /// Nothing more is written.
+    #[error("writing to {} stopped: {reason}", path.display())]
     Stopped {
-        /// The repository.
+        /// The repository, or where it lies.
         path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A storage behind a network does not do it now.
+    #[error("{} is not available", path.display())]
+    Unavailable {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// Anything else the operating system refuses.
     #[error("{} could not be {action}", path.display())]
@@ -183,6 +194,18 @@ impl StoreError {
     #[must_use]
     pub fn is_bad_sector(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(Errno::IO.raw_os_error()))
+    }
+
+    /// Whether the storage itself fails: nothing is said about the object, and the next one would fail as well.
+    #[must_use]
+    pub const fn is_of_the_storage(&self) -> bool {
+        matches!(
+            self,
+            Self::Full { .. }
+                | Self::Stopped { .. }
+                | Self::Unsynced { .. }
+                | Self::Unavailable { .. }
+        )
     }
 
     /// Whether the object is simply not here.

@@ -23,6 +23,6 @@ pub use directory::{FolderStamp, PutOutcome, RepositoryDir};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use medium::MediumDir;
-pub use packs::{PackFile, PackWriter};
+pub use packs::{PackFile, PackWriter, decode_head};
 pub use presence::{PartialPackWriter, decode_presence, encode_presence};
 pub use scan::{FrameScanner, READ_BYTES, Scanned};

@@ -115,7 +115,10 @@ impl PackFile {
 }
 
 /// Decodes the head that `bytes` begin with and checks it against the pack's id.
-pub(crate) fn decode_head(id: &[u8; 32], bytes: &[u8]) -> Result<PackTable, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Damaged`] if they do not match.
+pub fn decode_head(id: &[u8; 32], bytes: &[u8]) -> Result<PackTable, StoreError> {
     let id = PackId::from_bytes(*id);
     let fixed = bytes
         .get(..PACK_FIXED_BYTES)

@@ -40,7 +40,9 @@ pub(super) fn of(error: &VaultError) -> Problem {
         VaultError::OpenSessions { .. } => Problem::too_many(text),
         VaultError::NotSent { .. } => Problem::method_not_allowed(text),
         VaultError::Stopping => Problem::unavailable(text),
-        VaultError::Index(IndexError::Sql { .. }) | VaultError::Inconsistent(_) => internal(&text),
+        VaultError::Index(IndexError::Sql { .. })
+        | VaultError::Setup(_)
+        | VaultError::Inconsistent(_) => internal(&text),
     }
 }
 
@@ -58,6 +60,12 @@ fn of_store(error: &StoreError, text: String) -> Problem {
             tracing::error!("{text}");
             Problem::unavailable(
                 "the vault's storage failed and its operator must look at it; try another site",
+            )
+        }
+        StoreError::Unavailable { .. } => {
+            tracing::error!("{text}");
+            Problem::unavailable(
+                "the vault's storage does not answer now: try again, or try another site",
             )
         }
         // Nothing that asking again mends: to a reader it is not here, and another site may have it.

@@ -106,14 +106,15 @@ pub(crate) fn list(
     }
 }
 
-/// Ids of the packs whose ids begin with a byte, ascending.
-pub(crate) fn list_from(
+/// Ids of the packs whose first byte lies between two, both included; ascending.
+pub(crate) fn list_between(
     connection: &Connection,
     repo: i64,
     first: u8,
+    last: u8,
 ) -> rusqlite::Result<Vec<[u8; 32]>> {
     let (mut from, mut to) = ([0; 32], [0xff; 32]);
-    (from[0], to[0]) = (first, first);
+    (from[0], to[0]) = (first, last);
     connection
         .prepare_cached(
             "SELECT pack FROM packs WHERE repo = ?1 AND pack BETWEEN ?2 AND ?3 ORDER BY pack",

@@ -12,7 +12,6 @@ mod source;
 use std::sync::Arc;
 
 use lumbung_model::RepositoryId;
-use lumbung_store::StoreError;
 use lumbung_wire::ClientError;
 use tokio_util::sync::CancellationToken;
 
@@ -62,13 +61,8 @@ impl PullError {
             Self::Vault(VaultError::Quota { .. }) => false,
             Self::Vault(error) => {
                 error.is_full()
-                    || matches!(
-                        error,
-                        VaultError::Stopping
-                            | VaultError::Store(
-                                StoreError::Stopped { .. } | StoreError::Unsynced { .. }
-                            )
-                    )
+                    || matches!(error, VaultError::Stopping)
+                    || matches!(error, VaultError::Store(error) if error.is_of_the_storage())
             }
             Self::OtherSite { .. } => true,
             Self::NotListed(_) | Self::Excess(_) => false,
@@ -85,7 +79,9 @@ impl PullError {
                     | ClientError::Pin { .. }
             ),
             Self::Vault(error) => {
-                !error.is_full() && !matches!(error, VaultError::Stopping | VaultError::Index(_))
+                !error.is_full()
+                    && !matches!(error, VaultError::Stopping | VaultError::Index(_))
+                    && !matches!(error, VaultError::Store(error) if error.is_of_the_storage())
             }
             Self::OtherSite { .. } | Self::NotListed(_) | Self::Excess(_) => true,
         }

@@ -128,8 +128,9 @@ impl RepositoryPull<'_> {
     /// After this site was rebuilt: the receipts that it gave before, which the source keeps. They are given
     /// again, and their numbers are not used twice.
     async fn own_receipts(&mut self, repository: &Arc<Repository>) -> Result<(), PullError> {
+        let here = held(repository, Kind::Receipt).await?;
         for id in self.source.client.list(&self.id, Kind::Receipt).await? {
-            if repository.store.contains(Kind::Receipt, &id).map_err(VaultError::from)? {
+            if here.contains(&id) {
                 continue;
             }
             if let Err(error) = self.own_receipt(repository, id).await {
@@ -328,8 +329,9 @@ impl RepositoryPull<'_> {
         let (vault, row, segment) = (Arc::clone(self.vault), repository.row, *id);
         let verified =
             blocking(move || Ok(vault.index.read(|c| verified_segment(c, row, &segment))?)).await?;
+        let (here, segment) = (Arc::clone(repository), *id);
         if verified.is_some()
-            && repository.store.contains(Kind::Segment, id.as_bytes()).map_err(VaultError::from)?
+            && blocking(move || Ok(here.store.contains(Kind::Segment, segment.as_bytes())?)).await?
         {
             return Ok(Vec::new());
         }
@@ -498,6 +500,12 @@ impl RepositoryPull<'_> {
     }
 }
 
+/// The ids of a kind that are here: one listing, where asking for each would cost a request.
+async fn held(repository: &Arc<Repository>, kind: Kind) -> Result<HashSet<[u8; 32]>, PullError> {
+    let repository = Arc::clone(repository);
+    Ok(blocking(move || Ok(repository.store.list(kind)?)).await?.into_iter().collect())
+}
+
 /// When a source received a snapshot, by the receipt of it that is kept here.
 pub(crate) fn known_receipt(
     vault: &Vault,
@@ -527,7 +535,8 @@ pub(crate) fn lacking(
 ) -> Result<Vec<PackUse>, VaultError> {
     let index = vault.index.snapshot()?;
     let mut lacking = Vec::new();
-    for pack in packs {
+    let ids: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
+    for (pack, length) in packs.into_iter().zip(repository.store.pack_lens(&ids)) {
         let (row, bad, state) = index.read(|c| {
             Ok((
                 PackRow::find(c, repository.row, &pack.pack)?,
@@ -535,10 +544,12 @@ pub(crate) fn lacking(
                 load_state(c, repository.row, &pack.pack)?,
             ))
         })?;
-        let here = row.is_some_and(|row| {
-            row.frames == pack.used.bits()
-                && repository.store.pack_len(&pack.pack).is_ok_and(|length| length == row.bytes)
-        });
+        let length = match length {
+            Err(error) if error.is_of_the_storage() => return Err(error.into()),
+            other => other.ok(),
+        };
+        let here =
+            row.is_some_and(|row| row.frames == pack.used.bits() && length == Some(row.bytes));
         if !here {
             lacking.push(pack);
             continue;

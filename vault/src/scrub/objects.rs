@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use lumbung_model::{ManifestId, SessionId};
 use lumbung_pack::Kind;
-use lumbung_store::StoreError;
 
 use super::pass::{Pass, Verdict};
 use super::workers::each;
@@ -131,11 +130,7 @@ impl Pass<'_> {
                 tracing::info!(repository = %self.repository.id, kind = kind.name(), %id, "repaired");
                 Ok(Some(bytes.len() as u64))
             }
-            Err(
-                error @ (StoreError::Full { .. }
-                | StoreError::Stopped { .. }
-                | StoreError::Unsynced { .. }),
-            ) => Err(error.into()),
+            Err(error) if error.is_of_the_storage() => Err(error.into()),
             Err(_) => Ok(None),
         }
     }

@@ -80,8 +80,8 @@ impl Storage for RepositoryDir {
         Self::list(self, kind)
     }
 
-    fn list_packs(&self, first: u8) -> Result<Vec<[u8; 32]>, StoreError> {
-        Self::list_packs(self, first)
+    fn list_packs(&self, from: u8) -> Result<(u8, Vec<[u8; 32]>), StoreError> {
+        Ok((from, Self::list_packs(self, from)?))
     }
 
     fn stamp(&self, kind: Kind) -> Result<Option<FolderStamp>, StoreError> {

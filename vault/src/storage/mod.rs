@@ -7,15 +7,72 @@
 //! - Calls block; they come from blocking threads, several at once.
 
 mod directory;
+pub mod s3;
+mod settings;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use lumbung_model::{PackId, RepositoryId, Timestamp};
+use lumbung_model::{Clock, PackId, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::limits::PACK_MAX_BYTES;
 use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_store::{FolderStamp, PutOutcome, StoreError};
 
+use crate::Config;
+
 pub use self::directory::Directory;
+pub use self::settings::{StorageConfig, StorageKind};
+
+/// Opens the place that the configuration names. The caller holds the lock of the data directory.
+///
+/// # Errors
+/// If it cannot be reached, or another vault writes there.
+pub fn open(
+    config: &Config,
+    site: SiteId,
+    clock: Arc<dyn Clock>,
+) -> Result<Box<dyn Place>, SetupError> {
+    match config.storage.kind {
+        StorageKind::Directory => Ok(Box::new(Directory::open(config.data.join("repositories"))?)),
+        StorageKind::S3 => Ok(Box::new(s3::S3::open(&config.storage, &config.data, site, clock)?)),
+    }
+}
+
+/// Why the storage cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The credentials cannot be used.
+    #[error("the credentials of the S3 store cannot be used: {0}")]
+    Credentials(String),
+    /// The connection cannot be set up.
+    #[error("the connection to the S3 store cannot be set up: {0}")]
+    Client(String),
+    /// Another vault writes there.
+    #[error(
+        "{} is written by the vault of site {} at {} (lease confirmed at {}): one prefix has one writer; give this vault a prefix of its own, or, if that vault is gone for good, run `lumbung-vault storage take` here",
+        place.display(), holder.site, holder.host, holder.renewed
+    )]
+    Held {
+        /// The place.
+        place: PathBuf,
+        /// Who.
+        holder: Box<s3::Holder>,
+    },
+    /// A lease that is to be taken is in use.
+    #[error(
+        "the vault of site {} at {} confirmed its lease on {} while this command was watching (at {}): stop it first",
+        holder.site, holder.host, place.display(), holder.renewed
+    )]
+    Alive {
+        /// The place.
+        place: PathBuf,
+        /// Who.
+        holder: Box<s3::Holder>,
+    },
+    /// The storage fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// All repositories of a site.
 pub trait Place: Send + Sync {
@@ -73,12 +130,12 @@ pub trait Storage: Send + Sync {
     /// If the storage cannot be listed.
     fn list(&self, kind: Kind) -> Result<Vec<[u8; 32]>, StoreError>;
 
-    /// The ids of all packs whose ids begin with a byte, ascending: a 256th of them, to be compared with the index
-    /// piece by piece.
+    /// The ids of the packs whose first byte lies between `from` and the byte that is returned, ascending: a piece
+    /// that fits in memory, to be compared with the index. The next piece begins after that byte.
     ///
     /// # Errors
     /// If the storage cannot be listed.
-    fn list_packs(&self, first: u8) -> Result<Vec<[u8; 32]>, StoreError>;
+    fn list_packs(&self, from: u8) -> Result<(u8, Vec<[u8; 32]>), StoreError>;
 
     /// When names of a kind came or went last, where the storage can say so at once; nothing where it would have
     /// to be listed for that.
@@ -106,6 +163,11 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`].
     fn pack_len(&self, id: &PackId) -> Result<u64, StoreError>;
+
+    /// As [`Storage::pack_len`], for many packs: several at once where each costs a request.
+    fn pack_lens(&self, ids: &[PackId]) -> Vec<Result<u64, StoreError>> {
+        ids.iter().map(|id| self.pack_len(id)).collect()
+    }
 
     /// Header and table of a pack, checked against its id.
     ///
@@ -190,7 +252,7 @@ pub trait Storage: Send + Sync {
     fn remove(&self, kind: Kind, id: &[u8; 32]) -> Result<bool, StoreError>;
 }
 
-/// A pack that is open for reading; goes on reading the same bytes while the pack is being repaired.
+/// A pack that is open for reading. While it is being repaired, a reader sees the old bytes or the repaired ones.
 pub trait PackRead: Send + Sync {
     /// Bytes of the pack as it lies here.
     fn length(&self) -> u64;

@@ -6,7 +6,8 @@ use lumbung_pack::{Inventory, Kind, Receipt, object_id, open_signed};
 use lumbung_vault::{Occasion, forget_index};
 use lumbung_wire::client::PutOutcome;
 
-use crate::support::{Agent, City, Owner, Site, Snapshot, dump, publish, send};
+use crate::backing;
+use crate::support::{Agent, City, Owner, Site, Snapshot, dump, folder, publish, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_kept_and_its_receipt_never_changes() {
@@ -35,10 +36,10 @@ async fn a_snapshot_is_kept_and_its_receipt_never_changes() {
     assert_eq!(site.fingerprint(), before);
 
     // Even if its file is lost.
-    let path = site.repository_dir(&owner).join("receipts").join(first.receipt.id.to_string());
-    std::fs::remove_file(&path).unwrap();
+    let receipt = site.lying(&owner, Kind::Receipt, first.receipt.id.as_bytes());
+    receipt.remove();
     assert_eq!(publish(&client, &owner, &snapshot).await.bytes, first.bytes);
-    assert!(path.is_file());
+    assert!(receipt.is_there());
 
     let second = Snapshot::new(&owner, &agent, Some(&snapshot));
     assert_eq!(publish(&client, &owner, &second).await.receipt.body.number, 2);
@@ -179,14 +180,13 @@ async fn a_crash_between_any_two_steps_heals() {
             let site = Site::launch(&city, dir, data, "").await;
             let client = site.client(Some(&city.agent_identity(&owner, &agent)));
             let given = publish(&client, &owner, &snapshot).await;
-            let receipt_path =
-                site.repository_dir(&owner).join("receipts").join(given.receipt.id.to_string());
+            let receipt = site.lying(&owner, Kind::Receipt, given.receipt.id.as_bytes());
             let (dir, data) = site.stop().await;
             if step != "everything" {
                 std::fs::write(data.join("index.sqlite"), index).unwrap();
             }
             if step == "manifest" {
-                std::fs::remove_file(&receipt_path).unwrap();
+                receipt.remove();
             }
 
             let site = Site::launch(&city, dir, data, "").await;
@@ -233,12 +233,8 @@ async fn a_receipt_that_the_index_missed_is_given_again() {
         .unwrap_err();
     assert_eq!(error.problem().unwrap().status, 500);
     blocker.execute_batch("DROP TRIGGER broken").unwrap();
-    let kept = std::fs::read_dir(site.repository_dir(&owner).join("receipts"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    let written = std::fs::read(kept.path()).unwrap();
+    let kept = backing::names(&site.data, &folder(&owner, Kind::Receipt));
+    let written = backing::lying(&site.data, kept[0].clone()).read();
 
     // Another snapshot first: its receipt must not get the same number.
     let other = Snapshot::with(&owner, &agent, None, |manifest| manifest.epoch = 2);
@@ -286,8 +282,7 @@ async fn inventories_are_chained_and_list_what_is_here() {
     assert_eq!(inventory.body.entries.len(), 2);
 
     // A manifest that is lost is not claimed.
-    std::fs::remove_file(site.repository_dir(&owner).join("manifests").join(first.id.to_string()))
-        .unwrap();
+    site.lying(&owner, Kind::Manifest, first.id.as_bytes()).remove();
     let three = site
         .vault
         .make_inventory(&repository, Occasion::Round)

@@ -5,12 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lumbung_model::PackId;
 use lumbung_pack::Kind;
 use lumbung_vault::Occasion;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 
-use crate::support::{Agent, City, Owner, Site, Snapshot, agent_peer, pack_of, publish, send};
+use crate::backing;
+use crate::support::{
+    Agent, City, Owner, Site, Snapshot, agent_peer, folder, pack_of, publish, send,
+};
 
 /// A file system of its own, unmounted when dropped.
 struct Small(PathBuf);
@@ -85,11 +87,9 @@ async fn a_full_storage_refuses_and_goes_on_reading() {
         client.read_pack(&owner.repository, &pack.id, 0..pack.bytes.len() as u64).await.unwrap();
     assert_eq!(read, pack.bytes);
     assert_eq!(client.all_manifests(&owner.repository).await.unwrap().len(), 1);
-    let leftovers = walk_names(&site.data.join("repositories"))
-        .into_iter()
-        .filter(|name| name.starts_with('.'))
-        .count();
-    assert_eq!(leftovers, 0, "nothing half written stays");
+    let leftovers = backing::names(&site.data, "repositories");
+    let leftovers = leftovers.iter().filter(|name| name.contains("/."));
+    assert_eq!(leftovers.count(), 0, "nothing half written stays");
 
     // Space again: the same snapshot goes through, and everything that was acknowledged is whole.
     std::fs::remove_file(&rest).unwrap();
@@ -105,9 +105,8 @@ async fn a_full_storage_refuses_and_goes_on_reading() {
     );
     drop(repository);
     let known = client.list(&owner.repository, Kind::Pack).await.unwrap();
-    let on_disk = walk_names(&site.repository_dir(&owner).join("packs"));
     for id in known {
-        assert!(on_disk.contains(&PackId::from_bytes(id).to_string()));
+        assert!(site.lying(&owner, Kind::Pack, &id).is_there());
     }
     site.stop().await;
     drop(small);
@@ -134,19 +133,6 @@ async fn the_reserve_is_kept_free() {
     client.pack_head(&owner.repository, &snapshot.packs[0].id).await.unwrap();
 }
 
-fn walk_names(dir: &Path) -> Vec<String> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            names.extend(walk_names(&entry.path()));
-        } else {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_a_crash_left_out_waits_for_space_and_stops_nothing() {
     let city = City::new();
@@ -156,12 +142,10 @@ async fn a_receipt_that_a_crash_left_out_waits_for_space_and_stops_nothing() {
     let client = site.client(Some(&city.agent_identity(&owner, &agent)));
     let snapshot = Snapshot::new(&owner, &agent, None);
     publish(&client, &owner, &snapshot).await;
-    let receipts = site.repository_dir(&owner).join("receipts");
     let (dir, data) = site.stop().await;
     // As after a crash between the manifest's file and the receipt's.
-    for name in walk_names(&receipts) {
-        let found = walk_path(&receipts, &name);
-        std::fs::remove_file(found).unwrap();
+    for name in backing::names(&data, &folder(&owner, Kind::Receipt)) {
+        backing::lying(&data, name).remove();
     }
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(data.join(format!("index.sqlite{suffix}")));
@@ -176,19 +160,4 @@ async fn a_receipt_that_a_crash_left_out_waits_for_space_and_stops_nothing() {
     let site = Site::launch(&city, dir, data, "").await;
     let root = site.root_client(&owner);
     assert_eq!(root.all_manifests(&owner.repository).await.unwrap().len(), 1);
-}
-
-fn walk_path(dir: &Path, name: &str) -> PathBuf {
-    let inside = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    for path in inside {
-        if path.is_dir() {
-            let below = walk_path(&path, name);
-            if below.exists() {
-                return below;
-            }
-        } else if path.file_name().is_some_and(|found| found == name) {
-            return path;
-        }
-    }
-    dir.join("nothing")
 }

@@ -1,6 +1,8 @@
 //! The vault over real TLS on loopback, and through its router where a request must be malformed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "most of it is for the same tests over S3")]
+mod backing;
 mod commits;
 mod crash;
 mod full;
@@ -11,6 +13,12 @@ mod retention;
 mod scale;
 mod scrub_passes;
 mod scrubs;
+#[allow(dead_code, reason = "it is for the same tests over S3")]
+mod server;
+mod storage;
 mod support;
 mod sweeps;
 mod tenancy;
+
+/// What keeps the objects: `vault_s3` has the same tests with the other answer.
+const S3: bool = false;

@@ -11,7 +11,8 @@ use lumbung_wire::certs::root_key_identity;
 use lumbung_wire::tls::client_config;
 use lumbung_wire::{ServerTrust, VaultClient};
 
-use crate::support::{Agent, City, Owner, Snapshot, clock, publish, random};
+use crate::backing;
+use crate::support::{Agent, City, Owner, Snapshot, clock, folder, publish, random};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lumbung-vault");
 
@@ -52,8 +53,10 @@ impl Running {
         let data = dir.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let port = free_port();
-        let text =
-            format!("data = {data:?}\nlisten = \"127.0.0.1:{port}\"\nreserve = \"0\"\n{extra}");
+        let storage = backing::settings(&data);
+        let text = format!(
+            "data = {data:?}\nlisten = \"127.0.0.1:{port}\"\nreserve = \"0\"\n{extra}{storage}"
+        );
         std::fs::write(&config, text).unwrap();
         let public = State::at(data.join("state")).init().unwrap();
         if let Some(city) = city {
@@ -152,9 +155,8 @@ async fn the_program_signs_inventories_and_scrubs_by_itself() {
     assert_eq!(reindex.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&reindex.stderr).contains("another lumbung-vault runs"));
     // Damage: found, and told by the exit code.
-    let path =
-        running.data().join(format!("repositories/{}/manifests/{}", owner.repository, snapshot.id));
-    std::fs::write(&path, b"x").unwrap();
+    let manifest = format!("{}/{}", folder(&owner, Kind::Manifest), snapshot.id);
+    backing::lying(&running.data(), manifest).write(b"x".to_vec());
     assert_eq!(running.console(&["scrub"]).status.code(), Some(3));
 }
 

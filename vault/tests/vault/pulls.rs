@@ -15,6 +15,7 @@ use lumbung_vault::state::State;
 use lumbung_wire::messages::ManifestSummary;
 use tokio_util::sync::CancellationToken;
 
+use crate::backing;
 use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +127,7 @@ async fn a_site_that_lost_everything_gets_it_back_with_its_receipts() {
     assert_eq!(drc.pull().await.snapshots, 2);
     // Only the keys survive.
     let (dir, data) = centre.stop().await;
-    std::fs::remove_dir_all(data.join("repositories")).unwrap();
+    backing::wipe(&data);
     std::fs::remove_file(data.join("index.sqlite")).unwrap();
     let centre = Site::launch(&city, dir, data, &drc.as_source()).await;
     assert_eq!(centre.pull().await, Pulled { snapshots: 2, packs: 4, failures: 0 });
@@ -318,7 +319,7 @@ async fn a_repository_is_pulled_only_from_sites_that_its_owner_names() {
     }
     assert_eq!(drc.pull().await, Pulled { snapshots: 0, packs: 0, failures: 2 });
     assert!(drc.vault.repositories().is_empty());
-    assert!(std::fs::read_dir(drc.data.join("repositories")).unwrap().next().is_none());
+    assert_eq!(backing::names(&drc.data, "repositories"), Vec::<String>::new());
     let alarms = drc.vault.alarms(10).unwrap();
     assert_eq!(alarms.len(), 2);
     assert!(alarms.iter().all(|alarm| alarm.detail.contains("does not list this source")));

@@ -10,7 +10,10 @@ use lumbung_vault::VaultError;
 
 use lumbung_wire::{Peer, Role};
 
-use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, agent_peer, peer_of, publish};
+use crate::backing;
+use crate::support::{
+    Agent, Bench, City, Owner, Site, Snapshot, agent_peer, folder, peer_of, publish,
+};
 
 const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
 
@@ -70,12 +73,11 @@ fn what_has_no_place_goes_after_its_lock_and_leaves_a_signed_tombstone() {
 #[test]
 fn a_crash_between_tombstone_and_file_is_finished_by_the_next_start() {
     let (mut bench, owner, _, [old, new]) = two(LAST);
-    let path =
-        bench.dir.path().join(format!("repositories/{}/manifests/{}", owner.repository, old.id));
-    let manifest = std::fs::read(&path).unwrap();
+    let object = bench.lying(&owner, Kind::Manifest, old.id.as_bytes());
+    let manifest = object.read();
     assert_eq!(let_it_expire(&bench, &owner), [old.id]);
     for lose_index in [false, true] {
-        std::fs::write(&path, &manifest).unwrap();
+        object.write(manifest.clone());
         if lose_index {
             bench.reindex();
         } else {
@@ -84,7 +86,7 @@ fn a_crash_between_tombstone_and_file_is_finished_by_the_next_start() {
         }
         assert_eq!(bench.listed(&owner), [new.id]);
     }
-    assert!(!path.exists());
+    assert!(!object.is_there());
     assert!(bench.vault().alarms(10).unwrap().is_empty());
 }
 
@@ -359,9 +361,9 @@ async fn a_source_that_signs_other_dates_later_moves_nothing_here() {
     let dated = || drc.vault.plan_retention(&drc.repository(&owner)).unwrap()[0].candidate.dated;
     let first = dated();
     // The Pusat Data is rebuilt by somebody who signs anew: another receipt for the same snapshot.
-    let path = centre.repository_dir(&owner).join("receipts");
-    let name = std::fs::read_dir(&path).unwrap().next().unwrap().unwrap().path();
-    let receipt = open_signed::<lumbung_pack::Receipt>(&std::fs::read(&name).unwrap()).unwrap();
+    let names = backing::names(&centre.data, &folder(&owner, Kind::Receipt));
+    let receipt = backing::lying(&centre.data, names[0].clone()).read();
+    let receipt = open_signed::<lumbung_pack::Receipt>(&receipt).unwrap();
     assert_eq!(receipt.body.received, first);
     drc.vault.refill(&drc.repository(&owner), None, false).unwrap();
     drc.pull().await;

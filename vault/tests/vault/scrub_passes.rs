@@ -1,7 +1,6 @@
 //! Passes of the scrub: on several threads, stopped and gone on with, and while the repository changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +9,7 @@ use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_vault::VaultError;
 use lumbung_vault::scrub::{Found, FullSpeed, GoodCopies, NoCopies, Pace, ScrubOptions, Scrubbed};
 
+use crate::backing::Lying;
 use crate::support::{Agent, City, Owner, Site, Snapshot, TestPack, pack_of, publish};
 
 /// One vault with a chain of snapshots.
@@ -41,16 +41,16 @@ impl World {
         self.snapshots.last().unwrap()
     }
 
-    fn path(&self, kind: Kind, id: &[u8; 32]) -> PathBuf {
-        self.site.object_path(&self.owner, kind, id)
+    fn object(&self, kind: Kind, id: &[u8; 32]) -> Lying {
+        self.site.lying(&self.owner, kind, id)
     }
 
     /// Flips the last byte of a pack, and so of its last frame.
     fn spoil(&self, pack: &PackId) {
-        let path = self.path(Kind::Pack, pack.as_bytes());
-        let mut bytes = std::fs::read(&path).unwrap();
+        let object = self.object(Kind::Pack, pack.as_bytes());
+        let mut bytes = object.read();
         *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(path, bytes).unwrap();
+        object.write(bytes);
     }
 
     fn options(&self, workers: usize, resume: bool) -> ScrubOptions {
@@ -105,15 +105,12 @@ async fn however_many_threads_read_they_find_the_same_damage_and_change_nothing(
     ];
     for (kind, ids) in objects {
         let ids: Vec<_> = ids.into_iter().collect();
-        let paths: Vec<PathBuf> = ids.iter().map(|id| world.path(kind, id)).collect();
-        let good: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        let lying: Vec<Lying> = ids.iter().map(|id| world.object(kind, id)).collect();
+        let good: Vec<Vec<u8>> = lying.iter().map(Lying::read).collect();
         for (name, how) in hows {
             // Every other object of the kind.
-            for n in (0..paths.len()).step_by(2) {
-                match how(good[n].clone(), &good[(n + 1) % good.len()]) {
-                    None => std::fs::remove_file(&paths[n]).unwrap(),
-                    Some(bytes) => std::fs::write(&paths[n], bytes).unwrap(),
-                }
+            for n in (0..lying.len()).step_by(2) {
+                lying[n].set(how(good[n].clone(), &good[(n + 1) % good.len()]));
             }
             let before = world.site.fingerprint();
             let (one, many) = (timeless(world.look(1)), timeless(world.look(4)));
@@ -124,8 +121,8 @@ async fn however_many_threads_read_they_find_the_same_damage_and_change_nothing(
             // A pack whose length alone is wrong has lost its last frame.
             assert_eq!(found, !harmless, "{what}: {one:?}");
             assert_eq!(world.site.fingerprint(), before, "{what}: nothing was changed");
-            for (path, bytes) in paths.iter().zip(&good) {
-                std::fs::write(path, bytes).unwrap();
+            for (object, bytes) in lying.iter().zip(&good) {
+                object.write(bytes.clone());
             }
         }
     }
@@ -366,8 +363,8 @@ async fn only_what_is_bad_is_fetched_and_only_what_matches_is_kept() {
     let copies = Copies::of(world.last());
     let liar = Copies { lies: true, ..Copies::of(world.last()) };
     let pack = world.last().packs.iter().find(|pack| pack.table.frames.len() == 3).unwrap();
-    let path = world.path(Kind::Pack, pack.id.as_bytes());
-    let good = std::fs::read(&path).unwrap();
+    let object = world.object(Kind::Pack, pack.id.as_bytes());
+    let good = object.read();
     // One bad frame; a lost head; both; a lost file.
     let bad_head = |mut bytes: Vec<u8>| {
         bytes[170] ^= 1;
@@ -384,13 +381,10 @@ async fn only_what_is_bad_is_fetched_and_only_what_matches_is_kept() {
         (None, 1, vec![0, 1, 2]),
     ];
     for (spoiled, heads, frames) in cases {
-        match &spoiled {
-            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
-            None => std::fs::remove_file(&path).unwrap(),
-        }
+        object.set(spoiled.clone());
         let lied = world.scrub(&liar, &FullSpeed, world.options(2, false));
         assert_eq!((lied.report.repaired, lied.report.damaged.len()), (0, 1));
-        assert_eq!(std::fs::read(&path).ok(), spoiled, "a bad copy changes nothing");
+        assert_eq!(object.find(), spoiled, "a bad copy changes nothing");
         liar.asked();
         let told = world.scrub(&copies, &FullSpeed, world.options(2, false));
         let (asked_heads, asked_frames) = copies.asked();
@@ -400,7 +394,7 @@ async fn only_what_is_bad_is_fetched_and_only_what_matches_is_kept() {
         let repaired = u32::try_from(frames.len()).unwrap();
         assert_eq!((told.report.repaired, told.report.bad), (repaired, 0));
         assert_eq!((told.report.verified.len(), told.report.damaged.len()), (1, 0));
-        assert_eq!(std::fs::read(&path).unwrap(), good);
+        assert_eq!(object.read(), good);
     }
 }
 
@@ -434,7 +428,7 @@ async fn frames_that_the_sweep_dropped_are_no_damage_unless_a_snapshot_needs_the
     assert_eq!((scrubbed.frames, scrubbed.bad, scrubbed.repaired), (6, 0, 1));
     assert_eq!(with_it.asked(), (vec![], vec![(unused.id, 2)]));
     // The file is lost as well: the frames that should be here come back, and no others.
-    std::fs::remove_file(world.path(Kind::Pack, unused.id.as_bytes())).unwrap();
+    world.object(Kind::Pack, unused.id.as_bytes()).remove();
     let scrubbed = world.scrub(&with_it, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.bad, scrubbed.repaired), (0, 2));
     assert_eq!(with_it.asked(), (vec![unused.id], vec![(unused.id, 0), (unused.id, 2)]));
@@ -466,9 +460,9 @@ async fn an_object_that_was_taken_away_meanwhile_is_not_fetched_again() {
     let first_frame = counting.calls() - whole.frames + 2;
     let index = rusqlite::Connection::open(world.site.data.join("index.sqlite")).unwrap();
     let (manifest, pack) = (*apart.id.as_bytes(), *highest(&apart).as_bytes());
-    let paths = [world.path(Kind::Manifest, &manifest), world.path(Kind::Pack, &pack)];
+    let lying = [world.object(Kind::Manifest, &manifest), world.object(Kind::Pack, &pack)];
     let removing = Meanwhile::new(first_frame, move || {
-        paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        lying.iter().for_each(Lying::remove);
         index.execute("DELETE FROM manifests WHERE manifest = ?1", [manifest]).unwrap();
         index.execute("DELETE FROM packs WHERE pack = ?1", [pack]).unwrap();
     });

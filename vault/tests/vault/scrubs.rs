@@ -6,6 +6,7 @@ use lumbung_pack::{Inventory, Kind, ScrubReport, open_signed};
 use lumbung_vault::Occasion;
 use lumbung_vault::scrub::{FullSpeed, NoCopies, Pace, ScrubOptions};
 
+use crate::backing::Lying;
 use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
 
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +17,8 @@ enum Damage {
     Remove,
 }
 
-fn damage(path: &Path, how: Damage) {
-    let mut bytes = std::fs::read(path).unwrap();
+fn damage(object: &Lying, how: Damage) {
+    let mut bytes = object.read();
     match how {
         Damage::Flip(from_end) => {
             let at = bytes.len() - 1 - from_end;
@@ -25,13 +26,9 @@ fn damage(path: &Path, how: Damage) {
         }
         Damage::Truncate(by) => bytes.truncate(bytes.len() - by),
         Damage::Empty => bytes.clear(),
-        Damage::Remove => return std::fs::remove_file(path).unwrap(),
+        Damage::Remove => return object.remove(),
     }
-    std::fs::write(path, bytes).unwrap();
-}
-
-fn path_of(site: &Site, owner: &Owner, kind: Kind, id: &[u8; 32]) -> PathBuf {
-    site.object_path(owner, kind, id)
+    object.write(bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,9 +77,9 @@ async fn every_damage_heals_from_the_other_site() {
         }
     }
     for (kind, id, how) in cases {
-        let path = path_of(&drc, &owner, kind, &id);
-        let before = std::fs::read(&path).unwrap();
-        damage(&path, how);
+        let object = drc.lying(&owner, kind, &id);
+        let before = object.read();
+        damage(&object, how);
         let scrubbed = drc.scrub(&owner).await;
         let what = format!("{} {how:?}", kind.name());
         assert_eq!((scrubbed.report.bad, scrubbed.objects_bad), (0, 0), "{what}");
@@ -95,7 +92,7 @@ async fn every_damage_heals_from_the_other_site() {
             scrubbed.report.repaired + scrubbed.objects_repaired > 0 || kind == Kind::Pack,
             "{what}"
         );
-        assert_eq!(std::fs::read(&path).unwrap(), before, "{what}");
+        assert_eq!(object.read(), before, "{what}");
     }
     // Only reports were added.
     let after = drc.fingerprint();
@@ -103,7 +100,7 @@ async fn every_damage_heals_from_the_other_site() {
         assert_eq!(after.get(name), Some(content), "{name}");
     }
     // This site's own receipt is signed again when it is asked for.
-    damage(&path_of(&drc, &owner, Kind::Receipt, own_receipt.as_bytes()), Damage::Flip(1));
+    damage(&drc.lying(&owner, Kind::Receipt, own_receipt.as_bytes()), Damage::Flip(1));
     publish(&drc.client(Some(&city.agent_identity(&owner, &agent))), &owner, &snapshot).await;
     drc.root_client(&owner)
         .get(&owner.repository, Kind::Receipt, own_receipt.as_bytes())
@@ -124,7 +121,7 @@ async fn damage_that_nobody_heals_is_reported_and_asked_for_again() {
     let apart = Snapshot::with(&owner, &agent, None, |manifest| manifest.epoch = 2);
     publish(&client, &owner, &apart).await;
     let pack = &first.packs[0];
-    damage(&path_of(&site, &owner, Kind::Pack, pack.id.as_bytes()), Damage::Flip(0));
+    damage(&site.lying(&owner, Kind::Pack, pack.id.as_bytes()), Damage::Flip(0));
     let repository = site.repository(&owner);
     let scrubbed = site.vault.scrub(&repository, &NoCopies, &FullSpeed).unwrap();
     assert_eq!((scrubbed.report.bad, scrubbed.report.repaired, scrubbed.report.frames), (1, 0, 8));
@@ -203,7 +200,7 @@ async fn what_an_unfinished_scrub_found_is_asked_for_again() {
     let first = Snapshot::new(&owner, &agent, None);
     publish(&client, &owner, &first).await;
     for pack in &first.packs {
-        damage(&path_of(&site, &owner, Kind::Pack, pack.id.as_bytes()), Damage::Flip(0));
+        damage(&site.lying(&owner, Kind::Pack, pack.id.as_bytes()), Damage::Flip(0));
     }
     let repository = site.repository(&owner);
     let index = site.data.join("index.sqlite");

@@ -36,6 +36,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::backing::{self, Lying};
+
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     *Secret::<N>::random().expose()
 }
@@ -443,7 +445,8 @@ impl Bench {
     fn config(data: &Path, extra: &str) -> Config {
         let file = data.join("vault.toml");
         let text = format!(
-            "data = {data:?}\nlisten = \"127.0.0.1:0\"\nreserve = \"0\"\ntime_zone = \"UTC\"\n{extra}"
+            "data = {data:?}\nlisten = \"127.0.0.1:0\"\nreserve = \"0\"\ntime_zone = \"UTC\"\n{extra}\n{}",
+            backing::settings(data)
         );
         std::fs::write(&file, text).unwrap();
         Config::load(&file).unwrap()
@@ -523,10 +526,9 @@ impl Bench {
         self.vault().missing(&self.repository(owner), None, packs.to_vec()).unwrap()
     }
 
-    pub(crate) fn repository_path(&self, owner: &Owner, pack: &PackId) -> PathBuf {
-        let name = pack.to_string();
-        let folder = self.dir.path().join("repositories").join(owner.repository.to_string());
-        folder.join("packs").join(&name[..2]).join(name)
+    /// An object, past the vault.
+    pub(crate) fn lying(&self, owner: &Owner, kind: Kind, id: &[u8; 32]) -> Lying {
+        lying(self.dir.path(), owner, kind, id)
     }
 
     /// These frames of a pack read as its table says.
@@ -627,7 +629,8 @@ impl Site {
         extra: &str,
     ) -> Self {
         let file = data.join("vault.toml");
-        let text = format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\n{QUIET}{extra}");
+        let storage = backing::settings(&data);
+        let text = format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\n{QUIET}{extra}{storage}");
         std::fs::write(&file, text).unwrap();
         let config = Config::load(&file).unwrap();
         let state = State::at(config.state());
@@ -710,15 +713,9 @@ impl Site {
         self.vault.repository(&owner.repository).unwrap()
     }
 
-    pub(crate) fn repository_dir(&self, owner: &Owner) -> PathBuf {
-        self.data.join("repositories").join(owner.repository.to_string())
-    }
-
-    /// The file of an object.
-    pub(crate) fn object_path(&self, owner: &Owner, kind: Kind, id: &[u8; 32]) -> PathBuf {
-        let name = PackId::from_bytes(*id).to_string();
-        let folder = self.repository_dir(owner).join(kind.folder());
-        if kind == Kind::Pack { folder.join(&name[..2]).join(name) } else { folder.join(name) }
+    /// An object, past the vault.
+    pub(crate) fn lying(&self, owner: &Owner, kind: Kind, id: &[u8; 32]) -> Lying {
+        lying(&self.data, owner, kind, id)
     }
 
     /// Scrubs a repository, repairing from the sources.
@@ -773,8 +770,13 @@ impl Site {
 
     /// Path and hash of every file of every repository, and the rows of the index.
     pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
-        walk(&self.data.join("repositories"), &mut all);
+        let names = backing::names(&self.data, "repositories");
+        let hash = |name: &String| {
+            let bytes = backing::lying(&self.data, name.clone()).read();
+            PackId::from_bytes(object_id(&bytes)).to_string()
+        };
+        let mut all: BTreeMap<String, String> =
+            names.iter().map(|name| (name.clone(), hash(name))).collect();
         all.extend(dump(&self.data));
         all
     }
@@ -786,16 +788,19 @@ fn bare(data: &Path) -> PathBuf {
     file
 }
 
-fn walk(dir: &Path, all: &mut BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, all);
-        } else {
-            let hash = PackId::from_bytes(object_id(&std::fs::read(&path).unwrap()));
-            all.insert(path.display().to_string(), hash.to_string());
-        }
-    }
+fn lying(data: &Path, owner: &Owner, kind: Kind, id: &[u8; 32]) -> Lying {
+    let name = PackId::from_bytes(*id).to_string();
+    let folder = folder(owner, kind);
+    let name = match kind {
+        Kind::Pack => format!("{folder}/{}/{name}", &name[..2]),
+        _ => format!("{folder}/{name}"),
+    };
+    backing::lying(data, name)
+}
+
+/// Where the objects of a kind lie.
+pub(crate) fn folder(owner: &Owner, kind: Kind) -> String {
+    format!("repositories/{}/{}", owner.repository, kind.folder())
 }
 
 /// The rows of the index that say something of the files. (Which segments were verified is found out again,

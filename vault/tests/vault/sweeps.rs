@@ -7,6 +7,7 @@ use lumbung_model::{ManifestId, PackId};
 use lumbung_pack::{Bitmap, Kind, PackUse};
 use lumbung_vault::VaultError;
 
+use crate::backing;
 use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, TestPack, publish};
 
 const QUICK: &str = "lock = \"0 s\"\n[retention]\nkeep_last = 1\n";
@@ -165,13 +166,12 @@ fn one_manifest_that_cannot_be_read_stops_the_sweep() {
     bench.publish(&owner, &agent, &first);
     let second = Snapshot::new(&owner, &agent, Some(&first));
     bench.publish(&owner, &agent, &second);
-    let folder = bench.dir.path().join("repositories").join(owner.repository.to_string());
-    let usage = folder.join("usages").join(second.usage.usage_id.to_string());
-    for path in [usage, folder.join("manifests").join(second.id.to_string())] {
-        let good = std::fs::read(&path).unwrap();
+    let usage = bench.lying(&owner, Kind::Usage, second.usage.usage_id.as_bytes());
+    for object in [usage, bench.lying(&owner, Kind::Manifest, second.id.as_bytes())] {
+        let good = object.read();
         let mut bad = good.clone();
         bad[60] ^= 1;
-        std::fs::write(&path, &bad).unwrap();
+        object.write(bad);
         for lose_index in [false, true] {
             if lose_index {
                 bench.reindex();
@@ -179,7 +179,7 @@ fn one_manifest_that_cannot_be_read_stops_the_sweep() {
             let swept = bench.vault().sweep(&bench.repository(&owner), false, &|| true);
             assert!(matches!(swept, Err(VaultError::Unreadable { .. })), "{swept:?}");
         }
-        std::fs::write(&path, &good).unwrap();
+        object.write(good);
         bench.reindex();
         bench.sweep(&owner);
     }
@@ -193,24 +193,22 @@ fn an_index_that_is_ahead_of_the_file_is_followed() {
     let second =
         Snapshot::of_frames(&owner, &agent, Some(&first), &[(first.packs[0].clone(), vec![1])]);
     bench.publish(&owner, &agent, &second);
-    let path = bench.repository_path(&owner, &first.packs[0].id);
-    let whole = std::fs::read(&path).unwrap();
+    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
+    let whole = pack.read();
     expire(&bench, &owner);
     sweep_all(&bench, &owner);
     // As after a crash between index and file: the pack is whole, its map is not written.
-    std::fs::write(&path, &whole).unwrap();
-    let map = bench
-        .dir
-        .path()
-        .join(format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id));
-    std::fs::remove_file(&map).unwrap();
+    pack.write(whole.clone());
+    let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
+    let map = backing::lying(bench.dir.path(), map);
+    map.remove();
     bench.vault = None;
     let index = rusqlite::Connection::open(bench.dir.path().join("index.sqlite")).unwrap();
     index.execute("UPDATE pack_states SET pending = 1", []).unwrap();
     drop(index);
     bench.restart();
-    assert!(map.exists());
-    assert_ne!(std::fs::read(&path).unwrap(), whole);
+    assert!(map.is_there());
+    assert_ne!(pack.read(), whole);
     assert!(bench.is_whole_in(&owner, &first.packs[0], &[1]));
 }
 

@@ -1,0 +1,159 @@
+//! What only a store behind a network does: refuse credentials, go away, be full, list by pages, ignore conditions.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use lumbung_model::{PackId, RepositoryId};
+use lumbung_pack::{Kind, object_id};
+use lumbung_store::{PutOutcome, StoreError};
+
+use crate::backing::{self, BUCKET, Bucket};
+use crate::server::Failure;
+use crate::storage::{contract, open};
+
+const ID: RepositoryId = RepositoryId::from_bytes([7; 32]);
+
+/// A vault's data directory and a bucket of its own server.
+pub(crate) fn local() -> (tempfile::TempDir, std::path::PathBuf, Bucket) {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = Bucket::over(&dir.path().join("data.s3"));
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    (dir, data, bucket)
+}
+
+fn refusal(data: &Path, settings: &str) -> String {
+    match open(data, settings) {
+        Ok(_) => panic!("taken"),
+        Err(error) => lumbung_model::with_causes(&error),
+    }
+}
+
+#[test]
+fn a_store_without_conditions_does_the_same() {
+    let (_dir, data, bucket) = local();
+    bucket.server.as_ref().unwrap().ignore_conditions();
+    backing::assign(&data, &bucket);
+    contract(&data, &bucket.settings(&data));
+}
+
+#[test]
+fn wrong_credentials_and_a_missing_bucket_are_told_apart_and_no_secret_is_told() {
+    let (_dir, data, bucket) = local();
+    let good = bucket.settings(&data);
+    std::fs::write(data.join("s3-credentials"), "access_key = \"GKtest\"\nsecret_key = \"hush\"\n")
+        .unwrap();
+    let said = refusal(&data, &good);
+    assert!(said.contains("refuses the credentials") && !said.contains("hush"), "{said}");
+    let missing = bucket.settings(&data).replace(&format!("{BUCKET:?}"), "\"nowhere\"");
+    let said = refusal(&data, &missing);
+    assert!(said.contains("no such bucket"), "{said}");
+    open(&data, &good).unwrap();
+}
+
+#[test]
+fn a_bucket_that_goes_away_loses_no_object() {
+    let (dir, data, bucket) = local();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let store = place.create(&ID).unwrap();
+    let id = object_id(b"a segment");
+    store.put(Kind::Segment, &id, b"a segment").unwrap();
+    let (here, away) = (dir.path().join("data.s3").join(BUCKET), dir.path().join("elsewhere"));
+    std::fs::rename(&here, &away).unwrap();
+    // "No such bucket" is not "no such object".
+    assert!(matches!(store.list(Kind::Segment), Err(StoreError::Unavailable { .. })));
+    assert!(place.repositories().is_err());
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(store.get(Kind::Segment, &id).unwrap(), b"a segment");
+}
+
+#[test]
+fn a_store_that_is_away_is_waited_for_and_then_reported() {
+    let (_dir, data, bucket) = local();
+    let server = bucket.server.clone().unwrap();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let store = place.create(&ID).unwrap();
+    let id = object_id(b"a segment");
+    for failure in [None, Some(Failure { method: None, status: 503, code: "SlowDown" })] {
+        // Away for good: reads and writes say so, and neither says "not found".
+        let fail = |away: bool| match &failure {
+            None => server.set_away(away),
+            Some(failure) => server.fail(away.then(|| failure.clone())),
+        };
+        fail(true);
+        assert!(matches!(store.get(Kind::Segment, &id), Err(StoreError::Unavailable { .. })));
+        assert!(matches!(store.contains(Kind::Segment, &id), Err(StoreError::Unavailable { .. })));
+        let put = store.put(Kind::Segment, &id, b"a segment");
+        assert!(matches!(put, Err(StoreError::Unavailable { .. })), "{put:?}");
+        fail(false);
+        // Writing goes on when the lease was confirmed again, and no sooner.
+        let end = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = store.put(Kind::Segment, &id, b"a segment") {
+            assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+            assert!(Instant::now() < end, "writing never went on");
+            std::thread::yield_now();
+        }
+        // Away while a request is under way: it is repeated until it gets through.
+        fail(true);
+        let (before, reader) = (server.requests(), std::sync::Arc::clone(&store));
+        let reading = std::thread::spawn(move || reader.get(Kind::Segment, &id));
+        while server.requests() < before + 2 && !reading.is_finished() && failure.is_some() {
+            std::thread::yield_now();
+        }
+        fail(false);
+        assert_eq!(reading.join().unwrap().unwrap(), b"a segment");
+        store.remove(Kind::Segment, &id).unwrap();
+    }
+}
+
+#[test]
+fn a_full_store_says_so_at_once_and_goes_on_reading() {
+    let (_dir, data, bucket) = local();
+    let server = bucket.server.clone().unwrap();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let store = place.create(&ID).unwrap();
+    let id = object_id(b"a segment");
+    store.put(Kind::Segment, &id, b"a segment").unwrap();
+    let other = object_id(b"another");
+    for (status, code) in [
+        (507, "XMinioStorageFull"),
+        (403, "QuotaExceeded"),
+        (403, "AccessDenied: the bucket's size quota is used up"),
+    ] {
+        server.fail(Some(Failure { method: Some(Method::PUT), status, code }));
+        let put = store.put(Kind::Segment, &other, b"another");
+        assert!(matches!(put, Err(StoreError::Full { .. })), "{code}: {put:?}");
+        assert_eq!(store.get(Kind::Segment, &id).unwrap(), b"a segment");
+    }
+    server.fail(None);
+    assert_eq!(store.put(Kind::Segment, &other, b"another").unwrap(), PutOutcome::Created);
+}
+
+#[test]
+fn lists_have_more_than_one_page() {
+    let (_dir, data, bucket) = local();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let store = place.create(&ID).unwrap();
+    // More than a page of 1,000, and more packs than are listed in one go.
+    let name = |n: u32| PackId::from_bytes(object_id(&n.to_le_bytes()));
+    let root = bucket_root(&data);
+    for n in 0..2100 {
+        let id = name(n).to_string();
+        for path in [format!("packs/{}/{id}", &id[..2]), format!("segments/{id}")] {
+            let path = root.join(format!("repositories/{ID}/{path}"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        }
+    }
+    std::fs::write(root.join(format!("repositories/{ID}/segments/not-an-id")), b"x").unwrap();
+    let mut all: Vec<[u8; 32]> = (0..2100).map(|n| *name(n).as_bytes()).collect();
+    all.sort_unstable();
+    assert_eq!(store.list(Kind::Segment).unwrap(), all);
+    assert_eq!(store.list(Kind::Pack).unwrap(), all);
+    assert_eq!(store.list(Kind::Usage).unwrap(), Vec::<[u8; 32]>::new());
+}
+
+fn bucket_root(data: &Path) -> std::path::PathBuf {
+    data.with_extension("s3").join(BUCKET)
+}
