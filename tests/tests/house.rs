@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Who may use whom, among the workspace's own crates (normal dependencies). `lumbung-tests` and `xtask` are
-/// outside the house and may use anything.
+/// Who may use whom, among the workspace's own crates (normal dependencies). `lumbung-tests`,
+/// `lumbung-fuzz-targets` and `xtask` are outside the house and may use anything.
 const DIRECTIONS: [(&str, &[&str]); 10] = [
     ("lumbung-model", &[]),
     ("lumbung-pack", &["lumbung-model"]),
@@ -40,7 +40,7 @@ const DIRECTIONS: [(&str, &[&str]); 10] = [
         ],
     ),
 ];
-const OUTSIDE: [&str; 2] = ["lumbung-tests", "xtask"];
+const OUTSIDE: [&str; 3] = ["lumbung-tests", "lumbung-fuzz-targets", "xtask"];
 const SECRET_HALF: [&str; 4] = ["lumbung-seal", "lumbung-engine", "aes-gcm", "hpke"];
 
 fn cargo(arguments: &[&str]) -> String {

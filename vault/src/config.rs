@@ -218,7 +218,11 @@ impl Config {
         Self::parse(path, &text)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    /// Reads the text of a file; `path` is for messages.
+    ///
+    /// # Errors
+    /// Naming the line, if it is not a valid configuration.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let invalid = |line, message| ConfigError::Invalid { path: path.to_owned(), line, message };
         let config: Self = toml_text::parse(&path.to_string_lossy(), text)
             .map_err(|error| invalid(error.line, error.message))?;

@@ -5,7 +5,9 @@
 
 mod bench;
 mod garage;
+mod fuzz;
 mod install;
+mod mutants;
 mod run;
 mod test;
 
@@ -48,6 +50,10 @@ enum Command {
     },
     /// Runs the vault's tests over a Garage cluster of three nodes, of which one after the other is killed.
     Garage,
+    /// Looks for inputs that break what the parsers promise.
+    Fuzz(fuzz::Options),
+    /// Changes the code in small ways and sees whether a test notices.
+    Mutants(mutants::Options),
     /// Measures ours beside the installed peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         Command::Chaos { kills, seed } => test::chaos(kills, seed),
         Command::Crash { seed } => test::crash(seed),
         Command::Garage => garage::test(),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
+        Command::Mutants(options) => mutants::mutants(&options),
         Command::Bench(bench) => bench::bench(&bench),
     };
     match result {

@@ -103,4 +103,12 @@ mod tests {
         );
         assert_eq!(decode("TITLE 1", &text[..80]), Err(ArmorError::Checksum));
     }
+    #[test]
+    fn a_text_of_any_length_is_not_read() {
+        let text = encode("TITLE 1", &[7; 100]);
+        let padded = format!("{text}#{}", "-".repeat(TEXT_MAX_BYTES - text.len() - 1));
+        assert_eq!(padded.len(), TEXT_MAX_BYTES);
+        assert!(decode("TITLE 1", &padded).is_ok());
+        assert!(matches!(decode("TITLE 1", &(padded + "-")), Err(ArmorError::Title(_))));
+    }
 }

@@ -349,4 +349,26 @@ mod tests {
         let bytes = [0xff, 0xff, 0, 0, 1];
         assert!(Reader::new(&bytes).count32("n", 1 << 20, 32).is_err());
     }
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let mut writer = Writer::new();
+        // 128 characters of two bytes: byte 255 is in the middle of the last one.
+        writer.str(&"é".repeat(128)).str("berkas");
+        let mut reader = Reader::new(writer.as_bytes());
+        assert_eq!(reader.str(), Ok("é".repeat(127)));
+        assert_eq!(reader.str(), Ok("berkas".to_owned()));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+    #[test]
+    fn limits_hold_to_the_byte_and_what_is_missing_is_counted() {
+        let text = |length: u16| [&length.to_le_bytes()[..], &vec![b'x'; length.into()]].concat();
+        assert_eq!(Reader::new(&text(255)).str(), Ok("x".repeat(255)));
+        assert_eq!(Reader::new(&text(256)).str(), Err(FormatError::limit("a str", 256, 255)));
+        let bytes = [3, 0, 0, 0, 7, 8, 9];
+        assert_eq!(Reader::new(&bytes).bytes(3), Ok(&bytes[4..]));
+        assert_eq!(Reader::new(&bytes).bytes(4), Ok(&bytes[4..]));
+        assert_eq!(Reader::new(&bytes).bytes(2), Err(FormatError::limit("bytes", 3, 2)));
+        assert_eq!(Reader::new(&bytes).take(9), Err(FormatError::Truncated { needed: 2 }));
+        assert_eq!(Reader::new(&bytes[..6]).bytes(3), Err(FormatError::Truncated { needed: 1 }));
+    }
 }

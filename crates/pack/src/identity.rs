@@ -53,10 +53,33 @@ impl SiteIdentity {
     pub fn from_text(text: &str) -> Result<Self, SiteIdentityError> {
         let bytes = armor::decode(TITLE, text)?;
         let mut reader = Reader::new(&bytes);
-        Header::expect(Kind::SiteIdentity, &mut reader)?;
+        if !Header::expect(Kind::SiteIdentity, &mut reader)?.repository.is_zero() {
+            let reason = "a site is of no repository";
+            return Err(FormatError::field("a site identity's repository id", reason).into());
+        }
         let site = SiteId::from_bytes(reader.array()?);
         let key = SigningKey::from_seed(&Secret::new(reader.array()?));
         reader.finish()?;
         Ok(Self { site, key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_identity_comes_back_and_is_of_no_repository() {
+        let identity = SiteIdentity::generate();
+        let text = identity.to_text();
+        let again = SiteIdentity::from_text(&text).unwrap();
+        assert_eq!((again.site, again.key.public()), (identity.site, identity.key.public()));
+        assert_eq!(again.to_text(), text);
+        let mut object = armor::decode(TITLE, &text).unwrap();
+        object[16] = 1;
+        assert!(matches!(
+            SiteIdentity::from_text(&armor::encode(TITLE, &object)),
+            Err(SiteIdentityError::Format(FormatError::Field { .. }))
+        ));
     }
 }

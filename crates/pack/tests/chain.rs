@@ -9,11 +9,7 @@ use lumbung_model::{
     PublicKey, RepositoryId, RosterId, SegmentId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, ListSigner,
-    Manifest, MediumList, PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient,
-    Refusal, RootKey, RootRole, Roster, RosterAgent, RosterChain, RosterError, RosterSite,
-    SealedKey, Session, SessionFacts, Signed, SigningKey, Statistics, UsageBuilder, check_manifest,
-    check_session, list_signer, open_signed, sign,
+    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, ListSigner, Manifest, MediumList, PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient, Refusal, RootKey, RootRole, Roster, RosterAgent, RosterChain, RosterError, RosterSite, SealedKey, Segment, SegmentRef, Session, SessionFacts, Signed, SigningKey, Statistics, UsageBuilder, UsageList, check_manifest, check_session, decode, encode, list_signer, object_id, open_signed, sign,
 };
 
 const RECIPIENT: PublicKey = PublicKey::from_bytes([40; 32]);
@@ -512,4 +508,59 @@ fn a_withdrawn_agent_adds_nothing_but_its_history_stays() {
     assert!(matches!(admit(&site, &manifest, &world.agent_key), Err(Refusal::Withdrawn(_))));
     let pulled = check_manifest(&site, &signed(&manifest, &world.agent_key), Provenance::Pulled);
     assert!(pulled.unwrap().authorized);
+}
+
+/// The usage list of a manifest and its segment, changed, put back under their new ids.
+fn with_usage(
+    (mut site, mut manifest): (Site, Manifest),
+    change: impl FnOnce(&mut SegmentRef, &mut Segment),
+) -> (Site, Manifest) {
+    let (mut list, _) = decode::<UsageList>(&site.usages[&manifest.usage]).unwrap();
+    let (mut segment, _) = decode::<Segment>(&site.segments[&list.segments[0].segment]).unwrap();
+    change(&mut list.segments[0], &mut segment);
+    let bytes = encode(&segment);
+    list.segments[0].segment = SegmentId::from_bytes(object_id(&bytes));
+    site.segments.insert(list.segments[0].segment, bytes);
+    let bytes = encode(&list);
+    manifest.usage = UsageId::from_bytes(object_id(&bytes));
+    site.usages.insert(manifest.usage, bytes);
+    (site, manifest)
+}
+
+#[test]
+fn a_usage_list_says_of_its_segments_what_they_are() {
+    let world = world();
+    let refused = |change: fn(&mut SegmentRef, &mut Segment)| {
+        let (site, manifest, _) = prepared(&world);
+        let (site, manifest) = with_usage((site, manifest), change);
+        matches!(admit(&site, &manifest, &world.agent_key), Err(Refusal::Segment(_)))
+    };
+    assert!(!refused(|_, _| {}), "nothing was changed");
+    assert!(refused(|named, _| named.packs += 1));
+    assert!(refused(|named, _| named.frames += 1));
+    assert!(refused(|named, _| named.first = PackId::ZERO));
+    assert!(refused(|named, _| named.last = PackId::from_bytes([255; 32])));
+    assert!(refused(|_, segment| segment.repository = RepositoryId::from_bytes([1; 32])));
+    let (site, manifest, _) = prepared(&world);
+    let foreign = with_usage((site, manifest), |_, segment| segment.domain = DomainId::random());
+    let foreign = admit(&foreign.0, &foreign.1, &world.agent_key);
+    assert!(matches!(foreign, Err(Refusal::Domain { .. })));
+}
+
+#[test]
+fn only_the_session_that_sealed_the_root_must_open_to_the_recipients() {
+    let world = world();
+    let (mut site, mut manifest, _) = prepared(&world);
+    // One of an earlier run, when the recipients were others, whose packs are still used.
+    let earlier = SessionId::from_bytes([255; 32]);
+    let facts = SessionFacts {
+        recipients: vec![PublicKey::from_bytes([66; 32])],
+        ..site.sessions[&manifest.sessions[0]].clone()
+    };
+    site.sessions.insert(earlier, facts);
+    manifest.sessions.push(earlier);
+    admit(&site, &manifest, &world.agent_key).unwrap();
+    manifest.sessions.reverse();
+    let refused = admit(&site, &manifest, &world.agent_key);
+    assert!(matches!(refused, Err(Refusal::Recipients { newest: 1 })));
 }

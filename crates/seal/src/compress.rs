@@ -127,6 +127,14 @@ impl Scratch {
             .is_ok_and(|written| written == plain_length)
     }
 
+    /// The chunk in one zstd frame, if it has exactly `plain_length` bytes and nothing else is in `packed`: what
+    /// [`FrameOpener`](crate::FrameOpener) does with a frame that it decrypted.
+    pub fn unpack(&mut self, packed: &[u8], plain_length: usize) -> Option<Vec<u8>> {
+        self.decrypted(packed.len()).copy_from_slice(packed);
+        let mut plain = Vec::new();
+        self.unpack_into(packed.len(), plain_length, &mut plain).then_some(plain)
+    }
+
     /// Whether the first `length` bytes of the decrypted buffer decompress to `plain`.
     pub(crate) fn unpacks_to(&mut self, length: usize, plain: &[u8]) -> bool {
         let mut unpacked = std::mem::take(&mut self.unpacked);
@@ -170,12 +178,6 @@ mod tests {
         packed.then_some(message)
     }
 
-    fn unpack(scratch: &mut Scratch, packed: &[u8], plain_length: usize) -> Option<Vec<u8>> {
-        scratch.decrypted(packed.len()).copy_from_slice(packed);
-        let mut plain = Vec::new();
-        scratch.unpack_into(packed.len(), plain_length, &mut plain).then_some(plain)
-    }
-
     #[test]
     fn noise_stays_raw_and_text_shrinks() {
         let mut scratch = Scratch::new().unwrap();
@@ -185,7 +187,7 @@ mod tests {
         let text = "baris data penduduk kota\n".repeat(50_000);
         let packed = compress(&mut scratch, text.as_bytes()).unwrap();
         assert!(packed.len() < text.len() / 10);
-        assert_eq!(unpack(&mut scratch, &packed, text.len()).unwrap(), text.as_bytes());
+        assert_eq!(scratch.unpack(&packed, text.len()).unwrap(), text.as_bytes());
     }
 
     #[test]
@@ -201,19 +203,17 @@ mod tests {
         let mut scratch = Scratch::new().unwrap();
         let plain = vec![0; 100_000];
         let packed = compress(&mut scratch, &plain).unwrap();
-        assert!(unpack(&mut scratch, &packed, 100_000).is_some());
-        assert!(unpack(&mut scratch, &packed, 99_999).is_none());
-        assert!(unpack(&mut scratch, &packed, 100_001).is_none());
-        assert!(unpack(&mut scratch, &packed[..packed.len() - 1], 100_000).is_none());
+        assert!(scratch.unpack(&packed, 100_000).is_some());
+        assert!(scratch.unpack(&packed, 99_999).is_none());
+        assert!(scratch.unpack(&packed, 100_001).is_none());
+        assert!(scratch.unpack(&packed[..packed.len() - 1], 100_000).is_none());
         let mut longer = packed.clone();
         longer.push(0);
-        assert!(unpack(&mut scratch, &longer, 100_000).is_none());
-        assert!(
-            unpack(&mut scratch, &[packed.clone(), packed.clone()].concat(), 100_000).is_none()
-        );
-        assert!(unpack(&mut scratch, &[], 0).is_none());
+        assert!(scratch.unpack(&longer, 100_000).is_none());
+        assert!(scratch.unpack(&[packed.clone(), packed.clone()].concat(), 100_000).is_none());
+        assert!(scratch.unpack(&[], 0).is_none());
         // A frame without its content size, as a stream makes it.
         let unsized_frame = zstd::stream::encode_all(&plain[..], 3).unwrap();
-        assert!(unpack(&mut scratch, &unsized_frame, 100_000).is_none());
+        assert!(scratch.unpack(&unsized_frame, 100_000).is_none());
     }
 }

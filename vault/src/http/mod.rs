@@ -25,6 +25,7 @@ use crate::repository::Repository;
 use crate::tenancy::Caller;
 use crate::{Vault, VaultError};
 
+pub use packs::parse_range;
 pub use site::PullAnswer;
 
 /// What handlers share.

@@ -147,8 +147,9 @@ fn open(
     Ok((pack, holes.collect()))
 }
 
-/// One range of RFC 9110 §14: `bytes=a-b`, `bytes=a-`, `bytes=-n`.
-fn parse_range(text: &str, length: u64) -> Option<Range<u64>> {
+/// One range of RFC 9110 §14: `bytes=a-b`, `bytes=a-`, `bytes=-n`. What it gives lies within `length` and is not empty.
+#[must_use]
+pub fn parse_range(text: &str, length: u64) -> Option<Range<u64>> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     let range = if first.is_empty() {
         let suffix: u64 = last.parse().ok()?;

@@ -1,0 +1,125 @@
+//! Files that people write: the TOML of every program, and the register.
+//!
+//! An error names a line of the file and is one line itself, whatever stands in the file.
+
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+
+use lumbung_controller::config::RpoDefaults;
+use lumbung_controller::db::{Db, DbError};
+use lumbung_controller::import::{ImportError, import};
+use lumbung_model::Timestamp;
+use lumbung_model::toml_text;
+use lumbung_wire::messages::register::RegisterImport;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+fn text(data: &[u8]) -> &str {
+    // What is not UTF-8 is refused before any parser: up to there it may still be a file.
+    let valid = data.utf8_chunks().next();
+    valid.map_or("", |chunk| chunk.valid())
+}
+
+fn check_line(text: &str, line: usize) {
+    assert!((1..=text.split('\n').count()).contains(&line), "line {line} of a shorter file");
+}
+
+pub(crate) fn agent_toml(data: &[u8]) {
+    let text = text(data);
+    let Ok(config) = lumbung_agent::config::Config::parse(Path::new("agent.toml"), text) else {
+        return;
+    };
+    for job in &config.jobs {
+        assert!(!job.paths.is_empty() && job.paths.iter().all(|path| path.is_absolute()));
+        assert!(job.retry.attempts > 0);
+        assert_eq!(config.job(&job.name).map(|found| found.dataset), Some(job.dataset));
+    }
+    let _cap = config.rates.rate_at(NOW);
+}
+
+pub(crate) fn vault_toml(data: &[u8]) {
+    let text = text(data);
+    match lumbung_vault::Config::parse(Path::new("vault.toml"), text) {
+        Ok(config) => {
+            assert!(config.rate_plan().is_some(), "an unknown zone was taken");
+            assert!(config.requests > 0 && config.pull_transfers > 0);
+        }
+        Err(lumbung_vault::ConfigError::Invalid { line, message, .. }) => {
+            check_line(text, line);
+            assert!(!message.is_empty());
+        }
+        Err(error) => panic!("{error}: nothing was read from a file"),
+    }
+}
+
+pub(crate) fn controller_toml(data: &[u8]) {
+    use lumbung_controller::config::{Config, ConfigError};
+    let text = text(data);
+    match Config::from_text(Path::new("controller.toml"), text) {
+        Ok(config) => assert!(config.data_dir.is_absolute() && config.max_connections > 0),
+        Err(ConfigError::Toml(error)) => check_line(text, error.line),
+        Err(_) => {}
+    }
+}
+
+pub(crate) fn register_toml(data: &[u8]) {
+    let text = text(data);
+    match toml_text::parse::<RegisterImport>("register.toml", text) {
+        Ok(register) => {
+            let written = toml::to_string(&register).expect("a register is TOML");
+            let again: RegisterImport = toml::from_str(&written).expect("what was written is read");
+            // Not a number is not equal to itself, and refused later.
+            assert_eq!(toml::to_string(&again).expect("TOML"), written);
+            let json = serde_json::to_value(&register).expect("a register is JSON");
+            assert!(json.is_object());
+        }
+        Err(error) => {
+            check_line(text, error.line);
+            assert!(!error.message.contains('\n'), "{error}");
+        }
+    }
+}
+
+/// What rolls an import back once it was looked at.
+enum Undo {
+    Done,
+    Failed,
+}
+
+impl From<DbError> for Undo {
+    fn from(_: DbError) -> Self {
+        Self::Failed
+    }
+}
+
+/// The same file twice changes nothing the second time.
+pub(crate) fn register_import(data: &[u8]) {
+    static DATABASE: LazyLock<Mutex<(tempfile::TempDir, Db)>> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let db = Db::create(&directory.path().join("controller.db")).expect("a new database");
+        Mutex::new((directory, db))
+    });
+    let text = text(data);
+    if toml_text::parse::<RegisterImport>("register.toml", text).is_err() {
+        return;
+    }
+    let held = DATABASE.lock().expect("no import panicked before");
+    let undone: Result<(), Undo> = held.1.write(|db| {
+        let enter = || import(db, NOW, "register.toml", text, &RpoDefaults::default());
+        match enter() {
+            Ok(first) => {
+                let second = enter().expect("what was taken once is taken again");
+                assert_eq!(
+                    (second.created, second.updated),
+                    (0, 0),
+                    "the second time changed something"
+                );
+                assert_eq!(second.unchanged, first.created + first.updated + first.unchanged);
+            }
+            Err(ImportError::Db(error)) => panic!("the database failed: {error:?}"),
+            Err(ImportError::Toml(at) | ImportError::Entry { at }) => check_line(text, at.line),
+        }
+        Err(Undo::Done)
+    });
+    assert!(matches!(undone, Err(Undo::Done)), "the database failed");
+}
