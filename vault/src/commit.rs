@@ -18,6 +18,7 @@ use crate::index::{
     receipts_given, save_object_state, save_state, set_verified,
 };
 use crate::intake::Sender;
+use crate::quota::Room;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -37,6 +38,8 @@ pub(crate) struct Admitted {
     pub(crate) admission: Admission,
     /// When another site received it, if a receipt of that site came along.
     pub(crate) dated: Option<Timestamp>,
+    /// Kept until the index counts it.
+    _room: Room,
 }
 
 impl Vault {
@@ -133,8 +136,8 @@ impl Vault {
             &manifest.body.domain,
             Kind::Manifest,
         )?;
-        self.check_quota(repository, &manifest.body.domain, bytes)?;
-        Ok(Admitted { manifest, bytes, admission, dated: None })
+        let room = self.make_room(repository, &manifest.body.domain, bytes)?;
+        Ok(Admitted { manifest, bytes, admission, dated: None, _room: room })
     }
 
     /// Signs the next receipt and keeps it, or finds the one that was given before the manifest was lost.

@@ -223,9 +223,7 @@ impl Vault {
         }
         let length = bytes.len() as u64;
         let known = self.index.read(|c| ObjectRow::contains(c, repository.row, kind, id))?;
-        if !known {
-            self.check_quota(repository, &domain, length)?;
-        }
+        let _room = if known { None } else { Some(self.make_room(repository, &domain, length)?) };
         let outcome = repository.store.put(kind, id, bytes)?;
         let row = ObjectRow { kind, id: *id, domain, bytes: length };
         let now_s = self.age_s();
@@ -267,7 +265,7 @@ impl Vault {
                 return Err(VaultError::OpenSessions { agent, limit: self.config.open_sessions });
             }
         }
-        self.check_quota(repository, &session.body.domain, bytes.len() as u64)?;
+        let _room = self.make_room(repository, &session.body.domain, bytes.len() as u64)?;
         let outcome = repository.store.put(Kind::Session, id, bytes)?;
         let row = session_row(repository, &session, bytes.len() as u64)?;
         let now_s = self.age_s();

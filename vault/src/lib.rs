@@ -20,6 +20,7 @@ mod inventory;
 mod media;
 mod pack_intake;
 pub mod pull;
+mod quota;
 mod reconcile;
 mod repository;
 pub mod retention;

@@ -10,6 +10,7 @@ use lumbung_pack::{Kind, PackTable};
 use lumbung_store::{PackChecker, PutOutcome, StoreError};
 
 use crate::index::{Lease, PackRow, PackState, SessionRow, bad_frames, load_state, save_state};
+use crate::quota::Room;
 use crate::repository::Repository;
 use crate::storage::{PackSink, PartialPackSink};
 use crate::{Sender, Vault, VaultError};
@@ -53,6 +54,7 @@ impl Vault {
             sink,
             admitted: false,
             counted: known.is_some(),
+            room: None,
         })
     }
 
@@ -62,7 +64,7 @@ impl Vault {
         table: &PackTable,
         sender: Sender,
         counted: bool,
-    ) -> Result<(), VaultError> {
+    ) -> Result<Option<Room>, VaultError> {
         let header = &table.header;
         if header.repository != repository.id {
             return Err(VaultError::OtherRepository { kind: Kind::Pack, found: header.repository });
@@ -76,10 +78,9 @@ impl Vault {
             return Err(VaultError::OtherDomain { kind: Kind::Pack, domain: header.domain });
         }
         if counted {
-            Ok(())
-        } else {
-            self.check_quota(repository, &header.domain, table.total_length())
+            return Ok(None);
         }
+        self.make_room(repository, &header.domain, table.total_length()).map(Some)
     }
 }
 
@@ -117,10 +118,10 @@ impl Vault {
         self.check_reserve()?;
         let id = table.id();
         let known = self.index.read(|c| PackRow::find(c, repository.row, &id))?.is_some();
-        self.admit_pack(repository, &table, sender, known)?;
+        let room = self.admit_pack(repository, &table, sender, known)?;
         let writer = repository.store.partial_pack_writer(&id, &table)?;
         let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
-        Ok(FramesIntake { vault, repository, table, writer })
+        Ok(FramesIntake { vault, repository, table, writer, _room: room })
     }
 }
 
@@ -130,6 +131,8 @@ pub struct FramesIntake {
     repository: Arc<Repository>,
     table: PackTable,
     writer: Box<dyn PartialPackSink>,
+    /// Kept until the index counts the pack.
+    _room: Option<Room>,
 }
 
 impl FramesIntake {
@@ -173,6 +176,8 @@ pub struct PackIntake {
     admitted: bool,
     /// The index knew the pack, so its bytes count already.
     counted: bool,
+    /// Kept until the index counts the pack.
+    room: Option<Room>,
 }
 
 impl PackIntake {
@@ -193,7 +198,8 @@ impl PackIntake {
             }
         };
         if let Some(table) = table.filter(|_| !self.admitted) {
-            self.vault.admit_pack(&self.repository, table, self.sender, self.counted)?;
+            self.room =
+                self.vault.admit_pack(&self.repository, table, self.sender, self.counted)?;
             self.admitted = true;
         }
         Ok(())

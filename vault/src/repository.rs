@@ -11,6 +11,7 @@ use lumbung_pack::{Kind, RosterChain};
 use lumbung_store::FolderStamp;
 
 use crate::index::{Index, SessionRow};
+use crate::quota::Coming;
 use crate::scrub::Turn;
 use crate::storage::Storage;
 use crate::{Vault, VaultError};
@@ -55,6 +56,8 @@ pub struct Repository {
     pub(crate) row: i64,
     pub(crate) store: Arc<dyn Storage>,
     pub(crate) turn: Turn,
+    /// Bytes that were admitted and that the index does not count yet.
+    pub(crate) coming: Arc<Coming>,
     chain: RwLock<Arc<RosterChain>>,
     gate: Mutex<Gate>,
     /// What the manifests' folder looked like when the newest inventory was found to say all; nothing if something
@@ -69,6 +72,7 @@ impl Repository {
             row,
             store,
             turn: Turn::default(),
+            coming: Arc::default(),
             chain: RwLock::new(Arc::new(chain)),
             gate: Mutex::new(Gate { unreconciled: true, behind: false }),
             settled: Mutex::default(),

@@ -268,30 +268,6 @@ impl Vault {
         if free < reserve { Err(VaultError::Reserve { reserve }) } else { Ok(()) }
     }
 
-    /// Fails if `bytes` more would exceed a quota.
-    pub(crate) fn check_quota(
-        &self,
-        repository: &Repository,
-        domain: &lumbung_model::DomainId,
-        bytes: u64,
-    ) -> Result<(), VaultError> {
-        let refused = |what: &str, limit: u64, kept: Kept| {
-            if kept.bytes().saturating_add(bytes) <= limit {
-                return Ok(());
-            }
-            Err(VaultError::Quota { what: what.into(), limit, used: kept.bytes() })
-        };
-        if let Some(limit) = self.config.quota_of(&repository.id) {
-            let kept = self.index.read(|c| Kept::in_repository(c, repository.row))?;
-            refused("the repository", limit, kept)?;
-        }
-        if let Some(limit) = self.config.agent_quota.map(lumbung_model::ByteSize::as_u64) {
-            let kept = self.index.read(|c| Kept::in_domain(c, repository.row, domain))?;
-            refused("an agent", limit, kept)?;
-        }
-        Ok(())
-    }
-
     /// Bytes of all packs here.
     pub(crate) fn pack_bytes(&self) -> Result<u64, VaultError> {
         let mut bytes = 0;

@@ -4,8 +4,8 @@
 //! PyPI; a command that cannot run something fails and says why, it never skips.
 
 mod bench;
-mod garage;
 mod fuzz;
+mod garage;
 mod install;
 mod mutants;
 mod run;

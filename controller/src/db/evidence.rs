@@ -28,7 +28,11 @@ pub fn has_receipt(db: &Connection, receipt: &ReceiptId) -> Result<bool, DbError
 }
 
 /// Which of `ids` are not kept in `table`.
-pub(super) fn absent(db: &Connection, table: &str, ids: Vec<[u8; 32]>) -> Result<Vec<[u8; 32]>, DbError> {
+pub(super) fn absent(
+    db: &Connection,
+    table: &str,
+    ids: Vec<[u8; 32]>,
+) -> Result<Vec<[u8; 32]>, DbError> {
     let mut absent = Vec::new();
     for key in ids {
         if !exists(db, table, &key)? {

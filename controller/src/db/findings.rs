@@ -102,7 +102,8 @@ pub fn wrong_removals(
     let rows = statement.query_map(params![site.as_bytes(), repository.as_bytes()], |row| {
         let manifest = ManifestId::from_bytes(id(row, 0)?);
         let order = maybe_id(row, 1)?.map(OrderId::from_bytes);
-        let (removed, locked) = (Timestamp(row.get(2)?), row.get::<_, Option<i64>>(3)?.map(Timestamp));
+        let (removed, locked) =
+            (Timestamp(row.get(2)?), row.get::<_, Option<i64>>(3)?.map(Timestamp));
         Ok((manifest, order, removed, locked))
     })?;
     rows.map(|row| {

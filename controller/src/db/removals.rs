@@ -135,7 +135,8 @@ pub fn put_order(
     destroyed: &[ManifestId],
 ) -> Result<(), DbError> {
     let body = &order.body;
-    let letter: String = body.letter.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let letter: String =
+        body.letter.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     db.prepare_cached(
         "INSERT INTO orders (id, repository, signer, letter, seen_s, object) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO NOTHING",

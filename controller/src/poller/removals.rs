@@ -20,8 +20,7 @@ impl<S: Source> SitePoll<'_, S> {
             Err(error) if error.not_found => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let absent =
-            self.db.read_async(move |tx| removals::absent_tombstones(tx, ids)).await?;
+        let absent = self.db.read_async(move |tx| removals::absent_tombstones(tx, ids)).await?;
         let mut outcome: Result<(), PollError> = Ok(());
         for id in absent {
             let Some(object) = self.find(&repository, Kind::Tombstone, &id).await? else {
@@ -99,10 +98,8 @@ impl<S: Source> SitePoll<'_, S> {
     /// Orders that tombstones name.
     async fn orders(&self, repository: RepositoryId) -> Result<(), PollError> {
         let site = self.site.keys.site;
-        let wanted = self
-            .db
-            .read_async(move |tx| removals::without_order(tx, &site, &repository))
-            .await?;
+        let wanted =
+            self.db.read_async(move |tx| removals::without_order(tx, &site, &repository)).await?;
         let mut rejected = None;
         for named in wanted.chunk_by(|a, b| a.0 == b.0).take(RETRIES as usize) {
             let Some((id, _)) = named.first() else { continue };

@@ -50,13 +50,15 @@ impl Schedule {
         self.zone
     }
 
-    /// The first time it is due after `now` (never `now` itself); none after the year 2099.
+    /// The first time it is due after `now` (never `now` itself); none after the year 2099, nor for a time that has no
+    /// date in chrono's calendar.
     #[must_use]
     pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
-        let now_utc = now.to_utc();
+        let now_utc = DateTime::from_timestamp(now.0, 0)?;
         let shift = Duration::hours(LONGEST_SHIFT_HOURS);
         let offset = self.offset(now_utc);
-        let quiet = [now_utc - shift, now_utc + shift].iter().all(|t| self.offset(*t) == offset);
+        let around = [now_utc.checked_sub_signed(shift)?, now_utc.checked_add_signed(shift)?];
+        let quiet = around.iter().all(|t| self.offset(*t) == offset);
         let local = now_utc.naive_utc() + offset;
         // Near a change of the clocks an earlier wall time may still lie ahead.
         let mut wall = if quiet { local } else { local - shift };

@@ -9,7 +9,12 @@ use lumbung_model::{
     PublicKey, RepositoryId, RosterId, SegmentId, SessionId, SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, ListSigner, Manifest, MediumList, PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient, Refusal, RootKey, RootRole, Roster, RosterAgent, RosterChain, RosterError, RosterSite, SealedKey, Segment, SegmentRef, Session, SessionFacts, Signed, SigningKey, Statistics, UsageBuilder, UsageList, check_manifest, check_session, decode, encode, list_signer, object_id, open_signed, sign,
+    AgentStatus, Alarm, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Holdings, ListSigner,
+    Manifest, MediumList, PackFacts, PackHeader, PackTable, PackUse, Provenance, Recipient,
+    Refusal, RootKey, RootRole, Roster, RosterAgent, RosterChain, RosterError, RosterSite,
+    SealedKey, Segment, SegmentRef, Session, SessionFacts, Signed, SigningKey, Statistics,
+    UsageBuilder, UsageList, check_manifest, check_session, decode, encode, list_signer, object_id,
+    open_signed, sign,
 };
 
 const RECIPIENT: PublicKey = PublicKey::from_bytes([40; 32]);

@@ -60,6 +60,7 @@ fn seal_and_open(u: &mut Unstructured<'_>) -> Result<()> {
     let chunk = id_key.chunk_id(&plain);
     let mut scratch = scratch();
     let (entry, stored) = sealer.seal(number, &chunk, &plain, &mut scratch).expect("a chunk");
+    let stored = stored.to_vec();
     assert!(stored.len() <= plain.len() + FRAME_TAG_BYTES);
     let opened = opener.open(number, &entry, &stored, &id_key, &mut scratch);
     assert_eq!(opened.expect("what was sealed opens"), plain);

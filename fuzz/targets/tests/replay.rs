@@ -98,9 +98,15 @@ fn change(input: &mut Vec<u8>, inputs: &[Vec<u8>], random: &mut Random) {
         }
         // Lengths, counts and times that parsers stumble over.
         4 => {
-            let number = *random.pick(&[0, 1, 0x7f, 0x80, 0xff, 0xffff, 1 << 31, u64::MAX >> 1, u64::MAX]);
+            let number =
+                *random.pick(&[0, 1, 0x7f, 0x80, 0xff, 0xffff, 1 << 31, u64::MAX >> 1, u64::MAX]);
             let width = *random.pick(&[1, 2, 4, 8]);
-            input.iter_mut().skip(at).zip(number.to_le_bytes()).take(width).for_each(|(to, from)| *to = from);
+            input
+                .iter_mut()
+                .skip(at)
+                .zip(number.to_le_bytes())
+                .take(width)
+                .for_each(|(to, from)| *to = from);
         }
         _ => {
             if let Some(byte) = input.get_mut(at) {

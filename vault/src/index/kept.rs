@@ -1,7 +1,9 @@
 //! What is kept, in packs and bytes, by repository and dedup domain. The schema's triggers carry it along.
 
+use std::collections::BTreeMap;
+
 use lumbung_model::DomainId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 
 use super::from_sql;
 
@@ -45,18 +47,18 @@ impl Kept {
             .collect()
     }
 
-    /// By one of its dedup domains.
-    pub(crate) fn in_domain(
+    /// Bytes by each of its dedup domains.
+    pub(crate) fn by_domain(
         connection: &Connection,
         repo: i64,
-        domain: &DomainId,
-    ) -> rusqlite::Result<Self> {
+    ) -> rusqlite::Result<BTreeMap<DomainId, u64>> {
         connection
             .prepare_cached(
-                "SELECT packs, pack_bytes, other_bytes FROM kept WHERE repo = ?1 AND domain = ?2",
+                "SELECT packs, pack_bytes, other_bytes, domain FROM kept WHERE repo = ?1",
             )?
-            .query_row(params![repo, domain.as_bytes()], Self::read)
-            .optional()
-            .map(Option::unwrap_or_default)
+            .query_map([repo], |row| {
+                Ok((DomainId::from_bytes(row.get(3)?), Self::read(row)?.bytes()))
+            })?
+            .collect()
     }
 }

@@ -34,8 +34,8 @@ pub(crate) use objects::{
     publish_sessions, set_verified, verified_segment,
 };
 pub(crate) use packs::{
-    PackRow, bad_frames, forget as forget_pack, list as list_packs, list_between as list_packs_between,
-    set_bad_frames,
+    PackRow, bad_frames, forget as forget_pack, list as list_packs,
+    list_between as list_packs_between, set_bad_frames,
 };
 pub(crate) use removal::{
     HoldRow, Lease, TombstoneRow, add_foreign_receipt, displace, end_leases, foreign_receipt,

@@ -305,3 +305,16 @@ fn seeds_depend_on_every_part() {
         .collect();
     assert!(delays.len() > 150, "200 agents start at {} different times", delays.len());
 }
+
+#[test]
+fn a_time_that_no_calendar_has_is_followed_by_none() {
+    let schedule = trigger(false, 0);
+    for time in [i64::MIN, i64::MIN / 2, i64::MAX / 2, i64::MAX] {
+        assert_eq!(schedule.schedule.next_after(Timestamp(time)), None, "{time}");
+    }
+    // Chrono's first and last second, from which no day can be taken or given.
+    for time in [chrono::DateTime::<chrono::Utc>::MIN_UTC, chrono::DateTime::<chrono::Utc>::MAX_UTC]
+    {
+        assert_eq!(schedule.schedule.next_after(Timestamp(time.timestamp())), None, "{time}");
+    }
+}
