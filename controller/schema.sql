@@ -9,6 +9,8 @@ CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
 CREATE INDEX receipts_by_site ON receipts (site, repository, number);
 CREATE INDEX register_history_by_id ON register_history (id, sequence);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
+CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
+CREATE INDEX tombstones_by_site ON tombstones (site, repository);
 CREATE TABLE agents (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     server BLOB NOT NULL REFERENCES servers (id),
@@ -103,6 +105,14 @@ CREATE TABLE manifests (
     usage BLOB NOT NULL,
     stored_bytes INTEGER,
     seen_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE orders (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    signer BLOB NOT NULL,
+    letter TEXT NOT NULL,
+    seen_s INTEGER NOT NULL,
+    object BLOB NOT NULL
 ) STRICT;
 CREATE TABLE pds (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -256,6 +266,24 @@ CREATE TABLE tokens (
     CHECK ((role = 'agent') = (server IS NOT NULL)),
     CHECK ((role = 'site') = (site IS NOT NULL))
 ) STRICT;
+CREATE TABLE tombstones (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    manifest BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    dataset BLOB NOT NULL,
+    ordered_by BLOB, -- the owner's copy of the order; none: it expired
+    removed_s INTEGER NOT NULL,
+    seen_s INTEGER NOT NULL,
+    object BLOB NOT NULL,
+    -- Of the receipt that it names, once that was read.
+    receipt_number INTEGER,
+    locked_until_s INTEGER,
+    -- Of the order that it names, once that was read and is the owner's.
+    letter TEXT
+) STRICT;
 CREATE TABLE unregistered_datasets (
     dataset BLOB NOT NULL PRIMARY KEY CHECK (length(dataset) = 16),
     repository BLOB,
@@ -286,6 +314,23 @@ CREATE VIEW counting_receipts AS
 SELECT r.* FROM receipts AS r
 JOIN entitled_sites AS e
     ON e.repository = r.repository AND e.site = r.site AND e.signer = r.signer;
+CREATE VIEW counting_tombstones AS
+SELECT t.* FROM tombstones AS t
+JOIN entitled_sites AS e
+    ON e.repository = t.repository AND e.site = t.site AND e.signer = t.signer;
 CREATE VIEW entitled_sites AS
 SELECT r.repository, s.id AS site, s.receipt_key AS signer FROM sites AS s
 JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key;
+CREATE VIEW removals AS
+SELECT t.*, CASE
+    WHEN t.ordered_by IS NOT NULL THEN t.letter IS NOT NULL
+    ELSE coalesce(t.locked_until_s <= t.removed_s, 0) AND NOT EXISTS (
+        SELECT 1 FROM counting_receipts AS r WHERE r.manifest = t.manifest AND r.site = t.site
+            AND r.repository = t.repository AND r.locked_until_s > t.removed_s)
+    END AS rightful
+FROM counting_tombstones AS t
+WHERE NOT EXISTS (
+    SELECT 1 FROM inventory_entries AS e JOIN counting_inventories AS i
+        ON i.site = e.site AND i.repository = e.repository AND i.number = e.newest
+    WHERE e.site = t.site AND e.repository = t.repository AND e.manifest = t.manifest
+        AND min(i.made_s, i.seen_s) > t.removed_s + 7200);

@@ -47,10 +47,13 @@ impl Counter {
         let mut folders = BTreeMap::new();
         for kind in Kind::REPOSITORY {
             let folder = repository.join(kind.folder());
-            let mut paths = vec![folder.clone()];
-            if kind == Kind::Pack {
-                paths.extend((0..=u8::MAX).map(|first| folder.join(format!("{first:02x}"))));
-            }
+            // Not the packs' own folder beside those in it: each of these would be told of twice.
+            let paths = match kind {
+                Kind::Pack => {
+                    (0..=u8::MAX).map(|first| folder.join(format!("{first:02x}"))).collect()
+                }
+                _ => vec![folder],
+            };
             for path in paths {
                 let watch = inotify::add_watch(&queue, &path, inotify::WatchFlags::OPEN).unwrap();
                 folders.insert(watch, kind.folder());
@@ -259,10 +262,13 @@ fn work_follows_what_is_asked_and_not_what_is_kept() {
     assert_eq!(opened(&many["same"], Kind::Segment), 0);
     let a_segment = many["same"].read_bytes / large.segments as u64;
     assert!(a_segment <= 3 * 4096, "{a_segment} bytes read for each known segment");
-    // One pack more: the segment that it came into, and one more where it ends one.
-    assert!((1..=2).contains(&opened(&many["one more"], Kind::Segment)));
+    // One pack more: the segment that it came into, and one more where it ends one; each is opened to be read, and
+    // again to be made durable before the receipt rests on it.
+    let read = opened(&many["one more"], Kind::Segment);
+    assert!((2..=4).contains(&read), "segments were opened {read} times for one pack more");
     // The comparison reads no file: it lists each folder once, and once more for what was left unfinished.
     let reconcile = &many["reconcile"];
     assert_eq!(reconcile.opened, BTreeMap::new());
-    assert!(reconcile.listed.values().sum::<usize>() <= 2 * (256 + 16));
+    let listed: usize = reconcile.listed.values().sum();
+    assert!(listed <= 2 * (256 + Kind::REPOSITORY.len()), "{:?}", reconcile.listed);
 }

@@ -78,8 +78,10 @@ fn timeless(mut found: Found) -> Found {
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_threads_read_they_find_the_same_damage_and_change_nothing() {
     let world = World::new(4).await;
+    // So that the daemon's own pass is not due before this test ends.
+    world.scrub(&NoCopies, &FullSpeed, world.options(1, false));
     let whole = world.look(1);
-    assert_eq!((whole.report.verified.len(), whole.report.bad, whole.report.number), (4, 0, 0));
+    assert_eq!((whole.report.verified.len(), whole.report.bad), (4, 0));
     let mut objects: BTreeMap<Kind, BTreeSet<[u8; 32]>> = BTreeMap::new();
     for snapshot in &world.snapshots {
         for (kind, id, _) in snapshot.objects() {
