@@ -359,6 +359,12 @@ fn complain(done: &Done, terminal: &Terminal) {
         report.differences.iter().take(SHOWN).for_each(|d| show(&d.path, &d.what));
     }
     outcome.warnings.iter().take(SHOWN).for_each(|w| show(&w.path, &w.reason));
+    if outcome.repaired_frames > 0 {
+        let frames = outcome.repaired_frames;
+        terminal.warn(&format!(
+            "{frames} frames are missing or damaged in the depot itself and came from --fallback"
+        ));
+    }
     let differences = done.compared.as_ref().map_or(0, |report| report.differences_total);
     if outcome.failures_total > 0 {
         eprintln!(

@@ -390,8 +390,13 @@ fn keep(args: &ExportArgs, outcome: &ExportOutcome) -> Outcome<Option<PathBuf>> 
     let Some(folder) = &args.keep_list else { return Ok(None) };
     std::fs::create_dir_all(folder).map_err(|e| missing(folder, "the folder of lists", e))?;
     let body = &outcome.body;
-    let name = format!("{}-{}.list", body.medium.short(), body.number);
+    // The list's id too: a copy of a disk goes on with the same numbers.
+    let name = format!("{}-{}-{}.list", body.medium.short(), body.number, outcome.list.short());
     let path = folder.join(name);
+    // Two copies of a disk that came to the same list within one second.
+    if std::fs::read(&path).is_ok_and(|bytes| bytes == outcome.list_bytes) {
+        return Ok(Some(path));
+    }
     create(&path, "the list", &outcome.list_bytes, 0o644)?;
     Ok(Some(path))
 }
