@@ -15,6 +15,10 @@ use lumbung_tests::city::{City, PdPlan, Site};
 use lumbung_tests::process::{eventually, output};
 use lumbung_tests::{evidence, tree};
 
+/// The most that are killed in one round, and the longest pause before each.
+const KILLS_A_ROUND: u64 = 8;
+const PAUSE_MS: u64 = 200;
+
 /// splitmix64: random enough for moments, and the same for the same seed.
 struct Random(u64);
 
@@ -78,24 +82,41 @@ impl Chaos {
         backup.spawn().unwrap()
     }
 
-    /// Kills one of the programs at a random moment of a backup, starts it again, lets a backup end.
-    fn round(&mut self, round: u64) {
+    /// Kills programs at random moments of a backup and starts them again, then lets a backup end. Says how many were
+    /// killed.
+    fn round(&mut self, round: u64) -> u64 {
         self.change(round);
         let mut backup = self.backup();
-        // The random moment is the point of this test: there is no event to wait for.
-        std::thread::sleep(Duration::from_millis(self.random.next(600)));
+        let (mut killed, planned) = (0, 1 + self.random.next(KILLS_A_ROUND));
+        for _ in 0..planned {
+            // The random moment is the point of this test: there is no event to wait for.
+            std::thread::sleep(Duration::from_millis(self.random.next(PAUSE_MS)));
+            killed += self.kill(&mut backup);
+            // A killed vault is away for a moment: the backup goes on at the other site, or waits, or fails.
+            self.city.restart_the_dead().unwrap();
+        }
+        let _ = backup.wait().unwrap();
+        let status = self.backup().wait().unwrap();
+        assert_eq!(status.code(), Some(0), "round {round}: the next run continues");
+        self.check(round);
+        killed
+    }
+
+    /// Kills one program. A backup that was killed, or has ended, begins anew.
+    fn kill(&mut self, backup: &mut Child) -> u64 {
         match self.random.next(4) {
             0 => self.city.pusat.kill().unwrap(),
             1 => self.city.drc.kill().unwrap(),
             2 => self.city.controller.kill().unwrap(),
-            _ => backup.kill().unwrap(),
+            _ => {
+                let runs = backup.try_wait().unwrap().is_none();
+                backup.kill().unwrap();
+                backup.wait().unwrap();
+                *backup = self.backup();
+                return u64::from(runs);
+            }
         }
-        // A killed vault stays away: the backup goes on at the other site, or waits and fails.
-        let _ = backup.wait().unwrap();
-        self.city.restart_the_dead().unwrap();
-        let status = self.backup().wait().unwrap();
-        assert_eq!(status.code(), Some(0), "round {round}: the next run continues");
-        self.check(round);
+        1
     }
 
     fn check(&mut self, round: u64) {
@@ -163,9 +184,12 @@ fn chaos_loses_nothing() {
         receipts: Receipts::new(),
         states: BTreeMap::new(),
     };
-    for round in 0..kills {
-        chaos.round(round);
+    let (mut round, mut killed) = (0, 0);
+    while killed < kills {
+        killed += chaos.round(round);
+        round += 1;
     }
+    println!("{killed} killed in {round} rounds");
     let repository = chaos.city.pds[0].repository;
     eventually("both sites hold the same snapshots", || {
         let of =

@@ -4,6 +4,7 @@
 //! PyPI; a command that cannot run something fails and says why, it never skips.
 
 mod bench;
+mod chaos;
 mod fuzz;
 mod garage;
 mod install;
@@ -34,14 +35,7 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Kills the programs at random moments, thousands of times.
-    Chaos {
-        /// How many kills.
-        #[arg(long, default_value_t = 2000)]
-        kills: u32,
-        /// Seed of the random moments; printed by every run.
-        #[arg(long)]
-        seed: Option<u64>,
-    },
+    Chaos(chaos::Options),
     /// Checks every state that a loss of power may leave of a vault, a repository and an agent's state.
     Crash {
         /// Seed of the random choices.
@@ -63,7 +57,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => test::test(&options),
         Command::Demo { arguments } => run::demo(&arguments),
-        Command::Chaos { kills, seed } => test::chaos(kills, seed),
+        Command::Chaos(options) => chaos::chaos(&options),
         Command::Crash { seed } => test::crash(seed),
         Command::Garage => garage::test(),
         Command::Fuzz(options) => fuzz::fuzz(&options),

@@ -1,4 +1,4 @@
-//! `cargo xtask test` and `cargo xtask chaos`.
+//! `cargo xtask test` and `cargo xtask crash`.
 
 use anyhow::Result;
 
@@ -39,18 +39,6 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     }
     check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))?;
     if options.full { crate::garage::test() } else { Ok(()) }
-}
-
-pub(crate) fn chaos(kills: u32, seed: Option<u64>) -> Result<()> {
-    install::for_tests()?;
-    check(&mut command("cargo", &["build", "--workspace", "--bins"]))?;
-    let mut nextest =
-        command("cargo", &["nextest", "run", "--package", "lumbung-tests", "--no-capture"]);
-    nextest.arg("chaos").env("LUMBUNG_TEST_KILLS", kills.to_string());
-    if let Some(seed) = seed {
-        nextest.env("LUMBUNG_TEST_SEED", seed.to_string());
-    }
-    check(&mut nextest)
 }
 
 pub(crate) fn crash(seed: Option<u64>) -> Result<()> {
