@@ -59,10 +59,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// How long its lock is, in seconds.
-    const fn lock_s(&self) -> u64 {
-        let promised = self.locked_until.seconds_since(self.received);
-        if promised < 0 { 0 } else { promised.cast_unsigned() }
+    /// How long its lock is, in seconds; none if the promise ends before it begins.
+    fn lock_s(&self) -> u64 {
+        u64::try_from(self.locked_until.seconds_since(self.received)).unwrap_or(0)
     }
 }
 

@@ -84,6 +84,42 @@ fn without_a_policy_everything_stays() {
 }
 
 #[test]
+fn every_delay_ends_to_the_second_and_is_no_place() {
+    let nothing = Policy { keep_last: 1, ..Policy::default() };
+    let old = Candidate { came_s: 1000, displaced_s: Some(2000), ..snapshot(1, NEW_YEAR) };
+    let all = [old, snapshot(2, NEW_YEAR + DAY)];
+    let first = |now: i64, clock_s: u64| {
+        let moment = Moment { now: Timestamp(now), clock_s };
+        let verdict = decide(&all, &nothing, moment).swap_remove(0);
+        assert!(!verdict.has_place());
+        verdict.reasons
+    };
+    let promise = all[0].locked_until;
+    assert_eq!(
+        first(promise.0 - 1, 1000 + LOCK_S - 1),
+        [Reason::Locked(1), Reason::Promised(promise), Reason::Displaced(1001)]
+    );
+    assert_eq!(first(promise.0, 1000 + LOCK_S), [Reason::Displaced(1000)]);
+    assert_eq!(first(promise.0, 2000 + LOCK_S - 1), [Reason::Displaced(1)]);
+    assert_eq!(first(promise.0, 2000 + LOCK_S), []);
+    let newest = decide(&all, &nothing, LATER).swap_remove(1);
+    assert!(newest.has_place(), "{:?}", newest.reasons);
+    let held = Candidate { held: Some("perkara 12".into()), ..all[0].clone() };
+    let verdict = decide(&[held, all[1].clone()], &nothing, LATER).swap_remove(0);
+    assert!(verdict.has_place() && verdict.reasons == [Reason::Held("perkara 12".into())]);
+}
+
+#[test]
+fn a_promise_that_ends_before_it_begins_locks_nothing() {
+    let mut odd = snapshot(1, NEW_YEAR);
+    odd.locked_until = Timestamp(NEW_YEAR - 1);
+    assert_eq!(
+        kept(&[odd, snapshot(2, NEW_YEAR)], &Policy { keep_last: 1, ..Policy::default() }),
+        [2]
+    );
+}
+
+#[test]
 fn thousands_of_junk_snapshots_take_no_slot_and_no_lock() {
     let mut all = vec![snapshot(1, NEW_YEAR), snapshot(2, NEW_YEAR + DAY)];
     // The thief's: dated far ahead or far back by the agent, received today.
