@@ -48,6 +48,8 @@ pub(crate) fn test() -> Result<()> {
         if over {
             break;
         }
+        // Two nodes of three are a quorum: the next one goes only when this one is back.
+        cluster.wait_until_whole()?;
     }
     running.join().map_err(|_| anyhow::anyhow!("the tests ended abnormally"))??;
     ensure!(kills > 0, "the tests were over before a node could be killed");
@@ -170,6 +172,21 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(300));
         }
+    }
+
+    /// Waits until every node sees every other.
+    fn wait_until_whole(&self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(120);
+        for node in 0..usize::from(NODES) {
+            let whole = |answer: String| answer.contains(&format!("\"connectedNodes\": {NODES},"));
+            while !self.ask(node, &["json-api", "GetClusterHealth"])?.is_some_and(whole) {
+                if Instant::now() > end {
+                    bail!("the cluster does not come together again: see {}", self.dir.display());
+                }
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+        Ok(())
     }
 
     /// Joins the nodes, lays the cluster out, makes the bucket and a key for it.

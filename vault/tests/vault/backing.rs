@@ -70,9 +70,11 @@ impl Bucket {
         let text =
             format!("access_key = {:?}\nsecret_key = {:?}\n", self.access_key, self.secret_key);
         lumbung_store::durable::replace_file(&credentials, text.as_bytes(), 0o600).unwrap();
+        // Of a given store nodes may be killed meanwhile.
+        let retry = if self.server.is_some() { "3 s" } else { "60 s" };
         format!(
             "[storage]\nkind = \"s3\"\nendpoint = {:?}\nregion = {:?}\nbucket = {:?}\nprefix = {:?}\n\
-             credentials = {credentials:?}\nallow_http = true\nretry = \"3 s\"\nlease = \"6 s\"\n",
+             credentials = {credentials:?}\nallow_http = true\nretry = {retry:?}\nlease = \"6 s\"\n",
             self.endpoint, self.region, self.bucket, self.prefix
         )
     }
@@ -135,6 +137,14 @@ pub(crate) fn bucket(data: &Path) -> Bucket {
 /// Names the bucket of the vault with this data directory.
 pub(crate) fn assign(data: &Path, bucket: &Bucket) {
     BUCKETS.get_or_init(Mutex::default).lock().unwrap().insert(data.to_owned(), bucket.clone());
+}
+
+/// Keeps the objects of the vault with this data directory on its own file system, also where a store is given: for who
+/// fills that.
+pub(crate) fn keep_near(data: &Path) {
+    if crate::S3 {
+        assign(data, &Bucket::over(&data.join("s3-store")));
+    }
 }
 
 /// What the configuration of a vault with this data directory says of its storage.

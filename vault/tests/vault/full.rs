@@ -42,6 +42,7 @@ async fn a_full_storage_refuses_and_goes_on_reading() {
     let small = Small::mount(mount.path(), "6m");
     let data = mount.path().join("data");
     std::fs::create_dir(&data).unwrap();
+    backing::keep_near(&data);
     let site = Site::launch(&city, None, data, "").await;
     let agent = Agent::new();
     let owner = Owner::new(&[&agent], &[&site]);
