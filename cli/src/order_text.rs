@@ -99,8 +99,8 @@ fn covered(known: &Known, terminal: &Terminal) -> String {
     let count = covered.snapshots.len();
     let depot = printable(covered.depot.as_bytes());
     let mut text = match terminal.lang {
-        crate::terminal::Lang::Id => format!("Di {depot} kena {count} cuplikan:\n"),
-        crate::terminal::Lang::En => format!("At {depot} it hits {count} snapshots:\n"),
+        crate::terminal::Lang::Id => format!("Cuplikan yang dimusnahkan di {depot}: {count}\n"),
+        crate::terminal::Lang::En => format!("Snapshots destroyed at {depot}: {count}\n"),
     };
     for one in covered.snapshots.iter().take(LINES) {
         let agent = printable(one.agent_label.as_deref().unwrap_or_default().as_bytes());

@@ -48,8 +48,12 @@ pub(crate) struct NewArgs {
     /// Where to look up what is named below; without it, ids are given in full
     #[arg(long, value_name = "DEPOT")]
     depot: Option<String>,
-    #[command(flatten)]
-    access: AccessArgs,
+    /// Which repository; with --depot, where that keeps several
+    #[arg(long, value_name = "HEX")]
+    repository: Option<RepositoryId>,
+    /// Client certificate and key for a vault, PEM (agents and operators; the PD's key bundle needs none)
+    #[arg(long, value_name = "FILE", requires = "depot")]
+    identity: Option<PathBuf>,
     /// Destroy one snapshot: its id, or with --depot its first digits
     #[arg(long, value_name = "ID")]
     destroy_snapshot: Option<String>,
@@ -82,7 +86,7 @@ struct LookUpArgs {
     #[arg(long, value_name = "DEPOT")]
     depot: Option<String>,
     /// Client certificate and key for a vault, PEM (agents and operators; the PD's key bundle needs none)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "depot")]
     identity: Option<PathBuf>,
     /// Root key of the Dinas' bundle, to tell its signature
     #[arg(long, value_name = "HEX")]
@@ -145,7 +149,11 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     }
     let bundle = args.key.open()?;
     let opened = match &args.depot {
-        Some(depot) => Some(depot::open(depot, &args.access, Access::Bundle(&bundle))?),
+        Some(depot) => {
+            let access =
+                AccessArgs { repository: args.repository, identity: args.identity.clone() };
+            Some(depot::open(depot, &access, Access::Bundle(&bundle))?)
+        }
         None => None,
     };
     let issued = now();
@@ -188,7 +196,7 @@ fn nonce() -> [u8; 16] {
 fn repository(args: &NewArgs, opened: Option<&Opened>) -> Outcome<RepositoryId> {
     let looked_up = opened.map(|opened| opened.chain.repository());
     // The command line's groups see to it that one of them is there.
-    looked_up.or(args.access.repository).ok_or_else(|| {
+    looked_up.or(args.repository).ok_or_else(|| {
         Failure::new(Code::Usage, "no repository is named", "give --depot or --repository")
     })
 }
