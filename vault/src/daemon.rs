@@ -53,6 +53,10 @@ impl Daemon {
             Arc::clone(&self.sources),
             self.stop.clone(),
         );
+        tracing::info!(
+            site = %self.vault.site(), address = ?listener.local_addr().ok(),
+            repositories = self.vault.repositories().len(), sources = self.sources.all().len(), "the vault is ready"
+        );
         work.spawn(reconciliation(Arc::clone(&self.vault)));
         work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
