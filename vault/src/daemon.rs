@@ -53,8 +53,9 @@ impl Daemon {
             Arc::clone(&self.sources),
             self.stop.clone(),
         );
+        let address = listener.local_addr().map_or_else(|e| e.to_string(), |at| at.to_string());
         tracing::info!(
-            site = %self.vault.site(), address = ?listener.local_addr().ok(),
+            site = %self.vault.site(), address,
             repositories = self.vault.repositories().len(), sources = self.sources.all().len(), "the vault is ready"
         );
         work.spawn(reconciliation(Arc::clone(&self.vault)));
