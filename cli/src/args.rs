@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, diff, generate, hand_in, key, media, register, repo, restore, roster,
+    backup, browse, diff, generate, hand_in, key, media, order, register, repo, restore, roster,
     snapshots, status, verify,
 };
 use crate::terminal::{Lang, Terminal};
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Repo(repo::RepoCommand),
     #[command(subcommand)]
     Roster(roster::RosterCommand),
+    #[command(subcommand)]
+    Order(order::OrderCommand),
     Backup(backup::BackupArgs),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(browse::LsArgs),

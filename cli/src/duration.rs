@@ -23,7 +23,7 @@ impl FromStr for Seconds {
             .iter()
             .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
             .ok_or_else(wrong)?;
-        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
         number.checked_mul(factor).map(Self).ok_or_else(wrong)
     }
 }
@@ -46,6 +46,7 @@ mod tests {
     fn times_are_read_and_shown() {
         assert_eq!("24h".parse(), Ok(Seconds(86_400)));
         assert_eq!("90m".parse(), Ok(Seconds(5_400)));
+        assert_eq!("30 d".parse(), Ok(Seconds(30 * 86_400)), "as they are shown");
         assert_eq!(Seconds(86_400).to_string(), "1 d");
         assert_eq!(Seconds(5_400).to_string(), "90 m");
         assert_eq!(Seconds(0).to_string(), "0 s");

@@ -72,6 +72,12 @@ codes! {
     NotEntitled = "not-entitled",
     /// No such agent, site or recipient in the roster.
     NotInRoster = "not-in-roster",
+    /// An order's time is over.
+    OrderOver = "order-over",
+    /// An order has this key's signature already.
+    SignedAlready = "signed-already",
+    /// Asked at the terminal, and the answer was another one.
+    Declined = "declined",
     /// No snapshot has that id.
     UnknownSnapshot = "unknown-snapshot",
     /// Several snapshots begin like that.

@@ -109,10 +109,18 @@ pub(crate) fn create(path: &Path, what: &str, bytes: &[u8], mode: u32) -> Outcom
 /// # Errors
 /// If it cannot be written.
 pub(crate) fn replace_secret(path: &Path, what: &str, text: &str) -> Outcome<()> {
+    replace(path, what, text.as_bytes(), 0o600)
+}
+
+/// Replaces a file: the old one stays until the new one is whole and on the disk.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn replace(path: &Path, what: &str, bytes: &[u8], mode: u32) -> Outcome<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let draft: PathBuf = path.with_file_name(name);
-    create(&draft, what, text.as_bytes(), 0o600)?;
+    create(&draft, what, bytes, mode)?;
     std::fs::rename(&draft, path)
         .and_then(|()| sync_parent(path))
         .map_err(|e| unwritten(path, what, e))

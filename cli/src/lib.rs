@@ -8,6 +8,7 @@
 mod args;
 mod chain;
 mod commands;
+mod confirm;
 mod controller;
 mod dataset;
 mod depot;
@@ -20,6 +21,8 @@ mod keys;
 mod labels;
 mod listing;
 mod machine;
+mod order_file;
+mod order_text;
 mod paper;
 mod passphrase;
 mod progress;
@@ -63,6 +66,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Key(command) => commands::key::run(command, terminal),
         Command::Repo(command) => commands::repo::run(command, terminal),
         Command::Roster(command) => commands::roster::run(command, terminal),
+        Command::Order(command) => commands::order::run(command, terminal),
         Command::Backup(args) => commands::backup::run(args, terminal),
         Command::Snapshots(args) => commands::snapshots::run(args, terminal),
         Command::Ls(args) => commands::browse::ls(args, terminal),

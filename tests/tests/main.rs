@@ -7,6 +7,7 @@ mod damage;
 mod house;
 mod main_job;
 mod media;
+mod orders;
 mod reader;
 mod replicated;
 mod thieves;

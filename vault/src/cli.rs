@@ -387,15 +387,11 @@ fn run(config: Config) -> anyhow::Result<()> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen at {}: is another program there?", config.listen))?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("cannot listen at {}: is another program there?", config.listen)
+        })?;
         let (vault, sources) = open(config, &state, &clock).await?;
         let tls = state.server_tls(Arc::clone(&clock))?;
-        tracing::info!(
-            site = %vault.site(), address = %listener.local_addr()?, repositories = vault.repositories().len(),
-            sources = sources.all().len(), "the vault is ready"
-        );
         Daemon::new(vault, sources, stop).run(listener, tls, state, clock).await;
         tracing::info!("the vault has stopped");
         Ok(())

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lumbung_model::rate::{Speed, Timetable};
@@ -333,17 +333,13 @@ pub(crate) fn listen(
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let path = socket(state);
+    // Before the vault says that it is ready: who connects from then on is answered.
+    let bound = bind(&path);
     async move {
-        // The vault holds its lock: a socket that is there was left by a crash.
-        let _ = std::fs::remove_file(&path);
-        let listener = match UnixListener::bind(&path) {
+        let listener = match bound {
             Ok(listener) => listener,
             Err(error) => return tracing::warn!(%error, path = %path.display(), "no console"),
         };
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        if let Err(error) = std::fs::set_permissions(&path, mode) {
-            return tracing::warn!(%error, path = %path.display(), "no console");
-        }
         loop {
             let stream = tokio::select! {
                 () = stop.cancelled() => break,
@@ -360,6 +356,14 @@ pub(crate) fn listen(
         }
         let _ = std::fs::remove_file(&path);
     }
+}
+
+fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    // The vault holds its lock: a socket that is there was left by a crash.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(listener)
 }
 
 async fn answer(

@@ -53,6 +53,11 @@ impl Daemon {
             Arc::clone(&self.sources),
             self.stop.clone(),
         );
+        let address = listener.local_addr().map_or_else(|e| e.to_string(), |at| at.to_string());
+        tracing::info!(
+            site = %self.vault.site(), address,
+            repositories = self.vault.repositories().len(), sources = self.sources.all().len(), "the vault is ready"
+        );
         work.spawn(reconciliation(Arc::clone(&self.vault)));
         work.spawn(inventories(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(scrubs(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));

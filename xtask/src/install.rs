@@ -8,13 +8,14 @@ use crate::run::{check, command, is_there, root};
 type Needed = (&'static str, &'static str, &'static str);
 
 /// What the tests start: program, an argument with which it only answers, package.
-const TEST_PROGRAMS: [Needed; 6] = [
+const TEST_PROGRAMS: [Needed; 7] = [
     ("cc", "--version", "build-essential"),
     ("curl", "--version", "curl"),
     ("ip", "-V", "iproute2"),
     ("setfacl", "--version", "acl"),
     ("getcap", "/", "libcap2-bin"),
     ("sqlite3", "--version", "sqlite3"),
+    ("script", "--version", "bsdutils"),
 ];
 
 fn apt_install(packages: &[&str]) -> Result<()> {

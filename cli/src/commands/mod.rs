@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod hand_in;
 pub(crate) mod key;
 pub(crate) mod media;
+pub(crate) mod order;
 pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;

@@ -17,9 +17,13 @@ fn every_command_has_its_man_page() {
     let made = office.json(&["man", "--dir", "man"]);
     let pages: Vec<&str> =
         made["pages"].as_array().expect("pages").iter().filter_map(|p| p.as_str()).collect();
-    for page in
-        ["lumbung.1", "lumbung-backup.1", "lumbung-roster-add-agent.1", "lumbung-key-paper.1"]
-    {
+    for page in [
+        "lumbung.1",
+        "lumbung-backup.1",
+        "lumbung-roster-add-agent.1",
+        "lumbung-key-paper.1",
+        "lumbung-order-sign.1",
+    ] {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
     }
     assert!(office.ok(&["man"]).contains(".TH lumbung"));

@@ -6,6 +6,7 @@ mod keys;
 mod life;
 mod media;
 mod office;
+mod orders;
 mod rosters;
 mod shapes;
 mod vaults;
