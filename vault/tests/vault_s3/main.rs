@@ -14,8 +14,12 @@ mod lease;
 mod process;
 #[path = "../vault/pulls.rs"]
 mod pulls;
+#[path = "../vault/quotas.rs"]
+mod quotas;
 #[path = "../vault/retention.rs"]
 mod retention;
+#[path = "../vault/routes.rs"]
+mod routes;
 #[path = "../vault/scrub_passes.rs"]
 mod scrub_passes;
 #[path = "../vault/scrubs.rs"]
