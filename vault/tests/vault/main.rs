@@ -7,6 +7,7 @@ mod commits;
 mod crash;
 mod full;
 mod hostile;
+mod peers;
 mod process;
 mod pulls;
 mod quotas;

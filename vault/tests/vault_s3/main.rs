@@ -10,6 +10,8 @@ mod full;
 #[path = "../vault/hostile.rs"]
 mod hostile;
 mod lease;
+#[path = "../vault/peers.rs"]
+mod peers;
 #[path = "../vault/process.rs"]
 mod process;
 #[path = "../vault/pulls.rs"]
