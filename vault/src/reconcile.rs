@@ -19,7 +19,7 @@ use crate::commit::{Admitted, manifest_row};
 use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
-    forget_session, forget_verified, list_objects, list_packs_between, list_sessions,
+    forget_session, forget_verified, list_objects, list_packs_between, list_sessions, load_state,
     publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
@@ -61,6 +61,7 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<Caught
         changed += settle(vault, repository, Kind::Pack, (&on_disk, &indexed))?;
         next = last.checked_add(1);
     }
+    changed += follow_holes(vault, repository)?;
     for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
         changed += reconcile_kind(vault, repository, kind)?;
     }
@@ -83,6 +84,44 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
         _ => list_objects(c, repository.row, kind, None),
     })?;
     settle(vault, repository, kind, (&on_disk, &indexed))
+}
+
+/// Takes up frames that were dropped from packs and that the index still takes for here: it is an older copy, put back
+/// beside newer files. Whatever was verified by such an index counts no longer.
+fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
+    let mut followed = 0;
+    for pack in repository.store.list_presence()? {
+        vault.check_stopping()?;
+        let known = vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_some();
+        let table = match repository.store.pack_head(&pack) {
+            Ok(table) if known => table,
+            // A map without a pack says nothing; a head that cannot be read is the scrub's to tell of.
+            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(file) = Vault::state_of_file(repository, &pack, &table)? else { continue };
+        followed += vault.index.write(|tx| {
+            let before = load_state(tx, repository.row, &pack)?;
+            let absent = before.as_ref().map(|state| &state.frames.absent);
+            let unknown =
+                absent.map_or(file.frames.absent.clone(), |known| file.frames.absent.minus(known));
+            if unknown.is_empty() {
+                return Ok(0);
+            }
+            // What waited or was condemned is looked at anew.
+            save_state(tx, repository.row, &pack, &file)?;
+            forget_verified(tx, repository.row)?;
+            Ok(1)
+        })?;
+    }
+    if followed > 0 {
+        let detail = format!(
+            "the index took frames of {followed} packs for here that were given back: it is an older copy, and was \
+             mended from the files; if somebody put it back, have them run `lumbung-vault reindex`"
+        );
+        vault.alarm(Some(&repository.id), "old-index", detail);
+    }
+    Ok(followed)
 }
 
 /// Takes up what is on the disk only, and forgets what is in the index only; both lists ascend.

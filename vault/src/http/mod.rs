@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use lumbung_model::RepositoryId;
 use lumbung_pack::Kind;
 use lumbung_wire::{Peer, Problem};
@@ -38,19 +38,32 @@ pub(crate) struct App {
     uploads: Arc<uploads::Uploads>,
 }
 
+fn routes() -> [(&'static str, MethodRouter<App>); 8] {
+    [
+        ("/v1/site", get(site::site)),
+        ("/v1/alarms", get(site::alarms)),
+        ("/v1/pull", post(site::pull)),
+        ("/v1/repositories", get(site::repositories)),
+        ("/v1/repositories/{repository}/have", post(packs::have)),
+        ("/v1/repositories/{repository}/hold", post(holds::place)),
+        ("/v1/repositories/{repository}/{folder}", get(objects::list)),
+        ("/v1/repositories/{repository}/{folder}/{id}", get(objects::get).put(objects::put)),
+    ]
+}
+
+/// The path of every route, so that tests can try all of them, new ones too.
+#[must_use]
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().map(|(path, _)| path).collect()
+}
+
 /// The vault's routes.
 pub fn router(vault: Arc<Vault>) -> Router {
     let work = Arc::new(Semaphore::new(vault.config.requests));
     let uploads = Arc::new(uploads::Uploads::new(vault.config.requests));
-    Router::new()
-        .route("/v1/site", get(site::site))
-        .route("/v1/alarms", get(site::alarms))
-        .route("/v1/pull", post(site::pull))
-        .route("/v1/repositories", get(site::repositories))
-        .route("/v1/repositories/{repository}/have", post(packs::have))
-        .route("/v1/repositories/{repository}/hold", post(holds::place))
-        .route("/v1/repositories/{repository}/{folder}", get(objects::list))
-        .route("/v1/repositories/{repository}/{folder}/{id}", get(objects::get).put(objects::put))
+    let routes = routes().into_iter();
+    routes
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(|| async { Problem::not_found("this vault has no such path") })
         .method_not_allowed_fallback(|| async {
             Problem::method_not_allowed(

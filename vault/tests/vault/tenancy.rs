@@ -20,19 +20,20 @@ async fn every_role_against_every_folder() {
     let elsewhere = agent_peer(&stranger, &agent);
 
     // Folders that a role may list, in the order of Kind::REPOSITORY:
-    // rosters sessions packs segments usages manifests receipts inventories scrubs proofs
+    // rosters sessions packs segments usages manifests receipts inventories scrubs proofs holds orders tombstones
     let roles: [(&str, Peer, &str); 9] = [
-        ("nobody", Peer::Anonymous, "UUUUUUUUUU"),
-        ("the agent", agent_peer(&owner, &agent), "yyyyyyynny"),
-        ("an agent of another repository", elsewhere, "nnnnnnnnnn"),
-        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyy"),
-        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynny"),
-        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnn"),
-        ("a site", peer_of(Role::Site), "yyyyyyyyyy"),
-        ("the controller", peer_of(Role::Controller), "ynnnyyyyyy"),
-        ("an operator", peer_of(Role::Operator), "ynnnyyyyyy"),
+        ("nobody", Peer::Anonymous, "UUUUUUUUUUUUU"),
+        ("the agent", agent_peer(&owner, &agent), "yyyyyyynnynnn"),
+        ("an agent of another repository", elsewhere, "nnnnnnnnnnnnn"),
+        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyyyyy"),
+        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynnynnn"),
+        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnnnnn"),
+        ("a site", peer_of(Role::Site), "yyyyyyyyyyyyy"),
+        ("the controller", peer_of(Role::Controller), "ynnnyyyyyyyyy"),
+        ("an operator", peer_of(Role::Operator), "ynnnyyyyyyyyy"),
     ];
     for (who, peer, expected) in roles {
+        assert_eq!(expected.len(), Kind::REPOSITORY.len(), "one answer for every folder");
         for (kind, expected) in Kind::REPOSITORY.into_iter().zip(expected.chars()) {
             let status = match expected {
                 'y' => 200,

@@ -10,12 +10,18 @@ mod full;
 #[path = "../vault/hostile.rs"]
 mod hostile;
 mod lease;
+#[path = "../vault/peers.rs"]
+mod peers;
 #[path = "../vault/process.rs"]
 mod process;
 #[path = "../vault/pulls.rs"]
 mod pulls;
+#[path = "../vault/quotas.rs"]
+mod quotas;
 #[path = "../vault/retention.rs"]
 mod retention;
+#[path = "../vault/routes.rs"]
+mod routes;
 #[path = "../vault/scrub_passes.rs"]
 mod scrub_passes;
 #[path = "../vault/scrubs.rs"]
