@@ -102,6 +102,9 @@ async fn no_route_with_any_method_changes_or_removes_what_is_there() {
                     let what = format!("{who}: {method} {path} of {}: {status}", owner.repository);
                     assert!(!status.is_server_error(), "{what}");
                     assert_ne!(status, StatusCode::CREATED, "{what}");
+                    let known =
+                        ["GET", "HEAD", "OPTIONS", "PUT", "POST"].contains(&method.as_str());
+                    assert!(known || status.is_client_error(), "{what}");
                     if who != "a site" && !answer.is_empty() {
                         assert!(
                             !theirs.contains(&object_id(&answer)),
