@@ -92,6 +92,8 @@ impl Server {
                 if told.away.load(Ordering::SeqCst) {
                     continue;
                 }
+                // Head and body of an answer are two writes: the second one would wait 40 ms for the client's word on the first.
+                let _ = stream.set_nodelay(true);
                 let (service, told, root) = (service.clone(), Arc::clone(&told), root.clone());
                 tokio::spawn(async move {
                     let answer = hyper::service::service_fn(move |request| {

@@ -372,11 +372,10 @@ impl Life {
     }
 }
 
-/// `LUMBUNG_TEST_CASES` sets how many lives, each of its own seed; otherwise 6, and 2 over S3, where each takes minutes.
+/// `LUMBUNG_TEST_CASES` sets how many lives (6 otherwise), each of its own seed.
 #[test]
 fn no_frame_of_a_live_snapshot_ever_goes_whatever_the_order_of_things() {
-    let lives: u64 = std::env::var("LUMBUNG_TEST_CASES")
-        .map_or(if crate::S3 { 2 } else { 6 }, |text| text.parse().unwrap());
+    let lives: u64 = std::env::var("LUMBUNG_TEST_CASES").map_or(6, |text| text.parse().unwrap());
     let (mut refused, mut dropped) = (0, 0);
     for seed in 0..lives {
         let mut life = Life::begin(seed);
