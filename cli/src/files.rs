@@ -87,11 +87,7 @@ pub(crate) fn create(path: &Path, what: &str, bytes: &[u8], mode: u32) -> Outcom
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|e| {
             if e.kind() == io::ErrorKind::AlreadyExists {
-                return Failure::new(
-                    Code::FileExists,
-                    format!("{} exists already and is not overwritten", path.display()),
-                    format!("choose another name for {what}, or move the old file away"),
-                );
+                return existing(path, what);
             }
             unwritten(path, what, e)
         })?;
@@ -124,6 +120,15 @@ pub(crate) fn replace(path: &Path, what: &str, bytes: &[u8], mode: u32) -> Outco
     std::fs::rename(&draft, path)
         .and_then(|()| sync_parent(path))
         .map_err(|e| unwritten(path, what, e))
+}
+
+/// A file that is there, where a new one was to be written.
+pub(crate) fn existing(path: &Path, what: &str) -> Failure {
+    Failure::new(
+        Code::FileExists,
+        format!("{} exists already and is not overwritten", path.display()),
+        format!("choose another name for {what}, or move the old file away"),
+    )
 }
 
 fn unwritten(path: &Path, what: &str, error: io::Error) -> Failure {

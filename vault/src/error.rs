@@ -206,4 +206,14 @@ impl VaultError {
                 | Self::Reserve { .. }
         )
     }
+
+    /// Whether this site itself cannot go on: nothing is said about what it was given, and the next would fail as well.
+    #[must_use]
+    pub const fn is_of_the_site(&self) -> bool {
+        match self {
+            Self::Stopping => true,
+            Self::Store(error) => error.is_of_the_storage(),
+            _ => self.is_full(),
+        }
+    }
 }

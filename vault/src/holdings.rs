@@ -158,12 +158,12 @@ impl Holdings for Held<'_> {
     }
 }
 
-/// Whether a pack has the length that the index knows. A storage that does not answer says nothing of the pack.
-fn is_whole(length: Result<u64, StoreError>, expected: u64) -> Result<bool, VaultError> {
+/// The length of a pack that is here. A storage that does not answer says nothing of the pack.
+pub(crate) fn length_here(length: Result<u64, StoreError>) -> Result<Option<u64>, VaultError> {
     match length {
-        Ok(length) => Ok(length == expected),
+        Ok(length) => Ok(Some(length)),
         Err(error) if error.is_of_the_storage() => Err(error.into()),
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
 }
 
@@ -192,7 +192,9 @@ impl Vault {
             })?;
             let here = row.filter(|row| domain.is_none_or(|domain| domain == Some(row.domain)));
             let whole = match &here {
-                Some(row) if row.frames == asked.used.bits() => is_whole(length, row.bytes)?,
+                Some(row) if row.frames == asked.used.bits() => {
+                    length_here(length)? == Some(row.bytes)
+                }
                 _ => false,
             };
             if !whole {

@@ -82,27 +82,22 @@ impl Limits {
             }
         };
         if let Some(limit) = self.repository {
-            within("the repository", limit, sum(used.values().copied()))?;
-            let limit = limit.saturating_sub(withheld(limit, used, entitled, domain));
+            let kept = sum(used.values().copied());
+            within("the repository", limit, kept)?;
+            let others = kept.saturating_sub(own);
+            let not_its_own = others.saturating_add(set_aside(limit, used, entitled, domain));
+            let limit = limit.saturating_sub(not_its_own);
             within("an agent, beside the parts of its repository's other agents,", limit, own)?;
         }
         self.agent.map_or(Ok(()), |limit| within("an agent", limit, own))
     }
 }
 
-/// What the others of a repository keep or have set aside for them, whichever is more.
-fn withheld(quota: u64, used: &ByDomain, entitled: &BTreeSet<DomainId>, domain: &DomainId) -> u64 {
+/// What the other agents of a repository have not used of their parts.
+fn set_aside(quota: u64, used: &ByDomain, entitled: &BTreeSet<DomainId>, domain: &DomainId) -> u64 {
     let others = entitled.iter().filter(|other| *other != domain);
-    let parts = others.clone().count() as u64 + 1;
-    let part = quota / 2 / parts;
-    let known = used.iter().filter(|(other, _)| *other != domain);
-    let keep = known.map(
-        |(other, bytes)| {
-            if entitled.contains(other) { part.max(*bytes) } else { *bytes }
-        },
-    );
-    let keep_nothing = others.filter(|other| !used.contains_key(other)).map(|_| part);
-    sum(keep.chain(keep_nothing))
+    let part = quota / 2 / (others.clone().count() as u64 + 1);
+    sum(others.map(|other| part.saturating_sub(used.get(other).copied().unwrap_or(0))))
 }
 
 fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
@@ -184,6 +179,23 @@ mod tests {
         assert!(!check(QUOTA, &[(1, 750), (2, 250)], &[1, 2], 2, 1));
         assert!(check(QUOTA, &[(2, 600)], &[1, 2], 1, 400));
         assert!(!check(QUOTA, &[(2, 600)], &[1, 2], 1, 401));
+    }
+
+    #[test]
+    fn what_others_have_left_of_their_parts_stays_free() {
+        assert!(check(QUOTA, &[(2, 100)], &[1, 2], 1, 750));
+        assert!(!check(QUOTA, &[(2, 100)], &[1, 2], 1, 751));
+    }
+
+    #[test]
+    fn room_that_is_given_back_is_free_again() {
+        let coming = Arc::new(Coming::default());
+        coming.lock().insert(domain(1), 10);
+        let room = |bytes| Room { coming: Arc::clone(&coming), domain: domain(1), bytes };
+        drop(room(4));
+        assert_eq!(*coming.lock(), ByDomain::from([(domain(1), 6)]));
+        drop(room(6));
+        assert!(coming.lock().is_empty());
     }
 
     #[test]

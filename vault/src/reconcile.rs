@@ -92,11 +92,14 @@ fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultEr
     let mut followed = 0;
     for pack in repository.store.list_presence()? {
         vault.check_stopping()?;
-        let known = vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_some();
+        // A map without a pack says nothing.
+        if vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_none() {
+            continue;
+        }
         let table = match repository.store.pack_head(&pack) {
-            Ok(table) if known => table,
-            // A map without a pack says nothing; a head that cannot be read is the scrub's to tell of.
-            Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
+            Ok(table) => table,
+            // A head that cannot be read is the scrub's to tell of.
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
         let Some(file) = Vault::state_of_file(repository, &pack, &table)? else { continue };

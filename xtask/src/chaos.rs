@@ -3,15 +3,13 @@
 //! Every run founds a city of its own and checks at its end that no receipt was lost and that what was receipted
 //! restores. A run that fails is printed whole, with the command that repeats it.
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::Stdio;
-use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 
 use crate::install;
-use crate::run::{check, command};
+use crate::run::{check, command, side_by_side};
 
 /// Kills in one run: its snapshots are read again after every round, so that long runs take longer and longer.
 const KILLS_A_RUN: u32 = 500;
@@ -37,27 +35,16 @@ pub(crate) fn chaos(options: &Options) -> Result<()> {
     // The standard library's own source of random numbers; a short seed is easier to type again.
     let first =
         options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
-    let queue = Mutex::new(runs(options.kills, first));
-    let jobs = options.jobs.unwrap_or(std::thread::available_parallelism()?.get()).max(1);
-    let work = || -> Result<u32> {
-        let mut killed = 0;
-        // A statement of its own: the lock must not be held meanwhile.
-        while let Some((seed, kills)) = { queue.lock().expect("no run panicked").pop_front() } {
-            run(seed, kills)?;
-            killed += kills;
-        }
-        Ok(killed)
-    };
-    let killed = std::thread::scope(|scope| {
-        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        jobs.into_iter().map(|job| job.join().expect("a run does not panic")).sum::<Result<u32>>()
+    let killed = side_by_side(runs(options.kills, first), options.jobs, |(seed, kills)| {
+        run(seed, kills)?;
+        Ok(kills)
     })?;
-    println!("{killed} kills: nothing was lost");
+    println!("{} kills: nothing was lost", killed.iter().sum::<u32>());
     Ok(())
 }
 
 /// The runs: their seeds and kills.
-fn runs(kills: u32, first: u64) -> VecDeque<(u64, u32)> {
+fn runs(kills: u32, first: u64) -> Vec<(u64, u32)> {
     let starts = (0..kills).step_by(KILLS_A_RUN as usize);
     (first..).zip(starts).map(|(seed, done)| (seed, KILLS_A_RUN.min(kills - done))).collect()
 }

@@ -4,15 +4,13 @@
 //! corpora and what once broke something. Invariant: an input that breaks a property fails the command,
 //! and is named together with how to see it again.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{check, command, is_there, root};
+use crate::run::{check, command, is_there, root, side_by_side};
 
 /// No input that a target keeps is longer.
 const INPUT_MAX_BYTES: u32 = 16 << 10;
@@ -62,8 +60,7 @@ pub(crate) fn fuzz(options: &Options) -> Result<()> {
     }
     let targets = if options.targets.is_empty() { all } else { options.targets.clone() };
     let programs = build()?;
-    let jobs = options.jobs.unwrap_or(std::thread::available_parallelism()?.get());
-    let outcomes = run_all(&programs, &targets, options.seconds, jobs.max(1))?;
+    let outcomes = run_all(&programs, targets.clone(), options.seconds, options.jobs)?;
     report(&outcomes)?;
     if options.keep {
         targets.iter().try_for_each(|target| keep(&programs, target))?;
@@ -108,24 +105,18 @@ fn build() -> Result<PathBuf> {
     Ok(target_dir.join(triple).join("release"))
 }
 
-fn run_all(programs: &Path, targets: &[String], seconds: u64, jobs: usize) -> Result<Vec<Outcome>> {
-    let queue = Mutex::new(targets.iter().cloned().collect::<VecDeque<String>>());
-    let outcomes = Mutex::new(Vec::new());
-    let next = || queue.lock().expect("no job panicked").pop_front();
-    let work = || -> Result<()> {
-        while let Some(target) = next() {
-            let outcome = run_one(programs, &target, seconds)?;
-            let word = if outcome.failure.is_some() { "FAILED" } else { "ok" };
-            println!("  {target:<22} {:>12} executions  {word}", outcome.executions);
-            outcomes.lock().expect("no job panicked").push(outcome);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        jobs.into_iter().try_for_each(|job| job.join().expect("a job does not panic"))
+fn run_all(
+    programs: &Path,
+    targets: Vec<String>,
+    seconds: u64,
+    jobs: Option<usize>,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = side_by_side(targets, jobs, |target| {
+        let outcome = run_one(programs, &target, seconds)?;
+        let word = if outcome.failure.is_some() { "FAILED" } else { "ok" };
+        println!("  {target:<22} {:>12} executions  {word}", outcome.executions);
+        Ok(outcome)
     })?;
-    let mut outcomes = outcomes.into_inner().expect("no job panicked");
     outcomes.sort_by(|a, b| a.target.cmp(&b.target));
     Ok(outcomes)
 }

@@ -1,7 +1,10 @@
 //! Running other programs, with their output shown as it comes.
 
+use std::collections::VecDeque;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
@@ -31,6 +34,33 @@ pub(crate) fn check(command: &mut Command) -> Result<()> {
         bail!("{shown} failed: {status}");
     }
     Ok(())
+}
+
+/// Does some work on every item, `jobs` at once (as many as there are processors if not given); results come as they end. A
+/// failure ends its own job, and all of it once the others are through.
+pub(crate) fn side_by_side<I: Send, T: Send>(
+    items: impl IntoIterator<Item = I>,
+    jobs: Option<usize>,
+    work: impl Fn(I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let jobs = jobs.map_or_else(std::thread::available_parallelism, |jobs| {
+        Ok(NonZero::new(jobs).unwrap_or(NonZero::<usize>::MIN))
+    })?;
+    let queue = Mutex::new(items.into_iter().collect::<VecDeque<I>>());
+    let done = Mutex::new(Vec::new());
+    let next = || queue.lock().expect("no job panicked").pop_front();
+    let run = || -> Result<()> {
+        while let Some(item) = next() {
+            let result = work(item)?;
+            done.lock().expect("no job panicked").push(result);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let jobs: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(run)).collect();
+        jobs.into_iter().try_for_each(|job| job.join().expect("a job does not panic"))
+    })?;
+    Ok(done.into_inner().expect("no job panicked"))
 }
 
 /// Whether a program can be started.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use lumbung_model::{DatasetId, HoldId, ManifestId, PublicKey, RepositoryId, Timestamp};
+use lumbung_model::{DatasetId, HoldId, ManifestId, PublicKey, RepositoryId, Secret, Timestamp};
 use lumbung_pack::limits::LABEL_MAX_BYTES;
 use lumbung_pack::{Action, Order, Subject, sign as signed};
 use lumbung_seal::KeyBundle;
@@ -17,13 +17,15 @@ use crate::confirm::confirm;
 use crate::depot::{self, Access, AccessArgs, Opened};
 use crate::duration::Seconds;
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::files::{create, replace};
+use crate::files::{create, existing, replace};
 use crate::keys::{self, KeyArgs, OptionalKeyArgs};
 use crate::listing;
 use crate::order_file::{Covered, Known, OrderFile, covered_by, first_text};
 use crate::order_text;
 use crate::terminal::Terminal;
 
+/// What people call it.
+const FILE: &str = "the order's file";
 /// An order that is valid for longer is forgotten before it is carried out.
 const LONGEST_S: u64 = 366 * 86_400;
 
@@ -143,9 +145,7 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     }
     // Asking for a passphrase is for nothing where the file cannot be written.
     if args.file.exists() {
-        let message = format!("{} exists already and is not overwritten", args.file.display());
-        let next = "choose another name for the order's file, or move the old file away";
-        return Err(Failure::new(Code::FileExists, message, next));
+        return Err(existing(&args.file, FILE));
     }
     let bundle = args.key.open()?;
     let opened = match &args.depot {
@@ -159,7 +159,7 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     let issued = now();
     let order = Order {
         repository: repository(args, opened.as_ref())?,
-        nonce: nonce(),
+        nonce: *Secret::<16>::random().expose(),
         action: action(args, opened.as_ref(), terminal)?,
         issued,
         valid_until: issued.plus_seconds(i64::try_from(args.valid_for.0).unwrap_or(i64::MAX)),
@@ -168,7 +168,7 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     };
     let known = known(&order, opened, Vec::new(), terminal)?;
     let text = first_text(&signed(&order, bundle.root()));
-    create(&args.file, "the order's file", text.as_bytes(), 0o644)?;
+    create(&args.file, FILE, text.as_bytes(), 0o644)?;
     tell(&args.file, &known, terminal)?;
     Ok(Exit::Fine)
 }
@@ -185,12 +185,6 @@ fn check_text(option: &str, text: &str) -> Outcome<()> {
         message,
         "say it in other words; the letter itself says the rest",
     ))
-}
-
-fn nonce() -> [u8; 16] {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).expect("the operating system gives random numbers");
-    nonce
 }
 
 fn repository(args: &NewArgs, opened: Option<&Opened>) -> Outcome<RepositoryId> {
@@ -303,7 +297,7 @@ fn sign(args: &SignArgs, terminal: &Terminal) -> Outcome<Exit> {
     let known = args.look_up.known(file.order(), Some(&bundle), terminal)?;
     confirm(&order_text::words(file.order(), &known, now(), terminal), args.yes, terminal)?;
     let text = file.with(&signed(file.order(), bundle.root()));
-    replace(&args.file, "the order's file", text.as_bytes(), 0o644)?;
+    replace(&args.file, FILE, text.as_bytes(), 0o644)?;
     tell(&args.file, &known, terminal)?;
     Ok(Exit::Fine)
 }

@@ -38,6 +38,19 @@ pub enum PutOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderStamp([i64; 4]);
 
+/// Whether these may be the bytes of that object.
+///
+/// # Errors
+/// [`StoreError::TooLarge`]; [`StoreError::WrongId`] if they hash to something else.
+pub fn check_object(kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<(), StoreError> {
+    if bytes.len() > OBJECT_MAX_BYTES {
+        let (limit, found) = (OBJECT_MAX_BYTES as u64, bytes.len() as u64);
+        return Err(StoreError::TooLarge { kind, limit, found });
+    }
+    let found = lumbung_pack::object_id(bytes);
+    if found == *id { Ok(()) } else { Err(StoreError::WrongId { kind, id: *id, found }) }
+}
+
 /// A repository in a directory. Cheap to clone; clones share what is known of the directory.
 #[derive(Debug, Clone)]
 pub struct RepositoryDir {
@@ -108,14 +121,7 @@ impl RepositoryDir {
     /// space. Packs go through [`RepositoryDir::pack_writer`].
     pub fn put(&self, kind: Kind, id: &[u8; 32], bytes: &[u8]) -> Result<PutOutcome, StoreError> {
         self.check_small(kind)?;
-        if bytes.len() > OBJECT_MAX_BYTES {
-            let (limit, found) = (OBJECT_MAX_BYTES as u64, bytes.len() as u64);
-            return Err(StoreError::TooLarge { kind, limit, found });
-        }
-        let found = lumbung_pack::object_id(bytes);
-        if found != *id {
-            return Err(StoreError::WrongId { kind, id: *id, found });
-        }
+        check_object(kind, id, bytes)?;
         let taken = match self.get(kind, id) {
             Ok(_) => {
                 self.synced(&self.path.join(kind.folder()))?;

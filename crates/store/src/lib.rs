@@ -17,12 +17,14 @@ mod packs;
 mod presence;
 #[cfg(feature = "testing")]
 pub mod recording;
+#[cfg(feature = "testing")]
+pub mod sample;
 mod scan;
 
-pub use directory::{FolderStamp, PutOutcome, RepositoryDir};
+pub use directory::{FolderStamp, PutOutcome, RepositoryDir, check_object};
 pub use error::StoreError;
 pub use intake::{PackChecker, PackFault};
 pub use medium::MediumDir;
-pub use packs::{PackFile, PackWriter, decode_head};
+pub use packs::{PackFile, PackWriter, check_frames, decode_head};
 pub use presence::{PartialPackWriter, decode_presence, encode_presence};
 pub use scan::{FrameScanner, READ_BYTES, Scanned};

@@ -114,6 +114,24 @@ impl PackFile {
     }
 }
 
+/// Whether `table` is that pack's, and these are frames of it.
+///
+/// # Errors
+/// [`StoreError::Damaged`], or [`StoreError::Frame`] for the first frame that is not.
+pub fn check_frames(
+    id: &PackId,
+    table: &PackTable,
+    frames: &[(usize, &[u8])],
+) -> Result<(), StoreError> {
+    if table.id() != *id {
+        return Err(damaged(id, "the table at hand belongs to another pack".into()));
+    }
+    frames.iter().try_for_each(|(frame, bytes)| {
+        let (id, frame) = (*id.as_bytes(), *frame);
+        table.verify_frame(frame, bytes).map_err(|source| StoreError::Frame { id, frame, source })
+    })
+}
+
 /// Decodes the head that `bytes` begin with and checks it against the pack's id.
 ///
 /// # Errors
@@ -290,16 +308,7 @@ impl RepositoryDir {
         table: &PackTable,
         good: &[(usize, &[u8])],
     ) -> Result<(), StoreError> {
-        if table.id() != *id {
-            return Err(damaged(id, "the table at hand belongs to another pack".into()));
-        }
-        for (frame, bytes) in good {
-            table.verify_frame(*frame, bytes).map_err(|source| StoreError::Frame {
-                id: *id.as_bytes(),
-                frame: *frame,
-                source,
-            })?;
-        }
+        check_frames(id, table, good)?;
         let old = self.open_pack(id)?;
         let present = self.presence(id, table)?;
         let mut draft = self.draft(&self.pack_folder(id.as_bytes())?)?;

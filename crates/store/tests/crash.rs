@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use lumbung_model::{ChunkId, DomainId, FrameHash, PackId, RepositoryId, SessionId};
-use lumbung_pack::{Bitmap, Content, Encoding, FrameEntry, Kind, PackHeader, PackTable, object_id};
-use lumbung_store::RepositoryDir;
+use lumbung_model::PackId;
+use lumbung_pack::{Bitmap, Kind, PackTable, object_id};
 use lumbung_store::durable::UNFINISHED;
 use lumbung_store::recording::{Depth, Op, Recorded, Recording, State, crashes};
+use lumbung_store::{RepositoryDir, sample};
 use tempfile::TempDir;
 
 /// Memory rather than a disk, where there is some: nothing here is about real power.
@@ -23,31 +23,8 @@ struct Pack {
 }
 
 fn pack(seed: u8, lengths: &[usize]) -> Arc<Pack> {
-    let mut body = Vec::new();
-    let mut frames = Vec::new();
-    for (n, length) in (0_u8..).zip(lengths) {
-        let word = object_id(&[seed, n]);
-        let stored: Vec<u8> = word.iter().copied().cycle().take(length + 16).collect();
-        frames.push(FrameEntry {
-            chunk: ChunkId::from_bytes(word),
-            stored_hash: FrameHash::from_bytes(object_id(&stored)),
-            plain_length: u32::try_from(*length).unwrap(),
-            stored_length: u32::try_from(stored.len()).unwrap(),
-            encoding: Encoding::Raw,
-        });
-        body.extend(stored);
-    }
-    let header = PackHeader {
-        repository: RepositoryId::from_bytes([1; 32]),
-        domain: DomainId::from_bytes([2; 16]),
-        session: SessionId::from_bytes([3; 32]),
-        salt: [seed; 32],
-        commitment: [4; 32],
-        content: Content::Data,
-    };
-    let table = PackTable::new(header, frames).unwrap();
-    let mut bytes = table.encode();
-    bytes.extend(body);
+    let word = |n| object_id(&[seed, u8::try_from(n).unwrap()]);
+    let (table, bytes) = sample::pack([seed; 32], lengths, word);
     Arc::new(Pack { id: table.id(), table, bytes })
 }
 

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Barrier;
 
-use lumbung_model::{ChunkId, DomainId, FrameHash, PackId, RepositoryId, Secret, SessionId};
+use lumbung_model::{PackId, Secret};
 use lumbung_pack::limits::{OBJECT_MAX_BYTES, PACK_FIXED_BYTES};
-use lumbung_pack::{Content, Encoding, FrameEntry, Kind, PackHeader, PackTable, object_id};
-use lumbung_store::{PackChecker, PackFault, PutOutcome, RepositoryDir, StoreError};
+use lumbung_pack::{Kind, PackTable, object_id};
+use lumbung_store::{PackChecker, PackFault, PutOutcome, RepositoryDir, StoreError, sample};
 
 fn random() -> [u8; 32] {
     *Secret::<32>::random().expose()
@@ -18,30 +18,7 @@ fn new(dir: &Path) -> RepositoryDir {
 }
 
 fn pack(lengths: &[usize]) -> (PackId, PackTable, Vec<u8>) {
-    let mut body = Vec::new();
-    let mut frames = Vec::new();
-    for length in lengths {
-        let stored: Vec<u8> = random().iter().copied().cycle().take(length + 16).collect();
-        frames.push(FrameEntry {
-            chunk: ChunkId::from_bytes(random()),
-            stored_hash: FrameHash::from_bytes(object_id(&stored)),
-            plain_length: u32::try_from(*length).unwrap(),
-            stored_length: u32::try_from(stored.len()).unwrap(),
-            encoding: Encoding::Raw,
-        });
-        body.extend(stored);
-    }
-    let header = PackHeader {
-        repository: RepositoryId::from_bytes([1; 32]),
-        domain: DomainId::from_bytes([2; 16]),
-        session: SessionId::from_bytes([3; 32]),
-        salt: random(),
-        commitment: [4; 32],
-        content: Content::Data,
-    };
-    let table = PackTable::new(header, frames).unwrap();
-    let mut bytes = table.encode();
-    bytes.extend(body);
+    let (table, bytes) = sample::pack(random(), lengths, |_| random());
     (table.id(), table, bytes)
 }
 

@@ -59,11 +59,7 @@ impl PullError {
                     || !matches!(error, ClientError::Refused { .. } | ClientError::Damaged { .. })
             }
             Self::Vault(VaultError::Quota { .. }) => false,
-            Self::Vault(error) => {
-                error.is_full()
-                    || matches!(error, VaultError::Stopping)
-                    || matches!(error, VaultError::Store(error) if error.is_of_the_storage())
-            }
+            Self::Vault(error) => error.is_of_the_site(),
             Self::OtherSite { .. } => true,
             Self::NotListed(_) | Self::Excess(_) => false,
         }
@@ -78,11 +74,7 @@ impl PullError {
                     | ClientError::Protocol { .. }
                     | ClientError::Pin { .. }
             ),
-            Self::Vault(error) => {
-                !error.is_full()
-                    && !matches!(error, VaultError::Stopping | VaultError::Index(_))
-                    && !matches!(error, VaultError::Store(error) if error.is_of_the_storage())
-            }
+            Self::Vault(error) => !error.is_of_the_site() && !matches!(error, VaultError::Index(_)),
             Self::OtherSite { .. } | Self::NotListed(_) | Self::Excess(_) => true,
         }
     }

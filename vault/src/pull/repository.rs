@@ -16,6 +16,7 @@ use lumbung_wire::messages::{MANIFESTS_PAGE_MAX, ManifestSummary};
 use tokio_util::sync::CancellationToken;
 
 use super::{Limiter, PullError, Pulled, Source, blocking, note};
+use crate::holdings::length_here;
 use crate::index::{
     Cursor, ManifestRow, PackRow, SessionRow, TombstoneRow, add_foreign_receipt, bad_frames,
     foreign_receipt, list_objects, list_sessions, load_state, verified_segment,
@@ -544,10 +545,7 @@ pub(crate) fn lacking(
                 load_state(c, repository.row, &pack.pack)?,
             ))
         })?;
-        let length = match length {
-            Err(error) if error.is_of_the_storage() => return Err(error.into()),
-            other => other.ok(),
-        };
+        let length = length_here(length)?;
         let here =
             row.is_some_and(|row| row.frames == pack.used.bits() && length == Some(row.bytes));
         if !here {

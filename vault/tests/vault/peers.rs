@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::Request;
 use axum::middleware::Next;
-use lumbung_model::SystemClock;
 use lumbung_pack::{Bitmap, Kind, PackUse};
 use lumbung_vault::VaultError;
-use lumbung_vault::state::State;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, TestPack, publish};
@@ -225,13 +223,7 @@ async fn serve_and_sweep(
             next.run(request).await
         }
     };
-    let router = lumbung_vault::http::router(Arc::clone(&site.vault))
-        .layer(axum::middleware::from_fn(between));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let tls = State::at(site.public.state.clone()).server_tls(Arc::new(SystemClock)).unwrap();
-    tokio::spawn(lumbung_wire::serve(listener, tls, router, stop.clone().cancelled_owned()));
-    url
+    site.serve_behind(|router| router.layer(axum::middleware::from_fn(between)), stop).await
 }
 
 /// PBS, borg: a sync that reads while the source prunes and collects ends with a snapshot that misses chunks.

@@ -7,11 +7,9 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header;
-use lumbung_model::SystemClock;
 use lumbung_pack::{Kind, Receipt, object_id, open_signed};
 use lumbung_vault::pull::Pulled;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
-use lumbung_vault::state::State;
 use lumbung_wire::messages::ManifestSummary;
 use tokio_util::sync::CancellationToken;
 
@@ -224,15 +222,10 @@ async fn lying_server(
     stop: &CancellationToken,
 ) -> String {
     let owner = Arc::clone(owner);
-    let router =
-        lumbung_vault::http::router(Arc::clone(&site.vault)).layer(axum::middleware::from_fn(
-            move |request: Request, next: Next| lie(what, Arc::clone(&owner), request, next),
-        ));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let tls = State::at(site.public.state.clone()).server_tls(Arc::new(SystemClock)).unwrap();
-    tokio::spawn(lumbung_wire::serve(listener, tls, router, stop.clone().cancelled_owned()));
-    url
+    let lying = axum::middleware::from_fn(move |request: Request, next: Next| {
+        lie(what, Arc::clone(&owner), request, next)
+    });
+    site.serve_behind(|router| router.layer(lying), stop).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

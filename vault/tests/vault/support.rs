@@ -597,6 +597,20 @@ const QUIET: &str = "inventory_interval = \"24 h\"\ninventory_delay = \"24 h\"\n
                      pull_interval = \"24 h\"\nretention_interval = \"24 h\"\ngc_interval = \"24 h\"\n";
 
 impl Site {
+    /// Serves its vault under its key once more, behind something in between; says where.
+    pub(crate) async fn serve_behind(
+        &self,
+        between: impl FnOnce(axum::Router) -> axum::Router,
+        stop: &CancellationToken,
+    ) -> String {
+        let router = between(vault_http::router(Arc::clone(&self.vault)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let tls = State::at(self.public.state.clone()).server_tls(clock()).unwrap();
+        tokio::spawn(lumbung_wire::serve(listener, tls, router, stop.clone().cancelled_owned()));
+        url
+    }
+
     pub(crate) async fn start(city: &City, extra: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");

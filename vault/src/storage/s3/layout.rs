@@ -120,38 +120,10 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
-    use lumbung_model::{ChunkId, DomainId, FrameHash, RepositoryId, SessionId};
-    use lumbung_pack::{Content, Encoding, FrameEntry, PackHeader, object_id};
-
     use super::*;
 
     fn pack(lengths: &[usize]) -> (PackTable, Vec<u8>) {
-        let mut body = Vec::new();
-        let mut frames = Vec::new();
-        for (number, length) in lengths.iter().enumerate() {
-            let byte = u8::try_from(number).unwrap();
-            let stored = vec![byte; length + 16];
-            frames.push(FrameEntry {
-                chunk: ChunkId::from_bytes([byte; 32]),
-                stored_hash: FrameHash::from_bytes(object_id(&stored)),
-                plain_length: u32::try_from(*length).unwrap(),
-                stored_length: u32::try_from(stored.len()).unwrap(),
-                encoding: Encoding::Raw,
-            });
-            body.extend(stored);
-        }
-        let header = PackHeader {
-            repository: RepositoryId::from_bytes([1; 32]),
-            domain: DomainId::from_bytes([2; 16]),
-            session: SessionId::from_bytes([3; 32]),
-            salt: [5; 32],
-            commitment: [4; 32],
-            content: Content::Data,
-        };
-        let table = PackTable::new(header, frames).unwrap();
-        let mut bytes = table.encode();
-        bytes.extend(body);
-        (table, bytes)
+        lumbung_store::sample::pack([5; 32], lengths, |n| [u8::try_from(n).unwrap(); 32])
     }
 
     /// Every range of every layout gives the pack's own bytes, and zeros where frames were dropped.

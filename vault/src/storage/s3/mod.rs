@@ -92,6 +92,14 @@ impl Shared {
             Err(StoreError::Unavailable { path: self.bucket.place(), source })
         })
     }
+
+    /// Asks something of the lease and waits for the answer.
+    fn ask<T: Send + 'static, A>(&self, ask: impl FnOnce(Arc<Lease>) -> A) -> Result<T, SetupError>
+    where
+        A: Future<Output = Result<T, SetupError>> + Send + 'static,
+    {
+        ended(self.runtime.wait(ask(Arc::clone(&self.lease))))
+    }
 }
 
 /// What the store does with conditions on writes.
@@ -150,8 +158,7 @@ impl S3 {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetupError> {
         let shared = connect(config, data, site, clock)?;
-        let lease = Arc::clone(&shared.lease);
-        ended(shared.runtime.wait(async move { lease.acquire().await }))?;
+        shared.ask(|lease| async move { lease.acquire().await })?;
         shared.runtime.spawn(Arc::clone(&shared.lease).keep());
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -217,9 +224,7 @@ pub fn holder(
     site: SiteId,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<Holder>, SetupError> {
-    let shared = connect(config, data, site, clock)?;
-    let lease = Arc::clone(&shared.lease);
-    ended(shared.runtime.wait(async move { lease.holder().await }))
+    connect(config, data, site, clock)?.ask(|lease| async move { lease.holder().await })
 }
 
 /// Takes the lease of a vault that is gone for good; gives who held it, unless it was this one.
@@ -232,9 +237,7 @@ pub fn take(
     site: SiteId,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<Holder>, SetupError> {
-    let shared = connect(config, data, site, clock)?;
-    let lease = Arc::clone(&shared.lease);
-    ended(shared.runtime.wait(async move { lease.take().await }))
+    connect(config, data, site, clock)?.ask(|lease| async move { lease.take().await })
 }
 
 impl Place for S3 {

@@ -229,14 +229,7 @@ impl Storage for Objects {
         if kind == Kind::Pack {
             return Err(StoreError::NotKept { kind });
         }
-        if bytes.len() > OBJECT_MAX_BYTES {
-            let (limit, found) = (OBJECT_MAX_BYTES as u64, bytes.len() as u64);
-            return Err(StoreError::TooLarge { kind, limit, found });
-        }
-        let found = lumbung_pack::object_id(bytes);
-        if found != *id {
-            return Err(StoreError::WrongId { kind, id: *id, found });
-        }
+        lumbung_store::check_object(kind, id, bytes)?;
         let bytes = Bytes::copy_from_slice(bytes);
         if self.write(kind, id, bytes.clone(), When::New)? == PutOutcome::Created {
             return Ok(PutOutcome::Created);

@@ -383,10 +383,7 @@ pub(super) fn repair(
     table: &PackTable,
     good: &[(usize, &[u8])],
 ) -> Result<(), StoreError> {
-    if table.id() != *id {
-        return Err(damaged(id, "the table at hand belongs to another pack".into()));
-    }
-    good.iter().try_for_each(|(frame, bytes)| verify(id, table, *frame, bytes))?;
+    lumbung_store::check_frames(id, table, good)?;
     let old = Pack::open(objects.clone(), id)?;
     let mut present = old.present_settled(table)?;
     good.iter().for_each(|(frame, _)| present.set(number(*frame)));
