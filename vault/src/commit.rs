@@ -98,6 +98,9 @@ impl Vault {
         if let Some(gone) = self.index.read(|c| TombstoneRow::find(c, repository.row, id))? {
             return Err(VaultError::Removed { manifest: *id, ordered: gone.ordered });
         }
+        if self.is_ordered_away(repository, (id, &manifest.body), sender, dated)? {
+            return Err(VaultError::Removed { manifest: *id, ordered: true });
+        }
         let mut admitted = self.admit(repository, manifest, bytes.len() as u64, sender)?;
         admitted.dated = dated;
         // From here on a failure may leave a file that the index does not know.

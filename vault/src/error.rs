@@ -116,7 +116,7 @@ pub enum VaultError {
         limit: u64,
     },
     /// A snapshot that this site removed.
-    #[error("snapshot {manifest} was removed at this site {}: it is not taken again", if *ordered { "by an order" } else { "when its time was over" })]
+    #[error("snapshot {manifest} is not taken: {}", if *ordered { "an order destroyed it" } else { "it was removed at this site when its time was over" })]
     Removed {
         /// The snapshot.
         manifest: ManifestId,

@@ -16,7 +16,7 @@ use lumbung_pack::{
 use lumbung_store::StoreError;
 
 use crate::index::{
-    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, Snapshot, TombstoneRow, bad_frames,
+    ManifestRow, ObjectRow, PackRow, PackState, SessionRow, Snapshot, bad_frames, is_gone,
     load_state, save_state, verified_segment,
 };
 use crate::repository::Repository;
@@ -150,10 +150,9 @@ impl Holdings for Held<'_> {
     }
 
     fn has_manifest(&self, id: &ManifestId) -> Result<bool, VaultError> {
-        // One that was removed here was here.
+        // One that was removed here was here, and one that was ordered away is not missing.
         Ok(self.index.read(|c| {
-            Ok(ManifestRow::find(c, self.row(), id)?.is_some()
-                || TombstoneRow::find(c, self.row(), id)?.is_some())
+            Ok(ManifestRow::find(c, self.row(), id)?.is_some() || is_gone(c, self.row(), id)?)
         })?)
     }
 }

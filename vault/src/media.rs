@@ -18,7 +18,7 @@ use lumbung_store::medium::{MediumLists, list_what_is_there, read_lists};
 use lumbung_store::{MediumDir, PackFile, PutOutcome, RepositoryDir, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::index::{ManifestRow, TombstoneRow, add_foreign_receipt};
+use crate::index::{ManifestRow, add_foreign_receipt, is_gone};
 use crate::pull::{known_receipt, lacking};
 use crate::repository::Repository;
 use crate::{Founder, Sender, Vault, VaultError};
@@ -131,7 +131,7 @@ impl Import<'_> {
         // When a snapshot was first received decides its slot in the calendar here.
         let dates = self.receipts(&intake)?;
         self.objects(&intake, Kind::Session)?;
-        self.packs(&intake)?;
+        self.packs(&intake, &dates)?;
         self.objects(&intake, Kind::Segment)?;
         self.objects(&intake, Kind::Usage)?;
         self.snapshots(&intake, &dates)?;
@@ -198,8 +198,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn packs(&mut self, intake: &Intake) -> Result<(), VaultError> {
-        let wanted = self.wanted(intake)?;
+    fn packs(&mut self, intake: &Intake, dates: &Dates) -> Result<(), VaultError> {
+        let wanted = self.wanted(intake, dates)?;
         for id in intake.list.ids(Kind::Pack) {
             self.stopped()?;
             let id = PackId::from_bytes(*id);
@@ -212,14 +212,25 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// Whether this site removed the snapshot, or was ordered not to take it.
+    fn is_away(&self, intake: &Intake, id: &ManifestId, dates: &Dates) -> Result<bool, VaultError> {
+        let repository = &intake.repository;
+        if self.vault.index.read(|c| is_gone(c, repository.row, id))? {
+            return Ok(true);
+        }
+        // What does not decode is told of where it is taken in.
+        let Ok((manifest, _)) = intake.manifest(id) else { return Ok(false) };
+        let dated = dates.get(id).copied();
+        self.vault.is_ordered_away(repository, (id, &manifest), intake.sender, dated)
+    }
+
     /// The frames that snapshots of this medium use, but those that this site removed.
-    fn wanted(&self, intake: &Intake) -> Result<Wanted, VaultError> {
+    fn wanted(&self, intake: &Intake, dates: &Dates) -> Result<Wanted, VaultError> {
         let mut wanted = Wanted::default();
-        let row = intake.repository.row;
         let (mut seen, mut gone) = (HashSet::new(), HashSet::new());
         for snapshot in &intake.list.snapshots {
             let id = snapshot.manifest;
-            let removed = self.vault.index.read(|c| TombstoneRow::find(c, row, &id))?.is_some();
+            let removed = self.is_away(intake, &id, dates)?;
             let seen = if removed { &mut gone } else { &mut seen };
             // What does not decode is told of where it is taken in.
             for pack in intake.usage(&id, seen).unwrap_or_default() {
@@ -279,20 +290,13 @@ impl Import<'_> {
     }
 
     /// Each snapshot after the one that it follows; but those that this site removed.
-    fn snapshots(
-        &mut self,
-        intake: &Intake,
-        dates: &HashMap<ManifestId, Timestamp>,
-    ) -> Result<(), VaultError> {
+    fn snapshots(&mut self, intake: &Intake, dates: &Dates) -> Result<(), VaultError> {
         let mut waiting = Vec::new();
         for snapshot in &intake.list.snapshots {
             let id = snapshot.manifest;
             let row = intake.repository.row;
-            let known = self.vault.index.read(|c| {
-                let removed = TombstoneRow::find(c, row, &id)?.is_some();
-                Ok(removed || ManifestRow::find(c, row, &id)?.is_some())
-            })?;
-            if known {
+            let known = self.vault.index.read(|c| ManifestRow::find(c, row, &id))?.is_some();
+            if known || self.is_away(intake, &id, dates)? {
                 continue;
             }
             let result = intake.manifest(&id).map(|(body, bytes)| {
@@ -318,8 +322,8 @@ impl Import<'_> {
 
     /// Receipts that came along: this site's own from before it lost them, so that their numbers are not used twice;
     /// and those of other sites that the roster vouches for. Gives when each snapshot was first received.
-    fn receipts(&mut self, intake: &Intake) -> Result<HashMap<ManifestId, Timestamp>, VaultError> {
-        let mut dates = HashMap::new();
+    fn receipts(&mut self, intake: &Intake) -> Result<Dates, VaultError> {
+        let mut dates = Dates::new();
         for id in intake.list.ids(Kind::Receipt) {
             let taken = self.receipt(intake, id).map(|dated| {
                 if let Some((manifest, received)) = dated {
@@ -369,6 +373,9 @@ impl Import<'_> {
         Ok(Some((body.manifest, known.unwrap_or(body.received))))
     }
 }
+
+/// When each snapshot was first received.
+type Dates = HashMap<ManifestId, Timestamp>;
 
 /// What is to come of the packs.
 #[derive(Default)]

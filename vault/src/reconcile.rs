@@ -19,8 +19,8 @@ use crate::commit::{Admitted, manifest_row};
 use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
-    forget_session, forget_verified, list_objects, list_packs_between, list_sessions, load_state,
-    publish_sessions, receipt_given, save_state,
+    forget_session, forget_verified, is_gone, list_objects, list_packs_between, list_sessions,
+    load_state, publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -428,7 +428,7 @@ fn take_up(
             body.sequence > 1
         } else {
             ManifestRow::find(tx, repository.row, &body.previous)?.is_none()
-                && TombstoneRow::find(tx, repository.row, &body.previous)?.is_none()
+                && !is_gone(tx, repository.row, &body.previous)?
         };
         if gap {
             alarms.push(Alarm::Gap { previous: body.previous });

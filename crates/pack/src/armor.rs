@@ -1,4 +1,4 @@
-//! Key files as text (`docs/format.md` §15): a title, base32 lines, a checksum, so that damage is
+//! Key files and orders as text (`docs/format.md` §15): a title, base32 lines, a checksum, so that damage is
 //! told apart from a wrong passphrase and the file can be printed and typed in again.
 
 use std::fmt::Write as _;
@@ -10,14 +10,14 @@ use crate::object::object_id;
 
 const CHECKSUM_BYTES: usize = 8;
 const LINE_CHARS: usize = 64;
-/// A key file is a few hundred bytes; more than this is another file.
+/// Such a file is a few hundred bytes; more than this is another one.
 const TEXT_MAX_BYTES: usize = 64 << 10;
 
-/// Why a text is not a key file.
+/// Why a text is not such a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArmorError {
     /// The first line is another one.
-    #[error("this is not a key file of the expected kind: its first line must be {0:?}")]
+    #[error("this is a file of another kind: its first line must be {0:?}")]
     Title(String),
     /// A character is not base32.
     #[error(
@@ -29,12 +29,12 @@ pub enum ArmorError {
     },
     /// The checksum does not match.
     #[error(
-        "the key file is damaged (its checksum does not match): restore it from its copy or its printout"
+        "the file is damaged (its checksum does not match): restore it from its copy or its printout"
     )]
     Checksum,
 }
 
-/// Writes an object as a key file.
+/// Writes an object under that title.
 #[must_use]
 pub fn encode(title: &str, object: &[u8]) -> String {
     let mut payload = Zeroizing::new(object.to_vec());
@@ -48,7 +48,7 @@ pub fn encode(title: &str, object: &[u8]) -> String {
     text
 }
 
-/// Reads an object from a key file.
+/// Reads an object from a text of that title.
 ///
 /// # Errors
 /// Where the title, a line or the checksum is wrong.

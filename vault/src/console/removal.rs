@@ -8,7 +8,6 @@ use lumbung_pack::Kind;
 use tokio_util::sync::CancellationToken;
 
 use super::{Command, Line};
-use crate::index::TombstoneRow;
 use crate::inventory::Occasion;
 use crate::repository::Repository;
 use crate::retention::subject_text;
@@ -90,11 +89,7 @@ fn why(vault: &Vault, snapshot: &ManifestId) -> Result<Vec<Line>, VaultError> {
             }
             lines.push(Line::Why { repository: repository.id(), reasons });
         }
-        let gone = vault.index.read(|c| TombstoneRow::find(c, repository.row, snapshot))?;
-        if let Some(gone) = gone {
-            let cause = if gone.ordered { "an order destroyed it" } else { "it had expired" };
-            let reason =
-                format!("removed at {}: {cause}; tombstone {}", gone.removed, gone.tombstone);
+        if let Some(reason) = vault.why_gone(&repository, snapshot)? {
             lines.push(Line::Why { repository: repository.id(), reasons: vec![reason] });
         }
     }

@@ -38,8 +38,9 @@ pub(crate) use packs::{
     list_between as list_packs_between, set_bad_frames,
 };
 pub(crate) use removal::{
-    HoldRow, Lease, TombstoneRow, add_foreign_receipt, displace, end_leases, foreign_receipt,
-    foreign_receipts, forget_manifest, greatest_age, is_released, release,
+    HoldRow, Lease, TombstoneRow, add_foreign_receipt, destroy, displace, end_leases,
+    foreign_receipt, foreign_receipts, forget_manifest, greatest_age, is_destroyed, is_gone,
+    is_released, release,
 };
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 pub(crate) use states::{
@@ -47,7 +48,7 @@ pub(crate) use states::{
 };
 
 /// Raised with every change of the schema: an older file is rebuilt.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// Connections kept for reading.
 const READERS: usize = 4;
 

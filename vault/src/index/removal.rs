@@ -1,8 +1,9 @@
 //! What retention needs to know: holds, leases, tombstones, and the age of snapshots.
 
 use lumbung_model::{
-    DomainId, HoldId, ManifestId, ReceiptId, SessionId, SiteId, Timestamp, TombstoneId,
+    DatasetId, DomainId, HoldId, ManifestId, ReceiptId, SessionId, SiteId, Timestamp, TombstoneId,
 };
+use lumbung_pack::Subject;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{from_sql, join, split, to_sql};
@@ -149,6 +150,53 @@ pub(crate) fn is_released(
     connection
         .prepare_cached("SELECT 1 FROM released WHERE repo = ?1 AND hold = ?2")?
         .exists(params![repo, hold.as_bytes()])
+}
+
+/// Remembers what an order destroys.
+pub(crate) fn destroy(
+    tx: &Connection,
+    repo: i64,
+    subject: &Subject,
+    issued: Timestamp,
+) -> rusqlite::Result<()> {
+    let subject = match subject {
+        Subject::Snapshot(manifest) => manifest.as_bytes().as_slice(),
+        Subject::Dataset(dataset) => dataset.as_bytes(),
+        Subject::Repository => &[],
+    };
+    tx.prepare_cached(
+        "INSERT INTO destroyed (repo, subject, issued) VALUES (?1, ?2, ?3)
+         ON CONFLICT (repo, subject) DO UPDATE SET issued = MAX(issued, excluded.issued)",
+    )?
+    .execute(params![repo, subject, issued.0])
+    .map(|_| ())
+}
+
+/// Whether this site removed a snapshot, or an order that names it came first.
+pub(crate) fn is_gone(
+    connection: &Connection,
+    repo: i64,
+    manifest: &ManifestId,
+) -> rusqlite::Result<bool> {
+    let ordered = connection
+        .prepare_cached("SELECT 1 FROM destroyed WHERE repo = ?1 AND subject = ?2")?
+        .exists(params![repo, manifest.as_bytes()])?;
+    Ok(ordered || TombstoneRow::find(connection, repo, manifest)?.is_some())
+}
+
+/// Whether an order destroys a snapshot of this dataset that was first received at that time.
+pub(crate) fn is_destroyed(
+    connection: &Connection,
+    repo: i64,
+    (manifest, dataset): (&ManifestId, &DatasetId),
+    received: Timestamp,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM destroyed WHERE repo = ?1
+             AND (subject = ?2 OR (subject IN (?3, x'') AND issued >= ?4))",
+        )?
+        .exists(params![repo, manifest.as_bytes(), dataset.as_bytes(), received.0])
 }
 
 /// A session under way.

@@ -138,6 +138,16 @@ CREATE TABLE released (
     PRIMARY KEY (repo, hold)
 ) WITHOUT ROWID;
 
+-- What orders destroy, wherever it comes from: it is not taken.
+CREATE TABLE destroyed (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    -- The manifest's id, the dataset's, or nothing for the whole repository.
+    subject BLOB NOT NULL,
+    -- When the newest such order was drawn up: a dataset's or repository's reaches back from there.
+    issued INTEGER NOT NULL,
+    PRIMARY KEY (repo, subject)
+) WITHOUT ROWID;
+
 -- Sessions under way: what they build on stays, and what came since they began.
 CREATE TABLE leases (
     repo INTEGER NOT NULL REFERENCES repositories (id),

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Limiter, PullError, Pulled, Source, blocking, note};
 use crate::holdings::length_here;
 use crate::index::{
-    Cursor, ManifestRow, PackRow, SessionRow, TombstoneRow, add_foreign_receipt, bad_frames,
-    foreign_receipt, list_objects, list_sessions, load_state, verified_segment,
+    Cursor, ManifestRow, PackRow, SessionRow, add_foreign_receipt, bad_frames, foreign_receipt,
+    is_gone, list_objects, list_sessions, load_state, verified_segment,
 };
 use crate::repository::Repository;
 use crate::{Founder, Sender, Vault, VaultError};
@@ -266,12 +266,14 @@ impl RepositoryPull<'_> {
             let bytes = self.source.client.get(&self.id, Kind::Manifest, id.as_bytes()).await?;
             let manifest =
                 open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
+            let sender = Sender::Site(self.source.site);
+            if self.vault.is_ordered_away(repository, (&id, &manifest.body), sender, dated)? {
+                return Ok(());
+            }
             self.needed(repository, &manifest).await?;
-            let (vault, here, site) =
-                (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
+            let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
             let committed =
-                blocking(move || vault.commit_dated(&here, &id, &bytes, Sender::Site(site), dated))
-                    .await?;
+                blocking(move || vault.commit_dated(&here, &id, &bytes, sender, dated)).await?;
             if committed.outcome == PutOutcome::Created {
                 self.pulled.snapshots += 1;
             }
@@ -279,14 +281,14 @@ impl RepositoryPull<'_> {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// Whether this site removed the snapshot: it does not take it again.
+    /// Whether this site removed the snapshot, or was ordered to: it does not take it.
     async fn was_removed(
         &self,
         repository: &Arc<Repository>,
         id: ManifestId,
     ) -> Result<bool, PullError> {
         let (vault, row) = (Arc::clone(self.vault), repository.row);
-        blocking(move || Ok(vault.index.read(|c| TombstoneRow::find(c, row, &id))?.is_some())).await
+        blocking(move || Ok(vault.index.read(|c| is_gone(c, row, &id))?)).await
     }
 
     /// Everything that a manifest needs and that is not here.

@@ -1,13 +1,17 @@
 //! Orders: what the owner and the Dinas decide together, carried out at this site's console.
 //!
 //! Invariants: both signatures are there and fit this repository's newest roster and this site's `dinas_keys`; an order
-//! whose validity is over is refused; carrying one out again does what is left of it. Both copies stay here.
+//! whose validity is over is refused; carrying one out again does what is left of it. Both copies stay here. What an
+//! order destroyed is not taken again, and neither is what it names and this site did not have yet.
 
-use lumbung_model::{ManifestId, RepositoryId};
+use lumbung_model::{ManifestId, RepositoryId, Timestamp};
 use lumbung_pack::order::{agreed, read_orders};
-use lumbung_pack::{Action, Kind, Order, Removal, Signed, open_signed};
+use lumbung_pack::{Action, Kind, Manifest, Order, Removal, Signed, Tombstone, open_signed};
 
-use crate::index::{ManifestRow, is_released, release};
+use crate::index::{
+    ManifestRow, TombstoneRow, destroy, is_destroyed, is_gone, is_released, release,
+};
+use crate::intake::Sender;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -59,9 +63,7 @@ impl Vault {
         for bytes in &objects {
             repository.store.put(Kind::Order, &lumbung_pack::object_id(bytes), bytes)?;
         }
-        if let Action::Release(hold) = owner.body.action {
-            self.index.write(|tx| release(tx, repository.row, &hold))?;
-        }
+        self.remember(&repository, &owner.body)?;
         for manifest in &done.destroyed {
             let removal = Removal::Ordered(owner.id);
             self.remove_snapshot(&repository, &mut gate, manifest, removal)?;
@@ -114,23 +116,105 @@ impl Vault {
         Ok(())
     }
 
-    /// Takes up releases from the orders that are kept here, after the index was lost. What was carried out was
-    /// agreed then; two copies of one content by two keys are asked for again.
+    /// Enters what an order says in the index.
+    fn remember(&self, repository: &Repository, order: &Order) -> Result<(), VaultError> {
+        // A date that is still to come would keep away what is only made until then.
+        let issued = order.issued.min(self.now());
+        Ok(self.index.write(|tx| match &order.action {
+            Action::Release(hold) => release(tx, repository.row, hold),
+            Action::Destroy(subject) => destroy(tx, repository.row, subject, issued),
+        })?)
+    }
+
+    /// Takes up the orders that are kept here, after the index was lost. What was carried out was agreed then; two
+    /// copies of one content by two keys are asked for again.
     pub(crate) fn reconcile_orders(&self, repository: &Repository) -> Result<(), VaultError> {
-        let mut orders: Vec<Signed<Order>> = Vec::new();
-        for id in repository.store.list(Kind::Order)? {
-            let bytes = repository.store.get(Kind::Order, &id)?;
-            orders.extend(open_signed::<Order>(&bytes).ok());
-        }
+        let orders = orders_here(repository)?;
         for (i, order) in orders.iter().enumerate() {
-            let Action::Release(hold) = order.body.action else { continue };
             let twice = orders[i + 1..]
                 .iter()
                 .any(|other| other.body == order.body && other.signer != order.signer);
             if twice && order.body.repository == repository.id {
-                self.index.write(|tx| release(tx, repository.row, &hold))?;
+                self.remember(repository, &order.body)?;
             }
         }
         Ok(())
     }
+
+    /// Whether an order that this site knows destroys a snapshot that comes only now. One that names a dataset or the
+    /// repository reaches back from the day when it was drawn up, by the first receipt of the snapshot; without
+    /// one, what an agent sends counts as new, and the rest by when it was made.
+    pub(crate) fn is_ordered_away(
+        &self,
+        repository: &Repository,
+        (id, manifest): (&ManifestId, &Manifest),
+        sender: Sender,
+        dated: Option<Timestamp>,
+    ) -> Result<bool, VaultError> {
+        let received = dated.unwrap_or_else(|| match sender {
+            Sender::Agent { .. } => self.now(),
+            _ => manifest.started,
+        });
+        let subject = (id, &manifest.dataset);
+        Ok(self.index.read(|c| is_destroyed(c, repository.row, subject, received))?)
+    }
+
+    /// Why a snapshot is gone from here, or does not come, in words; nothing if neither is so.
+    ///
+    /// # Errors
+    /// If the storage or the index does not answer.
+    pub fn why_gone(
+        &self,
+        repository: &Repository,
+        manifest: &ManifestId,
+    ) -> Result<Option<String>, VaultError> {
+        if let Some(gone) = self.index.read(|c| TombstoneRow::find(c, repository.row, manifest))? {
+            let cause = cause_of(repository, &gone)?;
+            return Ok(Some(format!(
+                "removed at {}: {cause}; tombstone {}",
+                gone.removed, gone.tombstone
+            )));
+        }
+        if !self.index.read(|c| is_gone(c, repository.row, manifest))? {
+            return Ok(None);
+        }
+        let names = |order: &&Signed<Order>| {
+            order.body.action == Action::Destroy(lumbung_pack::Subject::Snapshot(*manifest))
+        };
+        let orders = orders_here(repository)?;
+        let order = orders.iter().find(names).map(in_words).unwrap_or_default();
+        Ok(Some(format!("it never was here and is not taken: an order destroys it{order}")))
+    }
+}
+
+/// Copies of orders that are kept here and can be read.
+fn orders_here(repository: &Repository) -> Result<Vec<Signed<Order>>, VaultError> {
+    let mut orders = Vec::new();
+    for id in repository.store.list(Kind::Order)? {
+        let bytes = repository.store.get(Kind::Order, &id)?;
+        orders.extend(open_signed::<Order>(&bytes).ok());
+    }
+    Ok(orders)
+}
+
+/// What took a snapshot away, with the letter where an order did.
+fn cause_of(repository: &Repository, gone: &TombstoneRow) -> Result<String, VaultError> {
+    if !gone.ordered {
+        return Ok("it had expired".to_owned());
+    }
+    let bytes = repository.store.get(Kind::Tombstone, gone.tombstone.as_bytes())?;
+    let tombstone =
+        open_signed::<Tombstone>(&bytes).map_err(VaultError::format(Kind::Tombstone))?;
+    let Removal::Ordered(id) = tombstone.body.removal else {
+        // It had expired when an order came for it as well.
+        return Ok("an order destroyed it".to_owned());
+    };
+    let copy = repository.store.get(Kind::Order, id.as_bytes()).ok();
+    let order = copy.and_then(|bytes| open_signed::<Order>(&bytes).ok());
+    let order = order.as_ref().map(in_words).unwrap_or_default();
+    Ok(format!("an order destroyed it{order}"))
+}
+
+fn in_words(order: &Signed<Order>) -> String {
+    format!(" ({}; letter {}: {})", order.id, order.body.letter, order.body.reason)
 }

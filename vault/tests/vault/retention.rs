@@ -6,7 +6,7 @@ use lumbung_pack::order::write_order;
 use lumbung_pack::{
     Action, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
 };
-use lumbung_vault::VaultError;
+use lumbung_vault::{Sender, VaultError};
 
 use lumbung_wire::{Peer, Role};
 
@@ -27,6 +27,20 @@ fn two(extra: &str) -> (Bench, Owner, Agent, [Snapshot; 2]) {
     bench.publish(&owner, &agent, &old);
     bench.publish(&owner, &agent, &new);
     (bench, owner, agent, [old, new])
+}
+
+/// An order of both parties.
+fn to_destroy(subject: Subject, issued: Timestamp, owner: &Owner, dinas: &SigningKey) -> String {
+    let order = Order {
+        repository: owner.repository,
+        nonce: [1; 16],
+        action: Action::Destroy(subject),
+        issued,
+        valid_until: Timestamp(i64::MAX),
+        letter: "800/2".into(),
+        reason: "UU 27/2022".into(),
+    };
+    [&owner.root, dinas].iter().map(|key| write_order(&sign(&order, key))).collect()
 }
 
 /// Long enough for what lost its place at the start of it to go.
@@ -213,17 +227,8 @@ fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
     let dinas = SigningKey::generate();
     let (mut bench, owner, agent, [old, new]) =
         two(&format!("dinas_keys = [\"{}\"]\n", dinas.public()));
-    let order = Order {
-        repository: owner.repository,
-        nonce: [1; 16],
-        action: Action::Destroy(Subject::Dataset(agent.dataset)),
-        issued: bench.time.wall(),
-        valid_until: bench.time.wall().plus_seconds(60),
-        letter: "800/2".into(),
-        reason: "UU 27/2022".into(),
-    };
-    let text: String =
-        [&owner.root, &dinas].iter().map(|key| write_order(&sign(&order, key))).collect();
+    let dataset = Subject::Dataset(agent.dataset);
+    let text = to_destroy(dataset, bench.time.wall(), &owner, &dinas);
     let mut destroyed = bench.vault().carry_out(&text, false).unwrap().destroyed;
     destroyed.sort_unstable();
     let mut both = [old.id, new.id];
@@ -242,6 +247,54 @@ fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
     );
     bench.reindex();
     assert!(bench.listed(&owner).is_empty());
+    // Nor what it means and this site does not have yet; what is made from now on is another matter.
+    bench.time.pass_days(1);
+    let later = Snapshot::apart(&owner, &agent, &new);
+    bench.send(&owner, &agent, &later);
+    let came_by = |sender, dated| {
+        let repository = bench.repository(&owner);
+        bench.vault().commit_dated(&repository, &later.id, &later.bytes, sender, dated)
+    };
+    let elsewhere = Sender::Site(lumbung_model::SiteId::from_bytes([9; 16]));
+    let before = bench.time.wall().plus_seconds(-86_400);
+    assert!(matches!(
+        came_by(elsewhere, Some(before)),
+        Err(VaultError::Removed { ordered: true, .. })
+    ));
+    bench.commit(&owner, &agent, &later).unwrap();
+    assert_eq!(bench.listed(&owner), [later.id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_names_before_it_is_here_never_comes() {
+    let dinas = SigningKey::generate();
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let extra = format!("dinas_keys = [\"{}\"]\n{}", dinas.public(), centre.as_source());
+    let drc = Site::start(&city, &extra).await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre, &drc]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let first = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &first).await;
+    drc.pull().await;
+    let gone = Snapshot::apart(&owner, &agent, &first);
+    let text = to_destroy(Subject::Snapshot(gone.id), Timestamp(0), &owner, &dinas);
+    assert_eq!(drc.vault.carry_out(&text, false).unwrap().destroyed, []);
+    publish(&client, &owner, &gone).await;
+    let next = Snapshot::apart(&owner, &agent, &gone);
+    publish(&client, &owner, &next).await;
+    let drc = drc.restart(&city, &extra).await;
+    let pulled = drc.pull().await;
+    assert_eq!((pulled.snapshots, pulled.failures), (1, 0));
+    let here = drc.repository(&owner);
+    let has = |id: &ManifestId| here.store().contains(Kind::Manifest, id.as_bytes()).unwrap();
+    assert_eq!([&first, &gone, &next].map(|one| has(&one.id)), [true, false, true]);
+    let said = drc.vault.why_gone(&here, &gone.id).unwrap().unwrap();
+    assert!(said.contains("never was here") && said.contains("800/2"), "{said}");
+    let gaps =
+        drc.vault.alarms(1000).unwrap().into_iter().filter(|alarm| alarm.kind == "gap").count();
+    assert_eq!(gaps, 0, "its successor misses nothing");
 }
 
 #[test]
