@@ -155,7 +155,7 @@ fn what_two_parties_order_is_destroyed_at_both_sites() {
         assert!(done && said.contains(LETTER) && said.contains(&gone.to_string()), "{said}");
         assert!(!bed.kept(site).contains(&gone), "{}", site.name);
         let why = output(site.command().arg("why").arg(gone.to_string())).unwrap();
-        assert!(String::from_utf8_lossy(&why).contains(LETTER), "{}", site.name);
+        assert!(why.contains(LETTER), "{}: {why}", site.name);
     };
     carried_out(&bed, &bed.city.pusat);
     // The DRC still has it.

@@ -557,6 +557,9 @@ fn print_line(line: &Line) {
                 done.destroyed.len(),
                 if done.released { ", hold released" } else { "" }
             );
+            if done.remembered {
+                println!("  what it names and is not here yet will not be taken");
+            }
             done.destroyed.iter().for_each(|manifest| println!("  {manifest}"));
         }
         Line::Refill { repository, snapshots } => {

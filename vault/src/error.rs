@@ -1,7 +1,7 @@
 //! Why the vault refuses or fails. `http::problem` turns each into a status, exhaustively.
 
 use lumbung_model::{AgentId, DomainId, HoldId, ManifestId, RepositoryId, SessionId, Timestamp};
-use lumbung_pack::{FormatError, Kind, Missing, OrderError, Refusal, RosterError};
+use lumbung_pack::{FormatError, Kind, Missing, OrderError, Refusal, RosterError, Subject};
 use lumbung_store::StoreError;
 
 use crate::index::IndexError;
@@ -136,6 +136,16 @@ pub enum VaultError {
     /// An order lacks something.
     #[error("the order is not carried out: {0}")]
     Order(#[source] OrderError),
+    /// An order of a day that has not come.
+    #[error(
+        "the order is not carried out: it is dated {issued}, and here it is {now}; set the clock that is wrong, or have the order drawn up anew"
+    )]
+    OrderAhead {
+        /// Its date.
+        issued: Timestamp,
+        /// This site's clock.
+        now: Timestamp,
+    },
     /// An order whose time is over.
     #[error(
         "the order is not carried out: it was valid until {until}; have a new one drawn up and signed"
@@ -146,11 +156,11 @@ pub enum VaultError {
     },
     /// A hold keeps what an order would destroy.
     #[error(
-        "the order is not carried out: hold {hold} keeps snapshot {manifest}; release the hold first, by an order of its own"
+        "the order is not carried out: hold {hold} keeps {subject}; release the hold first, by an order of its own"
     )]
     Held {
-        /// The snapshot.
-        manifest: ManifestId,
+        /// What it keeps.
+        subject: Subject,
         /// The hold.
         hold: HoldId,
     },

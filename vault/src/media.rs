@@ -215,8 +215,12 @@ impl Import<'_> {
     /// Whether this site removed the snapshot, or was ordered not to take it.
     fn is_away(&self, intake: &Intake, id: &ManifestId, dates: &Dates) -> Result<bool, VaultError> {
         let repository = &intake.repository;
-        if self.vault.index.read(|c| is_gone(c, repository.row, id))? {
-            return Ok(true);
+        let (gone, here) = self.vault.index.read(|c| {
+            let here = ManifestRow::find(c, repository.row, id)?.is_some();
+            Ok((is_gone(c, repository.row, id)?, here))
+        })?;
+        if gone || here {
+            return Ok(gone && !here);
         }
         // What does not decode is told of where it is taken in.
         let Ok((manifest, _)) = intake.manifest(id) else { return Ok(false) };

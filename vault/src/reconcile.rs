@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId};
 use lumbung_pack::{
-    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session,
-    Signed, UsageList, decode, open_signed,
+    Alarm, Bitmap, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment,
+    Session, Signed, UsageList, decode, open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
@@ -20,7 +20,7 @@ use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
     forget_session, forget_verified, is_gone, list_objects, list_packs_between, list_sessions,
-    load_state, publish_sessions, receipt_given, save_state,
+    load_state, packs_with_holes, publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -90,7 +90,11 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
 /// beside newer files. Whatever was verified by such an index counts no longer.
 fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
     let mut followed = 0;
-    for pack in repository.store.list_presence()? {
+    let mut packs = repository.store.list_presence()?;
+    packs.extend(vault.index.read(|c| packs_with_holes(c, repository.row))?);
+    packs.sort_unstable();
+    packs.dedup();
+    for pack in packs {
         vault.check_stopping()?;
         // A map without a pack says nothing.
         if vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_none() {
@@ -102,17 +106,22 @@ fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultEr
             Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
-        let Some(file) = Vault::state_of_file(repository, &pack, &table)? else { continue };
+        let file = Vault::state_of_file(repository, &pack, &table)?;
         followed += vault.index.write(|tx| {
             let before = load_state(tx, repository.row, &pack)?;
-            let absent = before.as_ref().map(|state| &state.frames.absent);
-            let unknown =
-                absent.map_or(file.frames.absent.clone(), |known| file.frames.absent.minus(known));
-            if unknown.is_empty() {
+            let known = before.map_or_else(
+                || Bitmap::new(file.frames.absent.bits()),
+                |state| state.frames.absent,
+            );
+            if known == file.frames.absent {
                 return Ok(0);
             }
             // What waited or was condemned is looked at anew.
             save_state(tx, repository.row, &pack, &file)?;
+            if file.frames.absent.minus(&known).is_empty() {
+                // They came back, and the index was not told.
+                return Ok(0);
+            }
             forget_verified(tx, repository.row)?;
             Ok(1)
         })?;
@@ -237,7 +246,7 @@ fn row_of(
                 return Ok(());
             }
             row.insert(tx, repo)?;
-            state.as_ref().map_or(Ok(()), |state| save_state(tx, repo, &row.pack, state))
+            save_state(tx, repo, &row.pack, &state)
         }));
     }
     let bytes = repository.store.get(kind, id)?;
@@ -329,6 +338,12 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
     }
     let mut waiting = false;
     for (manifest, bytes) in without {
+        let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
+        if vault.is_ordered_away(repository, (&manifest.id, &manifest.body), sender, None)? {
+            // An order came before its receipt: who sent it may ask again.
+            repository.store.remove(Kind::Manifest, manifest.id.as_bytes())?;
+            continue;
+        }
         waiting |= !finish_commit(vault, repository, manifest, bytes)?;
     }
     Ok(CaughtUp { changed, waiting })

@@ -25,8 +25,7 @@ const ROUND: Duration = Duration::from_secs(15);
 pub(crate) fn test() -> Result<()> {
     let program = install()?;
     let mut cluster = Cluster::start(&program)?;
-    let (access_key, secret_key) = cluster.set_up()?;
-    let store = format!("http://{},{REGION},{BUCKET},{access_key},{secret_key}", cluster.s3(0));
+    let store = cluster.set_up()?;
     let mut tests = command("cargo", &["nextest", "run", "--package", "lumbung-vault"]);
     tests.args(["--test", "vault_s3"]).env("LUMBUNG_TEST_S3", store);
     // The nodes come and go in the main thread, which owns them; the tests run beside it.
@@ -55,6 +54,14 @@ pub(crate) fn test() -> Result<()> {
     ensure!(kills > 0, "the tests were over before a node could be killed");
     println!("passed, with {kills} nodes killed meanwhile");
     Ok(())
+}
+
+/// Measures the vault over the cluster.
+pub(crate) fn bench() -> Result<()> {
+    let cluster = Cluster::start(&install()?)?;
+    let store = cluster.set_up()?;
+    let arguments = ["--parts", "s3", "--mib", "256", "--connections", "1,4", "--s3", &store];
+    crate::bench::vault(arguments.map(str::to_owned).to_vec())
 }
 
 /// Builds Garage, unless it is there.
@@ -189,8 +196,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Joins the nodes, lays the cluster out, makes the bucket and a key for it.
-    fn set_up(&self) -> Result<(String, String)> {
+    /// Joins the nodes, lays the cluster out, makes the bucket and a key for it. Gives the store as tests and
+    /// benchmarks take it: endpoint, region, bucket, access key, secret key.
+    fn set_up(&self) -> Result<String> {
         for node in 0..usize::from(NODES) {
             let id = self.must(node, &["node", "id", "-q"])?;
             let id = id.trim();
@@ -212,7 +220,7 @@ impl Cluster {
         let (access, secret) = (field("Key ID:")?, field("Secret key:")?);
         let allow = ["bucket", "allow", "--read", "--write", "--owner", BUCKET, "--key", &access];
         self.must(0, &allow)?;
-        Ok((access, secret))
+        Ok(format!("http://{},{REGION},{BUCKET},{access},{secret}", self.s3(0)))
     }
 }
 

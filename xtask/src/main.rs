@@ -43,7 +43,11 @@ enum Command {
         seed: Option<u64>,
     },
     /// Runs the vault's tests over a Garage cluster of three nodes, of which one after the other is killed.
-    Garage,
+    Garage {
+        /// Measures the vault over the cluster instead, and kills nothing.
+        #[arg(long)]
+        bench: bool,
+    },
     /// Looks for inputs that break what the parsers promise.
     Fuzz(fuzz::Options),
     /// Changes the code in small ways and sees whether a test notices.
@@ -59,7 +63,8 @@ fn main() -> ExitCode {
         Command::Demo { arguments } => run::demo(&arguments),
         Command::Chaos(options) => chaos::chaos(&options),
         Command::Crash { seed } => test::crash(seed),
-        Command::Garage => garage::test(),
+        Command::Garage { bench: false } => garage::test(),
+        Command::Garage { bench: true } => garage::bench(),
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Mutants(options) => mutants::mutants(&options),
         Command::Bench(bench) => bench::bench(&bench),

@@ -15,6 +15,7 @@ mod used;
 
 use lumbung_model::{DomainId, PackId};
 use lumbung_pack::{Bitmap, Kind, PackTable};
+use lumbung_store::StoreError;
 
 pub(crate) use frames::FrameStates;
 use frames::{CONDEMNED_S, IDLE_S};
@@ -274,27 +275,36 @@ impl Vault {
     }
 
     /// Finishes what a crash left between index and file. Called before anybody else knows the repository.
+    ///
+    /// Only what the pack's own map says is gone: the index may be an older copy, which knows nothing of frames that
+    /// came back since. What the map still has is looked at anew by the next sweeps.
     pub(crate) fn finish_drops(&self, repository: &Repository) -> Result<(), VaultError> {
         for pack in self.index.read(|c| pending(c, repository.row))? {
-            let Some(mut state) = self.index.read(|c| load_state(c, repository.row, &pack))? else {
-                continue;
+            let table = match repository.store.pack_head(&pack) {
+                Ok(table) => table,
+                // The comparison with the files forgets it, the scrub tells of what cannot be read.
+                Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
+                Err(error) => return Err(error.into()),
             };
-            let table = repository.store.pack_head(&pack)?;
-            repository.store.drop_frames(&pack, &table, &state.frames.absent)?;
-            state.pending = false;
+            let state = Self::state_of_file(repository, &pack, &table)?;
+            if !state.frames.absent.is_empty() {
+                repository.store.drop_frames(&pack, &table, &state.frames.absent)?;
+            }
             self.index.write(|tx| save_state(tx, repository.row, &pack, &state))?;
         }
         Ok(())
     }
 
-    /// What the files say of a pack that is new to the index: frames that were dropped from it before.
+    /// What the files say of a pack: which frames were dropped from it.
     pub(crate) fn state_of_file(
         repository: &Repository,
         pack: &PackId,
         table: &PackTable,
-    ) -> Result<Option<PackState>, VaultError> {
-        let Some(present) = repository.store.presence(pack, table)? else { return Ok(None) };
-        Ok(Some(Self::state_with(table, &present)))
+    ) -> Result<PackState, VaultError> {
+        let present = repository.store.presence(pack, table)?;
+        let present = present
+            .unwrap_or_else(|| Bitmap::full(u32::try_from(table.frames.len()).unwrap_or(u32::MAX)));
+        Ok(Self::state_with(table, &present))
     }
 
     /// The state of a pack of which only `present` is here.

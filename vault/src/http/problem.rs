@@ -35,7 +35,9 @@ pub(super) fn of(error: &VaultError) -> Problem {
         // 409 and not 410: the sender has something to decide, not merely to forget.
         VaultError::Removed { .. } | VaultError::Held { .. } => Problem::conflict(text),
         VaultError::NoHold(_) => Problem::not_found(text),
-        VaultError::Order(_) | VaultError::OrderExpired { .. } => Problem::invalid(text),
+        VaultError::Order(_) | VaultError::OrderAhead { .. } | VaultError::OrderExpired { .. } => {
+            Problem::invalid(text)
+        }
         VaultError::Unreadable { .. } => internal(&text),
         VaultError::OpenSessions { .. } => Problem::too_many(text),
         VaultError::NotSent { .. } => Problem::method_not_allowed(text),

@@ -44,7 +44,7 @@ pub(crate) use removal::{
 };
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 pub(crate) use states::{
-    PackState, load_state, object_states, pending, save_object_state, save_state,
+    PackState, load_state, object_states, packs_with_holes, pending, save_object_state, save_state,
 };
 
 /// Raised with every change of the schema: an older file is rebuilt.

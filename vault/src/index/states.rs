@@ -108,6 +108,17 @@ pub(crate) fn save_state(
     .map(|_| ())
 }
 
+/// Packs of which frames are gone.
+pub(crate) fn packs_with_holes(
+    connection: &Connection,
+    repo: i64,
+) -> rusqlite::Result<Vec<PackId>> {
+    connection
+        .prepare_cached("SELECT pack FROM pack_states WHERE repo = ?1 AND absent IS NOT NULL")?
+        .query_map([repo], |row| row.get(0).map(PackId::from_bytes))?
+        .collect()
+}
+
 /// Packs whose files still have frames that the index calls absent: a crash came in between.
 pub(crate) fn pending(connection: &Connection, repo: i64) -> rusqlite::Result<Vec<PackId>> {
     connection

@@ -247,9 +247,9 @@ impl RepositoryPull<'_> {
     ) -> Result<(), PullError> {
         let id = summary.manifest;
         let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
-        let known = blocking(move || {
-            let row = vault.index.read(|c| ManifestRow::find(c, here.row, &id))?;
-            Ok(row.is_some() && here.store.contains(Kind::Manifest, id.as_bytes())?)
+        let (listed, known) = blocking(move || {
+            let listed = vault.index.read(|c| ManifestRow::find(c, here.row, &id))?.is_some();
+            Ok((listed, listed && here.store.contains(Kind::Manifest, id.as_bytes())?))
         })
         .await?;
         if self.was_removed(repository, id).await? {
@@ -267,8 +267,10 @@ impl RepositoryPull<'_> {
             let manifest =
                 open_signed::<Manifest>(&bytes).map_err(VaultError::format(Kind::Manifest))?;
             let sender = Sender::Site(self.source.site);
-            if self.vault.is_ordered_away(repository, (&id, &manifest.body), sender, dated)? {
-                return Ok(());
+            // One whose file was lost here is healed.
+            if !listed && self.is_ordered_away(repository, &manifest, sender, dated).await? {
+                tracing::info!(repository = %self.id, snapshot = %id, "kept away by an order");
+                return wrong.map_or(Ok(()), Err);
             }
             self.needed(repository, &manifest).await?;
             let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
@@ -289,6 +291,18 @@ impl RepositoryPull<'_> {
     ) -> Result<bool, PullError> {
         let (vault, row) = (Arc::clone(self.vault), repository.row);
         blocking(move || Ok(vault.index.read(|c| is_gone(c, row, &id))?)).await
+    }
+
+    async fn is_ordered_away(
+        &self,
+        repository: &Arc<Repository>,
+        manifest: &Signed<Manifest>,
+        sender: Sender,
+        dated: Option<Timestamp>,
+    ) -> Result<bool, PullError> {
+        let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
+        let (id, body) = (manifest.id, manifest.body.clone());
+        blocking(move || vault.is_ordered_away(&here, (&id, &body), sender, dated)).await
     }
 
     /// Everything that a manifest needs and that is not here.

@@ -4,9 +4,11 @@
 //! whose validity is over is refused; carrying one out again does what is left of it. Both copies stay here. What an
 //! order destroyed is not taken again, and neither is what it names and this site did not have yet.
 
-use lumbung_model::{ManifestId, RepositoryId, Timestamp};
+use lumbung_model::{DatasetId, ManifestId, RepositoryId, Timestamp};
 use lumbung_pack::order::{agreed, read_orders};
-use lumbung_pack::{Action, Kind, Manifest, Order, Removal, Signed, Tombstone, open_signed};
+use lumbung_pack::{
+    Action, Kind, Manifest, Order, Removal, Signed, Subject, Tombstone, open_signed,
+};
 
 use crate::index::{
     ManifestRow, TombstoneRow, destroy, is_destroyed, is_gone, is_released, release,
@@ -14,6 +16,9 @@ use crate::index::{
 use crate::intake::Sender;
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
+
+/// The clock of who drew an order up may be ahead of this site's by so much.
+const CLOCKS_APART_S: i64 = 3600;
 
 /// What an order did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,6 +33,8 @@ pub struct CarriedOut {
     pub destroyed: Vec<ManifestId>,
     /// Whether it released a hold.
     pub released: bool,
+    /// Whether it keeps away what comes later.
+    pub remembered: bool,
 }
 
 impl Vault {
@@ -47,12 +54,17 @@ impl Vault {
         if now > owner.body.valid_until {
             return Err(VaultError::OrderExpired { until: owner.body.valid_until });
         }
+        // It would keep away what is only made until then.
+        if owner.body.issued > now.plus_seconds(CLOCKS_APART_S) {
+            return Err(VaultError::OrderAhead { issued: owner.body.issued, now });
+        }
         let mut done = CarriedOut {
             repository: repository.id,
             action: owner.body.action.to_string(),
             letter: owner.body.letter.clone(),
             destroyed: Vec::new(),
             released: false,
+            remembered: matches!(owner.body.action, Action::Destroy(_)),
         };
         let mut gate = repository.gate();
         gate.catch_up(self, &repository)?;
@@ -102,15 +114,17 @@ impl Vault {
                 let rows = self
                     .index
                     .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
-                for row in rows.iter().filter(|row| subject.covers(&row.manifest, &row.dataset)) {
-                    let held = |hold: &&super::HoldView| {
-                        hold.is_effective() && hold.subject.covers(&row.manifest, &row.dataset)
-                    };
-                    if let Some(hold) = holds.iter().find(held) {
-                        return Err(VaultError::Held { manifest: row.manifest, hold: hold.hold });
-                    }
-                    done.destroyed.push(row.manifest);
+                let dataset_of = |manifest: &ManifestId| {
+                    rows.iter().find(|row| row.manifest == *manifest).map(|row| row.dataset)
+                };
+                let held = |hold: &&super::HoldView| {
+                    hold.is_effective() && may_meet(subject, &hold.subject, dataset_of)
+                };
+                if let Some(hold) = holds.iter().find(held) {
+                    return Err(VaultError::Held { subject: hold.subject, hold: hold.hold });
                 }
+                let covered = rows.iter().filter(|row| subject.covers(&row.manifest, &row.dataset));
+                done.destroyed.extend(covered.map(|row| row.manifest));
             }
         }
         Ok(())
@@ -118,11 +132,9 @@ impl Vault {
 
     /// Enters what an order says in the index.
     fn remember(&self, repository: &Repository, order: &Order) -> Result<(), VaultError> {
-        // A date that is still to come would keep away what is only made until then.
-        let issued = order.issued.min(self.now());
         Ok(self.index.write(|tx| match &order.action {
             Action::Release(hold) => release(tx, repository.row, hold),
-            Action::Destroy(subject) => destroy(tx, repository.row, subject, issued),
+            Action::Destroy(subject) => destroy(tx, repository.row, subject, order.issued),
         })?)
     }
 
@@ -168,7 +180,14 @@ impl Vault {
         repository: &Repository,
         manifest: &ManifestId,
     ) -> Result<Option<String>, VaultError> {
-        if let Some(gone) = self.index.read(|c| TombstoneRow::find(c, repository.row, manifest))? {
+        let (here, gone) = self.index.read(|c| {
+            let here = ManifestRow::find(c, repository.row, manifest)?.is_some();
+            Ok((here, TombstoneRow::find(c, repository.row, manifest)?))
+        })?;
+        if here {
+            return Ok(None);
+        }
+        if let Some(gone) = gone {
             let cause = cause_of(repository, &gone)?;
             return Ok(Some(format!(
                 "removed at {}: {cause}; tombstone {}",
@@ -179,11 +198,28 @@ impl Vault {
             return Ok(None);
         }
         let names = |order: &&Signed<Order>| {
-            order.body.action == Action::Destroy(lumbung_pack::Subject::Snapshot(*manifest))
+            order.body.action == Action::Destroy(Subject::Snapshot(*manifest))
         };
         let orders = orders_here(repository)?;
         let order = orders.iter().find(names).map(in_words).unwrap_or_default();
         Ok(Some(format!("it never was here and is not taken: an order destroys it{order}")))
+    }
+}
+
+/// Whether a snapshot may be meant by both; of one that is not here, nobody knows the dataset.
+fn may_meet(
+    one: &Subject,
+    other: &Subject,
+    dataset_of: impl Fn(&ManifestId) -> Option<DatasetId>,
+) -> bool {
+    match (one, other) {
+        (Subject::Repository, _) | (_, Subject::Repository) => true,
+        (Subject::Dataset(one), Subject::Dataset(other)) => one == other,
+        (Subject::Snapshot(one), Subject::Snapshot(other)) => one == other,
+        (Subject::Snapshot(snapshot), Subject::Dataset(dataset))
+        | (Subject::Dataset(dataset), Subject::Snapshot(snapshot)) => {
+            dataset_of(snapshot).is_none_or(|of| of == *dataset)
+        }
     }
 }
 

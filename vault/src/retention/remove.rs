@@ -1,10 +1,10 @@
 //! The removal of one snapshot: tombstone, index, file, in this order.
 
 use lumbung_model::{ManifestId, TombstoneId};
-use lumbung_pack::{Kind, Removal, Tombstone, open_signed, sign};
+use lumbung_pack::{Kind, Receipt, Removal, Tombstone, open_signed, sign};
 use lumbung_store::StoreError;
 
-use crate::index::{Cursor, ManifestRow, TombstoneRow, add_orphan, forget_manifest};
+use crate::index::{Cursor, ManifestRow, TombstoneRow, add_orphan, forget_manifest, is_destroyed};
 use crate::repository::{Gate, Repository};
 use crate::{Vault, VaultError};
 
@@ -107,6 +107,22 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether an order came for what had expired: it does not come again.
+    fn is_destroyed_since(
+        &self,
+        repository: &Repository,
+        row: &TombstoneRow,
+    ) -> Result<bool, VaultError> {
+        let bytes = repository.store.get(Kind::Tombstone, row.tombstone.as_bytes())?;
+        let tombstone =
+            open_signed::<Tombstone>(&bytes).map_err(VaultError::format(Kind::Tombstone))?;
+        let receipt = repository.store.get(Kind::Receipt, row.receipt.as_bytes()).ok();
+        let receipt = receipt.and_then(|bytes| open_signed::<Receipt>(&bytes).ok());
+        let received = receipt.map_or(row.removed, |receipt| receipt.body.received);
+        let subject = (&row.manifest, &tombstone.body.dataset);
+        Ok(self.index.read(|c| is_destroyed(c, repository.row, subject, received))?)
+    }
+
     /// Lets what expired come again from the other sites: its tombstones go. What an order destroyed stays away.
     /// Says how many may come.
     ///
@@ -122,6 +138,12 @@ impl Vault {
         gate.catch_up(self, repository)?;
         let mut wanted = self.index.read(|c| TombstoneRow::all(c, repository.row))?;
         wanted.retain(|row| !row.ordered && only.is_none_or(|only| row.manifest == *only));
+        let ordered: Vec<bool> = wanted
+            .iter()
+            .map(|row| self.is_destroyed_since(repository, row))
+            .collect::<Result<_, VaultError>>()?;
+        let mut ordered = ordered.into_iter();
+        wanted.retain(|_| !ordered.next().unwrap_or_default());
         if dry_run {
             return Ok(wanted.len());
         }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Agent, City, Owner, Site, Snapshot, TestPack, clock, dump, publish};
 
 /// Memory rather than a disk, where there is some: nothing here is about real power.
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
@@ -86,7 +86,7 @@ impl Cast {
 }
 
 /// An error with its causes.
-fn error(error: &dyn std::error::Error) -> String {
+pub(crate) fn error(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -120,18 +120,18 @@ fn send_rosters(vault: &Vault, cast: &Cast, count: usize) -> Result<Arc<Reposito
 }
 
 /// Sends one object of a snapshot.
-fn send_object(
+pub(crate) fn send_object(
     vault: &Arc<Vault>,
     repository: &Arc<Repository>,
-    cast: &Cast,
+    sender: Sender,
     (kind, id, bytes): (Kind, [u8; 32], &[u8]),
 ) -> Result<(), String> {
     if kind == Kind::Pack {
         let (id, table) = (PackId::from_bytes(id), PackTable::decode(head(bytes)).unwrap());
         let pack = TestPack { id, table, bytes: bytes.to_vec() };
-        return put_pack(vault, repository, &pack, cast.sender());
+        return put_pack(vault, repository, &pack, sender);
     }
-    vault.put_object(repository, kind, &id, bytes, cast.sender()).map(|_| ()).map_err(|e| error(&e))
+    vault.put_object(repository, kind, &id, bytes, sender).map(|_| ()).map_err(|e| error(&e))
 }
 
 fn head(pack: &[u8]) -> &[u8] {
@@ -151,7 +151,7 @@ fn play(vault: &Arc<Vault>, cast: &Cast, recording: &Recording) -> Vec<Promise> 
         let twice = &snapshot.packs[0];
         let both = Barrier::new(2);
         let (kind, id, bytes) = &snapshot.objects()[0];
-        send_object(vault, &repository, cast, (*kind, *id, bytes)).unwrap();
+        send_object(vault, &repository, cast.sender(), (*kind, *id, bytes)).unwrap();
         promises.push(promise(What::Object(*kind, bytes.clone())));
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -163,7 +163,7 @@ fn play(vault: &Arc<Vault>, cast: &Cast, recording: &Recording) -> Vec<Promise> 
         });
         promises.push(promise(What::Object(Kind::Pack, twice.bytes.clone())));
         for (kind, id, bytes) in snapshot.objects() {
-            send_object(vault, &repository, cast, (kind, id, &bytes)).unwrap();
+            send_object(vault, &repository, cast.sender(), (kind, id, &bytes)).unwrap();
             promises.push(promise(What::Object(kind, bytes)));
         }
         for _ in 0..2 {
@@ -181,11 +181,11 @@ fn play(vault: &Arc<Vault>, cast: &Cast, recording: &Recording) -> Vec<Promise> 
 /// A change that is left out, by name.
 type Omission<'a> = (&'a str, &'a dyn Fn(&Op) -> bool);
 
-fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(right: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if right { Ok(()) } else { Err(what()) }
 }
 
-fn unfinished(dir: &Path) -> Vec<String> {
+pub(crate) fn unfinished(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -288,7 +288,7 @@ fn promises_hold(
     ensure(bad == (0, 0, 0), || format!("the scrub finds {bad:?}"))
 }
 
-fn path_of(data: &Path, repository: &RepositoryId) -> std::path::PathBuf {
+pub(crate) fn path_of(data: &Path, repository: &RepositoryId) -> std::path::PathBuf {
     data.join("repositories").join(repository.to_string())
 }
 
@@ -310,7 +310,7 @@ fn goes_on(vault: &Arc<Vault>, cast: &Cast, data: &Path) -> Result<(), String> {
     let repository = send_rosters(vault, cast, cast.owner.rosters.len())?;
     for snapshot in &cast.snapshots {
         for (kind, id, bytes) in snapshot.objects() {
-            send_object(vault, &repository, cast, (kind, id, &bytes))?;
+            send_object(vault, &repository, cast.sender(), (kind, id, &bytes))?;
         }
         vault
             .commit(&repository, &snapshot.id, &snapshot.bytes, cast.sender())
@@ -477,7 +477,7 @@ fn a_commit_makes_durable_what_it_read_and_the_index_does_not_know() {
             repository.store().put(kind, &id, &bytes).unwrap();
             unsynced.push(before..recording.length());
         } else {
-            send_object(&vault, &repository, &cast, (kind, id, &bytes)).unwrap();
+            send_object(&vault, &repository, cast.sender(), (kind, id, &bytes)).unwrap();
         }
     }
     let given = vault.commit(&repository, &snapshot.id, &snapshot.bytes, cast.sender()).unwrap();

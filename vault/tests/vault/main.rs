@@ -5,6 +5,7 @@
 mod backing;
 mod commits;
 mod crash;
+mod crash_removal;
 mod full;
 mod hostile;
 mod peers;

@@ -12,7 +12,7 @@ use lumbung_wire::{Peer, Role};
 
 use crate::backing;
 use crate::support::{
-    Agent, Bench, City, Owner, Site, Snapshot, agent_peer, folder, peer_of, publish,
+    Agent, Bench, City, Owner, Site, Snapshot, agent_peer, folder, peer_of, publish, random,
 };
 
 const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
@@ -30,7 +30,12 @@ fn two(extra: &str) -> (Bench, Owner, Agent, [Snapshot; 2]) {
 }
 
 /// An order of both parties.
-fn to_destroy(subject: Subject, issued: Timestamp, owner: &Owner, dinas: &SigningKey) -> String {
+pub(crate) fn to_destroy(
+    subject: Subject,
+    issued: Timestamp,
+    owner: &Owner,
+    dinas: &SigningKey,
+) -> String {
     let order = Order {
         repository: owner.repository,
         nonce: [1; 16],
@@ -256,13 +261,66 @@ fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
         bench.vault().commit_dated(&repository, &later.id, &later.bytes, sender, dated)
     };
     let elsewhere = Sender::Site(lumbung_model::SiteId::from_bytes([9; 16]));
-    let before = bench.time.wall().plus_seconds(-86_400);
-    assert!(matches!(
-        came_by(elsewhere, Some(before)),
-        Err(VaultError::Removed { ordered: true, .. })
-    ));
-    bench.commit(&owner, &agent, &later).unwrap();
+    let (now, before) = (bench.time.wall(), bench.time.wall().plus_seconds(-86_400));
+    for dated in [Some(before), None] {
+        let refused = came_by(elsewhere, dated);
+        assert!(matches!(refused, Err(VaultError::Removed { ordered: true, .. })), "{refused:?}");
+    }
+    came_by(elsewhere, Some(now)).unwrap();
     assert_eq!(bench.listed(&owner), [later.id]);
+    let another = Snapshot::apart(&owner, &agent, &later);
+    bench.publish(&owner, &agent, &another);
+    assert_eq!(bench.listed(&owner).len(), 2, "what an agent brings is new");
+}
+
+#[test]
+fn an_order_waits_for_its_day_and_for_holds_on_what_is_not_here_yet() {
+    let dinas = SigningKey::generate();
+    let (mut bench, owner, agent, [old, new]) =
+        two(&format!("dinas_keys = [\"{}\"]\n{LAST}", dinas.public()));
+    let absent = Snapshot::apart(&owner, &agent, &new);
+    let carry = |bench: &Bench, subject, issued| {
+        let text = to_destroy(subject, issued, &owner, &dinas);
+        bench.vault().carry_out(&text, false)
+    };
+    let subject = Subject::Snapshot(absent.id);
+    let tomorrow = bench.time.wall().plus_seconds(86_400);
+    assert!(matches!(carry(&bench, subject, tomorrow), Err(VaultError::OrderAhead { .. })));
+    let hold = |subject| {
+        let by = ("Inspektorat", "perkara 12/2026");
+        bench.vault().place_hold(&bench.repository(&owner), subject, false, by).unwrap();
+    };
+    hold(Subject::Snapshot(old.id));
+    // Another snapshot is another matter; the dataset of one that is not here is not known.
+    assert!(carry(&bench, subject, Timestamp(0)).unwrap().remembered);
+    let held = carry(&bench, Subject::Dataset(agent.dataset), Timestamp(0));
+    assert!(matches!(held, Err(VaultError::Held { .. })), "{held:?}");
+    hold(Subject::Dataset(agent.dataset));
+    let held = carry(&bench, Subject::Snapshot(ManifestId::from_bytes(random())), Timestamp(0));
+    assert!(matches!(held, Err(VaultError::Held { .. })), "{held:?}");
+    bench.send(&owner, &agent, &absent);
+    assert!(bench.commit(&owner, &agent, &absent).is_err());
+    // A commit that a crash interrupted is not finished either.
+    let repository = bench.repository(&owner);
+    repository.store().put(Kind::Manifest, absent.id.as_bytes(), &absent.bytes).unwrap();
+    drop(repository);
+    bench.reindex();
+    assert!(!bench.listed(&owner).contains(&absent.id));
+    let repository = bench.repository(&owner);
+    assert!(!repository.store().contains(Kind::Manifest, absent.id.as_bytes()).unwrap());
+}
+
+#[test]
+fn what_expired_and_was_then_ordered_away_is_not_refilled() {
+    let dinas = SigningKey::generate();
+    let (bench, owner, agent, [old, _]) =
+        two(&format!("dinas_keys = [\"{}\"]\n{LAST}", dinas.public()));
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    let refill = || bench.vault().refill(&bench.repository(&owner), None, true).unwrap();
+    assert_eq!(refill(), 1);
+    let text = to_destroy(Subject::Dataset(agent.dataset), bench.time.wall(), &owner, &dinas);
+    bench.vault().carry_out(&text, false).unwrap();
+    assert_eq!(refill(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -832,6 +832,7 @@ pub(crate) fn dump(data: &Path) -> BTreeMap<String, String> {
         "orphan_receipts",
         "foreign_receipts",
         "tombstones",
+        "destroyed",
         "statements",
         "alarms",
         "kept",

@@ -185,31 +185,85 @@ fn one_manifest_that_cannot_be_read_stops_the_sweep() {
     }
 }
 
-#[test]
-fn an_index_that_is_ahead_of_the_file_is_followed() {
-    let (mut bench, owner, agent) = found(QUICK);
+/// A site on which a pack of three frames has lost the first and the last, with the pack's file as it was when it was whole.
+fn with_a_hole() -> (Bench, Owner, Agent, Snapshot, Vec<u8>) {
+    let (bench, owner, agent) = found(QUICK);
     let first = Snapshot::new(&owner, &agent, None);
     bench.publish(&owner, &agent, &first);
     let second =
         Snapshot::of_frames(&owner, &agent, Some(&first), &[(first.packs[0].clone(), vec![1])]);
     bench.publish(&owner, &agent, &second);
-    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
-    let whole = pack.read();
+    let whole = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes()).read();
     expire(&bench, &owner);
     sweep_all(&bench, &owner);
-    // As after a crash between index and file: the pack is whole, its map is not written.
-    pack.write(whole.clone());
-    let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
-    let map = backing::lying(bench.dir.path(), map);
-    map.remove();
+    (bench, owner, agent, first, whole)
+}
+
+/// The index says that it was interrupted while it gave frames back.
+fn interrupt(bench: &mut Bench) {
     bench.vault = None;
     let index = rusqlite::Connection::open(bench.dir.path().join("index.sqlite")).unwrap();
     index.execute("UPDATE pack_states SET pending = 1", []).unwrap();
-    drop(index);
+}
+
+#[test]
+fn frames_that_the_index_gave_up_and_the_map_did_not_are_looked_at_anew() {
+    let (mut bench, owner, _, first, whole) = with_a_hole();
+    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
+    let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
+    let map = backing::lying(bench.dir.path(), map);
+    pack.write(whole.clone());
+    map.remove();
+    interrupt(&mut bench);
     bench.restart();
-    assert!(map.is_there());
+    assert_eq!(pack.read(), whole, "it cannot be told from frames that came back");
+    assert!(bench.is_whole_in(&owner, &first.packs[0], &[0, 1, 2]));
+    sweep_all(&bench, &owner);
     assert_ne!(pack.read(), whole);
-    assert!(bench.is_whole_in(&owner, &first.packs[0], &[1]));
+    assert!(map.is_there() && bench.is_whole_in(&owner, &first.packs[0], &[1]));
+}
+
+#[test]
+fn frames_that_the_map_gave_up_go_from_the_file() {
+    if crate::S3 {
+        // A store keeps map and frames in one object.
+        return;
+    }
+    let (mut bench, owner, _, first, whole) = with_a_hole();
+    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
+    let holes = pack.read();
+    pack.write(whole);
+    interrupt(&mut bench);
+    bench.restart();
+    assert_eq!(pack.read(), holes);
+}
+
+#[test]
+fn an_older_index_takes_nothing_away_that_came_back_since() {
+    let (mut bench, owner, agent, first, whole) = with_a_hole();
+    interrupt(&mut bench);
+    let index = bench.dir.path().join("index.sqlite");
+    let older = std::fs::read(&index).unwrap();
+    bench.restart();
+    let again =
+        Snapshot::of_frames(&owner, &agent, None, &[(first.packs[0].clone(), vec![0, 1, 2])]);
+    bench.send_without_old_packs(&owner, &agent, &again);
+    let pack = &first.packs[0];
+    bench.put(&owner, &agent, Kind::Pack, *pack.id.as_bytes(), &pack.bytes);
+    bench.commit(&owner, &agent, &again).unwrap();
+    bench.vault = None;
+    for file in ["index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = std::fs::remove_file(bench.dir.path().join(file));
+    }
+    std::fs::write(&index, older).unwrap();
+    bench.restart();
+    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
+    assert_eq!(pack.read(), whole);
+    sweep_all(&bench, &owner);
+    assert!(bench.is_whole_in(&owner, &first.packs[0], &[0, 1, 2]));
+    let asked = PackUse { pack: first.packs[0].id, used: Bitmap::full(3) };
+    let absent = bench.have(&owner, &[asked]);
+    assert!(absent.is_empty(), "{absent:?}");
 }
 
 /// splitmix64.

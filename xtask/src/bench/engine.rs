@@ -40,7 +40,9 @@ pub(crate) struct Options {
 /// What a tool is asked to do, in this order.
 const STEPS: [&str; 5] = ["full", "same", "changed", "restore", "verify"];
 
-/// From here on the inodes that a round frees are felt in the next one.
+/// From here on a round's directories stay until the corpus is done: ext4 does not use an inode again for up to five
+/// minutes after it was freed, and looking for others makes the next restore many times slower, whichever tool
+/// does it.
 const MANY_FILES: usize = 10_000;
 
 /// A corpus, where it is.
@@ -101,6 +103,7 @@ fn measure(corpus: &Corpus, rounds: usize, tools: &[Tool], work: &Path) -> Resul
         mb(corpus.bytes),
         corpus.kind.change()
     );
+    let work = work.join(format!("rounds-{}", corpus.name));
     let mut runs: Vec<Vec<Round>> = tools.iter().map(|_| Vec::new()).collect();
     // Tools take turns, so that a machine that slows down slows all of them.
     for round in 0..rounds {
@@ -110,6 +113,7 @@ fn measure(corpus: &Corpus, rounds: usize, tools: &[Tool], work: &Path) -> Resul
             runs.push(run);
         }
     }
+    fs::remove_dir_all(&work)?;
     let table: Vec<_> =
         tools.iter().zip(&runs).map(|(tool, runs)| (tool.name, medians(runs))).collect();
     print_table(&table);
@@ -148,13 +152,10 @@ fn one_round(tool: &Tool, corpus: &Corpus, work: &Path) -> Result<Round> {
             _ => {}
         }
     }
-    fs::remove_dir_all(work)?;
-    check_quiet(&mut Command::new("sync"))?;
-    if corpus.files > MANY_FILES {
-        // ext4 does not use an inode again within 35 s of freeing it, and looking for others makes the next
-        // restore many times slower, whichever tool does it.
-        std::thread::sleep(Duration::from_secs(40));
+    if corpus.files < MANY_FILES {
+        fs::remove_dir_all(work)?;
     }
+    check_quiet(&mut Command::new("sync"))?;
     Ok(Round { steps, repository_bytes, changed_bytes })
 }
 

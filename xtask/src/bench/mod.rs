@@ -49,6 +49,11 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
     }
 }
 
+/// The vault's benchmark with these options.
+pub(crate) fn vault(arguments: Vec<String>) -> Result<()> {
+    bench(&Bench::Vault(vault::Options::new(arguments)))
+}
+
 /// What one run of a program took.
 #[derive(Clone, Copy, Default)]
 struct Taken {

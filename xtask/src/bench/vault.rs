@@ -14,6 +14,12 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
+impl Options {
+    pub(crate) const fn new(arguments: Vec<String>) -> Self {
+        Self { arguments }
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     crate::install::peer("b3sum")?;
     build_release()?;

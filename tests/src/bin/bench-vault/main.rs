@@ -8,6 +8,7 @@ mod data;
 mod pull;
 mod put;
 mod report;
+mod s3;
 mod scale;
 mod scrub;
 
@@ -24,12 +25,14 @@ use crate::report::Report;
 enum Part {
     /// Packs sent over several connections.
     Put,
-    /// Opening, `have`, commits and bytes a chunk of a large vault.
+    /// Opening, `have`, commits, the sweep and bytes a chunk of a large vault.
     Index,
     /// Every frame read again, beside `b3sum` over the same files.
     Scrub,
     /// The pull through a line of 15 ms each way, capped at 100 and at 1,000 Mbit/s.
     Pull,
+    /// PUT, scrub and sweep over the store that `--s3` names.
+    S3,
 }
 
 /// What to measure.
@@ -60,6 +63,9 @@ struct Arguments {
     /// Mbit/s of the pull's line.
     #[arg(long, value_delimiter = ',', default_value = "100,1000")]
     mbit: Vec<u64>,
+    /// A store for the part `s3`: endpoint, region, bucket, access key, secret key, separated by commas.
+    #[arg(long)]
+    s3: Option<String>,
     /// Where the vaults are.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     scratch: PathBuf,
@@ -86,6 +92,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             Part::Index => runtime.block_on(scale::measure(arguments, dir.path(), &mut report))?,
             Part::Scrub => runtime.block_on(scrub::measure(arguments, dir.path(), &mut report))?,
             Part::Pull => runtime.block_on(pull::measure(arguments, dir.path(), &mut report))?,
+            Part::S3 => runtime.block_on(s3::measure(arguments, dir.path(), &mut report))?,
         }
     }
     report.print();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bytes::Bytes;
-use lumbung_model::PackId;
+use lumbung_model::{PackId, SessionId};
 
 use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
@@ -42,26 +42,54 @@ pub(crate) async fn measure(arguments: &Arguments, dir: &Path, report: &mut Repo
     let floor = floor(arguments, dir, &frames, (&owner, &agent, session))?;
     report.add("the same bytes written and synced by one thread", "MB/s", floor, Target::None);
     for connections in &arguments.connections {
-        let (mut speed, mut cpu) = (Vec::new(), Vec::new());
-        for _ in 0..arguments.rounds {
-            let made: Result<Packs> = (0..packs_for(arguments.mib))
-                .map(|_| frames.pack(&owner, &agent, session))
-                .collect();
-            let made = made?;
-            let total = bytes_of(&made);
-            let clients: Result<Vec<_>> =
-                (0..*connections).map(|_| site.client(&city, &owner, &agent)).collect();
-            let watch = Watch::start(site.process()?)?;
-            send(clients?, &owner, made).await?;
-            let (wall, used) = watch.stop()?;
-            speed.push(float(total) / 1e6 / wall);
-            cpu.push(used / (float(total) / 1e9));
-            clear(&site, &owner)?;
-        }
+        let with = (&city, &site, &owner, &agent);
+        let pack = || frames.pack(&owner, &agent, session);
+        let mut clear = |site: &Site| clear(site, &owner);
+        let sent = send_rounds(arguments, *connections, with, &pack, &mut clear).await?;
+        let Sent { speed, cpu, .. } = sent;
         report.add(format!("PUT, {connections} connections"), "MB/s", speed, Target::None);
         report.add(format!("… the vault's CPU, {connections}"), "s/GB", cpu, Target::None);
     }
     site.stop()
+}
+
+/// What rounds of sending took.
+#[derive(Default)]
+pub(crate) struct Sent {
+    /// MB/s of each.
+    pub(crate) speed: Vec<f64>,
+    /// The vault's CPU seconds for a GB of each.
+    pub(crate) cpu: Vec<f64>,
+    /// Every pack that was sent.
+    pub(crate) ids: Vec<PackId>,
+    /// Bytes of all of them.
+    pub(crate) bytes: u64,
+}
+
+/// Sends packs over new connections, round after round; `after` each one.
+pub(crate) async fn send_rounds(
+    arguments: &Arguments,
+    connections: usize,
+    (city, site, owner, agent): (&City, &Site, &Arc<Owner>, &Agent),
+    pack: &(dyn Fn() -> Result<(PackId, Vec<Bytes>)> + Sync),
+    after: &mut (dyn FnMut(&Site) -> Result<()> + Send),
+) -> Result<Sent> {
+    let mut sent = Sent::default();
+    for _ in 0..arguments.rounds {
+        let made = (0..packs_for(arguments.mib)).map(|_| pack()).collect::<Result<Packs>>()?;
+        let total = bytes_of(&made);
+        sent.ids.extend(made.iter().map(|(id, _)| *id));
+        sent.bytes += total;
+        let clients: Result<Vec<_>> =
+            (0..connections).map(|_| site.client(city, owner, agent)).collect();
+        let watch = Watch::start(site.process()?)?;
+        send(clients?, owner, made).await?;
+        let (wall, used) = watch.stop()?;
+        sent.speed.push(float(total) / 1e6 / wall);
+        sent.cpu.push(used / (float(total) / 1e9));
+        after(site)?;
+    }
+    Ok(sent)
 }
 
 /// What the disk gives to who only writes and syncs.
@@ -69,7 +97,7 @@ fn floor(
     arguments: &Arguments,
     dir: &Path,
     frames: &Frames,
-    (owner, agent, session): (&Owner, &Agent, lumbung_model::SessionId),
+    (owner, agent, session): (&Owner, &Agent, SessionId),
 ) -> Result<Vec<f64>> {
     let (_, pieces) = frames.pack(owner, agent, session)?;
     let folder = dir.join("floor");
