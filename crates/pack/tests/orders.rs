@@ -93,11 +93,23 @@ fn what_is_not_canonical_is_refused_even_if_it_is_signed() {
     refused(&dataset, 97, 1); // something behind a dataset's id
     refused(&order(Action::Destroy(Subject::Repository)), 66, 1);
     refused(&order(Action::Release(HoldId::ZERO)), 65, 1);
-    let mut ends_early = order(Action::Destroy(Subject::Repository));
-    ends_early.valid_until = Timestamp(99);
-    assert!(open_signed::<Order>(&sign(&ends_early, &key)).is_err());
+    let mut valid = order(Action::Destroy(Subject::Repository));
+    valid.valid_until = valid.issued;
+    assert!(open_signed::<Order>(&sign(&valid, &key)).is_ok(), "for a moment");
+    valid.valid_until = Timestamp(99);
+    assert!(open_signed::<Order>(&sign(&valid, &key)).is_err());
     let expired_by_order = tombstone(Removal::Ordered(OrderId::ZERO));
     assert!(open_signed::<Tombstone>(&sign(&expired_by_order, &key)).is_err());
+}
+
+#[test]
+fn an_order_says_in_words_what_it_does() {
+    let said = |subject| Action::Destroy(subject).to_string();
+    assert_eq!(said(Subject::Snapshot(MANIFEST)), format!("destroy snapshot {MANIFEST}"));
+    assert_eq!(said(Subject::Dataset(DATASET)), format!("destroy dataset {DATASET}"));
+    assert_eq!(said(Subject::Repository), "destroy the whole repository");
+    let hold = HoldId::from_bytes([6; 16]);
+    assert_eq!(Action::Release(hold).to_string(), format!("release hold {hold}"));
 }
 
 #[test]
