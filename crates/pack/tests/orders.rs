@@ -8,7 +8,7 @@ use lumbung_model::{
 use lumbung_pack::order::{agreed, read_orders, write_order};
 use lumbung_pack::{
     Action, Hold, Object, Order, OrderError, Removal, Signed, SigningKey, Subject, Tombstone,
-    open_signed, sign,
+    object_id, open_signed, sign,
 };
 
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 32]);
@@ -70,6 +70,8 @@ fn every_shape_comes_back_and_no_bit_may_flip() {
         check(&hold(subject));
     }
     check(&order(Action::Release(HoldId::from_bytes([6; 16]))));
+    let bytes = sign(&hold(Subject::Repository), &SigningKey::generate());
+    assert_eq!(open_signed::<Hold>(&bytes).unwrap().id, object_id(&bytes));
     check(&tombstone(Removal::Expired));
     check(&tombstone(Removal::Ordered(OrderId::from_bytes([7; 32]))));
 }
