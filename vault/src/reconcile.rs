@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId};
 use lumbung_pack::{
-    Alarm, Bitmap, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment,
-    Session, Signed, UsageList, decode, open_signed,
+    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session,
+    Signed, UsageList, decode, open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
@@ -20,7 +20,7 @@ use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
     forget_session, forget_verified, is_gone, list_objects, list_packs_between, list_sessions,
-    load_state, packs_with_holes, publish_sessions, receipt_given, save_state,
+    packs_with_holes, publish_sessions, receipt_given, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -100,39 +100,9 @@ fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultEr
         if vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_none() {
             continue;
         }
-        let table = match repository.store.pack_head(&pack) {
-            Ok(table) => table,
-            // A head that cannot be read is the scrub's to tell of.
-            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let file = Vault::state_of_file(repository, &pack, &table)?;
-        followed += vault.index.write(|tx| {
-            let before = load_state(tx, repository.row, &pack)?;
-            let known = before.map_or_else(
-                || Bitmap::new(file.frames.absent.bits()),
-                |state| state.frames.absent,
-            );
-            if known == file.frames.absent {
-                return Ok(0);
-            }
-            // What waited or was condemned is looked at anew.
-            save_state(tx, repository.row, &pack, &file)?;
-            if file.frames.absent.minus(&known).is_empty() {
-                // They came back, and the index was not told.
-                return Ok(0);
-            }
-            forget_verified(tx, repository.row)?;
-            Ok(1)
-        })?;
+        followed += usize::from(vault.follow_file(repository, &pack, false)?);
     }
-    if followed > 0 {
-        let detail = format!(
-            "the index took frames of {followed} packs for here that were given back: it is an older copy, and was \
-             mended from the files; if somebody put it back, have them run `lumbung-vault reindex`"
-        );
-        vault.alarm(Some(&repository.id), "old-index", detail);
-    }
+    vault.tell_of_old_index(repository, followed);
     Ok(followed)
 }
 
@@ -339,9 +309,14 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
     let mut waiting = false;
     for (manifest, bytes) in without {
         let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
-        if vault.is_ordered_away(repository, (&manifest.id, &manifest.body), sender, None)? {
-            // An order came before its receipt: who sent it may ask again.
+        let came = repository.store.arrived(Kind::Manifest, manifest.id.as_bytes())?;
+        let named = (&manifest.id, &manifest.body);
+        if vault.is_ordered_away(repository, named, sender, Some(came))? {
+            // An order came before its receipt did: who sent it may ask again.
             repository.store.remove(Kind::Manifest, manifest.id.as_bytes())?;
+            let detail =
+                format!("snapshot {} had no receipt, and an order destroys it", manifest.id);
+            vault.alarm(Some(&repository.id), "order", detail);
             continue;
         }
         waiting |= !finish_commit(vault, repository, manifest, bytes)?;

@@ -22,7 +22,7 @@ use frames::{CONDEMNED_S, IDLE_S};
 use used::Used;
 
 use crate::index::{
-    Kept, Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack,
+    Kept, Lease, ManifestRow, PackRow, PackState, TombstoneRow, forget_pack, forget_verified,
     forget_verified_segment, list_objects, load_state, pending, save_state,
 };
 use crate::repository::Repository;
@@ -279,20 +279,88 @@ impl Vault {
     /// Only what the pack's own map says is gone: the index may be an older copy, which knows nothing of frames that
     /// came back since. What the map still has is looked at anew by the next sweeps.
     pub(crate) fn finish_drops(&self, repository: &Repository) -> Result<(), VaultError> {
+        let mut followed = 0;
         for pack in self.index.read(|c| pending(c, repository.row))? {
-            let table = match repository.store.pack_head(&pack) {
-                Ok(table) => table,
-                // The comparison with the files forgets it, the scrub tells of what cannot be read.
-                Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let state = Self::state_of_file(repository, &pack, &table)?;
-            if !state.frames.absent.is_empty() {
-                repository.store.drop_frames(&pack, &table, &state.frames.absent)?;
+            match self.follow_file(repository, &pack, true) {
+                Ok(behind) => followed += usize::from(behind),
+                // Nobody counts on them: they are given back by a later start.
+                Err(error) => {
+                    tracing::warn!(repository = %repository.id, %pack, %error, "frames could not be given back");
+                }
             }
-            self.index.write(|tx| save_state(tx, repository.row, &pack, &state))?;
         }
+        self.tell_of_old_index(repository, followed);
         Ok(())
+    }
+
+    /// Makes the index say of a pack what its files say, and with `finish` has the frames that its map gave up go from
+    /// the file. Says whether the index took frames for here that are gone: then it is an older copy.
+    pub(crate) fn follow_file(
+        &self,
+        repository: &Repository,
+        pack: &PackId,
+        finish: bool,
+    ) -> Result<bool, VaultError> {
+        let table = match repository.store.pack_head(pack) {
+            Ok(table) => table,
+            // The comparison of lists forgets it, the scrub tells of a head that cannot be read.
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let before = self.index.read(|c| load_state(c, repository.row, pack))?;
+        let pending = before.as_ref().is_some_and(|state| state.pending);
+        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        let known = before.map_or_else(|| Bitmap::new(frames), |state| state.frames.absent);
+        let by_map = Self::state_of_file(repository, pack, &table)?;
+        let file = Self::without_what_does_not_match(repository, pack, &table, &by_map, &known)?;
+        if pending != finish || (!pending && known == file.frames.absent) {
+            return Ok(false);
+        }
+        if finish && !by_map.frames.absent.is_empty() {
+            repository.store.drop_frames(pack, &table, &by_map.frames.absent)?;
+        }
+        let behind = !file.frames.absent.minus(&known).is_empty();
+        self.index.write(|tx| {
+            // What waited or was condemned is looked at anew.
+            save_state(tx, repository.row, pack, &file)?;
+            if behind { forget_verified(tx, repository.row) } else { Ok(()) }
+        })?;
+        Ok(behind)
+    }
+
+    /// Of the frames that the index calls gone and the map calls here, those whose bytes do not match are gone: a map
+    /// that was lost says that the pack is whole.
+    fn without_what_does_not_match(
+        repository: &Repository,
+        pack: &PackId,
+        table: &PackTable,
+        by_map: &PackState,
+        known_absent: &Bitmap,
+    ) -> Result<PackState, VaultError> {
+        let claimed = known_absent.minus(&by_map.frames.absent);
+        if claimed.is_empty() {
+            return Ok(by_map.clone());
+        }
+        let file = repository.store.open_pack(pack)?;
+        let mut present = Bitmap::full(claimed.bits()).minus(&by_map.frames.absent).minus(&claimed);
+        for frame in claimed.iter_ones() {
+            match file.read_frame(table, frame as usize) {
+                Ok(_) => present.set(frame),
+                Err(error) if error.is_of_the_storage() => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        Ok(Self::state_with(table, &present))
+    }
+
+    pub(crate) fn tell_of_old_index(&self, repository: &Repository, packs: usize) {
+        if packs > 0 {
+            let detail = format!(
+                "the index took frames of {packs} packs for here that were given back: it is an older copy, and was \
+                 mended from the files; if somebody put it back, have them run `lumbung-vault reindex`"
+            );
+            self.alarm(Some(&repository.id), "old-index", detail);
+        }
     }
 
     /// What the files say of a pack: which frames were dropped from it.

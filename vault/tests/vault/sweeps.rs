@@ -239,6 +239,25 @@ fn frames_that_the_map_gave_up_go_from_the_file() {
 }
 
 #[test]
+fn a_map_that_was_lost_brings_no_frame_back() {
+    let (mut bench, owner, _, first, _) = with_a_hole();
+    let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
+    let map = backing::lying(bench.dir.path(), map);
+    map.remove();
+    for pending in [false, true] {
+        if pending {
+            interrupt(&mut bench);
+        }
+        bench.restart();
+        let asked = PackUse { pack: first.packs[0].id, used: Bitmap::full(3) };
+        let absent: Vec<u32> = bench.have(&owner, &[asked])[0].used.iter_ones().collect();
+        // A store's pack without its mark has another length than its table says: nothing of it counts.
+        let gone: &[u32] = if crate::S3 { &[0, 1, 2] } else { &[0, 2] };
+        assert_eq!(absent, gone, "interrupted: {pending}");
+    }
+}
+
+#[test]
 fn an_older_index_takes_nothing_away_that_came_back_since() {
     let (mut bench, owner, agent, first, whole) = with_a_hole();
     interrupt(&mut bench);
