@@ -11,7 +11,7 @@ use lumbung_pack::{
 
 fn snapshot(number: u8) -> MediumSnapshot {
     let manifest = ManifestId::from_bytes([number; 32]);
-    MediumSnapshot { manifest, bytes: u64::from(number), alone: number % 2 == 0 }
+    MediumSnapshot { manifest, bytes: u64::from(number), alone: number.is_multiple_of(2) }
 }
 
 fn list() -> MediumList {

@@ -12,7 +12,9 @@ use std::sync::Barrier;
 
 use lumbung_model::{PackId, RepositoryId};
 use lumbung_pack::{Inventory, Kind, PackTable, Receipt, ScrubReport, object_id, open_signed};
-use lumbung_store::recording::{Depth, Op, Recorded, Recording, State, crashes, exhaustive};
+use lumbung_store::recording::{
+    Depth, Op, Recorded, Recording, State, Survey, crashes, exhaustive,
+};
 use lumbung_store::{RepositoryDir, durable};
 use lumbung_vault::pull::{Sources, pull_all};
 use lumbung_vault::scrub::{FullSpeed, GoodCopies, NoCopies};
@@ -353,13 +355,8 @@ fn check(cast: &Cast, promises: &[Promise], state: &State) -> Result<(), String>
     reindexes(vault, cast, &data)
 }
 
-/// The first thing that is wrong after some crash, if anything is.
-fn search(
-    name: &str,
-    (cast, promises): (&Cast, &[Promise]),
-    recorded: &Recorded,
-    most: usize,
-) -> Option<String> {
+/// At most so many of the states that a crash may leave, and how many there are.
+pub(crate) fn thinned<'a>(name: &str, recorded: &'a Recorded, most: usize) -> Survey<'a> {
     let survey = crashes(recorded, &[""], Depth::from_env());
     let (considered, different) = (survey.considered, survey.len());
     let survey = survey.thinned(most);
@@ -368,7 +365,17 @@ fn search(
         recorded.ops.len(),
         survey.len()
     );
-    survey.check(&|state| check(cast, promises, state))
+    survey
+}
+
+/// The first thing that is wrong after some crash, if anything is.
+fn search(
+    name: &str,
+    (cast, promises): (&Cast, &[Promise]),
+    recorded: &Recorded,
+    most: usize,
+) -> Option<String> {
+    thinned(name, recorded, most).check(&|state| check(cast, promises, state))
 }
 
 struct Played {

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use lumbung_pack::{Kind, SigningKey, Subject, Tombstone, open_signed};
 use lumbung_store::RepositoryDir;
-use lumbung_store::recording::{Depth, Op, Recorded, Recording, State, crashes};
+use lumbung_store::recording::{Op, Recorded, Recording, State};
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 use lumbung_vault::state::State as SiteState;
 use lumbung_vault::{Config, Founder, Repository, Sender, Vault, VaultError};
 use tempfile::TempDir;
 
-use crate::crash::{ensure, error, path_of, scratch, send_object, unfinished};
+use crate::crash::{ensure, error, path_of, scratch, send_object, thinned, unfinished};
 use crate::retention::to_destroy;
 use crate::support::{Agent, Owner, Snapshot, Time, dump};
 
@@ -324,15 +324,7 @@ fn check(cast: &Cast, lives: &[Life; 3], state: &State) -> Result<(), String> {
 }
 
 fn search(name: &str, played: &Played, recorded: &Recorded, most: usize) -> Option<String> {
-    let survey = crashes(recorded, &[""], Depth::from_env());
-    let (considered, different) = (survey.considered, survey.len());
-    let survey = survey.thinned(most);
-    println!(
-        "{name}: {} changes, {considered} crashes, {different} different states, {} checked",
-        recorded.ops.len(),
-        survey.len()
-    );
-    survey.check(&|state| check(&played.cast, &played.lives, state))
+    thinned(name, recorded, most).check(&|state| check(&played.cast, &played.lives, state))
 }
 
 #[test]
