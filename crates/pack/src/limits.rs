@@ -40,7 +40,7 @@ pub const MAX_AGENTS: usize = 4096;
 pub const MAX_SITES: usize = 64;
 /// Packs in a usage segment, at most.
 pub const SEGMENT_MAX_PACKS: usize = 1024;
-/// A writer ends a segment after a pack id whose first u16 is 0 modulo this.
+/// A writer ends a segment after a pack id whose last u16 is 0 modulo this.
 pub const SEGMENT_CUT: u16 = 64;
 /// Segments in a usage list, at most.
 pub const MAX_SEGMENTS: usize = 65_536;

@@ -2,17 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
+
 use lumbung_model::{
     AgentId, ChunkId, DatasetId, DomainId, FrameHash, InventoryId, ManifestId, MediumId,
     MediumListId, PackId, PublicKey, ReceiptId, RepositoryId, RosterId, SegmentId, SessionId,
     SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    AgentStatus, Bitmap, ChunkerParams, Content, Encoding, FormatError, FrameEntry, Inventory,
-    InventoryEntry, Kind, Manifest, MediumBase, MediumList, MediumObjects, MediumSnapshot, Object,
-    PackHeader, PackTable, PackUse, Proof, Receipt, Recipient, RootKey, RootRole, Roster,
-    RosterAgent, RosterSite, ScrubReport, SealedKey, Segment, SegmentRef, Session, SigningKey,
-    Statistics, UsageBuilder, UsageList, decode, encode, open_signed, sign,
+    AgentStatus, Bitmap, BuiltUsage, ChunkerParams, Content, Encoding, FormatError, FrameEntry,
+    Inventory, InventoryEntry, Kind, Manifest, MediumBase, MediumList, MediumObjects,
+    MediumSnapshot, Object, PackHeader, PackTable, PackUse, Proof, Receipt, Recipient, RootKey,
+    RootRole, Roster, RosterAgent, RosterSite, ScrubReport, SealedKey, Segment, SegmentRef,
+    Session, SigningKey, Statistics, UsageBuilder, UsageList, decode, encode, open_signed, sign,
 };
 use proptest::prelude::{any, proptest};
 
@@ -403,6 +405,45 @@ fn a_pack_use_in_json_is_checked() {
     }
     let huge = json.replace("\"frames\":9", "\"frames\":4294967295");
     assert!(serde_json::from_str::<PackUse>(&huge).is_err());
+}
+
+/// The segments of a usage list over `packs`.
+fn segments_over<'a>(packs: impl IntoIterator<Item = &'a PackId>) -> BuiltUsage {
+    let mut builder = UsageBuilder::new(REPOSITORY, DOMAIN);
+    packs.into_iter().for_each(|pack| builder.add(*pack, 1, 0, 100));
+    builder.build()
+}
+
+#[test]
+fn a_segment_ends_by_the_last_two_bytes_of_an_id() {
+    let pack = |first: u8, low: u8, high: u8| {
+        let mut id = [7; 32];
+        (id[0], id[30], id[31]) = (first, low, high);
+        PackId::from_bytes(id)
+    };
+    let packs = [pack(0, 1, 0), pack(1, 64, 3), pack(2, 63, 0), pack(3, 0, 1), pack(4, 65, 64)];
+    let built = segments_over(&packs);
+    let (list, _) = decode::<UsageList>(&built.usage).unwrap();
+    let ends: Vec<_> = list.segments.iter().map(|segment| segment.last).collect();
+    assert_eq!(ends, [packs[1], packs[3], packs[4]]);
+}
+
+/// What a snapshot costs to check follows what changed, wherever in the order of ids that lies.
+#[test]
+fn a_pack_that_comes_in_changes_the_segment_in_which_it_lies() {
+    let ids: Vec<_> = (0..30_000_u32)
+        .map(|i| PackId::from_bytes(*blake3::hash(&i.to_le_bytes()).as_bytes()))
+        .collect();
+    let (kept, coming) = ids.split_at(ids.len() - 50);
+    let before: HashSet<SegmentId> =
+        segments_over(kept).segments.iter().map(|(id, _)| *id).collect();
+    assert!((300..700).contains(&before.len()), "one end in 64 packs: {}", before.len());
+    for pack in coming {
+        let after = segments_over(kept.iter().chain([pack]));
+        let fresh = after.segments.iter().filter(|(id, _)| !before.contains(id)).count();
+        // Two where the pack itself is an end.
+        assert!(fresh <= 2, "{fresh} segments changed by {pack}");
+    }
 }
 
 proptest! {
