@@ -131,10 +131,11 @@ impl Import<'_> {
         // When a snapshot was first received decides its slot in the calendar here.
         let dates = self.receipts(&intake)?;
         self.objects(&intake, Kind::Session)?;
-        self.packs(&intake, &dates)?;
+        let away = self.away(&intake, &dates)?;
+        self.packs(&intake, &away)?;
         self.objects(&intake, Kind::Segment)?;
         self.objects(&intake, Kind::Usage)?;
-        self.snapshots(&intake, &dates)?;
+        self.snapshots(&intake, &away, &dates)?;
         self.objects(&intake, Kind::Proof)
     }
 
@@ -198,8 +199,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn packs(&mut self, intake: &Intake, dates: &Dates) -> Result<(), VaultError> {
-        let wanted = self.wanted(intake, dates)?;
+    fn packs(&mut self, intake: &Intake, away: &HashSet<ManifestId>) -> Result<(), VaultError> {
+        let wanted = Self::wanted(intake, away);
         for id in intake.list.ids(Kind::Pack) {
             self.stopped()?;
             let id = PackId::from_bytes(*id);
@@ -210,6 +211,17 @@ impl Import<'_> {
             self.note(&format!("pack {id}"), taken)?;
         }
         Ok(())
+    }
+
+    /// Snapshots of the medium that do not come.
+    fn away(&self, intake: &Intake, dates: &Dates) -> Result<HashSet<ManifestId>, VaultError> {
+        let mut away = HashSet::new();
+        for snapshot in &intake.list.snapshots {
+            if self.is_away(intake, &snapshot.manifest, dates)? {
+                away.insert(snapshot.manifest);
+            }
+        }
+        Ok(away)
     }
 
     /// Whether this site removed the snapshot, or was ordered not to take it.
@@ -229,12 +241,12 @@ impl Import<'_> {
     }
 
     /// The frames that snapshots of this medium use, but those that this site removed.
-    fn wanted(&self, intake: &Intake, dates: &Dates) -> Result<Wanted, VaultError> {
+    fn wanted(intake: &Intake, away: &HashSet<ManifestId>) -> Wanted {
         let mut wanted = Wanted::default();
         let (mut seen, mut gone) = (HashSet::new(), HashSet::new());
         for snapshot in &intake.list.snapshots {
             let id = snapshot.manifest;
-            let removed = self.is_away(intake, &id, dates)?;
+            let removed = away.contains(&id);
             let seen = if removed { &mut gone } else { &mut seen };
             // What does not decode is told of where it is taken in.
             for pack in intake.usage(&id, seen).unwrap_or_default() {
@@ -248,7 +260,7 @@ impl Import<'_> {
                 }
             }
         }
-        Ok(wanted)
+        wanted
     }
 
     /// Takes what this site lacks of a pack; says how many bytes that were.
@@ -294,13 +306,18 @@ impl Import<'_> {
     }
 
     /// Each snapshot after the one that it follows; but those that this site removed.
-    fn snapshots(&mut self, intake: &Intake, dates: &Dates) -> Result<(), VaultError> {
+    fn snapshots(
+        &mut self,
+        intake: &Intake,
+        away: &HashSet<ManifestId>,
+        dates: &Dates,
+    ) -> Result<(), VaultError> {
         let mut waiting = Vec::new();
         for snapshot in &intake.list.snapshots {
             let id = snapshot.manifest;
             let row = intake.repository.row;
             let known = self.vault.index.read(|c| ManifestRow::find(c, row, &id))?.is_some();
-            if known || self.is_away(intake, &id, dates)? {
+            if known || away.contains(&id) {
                 continue;
             }
             let result = intake.manifest(&id).map(|(body, bytes)| {

@@ -216,7 +216,7 @@ fn row_of(
                 return Ok(());
             }
             row.insert(tx, repo)?;
-            save_state(tx, repo, &row.pack, &state)
+            if state.frames.is_whole() { Ok(()) } else { save_state(tx, repo, &row.pack, &state) }
         }));
     }
     let bytes = repository.store.get(kind, id)?;
@@ -308,17 +308,6 @@ fn reconcile_commits(vault: &Vault, repository: &Repository) -> Result<CaughtUp,
     }
     let mut waiting = false;
     for (manifest, bytes) in without {
-        let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
-        let came = repository.store.arrived(Kind::Manifest, manifest.id.as_bytes())?;
-        let named = (&manifest.id, &manifest.body);
-        if vault.is_ordered_away(repository, named, sender, Some(came))? {
-            // An order came before its receipt did: who sent it may ask again.
-            repository.store.remove(Kind::Manifest, manifest.id.as_bytes())?;
-            let detail =
-                format!("snapshot {} had no receipt, and an order destroys it", manifest.id);
-            vault.alarm(Some(&repository.id), "order", detail);
-            continue;
-        }
         waiting |= !finish_commit(vault, repository, manifest, bytes)?;
     }
     Ok(CaughtUp { changed, waiting })
@@ -435,8 +424,8 @@ fn take_up(
     Ok(())
 }
 
-/// A crash came between the manifest's file and its receipt: the receipt is given now. `false`: there is
-/// no space for it yet.
+/// A crash came between the manifest's file and its receipt: the receipt is given now, unless an order destroys the
+/// snapshot. `false`: there is no space for it yet.
 fn finish_commit(
     vault: &Vault,
     repository: &Repository,
@@ -447,6 +436,14 @@ fn finish_commit(
     // It was checked before it was written, against the certificate that it came with; what is asked
     // now is whether everything is still here.
     let sender = Sender::Recovered { agent: manifest.body.agent, key: manifest.signer };
+    let came = repository.store.arrived(Kind::Manifest, id.as_bytes())?;
+    if vault.is_ordered_away(repository, (&id, &manifest.body), sender, Some(came))? {
+        // An order came before its receipt did: who sent it may ask again.
+        repository.store.remove(Kind::Manifest, id.as_bytes())?;
+        let detail = format!("snapshot {id} had no receipt, and an order destroys it");
+        vault.alarm(Some(&repository.id), "order", detail);
+        return Ok(true);
+    }
     let given = vault.admit(repository, manifest, bytes, sender).and_then(|admitted: Admitted| {
         let receipt = vault.give_receipt(repository, &id, sender)?;
         Ok((admitted, receipt))

@@ -61,7 +61,7 @@ pub(crate) fn bench() -> Result<()> {
     let cluster = Cluster::start(&install()?)?;
     let store = cluster.set_up()?;
     let arguments = ["--parts", "s3", "--mib", "256", "--connections", "1,4", "--s3", &store];
-    crate::bench::vault(arguments.map(str::to_owned).to_vec())
+    crate::bench::vault::run(&arguments.map(str::to_owned))
 }
 
 /// Builds Garage, unless it is there.

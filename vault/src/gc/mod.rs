@@ -308,12 +308,14 @@ impl Vault {
             Err(error) => return Err(error.into()),
         };
         let before = self.index.read(|c| load_state(c, repository.row, pack))?;
-        let pending = before.as_ref().is_some_and(|state| state.pending);
-        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
-        let known = before.map_or_else(|| Bitmap::new(frames), |state| state.frames.absent);
+        if before.as_ref().is_some_and(|state| state.pending) != finish {
+            return Ok(false);
+        }
         let by_map = Self::state_of_file(repository, pack, &table)?;
+        let known = before
+            .map_or_else(|| Bitmap::new(by_map.frames.absent.bits()), |state| state.frames.absent);
         let file = Self::without_what_does_not_match(repository, pack, &table, &by_map, &known)?;
-        if pending != finish || (!pending && known == file.frames.absent) {
+        if !finish && known == file.frames.absent {
             return Ok(false);
         }
         if finish && !by_map.frames.absent.is_empty() {

@@ -247,12 +247,17 @@ impl RepositoryPull<'_> {
     ) -> Result<(), PullError> {
         let id = summary.manifest;
         let (vault, here) = (Arc::clone(self.vault), Arc::clone(repository));
-        let (listed, known) = blocking(move || {
-            let listed = vault.index.read(|c| ManifestRow::find(c, here.row, &id))?.is_some();
-            Ok((listed, listed && here.store.contains(Kind::Manifest, id.as_bytes())?))
+        let (listed, known, gone) = blocking(move || {
+            let (listed, gone) = vault.index.read(|c| {
+                let listed = ManifestRow::find(c, here.row, &id)?.is_some();
+                Ok((listed, is_gone(c, here.row, &id)?))
+            })?;
+            let known = listed && here.store.contains(Kind::Manifest, id.as_bytes())?;
+            Ok((listed, known, gone))
         })
         .await?;
-        if self.was_removed(repository, id).await? {
+        // This site removed it, or was ordered to: it does not take it.
+        if gone {
             return Ok(());
         }
         // Before the commit: when the source had it decides its slot in the calendar here.
@@ -281,16 +286,6 @@ impl RepositoryPull<'_> {
             }
         }
         wrong.map_or(Ok(()), Err)
-    }
-
-    /// Whether this site removed the snapshot, or was ordered to: it does not take it.
-    async fn was_removed(
-        &self,
-        repository: &Arc<Repository>,
-        id: ManifestId,
-    ) -> Result<bool, PullError> {
-        let (vault, row) = (Arc::clone(self.vault), repository.row);
-        blocking(move || Ok(vault.index.read(|c| is_gone(c, row, &id))?)).await
     }
 
     async fn is_ordered_away(

@@ -6,10 +6,9 @@
 
 use lumbung_model::{DatasetId, ManifestId, RepositoryId, Timestamp};
 use lumbung_pack::order::{agreed, read_orders};
-use lumbung_pack::{
-    Action, Kind, Manifest, Order, Removal, Signed, Subject, Tombstone, open_signed,
-};
+use lumbung_pack::{Action, Kind, Manifest, Order, Removal, Signed, Subject, open_signed};
 
+use super::remove::tombstone_of;
 use crate::index::{
     ManifestRow, TombstoneRow, destroy, is_destroyed, is_gone, is_released, release,
 };
@@ -180,11 +179,12 @@ impl Vault {
         repository: &Repository,
         manifest: &ManifestId,
     ) -> Result<Option<String>, VaultError> {
-        let (here, gone) = self.index.read(|c| {
+        let (stays, gone) = self.index.read(|c| {
             let here = ManifestRow::find(c, repository.row, manifest)?.is_some();
-            Ok((here, TombstoneRow::find(c, repository.row, manifest)?))
+            let stays = here || !is_gone(c, repository.row, manifest)?;
+            Ok((stays, TombstoneRow::find(c, repository.row, manifest)?))
         })?;
-        if here {
+        if stays {
             return Ok(None);
         }
         if let Some(gone) = gone {
@@ -193,9 +193,6 @@ impl Vault {
                 "removed at {}: {cause}; tombstone {}",
                 gone.removed, gone.tombstone
             )));
-        }
-        if !self.index.read(|c| is_gone(c, repository.row, manifest))? {
-            return Ok(None);
         }
         let names = |order: &&Signed<Order>| {
             order.body.action == Action::Destroy(Subject::Snapshot(*manifest))
@@ -238,10 +235,7 @@ fn cause_of(repository: &Repository, gone: &TombstoneRow) -> Result<String, Vaul
     if !gone.ordered {
         return Ok("it had expired".to_owned());
     }
-    let bytes = repository.store.get(Kind::Tombstone, gone.tombstone.as_bytes())?;
-    let tombstone =
-        open_signed::<Tombstone>(&bytes).map_err(VaultError::format(Kind::Tombstone))?;
-    let Removal::Ordered(id) = tombstone.body.removal else {
+    let Removal::Ordered(id) = tombstone_of(repository, gone)?.removal else {
         // It had expired when an order came for it as well.
         return Ok("an order destroyed it".to_owned());
     };

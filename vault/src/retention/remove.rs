@@ -113,13 +113,11 @@ impl Vault {
         repository: &Repository,
         row: &TombstoneRow,
     ) -> Result<bool, VaultError> {
-        let bytes = repository.store.get(Kind::Tombstone, row.tombstone.as_bytes())?;
-        let tombstone =
-            open_signed::<Tombstone>(&bytes).map_err(VaultError::format(Kind::Tombstone))?;
+        let tombstone = tombstone_of(repository, row)?;
         let receipt = repository.store.get(Kind::Receipt, row.receipt.as_bytes()).ok();
         let receipt = receipt.and_then(|bytes| open_signed::<Receipt>(&bytes).ok());
         let received = receipt.map_or(row.removed, |receipt| receipt.body.received);
-        let subject = (&row.manifest, &tombstone.body.dataset);
+        let subject = (&row.manifest, &tombstone.dataset);
         Ok(self.index.read(|c| is_destroyed(c, repository.row, subject, received))?)
     }
 
@@ -136,14 +134,13 @@ impl Vault {
     ) -> Result<usize, VaultError> {
         let mut gate = repository.gate();
         gate.catch_up(self, repository)?;
-        let mut wanted = self.index.read(|c| TombstoneRow::all(c, repository.row))?;
-        wanted.retain(|row| !row.ordered && only.is_none_or(|only| row.manifest == *only));
-        let ordered: Vec<bool> = wanted
-            .iter()
-            .map(|row| self.is_destroyed_since(repository, row))
-            .collect::<Result<_, VaultError>>()?;
-        let mut ordered = ordered.into_iter();
-        wanted.retain(|_| !ordered.next().unwrap_or_default());
+        let mut wanted = Vec::new();
+        for row in self.index.read(|c| TombstoneRow::all(c, repository.row))? {
+            let meant = !row.ordered && only.is_none_or(|only| row.manifest == *only);
+            if meant && !self.is_destroyed_since(repository, &row)? {
+                wanted.push(row);
+            }
+        }
         if dry_run {
             return Ok(wanted.len());
         }
@@ -161,6 +158,16 @@ impl Vault {
         }
         Ok(wanted.len())
     }
+}
+
+/// The tombstone that a row stands for.
+pub(super) fn tombstone_of(
+    repository: &Repository,
+    row: &TombstoneRow,
+) -> Result<Tombstone, VaultError> {
+    let bytes = repository.store.get(Kind::Tombstone, row.tombstone.as_bytes())?;
+    let opened = open_signed::<Tombstone>(&bytes).map_err(VaultError::format(Kind::Tombstone))?;
+    Ok(opened.body)
 }
 
 fn tombstone_row(tombstone: &Tombstone, id: TombstoneId) -> TombstoneRow {

@@ -36,16 +36,25 @@ pub(crate) fn to_destroy(
     owner: &Owner,
     dinas: &SigningKey,
 ) -> String {
-    let order = Order {
+    let order = order(owner, Action::Destroy(subject), (issued, Timestamp(i64::MAX)));
+    signed(&order, &[&owner.root, dinas])
+}
+
+fn order(owner: &Owner, action: Action, (issued, valid_until): (Timestamp, Timestamp)) -> Order {
+    Order {
         repository: owner.repository,
         nonce: [1; 16],
-        action: Action::Destroy(subject),
+        action,
         issued,
-        valid_until: Timestamp(i64::MAX),
+        valid_until,
         letter: "800/2".into(),
         reason: "UU 27/2022".into(),
-    };
-    [&owner.root, dinas].iter().map(|key| write_order(&sign(&order, key))).collect()
+    }
+}
+
+/// An order's file with these signatures.
+fn signed(order: &Order, keys: &[&SigningKey]) -> String {
+    keys.iter().map(|key| write_order(&sign(order, key))).collect()
 }
 
 /// Long enough for what lost its place at the start of it to go.
@@ -188,39 +197,28 @@ fn a_hold_keeps_and_only_an_order_of_two_releases_it() {
     bench.reindex();
     assert!(let_it_expire(&bench, &owner).is_empty(), "a hold survives the loss of the index");
 
-    let order = |action, until| Order {
-        repository: owner.repository,
-        nonce: [1; 16],
-        action,
-        issued: Timestamp(0),
-        valid_until: until,
-        letter: "800/1".into(),
-        reason: "selesai".into(),
-    };
-    let file = |order: &Order, keys: &[&SigningKey]| -> String {
-        keys.iter().map(|key| write_order(&sign(order, key))).collect()
-    };
+    let order = |action, until| order(&owner, action, (Timestamp(0), until));
     let soon = bench.time.wall().plus_seconds(86_400);
     let destroy = order(Action::Destroy(Subject::Snapshot(old.id)), soon);
     let both = [&owner.root, &dinas];
     let carry = |text: &str, dry| bench.vault().carry_out(text, dry);
-    assert!(matches!(carry(&file(&destroy, &both), false), Err(VaultError::Held { .. })));
+    assert!(matches!(carry(&signed(&destroy, &both), false), Err(VaultError::Held { .. })));
     let release = order(Action::Release(hold), soon);
     assert!(matches!(
-        carry(&file(&release, &[&owner.root]), false),
+        carry(&signed(&release, &[&owner.root]), false),
         Err(VaultError::Order(OrderError::Dinas))
     ));
     assert!(matches!(
-        carry(&file(&release, &[&dinas]), false),
+        carry(&signed(&release, &[&dinas]), false),
         Err(VaultError::Order(OrderError::Owner))
     ));
     let late = order(Action::Release(hold), Timestamp(bench.time.wall().0 - 1));
-    assert!(matches!(carry(&file(&late, &both), false), Err(VaultError::OrderExpired { .. })));
-    assert!(carry(&file(&release, &both), true).unwrap().released);
+    assert!(matches!(carry(&signed(&late, &both), false), Err(VaultError::OrderExpired { .. })));
+    assert!(carry(&signed(&release, &both), true).unwrap().released);
     assert_eq!(bench.vault().holds(&bench.repository(&owner)).unwrap().len(), 1, "a dry run");
-    assert!(carry(&file(&release, &both), false).unwrap().released);
+    assert!(carry(&signed(&release, &both), false).unwrap().released);
     assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());
-    let again = carry(&file(&release, &both), false).unwrap();
+    let again = carry(&signed(&release, &both), false).unwrap();
     assert!(!again.released, "carrying it out again does nothing");
     bench.reindex();
     assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());

@@ -12,7 +12,8 @@ use clap::Args;
 use super::corpora::{Kind, append_to_one_percent, change_pages};
 use super::tools::{Tool, tools};
 use super::{
-    Taken, bytes_below, check_quiet, files_below, in_scratch, mb, median, print_machine, timed,
+    Taken, bytes_below, bytes_of, check_quiet, files_below, in_scratch, mb, median, print_machine,
+    timed,
 };
 use crate::run::{build_release, target_dir};
 
@@ -91,7 +92,7 @@ fn corpus_of(argument: &str, work: &Path, tiny_files: u64) -> Result<Corpus> {
     };
     let mut files = Vec::new();
     files_below(&directory, &mut files)?;
-    let bytes = bytes_below(&directory)?;
+    let bytes = bytes_of(&files)?;
     Ok(Corpus { name: name.to_owned(), kind, directory, files: files.len(), bytes })
 }
 

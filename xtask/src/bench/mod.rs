@@ -10,7 +10,7 @@ mod interrupted;
 mod stream;
 mod through;
 mod tools;
-mod vault;
+pub(crate) mod vault;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,13 +45,8 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Stream(options) => stream::stream(options),
         Bench::Interrupted(options) => interrupted::interrupted(options),
         Bench::Through(options) => through::through(options),
-        Bench::Vault(options) => vault::run(options),
+        Bench::Vault(options) => vault::run(&options.arguments),
     }
-}
-
-/// The vault's benchmark with these options.
-pub(crate) fn vault(arguments: Vec<String>) -> Result<()> {
-    bench(&Bench::Vault(vault::Options::new(arguments)))
 }
 
 /// What one run of a program took.
@@ -123,6 +118,10 @@ fn bytes_below(path: &Path) -> Result<u64> {
     }
     let mut files = Vec::new();
     files_below(path, &mut files)?;
+    bytes_of(&files)
+}
+
+fn bytes_of(files: &[PathBuf]) -> Result<u64> {
     files.iter().map(|file| Ok(file.metadata()?.len())).sum()
 }
 

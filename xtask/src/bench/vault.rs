@@ -11,19 +11,13 @@ use crate::run::{build_release, check, target_dir};
 pub(crate) struct Options {
     /// Options of the benchmark; `-- --help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
 }
 
-impl Options {
-    pub(crate) const fn new(arguments: Vec<String>) -> Self {
-        Self { arguments }
-    }
-}
-
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
     crate::install::peer("b3sum")?;
     build_release()?;
     super::print_machine()?;
     let bench = target_dir().join("release/bench-vault");
-    check(Command::new(bench).args(options.arguments.iter().filter(|argument| *argument != "--")))
+    check(Command::new(bench).args(arguments.iter().filter(|argument| *argument != "--")))
 }
