@@ -39,7 +39,7 @@ pub use index::{AlarmRow, IndexError};
 pub use intake::{Founder, Sender};
 pub use inventory::Occasion;
 pub use media::Imported;
-pub use pack_intake::PackIntake;
+pub use pack_intake::{FramesIntake, PackIntake};
 pub use repository::Repository;
 pub use storage::{StorageConfig, StorageKind};
 pub use vault::{Vault, admit, forget_index, storage_holder, take_storage};

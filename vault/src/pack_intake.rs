@@ -1,15 +1,18 @@
 //! Takes packs: a stream whose head is judged before its frames, and whose frames are checked as they come.
 //!
 //! Invariants: nothing is visible before everything matched; a pack that is here whole is compared and not
-//! written again; one that is here damaged is replaced by the good one.
+//! written again; one that is here damaged is replaced by the good one. The index says of a pack what its file
+//! says when both are written, under the pack's lock: somebody else may have brought some of its frames meanwhile.
 
 use std::sync::Arc;
 
 use lumbung_model::PackId;
-use lumbung_pack::{Kind, PackTable};
+use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_store::{PackChecker, PutOutcome, StoreError};
 
-use crate::index::{Lease, PackRow, PackState, SessionRow, bad_frames, load_state, save_state};
+use crate::index::{
+    Lease, PackRow, SessionRow, bad_frames, forget_verified, load_state, save_state, set_bad_frames,
+};
 use crate::quota::Room;
 use crate::repository::Repository;
 use crate::storage::{PackSink, PartialPackSink};
@@ -85,19 +88,30 @@ impl Vault {
 }
 
 impl Vault {
-    /// Enters a pack in the index: whole, or with a state that says which frames are missing.
+    /// Enters a pack in the index as its file is, with frames that came and are good, and frames that the file was
+    /// found to lack before. Called by who holds the pack's lock.
     fn take_up_pack(
         &self,
         repository: &Repository,
         table: &PackTable,
-        state: Option<&PackState>,
+        came: &Bitmap,
+        cut: &Bitmap,
     ) -> Result<(), VaultError> {
         let row = pack_row(&table.id(), table);
         let (repo, now_s) = (repository.row, self.age_s());
+        let state = Self::state_of_file(repository, &row.pack, table)?;
+        let bad = cut.minus(came).minus(&state.frames.absent);
         self.index.write(|tx| {
-            row.insert(tx, repo)?;
-            if let Some(state) = state {
-                save_state(tx, repo, &row.pack, state)?;
+            row.insert_new(tx, repo)?;
+            save_state(tx, repo, &row.pack, &state)?;
+            let mut all_bad = bad_frames(tx, repo, &row.pack)?;
+            all_bad.retain(|frame| !came.get(*frame));
+            all_bad.extend(bad.iter_ones());
+            all_bad.sort_unstable();
+            all_bad.dedup();
+            set_bad_frames(tx, repo, &row.pack, &all_bad)?;
+            if !bad.is_empty() {
+                forget_verified(tx, repo)?;
             }
             Lease::touch(tx, repo, &row.session, now_s)
         })?;
@@ -120,8 +134,14 @@ impl Vault {
         let known = self.index.read(|c| PackRow::find(c, repository.row, &id))?.is_some();
         let room = self.admit_pack(repository, &table, sender, known)?;
         let writer = repository.store.partial_pack_writer(&id, &table)?;
+        let came = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
+        let cut = match repository.store.pack_len(&id) {
+            Ok(length) => beyond(&table, length),
+            Err(StoreError::NotFound { .. }) => came.clone(),
+            Err(error) => return Err(error.into()),
+        };
         let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
-        Ok(FramesIntake { vault, repository, table, writer, _room: room })
+        Ok(FramesIntake { vault, repository, table, writer, came, cut, _room: room })
     }
 }
 
@@ -131,6 +151,9 @@ pub struct FramesIntake {
     repository: Arc<Repository>,
     table: PackTable,
     writer: Box<dyn PartialPackSink>,
+    came: Bitmap,
+    /// Frames that lie beyond the end of a file that is cut short: those that do not come are damaged.
+    cut: Bitmap,
     /// Kept until the index counts the pack.
     _room: Option<Room>,
 }
@@ -141,7 +164,9 @@ impl FramesIntake {
     /// # Errors
     /// If it is not that frame.
     pub fn write(&mut self, frame: usize, bytes: &[u8]) -> Result<(), VaultError> {
-        Ok(self.writer.write_frame(frame, bytes)?)
+        self.writer.write_frame(frame, bytes)?;
+        self.came.set(u32::try_from(frame).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     /// Keeps the frames.
@@ -150,9 +175,9 @@ impl FramesIntake {
     /// If somebody else changed the pack meanwhile, or there is no space.
     pub fn finish(self) -> Result<(), VaultError> {
         let _gate = self.repository.gate();
-        let present = self.writer.finish()?;
-        let state = (!present.is_full()).then(|| Vault::state_with(&self.table, &present));
-        self.vault.take_up_pack(&self.repository, &self.table, state.as_ref())
+        let _pack = self.repository.pack_lock(&self.table.id());
+        self.writer.finish()?;
+        self.vault.take_up_pack(&self.repository, &self.table, &self.came, &self.cut)
     }
 }
 
@@ -221,15 +246,33 @@ impl PackIntake {
                 let table = writer.table().cloned();
                 // The sweep changes packs under the gate: it must not take frames from a file that is being exchanged.
                 let _gate = replace.then(|| self.repository.gate());
+                let _pack = self.repository.pack_lock(&self.id);
                 let outcome = if replace { writer.finish_over()? } else { writer.finish()? };
                 // `finish` fails unless the head came.
                 let id = *self.id.as_bytes();
                 let table = table.ok_or(StoreError::NotFound { kind: Kind::Pack, id })?;
-                self.vault.take_up_pack(&self.repository, &table, None)?;
+                let none = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
+                let came = match outcome {
+                    PutOutcome::Created => Bitmap::full(none.bits()),
+                    // What somebody else brought since this began stays as it is.
+                    PutOutcome::AlreadyThere => none.clone(),
+                };
+                self.vault.take_up_pack(&self.repository, &table, &came, &none)?;
                 Ok(outcome)
             }
         }
     }
+}
+
+/// The frames of which a file of so many bytes does not have all.
+fn beyond(table: &PackTable, length: u64) -> Bitmap {
+    let mut beyond = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
+    for frame in 0..beyond.bits() {
+        if table.frame_range(frame as usize).end > length {
+            beyond.set(frame);
+        }
+    }
+    beyond
 }
 
 /// A pack's row.

@@ -1,12 +1,12 @@
 //! One repository at this site: its files, its rosters, and the gate that makes commits follow each other.
 //!
 //! Invariants: `chain` is what the files in `rosters` say; whoever holds the gate is alone in giving
-//! receipts, inventories and scrub reports of this repository, so that their numbers have no gap; nobody gives
-//! any before the index was compared with the files since the vault was opened.
+//! receipts, inventories and scrub reports of this repository, so that their numbers have no gap; a pack's file and its
+//! row change together, under the pack's lock; nobody gives a receipt, inventory or report before the index was compared with the files since the vault was opened.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use lumbung_model::{AgentId, DomainId, RepositoryId};
+use lumbung_model::{AgentId, DomainId, PackId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
 use lumbung_store::FolderStamp;
 
@@ -49,6 +49,9 @@ impl Gate {
     }
 }
 
+/// Locks for the packs of a repository.
+const PACK_LOCKS: usize = 64;
+
 /// A repository that is open.
 pub struct Repository {
     pub(crate) id: RepositoryId,
@@ -60,6 +63,7 @@ pub struct Repository {
     pub(crate) coming: Arc<Coming>,
     chain: RwLock<Arc<RosterChain>>,
     gate: Mutex<Gate>,
+    packs: [Mutex<()>; PACK_LOCKS],
     /// What the manifests' folder looked like when the newest inventory was found to say all; nothing if something
     /// happened since.
     settled: Mutex<Option<Option<FolderStamp>>>,
@@ -75,6 +79,7 @@ impl Repository {
             coming: Arc::default(),
             chain: RwLock::new(Arc::new(chain)),
             gate: Mutex::new(Gate { unreconciled: true, behind: false }),
+            packs: std::array::from_fn(|_| Mutex::default()),
             settled: Mutex::default(),
         }
     }
@@ -121,6 +126,12 @@ impl Repository {
 
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Alone in changing this pack's file and what the index says of it. Who needs the gate as well takes it before.
+    pub(crate) fn pack_lock(&self, pack: &PackId) -> MutexGuard<'_, ()> {
+        let [.., last] = pack.as_bytes();
+        self.packs[usize::from(*last) % PACK_LOCKS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what `agent` sends may be of `domain`: the roster's word, or, for an agent that no roster

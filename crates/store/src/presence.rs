@@ -71,8 +71,8 @@ impl RepositoryDir {
         self.path().join(PRESENCE).join(hex(id.as_bytes()))
     }
 
-    /// Which frames of a pack are here; nothing where all are. A map that is damaged is drawn up again from
-    /// the frames themselves.
+    /// Which frames of a pack are here; nothing where all are. A map that is damaged, or that the medium does not
+    /// give any more, is drawn up again from the frames themselves.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if a map has to be drawn up and the pack is not here.
@@ -81,7 +81,10 @@ impl RepositoryDir {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::io("read", &path, e)),
+            Err(e) => match StoreError::io("read", &path, e) {
+                error if error.is_bad_sector() => Vec::new(),
+                error => return Err(error),
+            },
         };
         let frames = all(table).bits();
         if let Some(present) = decode_presence(id, frames, &bytes) {
@@ -93,6 +96,7 @@ impl RepositoryDir {
             match pack.read_frame(table, frame as usize) {
                 Ok(_) => present.set(frame),
                 Err(StoreError::Frame { .. } | StoreError::Range { .. }) => {}
+                Err(error) if error.is_bad_sector() => {}
                 Err(error) => return Err(error),
             }
         }

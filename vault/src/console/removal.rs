@@ -42,8 +42,8 @@ pub(super) fn perform(
             let subject = subject_text::parse(&subject)
                 .map_err(|reason| VaultError::Refused { kind: Kind::Hold, reason })?;
             let placed = vault.place_hold(&repository, subject, false, (&by, &reason))?;
-            let holds = vault.holds(&repository)?.into_iter().filter(|hold| hold.hold == placed);
-            Ok(holds.map(|hold| Line::Hold { repository: repository.id(), hold }).collect())
+            let hold = vault.hold(&repository, &placed)?;
+            Ok(vec![Line::Hold { repository: repository.id(), hold }])
         }
         Command::Holds { repository } => {
             let mut lines = Vec::new();

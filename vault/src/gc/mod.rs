@@ -221,6 +221,7 @@ impl Vault {
         swept: &mut Swept,
     ) -> Result<(), VaultError> {
         let _gate = repository.gate();
+        let _pack = repository.pack_lock(&row.pack);
         used.absorb(self, repository)?;
         let Some(mut state) = self.index.read(|c| load_state(c, repository.row, &row.pack))? else {
             return Ok(());
@@ -232,7 +233,12 @@ impl Vault {
             // Somebody named one of them meanwhile: the next round looks again.
             return Ok(());
         }
-        let table = repository.store.pack_head(&row.pack)?;
+        let table = match repository.store.pack_head(&row.pack) {
+            Ok(table) => table,
+            // The scrub tells of it, and mends it if it can: then its turn comes.
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         swept.dropped += u64::from(due.count_ones());
         swept.dropped_bytes += stored_bytes(&table, &due);
         if dry_run {
@@ -301,6 +307,7 @@ impl Vault {
         pack: &PackId,
         finish: bool,
     ) -> Result<bool, VaultError> {
+        let _pack = repository.pack_lock(pack);
         let table = match repository.store.pack_head(pack) {
             Ok(table) => table,
             // The comparison of lists forgets it, the scrub tells of a head that cannot be read.

@@ -4,7 +4,8 @@
 //! order signed by two releases one. An automatic hold lapses after [`AUTOMATIC_S`] on the retention clock.
 
 use lumbung_model::{HoldId, Timestamp};
-use lumbung_pack::{Hold, Kind, Object as _, Subject, open_signed, sign};
+use lumbung_pack::{Hold, Kind, Object as _, Signed, Subject, open_signed, sign};
+use lumbung_store::StoreError;
 
 use crate::index::HoldRow;
 use crate::repository::Repository;
@@ -103,10 +104,10 @@ impl Vault {
         (by, reason): (&str, &str),
     ) -> Result<HoldId, VaultError> {
         let gate = repository.gate();
-        let standing = self.holds(repository)?;
-        let same =
-            |hold: &&HoldView| hold.automatic && hold.is_effective() && hold.subject == subject;
         if automatic {
+            let standing = self.holds(repository)?;
+            let same =
+                |hold: &&HoldView| hold.automatic && hold.is_effective() && hold.subject == subject;
             if let Some(hold) = standing.iter().find(same) {
                 return Ok(hold.hold);
             }
@@ -144,27 +145,39 @@ impl Vault {
     /// Holds that no order has released, lapsed ones among them.
     ///
     /// # Errors
-    /// If one cannot be read: retention then removes nothing.
+    /// If one cannot be read, whether the index knows it or not: retention then removes nothing.
     pub fn holds(&self, repository: &Repository) -> Result<Vec<HoldView>, VaultError> {
+        for id in repository.store.list(Kind::Hold)? {
+            if !self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
+                open_hold(repository, &id)?;
+            }
+        }
         let rows = self.index.read(|c| HoldRow::unreleased(c, repository.row))?;
-        let now_s = self.age_s();
-        rows.iter()
-            .map(|row| {
-                let bytes = repository.store.get(Kind::Hold, &row.object)?;
-                let hold =
-                    open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))?.body;
-                let until_s = row.placed_s.saturating_add(AUTOMATIC_S);
-                Ok(HoldView {
-                    hold: hold.hold,
-                    subject: hold.subject,
-                    automatic: hold.automatic,
-                    placed: hold.placed,
-                    by: hold.by,
-                    reason: hold.reason,
-                    lapses_in_s: hold.automatic.then(|| until_s.saturating_sub(now_s)),
-                })
-            })
-            .collect()
+        rows.iter().map(|row| self.view(repository, row)).collect()
+    }
+
+    /// One of the holds that no order has released.
+    ///
+    /// # Errors
+    /// [`VaultError::NoHold`], or if it cannot be read.
+    pub fn hold(&self, repository: &Repository, hold: &HoldId) -> Result<HoldView, VaultError> {
+        let rows = self.index.read(|c| HoldRow::unreleased(c, repository.row))?;
+        let row = rows.iter().find(|row| row.hold == *hold).ok_or(VaultError::NoHold(*hold))?;
+        self.view(repository, row)
+    }
+
+    fn view(&self, repository: &Repository, row: &HoldRow) -> Result<HoldView, VaultError> {
+        let hold = open_hold(repository, &row.object)?.body;
+        let until_s = row.placed_s.saturating_add(AUTOMATIC_S);
+        Ok(HoldView {
+            hold: hold.hold,
+            subject: hold.subject,
+            automatic: hold.automatic,
+            placed: hold.placed,
+            by: hold.by,
+            reason: hold.reason,
+            lapses_in_s: hold.automatic.then(|| until_s.saturating_sub(self.age_s())),
+        })
     }
 
     /// Takes up this site's holds that the index does not know.
@@ -174,8 +187,16 @@ impl Vault {
             if self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
                 continue;
             }
-            let bytes = repository.store.get(Kind::Hold, &id)?;
-            let hold = open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))?;
+            let hold = match open_hold(repository, &id) {
+                Ok(hold) => hold,
+                Err(VaultError::Store(error @ StoreError::Damaged { .. })) => {
+                    let next = "nothing is removed here while it is so: put its file back, or place the hold anew \
+                                (`lumbung-vault hold add`), delete the file and run `lumbung-vault reindex`";
+                    self.alarm(Some(&repository.id), "damaged", format!("{error}; {next}"));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if hold.body.site != self.site()
                 || hold.signer != self.identity.key.public()
                 || hold.body.repository() != repository.id
@@ -188,4 +209,9 @@ impl Vault {
         }
         Ok(new)
     }
+}
+
+fn open_hold(repository: &Repository, id: &[u8; 32]) -> Result<Signed<Hold>, VaultError> {
+    let bytes = repository.store.get(Kind::Hold, id)?;
+    open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))
 }

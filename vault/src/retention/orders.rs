@@ -7,6 +7,7 @@
 use lumbung_model::{DatasetId, ManifestId, RepositoryId, Timestamp};
 use lumbung_pack::order::{agreed, read_orders};
 use lumbung_pack::{Action, Kind, Manifest, Order, Removal, Signed, Subject, open_signed};
+use lumbung_store::StoreError;
 
 use super::remove::tombstone_of;
 use crate::index::{
@@ -114,7 +115,9 @@ impl Vault {
                     .index
                     .read(|c| ManifestRow::after(c, repository.row, 0, u32::MAX, None))?;
                 let dataset_of = |manifest: &ManifestId| {
-                    rows.iter().find(|row| row.manifest == *manifest).map(|row| row.dataset)
+                    let here = rows.iter().find(|row| row.manifest == *manifest);
+                    here.map(|row| row.dataset)
+                        .or_else(|| self.dataset_of_gone(repository, manifest))
                 };
                 let held = |hold: &&super::HoldView| {
                     hold.is_effective() && may_meet(subject, &hold.subject, dataset_of)
@@ -129,6 +132,12 @@ impl Vault {
         Ok(())
     }
 
+    /// The dataset of a snapshot that was removed from here, if its tombstone can be read.
+    fn dataset_of_gone(&self, repository: &Repository, manifest: &ManifestId) -> Option<DatasetId> {
+        let row = self.index.read(|c| TombstoneRow::find(c, repository.row, manifest)).ok()??;
+        Some(tombstone_of(repository, &row).ok()?.dataset)
+    }
+
     /// Enters what an order says in the index.
     fn remember(&self, repository: &Repository, order: &Order) -> Result<(), VaultError> {
         Ok(self.index.write(|tx| match &order.action {
@@ -140,7 +149,12 @@ impl Vault {
     /// Takes up the orders that are kept here, after the index was lost. What was carried out was agreed then; two
     /// copies of one content by two keys are asked for again.
     pub(crate) fn reconcile_orders(&self, repository: &Repository) -> Result<(), VaultError> {
-        let orders = orders_here(repository)?;
+        let (orders, damaged) = orders_here(repository)?;
+        for error in damaged {
+            let next = "what it destroyed may come again: carry the order out once more if its validity is not over, \
+                        or have a new one signed";
+            self.alarm(Some(&repository.id), "damaged", format!("{error}; {next}"));
+        }
         for (i, order) in orders.iter().enumerate() {
             let twice = orders[i + 1..]
                 .iter()
@@ -197,7 +211,7 @@ impl Vault {
         let names = |order: &&Signed<Order>| {
             order.body.action == Action::Destroy(Subject::Snapshot(*manifest))
         };
-        let orders = orders_here(repository)?;
+        let (orders, _) = orders_here(repository)?;
         let order = orders.iter().find(names).map(in_words).unwrap_or_default();
         Ok(Some(format!("it never was here and is not taken: an order destroys it{order}")))
     }
@@ -220,14 +234,17 @@ fn may_meet(
     }
 }
 
-/// Copies of orders that are kept here and can be read.
-fn orders_here(repository: &Repository) -> Result<Vec<Signed<Order>>, VaultError> {
-    let mut orders = Vec::new();
+/// Copies of orders that are kept here and can be read; of the others, why not.
+fn orders_here(repository: &Repository) -> Result<(Vec<Signed<Order>>, Vec<String>), VaultError> {
+    let (mut orders, mut damaged) = (Vec::new(), Vec::new());
     for id in repository.store.list(Kind::Order)? {
-        let bytes = repository.store.get(Kind::Order, &id)?;
-        orders.extend(open_signed::<Order>(&bytes).ok());
+        match repository.store.get(Kind::Order, &id) {
+            Ok(bytes) => orders.extend(open_signed::<Order>(&bytes).ok()),
+            Err(error @ StoreError::Damaged { .. }) => damaged.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(orders)
+    Ok((orders, damaged))
 }
 
 /// What took a snapshot away, with the letter where an order did.

@@ -136,9 +136,19 @@ impl Vault {
         gate.catch_up(self, repository)?;
         let mut wanted = Vec::new();
         for row in self.index.read(|c| TombstoneRow::all(c, repository.row))? {
-            let meant = !row.ordered && only.is_none_or(|only| row.manifest == *only);
-            if meant && !self.is_destroyed_since(repository, &row)? {
-                wanted.push(row);
+            if row.ordered || only.is_some_and(|only| row.manifest != *only) {
+                continue;
+            }
+            match self.is_destroyed_since(repository, &row) {
+                Ok(false) => wanted.push(row),
+                Ok(true) => {}
+                // It stays away: nobody can say whether an order named its dataset.
+                Err(VaultError::Store(
+                    error @ (StoreError::Damaged { .. } | StoreError::NotFound { .. }),
+                )) => {
+                    self.alarm(Some(&repository.id), "damaged", error.to_string());
+                }
+                Err(error) => return Err(error),
             }
         }
         if dry_run {

@@ -10,10 +10,10 @@ use lumbung_store::{FrameScanner, Scanned, StoreError};
 
 use super::journal::Entry;
 use super::pass::{Pass, Verdict, count};
-use crate::VaultError;
-use crate::index::{PackRow, bad_frames, forget_verified, set_bad_frames};
+use crate::index::{PackRow, bad_frames, forget_verified, save_state, set_bad_frames};
 use crate::pack_intake::pack_row;
 use crate::storage::PackRead;
+use crate::{Vault, VaultError};
 
 /// What opening a pack gave.
 pub(super) type Opened = Result<Box<dyn PackRead>, StoreError>;
@@ -139,6 +139,7 @@ impl Pass<'_> {
         }
         let store = &self.repository.store;
         let _gate = self.repository.gate();
+        let _pack = self.repository.pack_lock(id);
         entry.absent = self.absent(id, table)?;
         let file = match store.open_pack(id) {
             Ok(file) => Some(file),
@@ -155,7 +156,15 @@ impl Pass<'_> {
             good.iter().map(|(frame, bytes)| (*frame, bytes.as_slice())).collect();
         match file {
             Some(_) if slices.is_empty() && !head_bad => return Ok(()),
-            Some(_) => store.repair_frames(id, table, &slices)?,
+            Some(_) => match store.repair_frames(id, table, &slices) {
+                Ok(()) => {}
+                // Nobody can say where its frames lie: what is there stays as it is.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    tracing::warn!(repository = %self.repository.id, %error, "not repaired");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            },
             // The sweep took the pack away meanwhile.
             None if !self.is_expected(id)? => {
                 entry.bad.clear();
@@ -212,6 +221,7 @@ impl Pass<'_> {
             return Ok(());
         }
         let _gate = self.repository.gate();
+        let _pack = self.repository.pack_lock(id);
         let (is_known, _) = known()?;
         if !is_known && !self.repository.store.contains(lumbung_pack::Kind::Pack, id.as_bytes())? {
             return Ok(());
@@ -239,9 +249,11 @@ impl Pass<'_> {
     ) -> Result<(), VaultError> {
         let row = pack_row(id, table);
         let repo = self.repository.row;
+        let state = Vault::state_of_file(self.repository, id, table)?;
         self.vault.index.write(|tx| {
             if !is_known {
-                row.insert(tx, repo)?;
+                row.insert_new(tx, repo)?;
+                save_state(tx, repo, id, &state)?;
             }
             set_bad_frames(tx, repo, id, bad)?;
             if bad.is_empty() { Ok(()) } else { forget_verified(tx, repo) }

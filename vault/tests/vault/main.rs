@@ -8,6 +8,7 @@ mod crash;
 mod crash_removal;
 mod full;
 mod hostile;
+mod intakes;
 mod peers;
 mod process;
 mod pulls;

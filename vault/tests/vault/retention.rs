@@ -1,11 +1,12 @@
 //! Retention as an operator and an attacker meet it: locks, clocks, holds, orders, tombstones, refill.
 
 use http::Method;
-use lumbung_model::{ManifestId, Timestamp};
+use lumbung_model::{DatasetId, ManifestId, Timestamp};
 use lumbung_pack::order::write_order;
 use lumbung_pack::{
     Action, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
 };
+use lumbung_store::StoreError;
 use lumbung_vault::{Sender, VaultError};
 
 use lumbung_wire::{Peer, Role};
@@ -269,6 +270,96 @@ fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
     let another = Snapshot::apart(&owner, &agent, &later);
     bench.publish(&owner, &agent, &another);
     assert_eq!(bench.listed(&owner).len(), 2, "what an agent brings is new");
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_keeps_everything_and_stops_nothing_else() {
+    let (mut bench, owner, agent, [_, new]) = two(LAST);
+    let subject = Subject::Snapshot(new.id);
+    let place = |bench: &Bench| {
+        let who = ("Inspektorat", "perkara 12/2026");
+        bench.vault().place_hold(&bench.repository(&owner), subject, false, who).unwrap()
+    };
+    place(&bench);
+    assert!(bench.retain(&owner).is_empty());
+    bench.time.pass_days(30);
+    let name = bench.repository(&owner).store().list(Kind::Hold).unwrap()[0];
+    let hold = bench.lying(&owner, Kind::Hold, &name);
+    let good = hold.read();
+    hold.write(vec![0; good.len()]);
+    for lose_index in [false, true] {
+        if lose_index {
+            bench.reindex();
+        }
+        let retained = bench.vault().retain(&bench.repository(&owner), false);
+        assert!(matches!(retained, Err(VaultError::Store(StoreError::Damaged { .. }))));
+        let third = Snapshot::apart(&owner, &agent, &new);
+        bench.publish(&owner, &agent, &third);
+        let placed = place(&bench);
+        assert_eq!(
+            bench.vault().hold(&bench.repository(&owner), &placed).unwrap().subject,
+            subject
+        );
+    }
+    hold.write(good);
+    bench.reindex();
+    assert_eq!(bench.vault().holds(&bench.repository(&owner)).unwrap().len(), 3);
+    assert!(bench.retain(&owner).is_empty(), "the loss of the index began the waiting anew");
+}
+
+#[test]
+fn a_damaged_order_or_tombstone_keeps_no_other_from_its_work() {
+    let dinas = SigningKey::generate();
+    let (mut bench, owner, agent, [old, new]) =
+        two(&format!("dinas_keys = [\"{}\"]\n{LAST}", dinas.public()));
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    let third = Snapshot::apart(&owner, &agent, &new);
+    bench.publish(&owner, &agent, &third);
+    assert_eq!(let_it_expire(&bench, &owner), [new.id]);
+    let text = to_destroy(Subject::Snapshot(old.id), bench.time.wall(), &owner, &dinas);
+    bench.vault().carry_out(&text, false).unwrap();
+    let refill =
+        |bench: &Bench| bench.vault().refill(&bench.repository(&owner), None, true).unwrap();
+    assert_eq!(refill(&bench), 1);
+
+    let orders = bench.repository(&owner).store().list(Kind::Order).unwrap();
+    bench.lying(&owner, Kind::Order, &orders[0]).write(vec![0; 9]);
+    let tombstones = bench.repository(&owner).store().list(Kind::Tombstone).unwrap();
+    for name in tombstones {
+        let lying = bench.lying(&owner, Kind::Tombstone, &name);
+        let good = lying.read();
+        let manifest = open_signed::<Tombstone>(&good).unwrap().body.manifest;
+        if manifest == new.id {
+            lying.write(vec![0; 9]);
+            assert_eq!(refill(&bench), 0, "nobody can say whether an order names it");
+            lying.write(good);
+        }
+    }
+    bench.reindex();
+    let alarms = bench.vault().alarms(100).unwrap();
+    assert!(
+        alarms.iter().any(|alarm| alarm.detail.contains("have a new one signed")),
+        "{alarms:?}"
+    );
+    assert_eq!(bench.listed(&owner), [third.id]);
+}
+
+#[test]
+fn a_hold_on_another_dataset_does_not_stand_against_an_order_for_what_expired() {
+    let dinas = SigningKey::generate();
+    let (bench, owner, _, [old, _]) =
+        two(&format!("dinas_keys = [\"{}\"]\n{LAST}", dinas.public()));
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    let hold = |dataset| {
+        let who = ("Inspektorat", "perkara 12/2026");
+        let subject = Subject::Dataset(dataset);
+        bench.vault().place_hold(&bench.repository(&owner), subject, false, who).unwrap()
+    };
+    hold(DatasetId::from_bytes([9; 16]));
+    let text = to_destroy(Subject::Snapshot(old.id), bench.time.wall(), &owner, &dinas);
+    assert!(bench.vault().carry_out(&text, true).unwrap().remembered);
+    hold(old.manifest.dataset);
+    assert!(matches!(bench.vault().carry_out(&text, false), Err(VaultError::Held { .. })));
 }
 
 #[test]

@@ -40,12 +40,12 @@ fn put_pack(store: &dyn Storage, pack: &TestPack) -> Result<PutOutcome, StoreErr
     writer.finish()
 }
 
-fn range(pack: &TestPack, frame: usize) -> std::ops::Range<usize> {
+pub(crate) fn range(pack: &TestPack, frame: usize) -> std::ops::Range<usize> {
     let range = pack.table.frame_range(frame);
     usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()
 }
 
-fn frames(of: &TestPack, set: &[u32]) -> Bitmap {
+pub(crate) fn frames(of: &TestPack, set: &[u32]) -> Bitmap {
     let mut frames = Bitmap::new(u32::try_from(of.table.frames.len()).unwrap());
     set.iter().for_each(|frame| frames.set(*frame));
     frames
@@ -190,7 +190,7 @@ fn repairs(data: &Path, store: &dyn Storage) {
 }
 
 /// Gives a pack that has frames 0 and 2 left.
-fn dropped_frames(store: &dyn Storage) -> TestPack {
+pub(crate) fn dropped_frames(store: &dyn Storage) -> TestPack {
     let pack = pack(&[5000, 6000, 7000, 100_000]);
     put_pack(store, &pack).unwrap();
     assert_eq!(store.presence(&pack.id, &pack.table).unwrap(), None);

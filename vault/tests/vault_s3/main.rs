@@ -9,6 +9,8 @@ mod commits;
 mod full;
 #[path = "../vault/hostile.rs"]
 mod hostile;
+#[path = "../vault/intakes.rs"]
+mod intakes;
 mod lease;
 #[path = "../vault/peers.rs"]
 mod peers;

@@ -10,7 +10,7 @@ use lumbung_store::{PutOutcome, StoreError};
 
 use crate::backing::{self, BUCKET, Bucket};
 use crate::server::Failure;
-use crate::storage::{contract, open};
+use crate::storage::{contract, dropped_frames, frames, open, range};
 
 const ID: RepositoryId = RepositoryId::from_bytes([7; 32]);
 
@@ -128,6 +128,62 @@ fn a_full_store_says_so_at_once_and_goes_on_reading() {
     }
     server.fail(None);
     assert_eq!(store.put(Kind::Segment, &other, b"another").unwrap(), PutOutcome::Created);
+}
+
+#[test]
+fn a_pack_without_its_mark_is_read_by_its_own_map_or_not_written_at_all() {
+    let (_dir, data, bucket) = local();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let store = place.create(&ID).unwrap();
+    let pack = dropped_frames(&*store);
+    drop((store, place));
+    let root = bucket_root(&data).join(format!("repositories/{ID}"));
+    let mark = root.join(format!("presence/{}", pack.id));
+    let name = pack.id.to_string();
+    let object = root.join(format!("packs/{}/{name}", &name[..2]));
+    let compact = std::fs::read(&object).unwrap();
+    let frame = |frame: usize| pack.bytes[range(&pack, frame)].to_vec();
+    let reopened = |work: &dyn Fn(&dyn lumbung_vault::storage::Storage)| {
+        std::fs::remove_file(&mark).unwrap();
+        let place = open(&data, &bucket.settings(&data)).unwrap();
+        work(&*place.create(&ID).unwrap());
+    };
+    let present = Some(frames(&pack, &[0, 2]));
+    reopened(&|store| {
+        let file = store.open_pack(&pack.id).unwrap();
+        assert_eq!(file.read_frame(&pack.table, 2).unwrap(), frame(2));
+        assert_eq!(file.length(), pack.bytes.len() as u64);
+        assert_eq!(store.presence(&pack.id, &pack.table).unwrap(), present);
+        // Whoever writes it anew writes its mark as well.
+        store.repair_frames(&pack.id, &pack.table, &[(2, &frame(2))]).unwrap();
+    });
+    assert_eq!(std::fs::read(&object).unwrap(), compact);
+    // The map within is damaged: the mark says where the frames lie.
+    let mut damaged = compact;
+    damaged[pack.table.encode().len() + 44] ^= 1;
+    std::fs::write(&object, &damaged).unwrap();
+    let place = open(&data, &bucket.settings(&data)).unwrap();
+    let file = place.create(&ID).unwrap().open_pack(&pack.id).unwrap();
+    assert_eq!(file.read_frame(&pack.table, 2).unwrap(), frame(2));
+    drop((file, place));
+    // Both are lost: nobody can say, and nothing that is there is written over, except by all of the pack.
+    reopened(&|store| {
+        let one = [(1, frame(1))];
+        let one: Vec<(usize, &[u8])> = one.iter().map(|(i, bytes)| (*i, &**bytes)).collect();
+        let refused = store.repair_frames(&pack.id, &pack.table, &one);
+        assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+        let refused = store.drop_frames(&pack.id, &pack.table, &frames(&pack, &[0]));
+        assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+        let mut writer = store.partial_pack_writer(&pack.id, &pack.table).unwrap();
+        writer.write_frame(1, one[0].1).unwrap();
+        assert!(matches!(writer.finish(), Err(StoreError::Damaged { .. })));
+        assert_eq!(std::fs::read(&object).unwrap(), damaged);
+        let all: Vec<Vec<u8>> = (0..4).map(frame).collect();
+        let all: Vec<(usize, &[u8])> =
+            all.iter().enumerate().map(|(i, bytes)| (i, &**bytes)).collect();
+        store.repair_frames(&pack.id, &pack.table, &all).unwrap();
+        assert_eq!(std::fs::read(&object).unwrap(), pack.bytes);
+    });
 }
 
 #[test]

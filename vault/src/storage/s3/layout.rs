@@ -81,7 +81,7 @@ impl Layout {
 
     /// Whether an object of so many bytes, whose own map cannot be read, has this layout and not a whole pack's.
     pub(super) const fn fits(&self, stored: u64) -> bool {
-        stored == self.stored_length || stored < self.length
+        stored == self.stored_length && stored != self.length
     }
 
     pub(super) const fn present(&self) -> &Bitmap {

@@ -135,6 +135,11 @@ impl Objects {
         self.with_marked(|marked| marked.contains(id))
     }
 
+    /// Notes that an object says of itself that frames are missing: its mark may have been lost.
+    pub(super) fn note_mark(&self, id: &PackId) -> Result<(), StoreError> {
+        self.with_marked(|marked| marked.insert(*id)).map(|_| ())
+    }
+
     /// What the mark of a pack says of its frames; nothing if there is none, or it is damaged.
     pub(super) fn read_mark(
         &self,

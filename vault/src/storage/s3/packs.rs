@@ -141,19 +141,28 @@ impl Pack {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).layout.clone()
     }
 
-    /// Finds the layout of an object whose own head is damaged, from its mark.
+    /// Finds the layout of an object whose own head is damaged.
     fn settle(&self, table: &PackTable) -> Result<(), StoreError> {
-        if self.layout().is_some() || !self.objects.may_lack_frames(&self.id)? {
+        if self.layout().is_some() {
             return Ok(());
         }
-        let Some(present) = self.objects.read_mark(&self.id, table)? else { return Ok(()) };
-        let layout = Layout::new(table, present);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = lumbung_store::decode_head(self.id.as_bytes(), &state.window.bytes);
-        if state.window.start == 0 && head.is_err() && layout.fits(state.stored) {
-            state.layout = Some(Arc::new(layout));
-        }
+        let (bytes, stored) = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.window.start != 0 {
+                return Ok(());
+            }
+            (state.window.bytes.clone(), state.stored)
+        };
+        let layout = find_layout(&self.objects, table, &bytes, stored)?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).layout = layout;
         Ok(())
+    }
+
+    /// Whether it is known where each frame lies: an object that has neither a map nor a whole pack's length may be a
+    /// whole pack that was cut short as well as one without some frames.
+    fn lies_clear(&self, table: &PackTable) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.layout.is_some() || state.stored == table.total_length()
     }
 
     /// Which frames the object has.
@@ -256,14 +265,17 @@ fn begin(objects: &Objects, id: &PackId) -> Result<State, StoreError> {
         layout: None,
         window: Window { start: 0, bytes },
     };
-    if !objects.may_lack_frames(id)? {
-        return Ok(state);
-    }
     let head = |bytes: &[u8]| {
         let fixed = bytes.get(..PACK_FIXED_BYTES)?;
         PackTable::head_length(fixed).ok().filter(|length| *length <= HEAD_MAX)
     };
     let Some(length) = head(&state.window.bytes) else { return Ok(state) };
+    // A mark that was lost shows by the length, so that most packs cost one request and no look for a map.
+    let whole = lumbung_store::decode_head(id.as_bytes(), &state.window.bytes)
+        .is_ok_and(|table| table.total_length() == state.stored);
+    if whole && !objects.may_lack_frames(id)? {
+        return Ok(state);
+    }
     // The map has a bit for each frame; a table has many bytes for each.
     let reach = 2 * length as u64;
     if reach > FIRST_READ && state.stored > FIRST_READ {
@@ -274,9 +286,29 @@ fn begin(objects: &Objects, id: &PackId) -> Result<State, StoreError> {
     }
     if let Ok(table) = lumbung_store::decode_head(id.as_bytes(), &state.window.bytes) {
         debug_assert!(Layout::reach(&table) as u64 <= reach.max(FIRST_READ));
-        state.layout = Layout::find(&table, &state.window.bytes).map(Arc::new);
+        state.layout = find_layout(objects, &table, &state.window.bytes, state.stored)?;
     }
     Ok(state)
+}
+
+/// The layout of an object that begins with `bytes`: what its own map says, or else its mark, if the object is as long
+/// as that means. Nothing if it is a whole pack, or nobody can say.
+fn find_layout(
+    objects: &Objects,
+    table: &PackTable,
+    bytes: &[u8],
+    stored: u64,
+) -> Result<Option<Arc<Layout>>, StoreError> {
+    let id = table.id();
+    if let Some(layout) = Layout::find(table, bytes) {
+        objects.note_mark(&id)?;
+        return Ok(Some(Arc::new(layout)));
+    }
+    if stored == table.total_length() || !objects.may_lack_frames(&id)? {
+        return Ok(None);
+    }
+    let layout = objects.read_mark(&id, table)?.map(|present| Layout::new(table, present));
+    Ok(layout.filter(|layout| layout.fits(stored)).map(Arc::new))
 }
 
 fn first_bytes(
@@ -386,6 +418,9 @@ pub(super) fn repair(
     lumbung_store::check_frames(id, table, good)?;
     let old = Pack::open(objects.clone(), id)?;
     let mut present = old.present_settled(table)?;
+    if !old.lies_clear(table) && good.len() < table.frames.len() && !any_in_place(&old, table) {
+        return Err(unclear(id));
+    }
     good.iter().for_each(|(frame, _)| present.set(number(*frame)));
     let object = build(table, &present, |frame| {
         if let Some((_, bytes)) = good.iter().find(|(number, _)| *number == frame) {
@@ -403,6 +438,19 @@ pub(super) fn repair(
     objects.replace(id, object, &present)
 }
 
+/// Whether some frame lies where it does in a whole pack.
+fn any_in_place(pack: &Pack, table: &PackTable) -> bool {
+    (0..table.frames.len()).any(|frame| pack.read_frame(table, frame).is_ok())
+}
+
+fn unclear(id: &PackId) -> StoreError {
+    damaged(
+        id,
+        "its length is not a whole pack's, and what says which frames are left in it is lost"
+            .into(),
+    )
+}
+
 /// Writes a pack anew without the frames in `dropped`.
 pub(super) fn drop_frames(
     objects: &Objects,
@@ -412,6 +460,9 @@ pub(super) fn drop_frames(
 ) -> Result<(), StoreError> {
     let old = Pack::open(objects.clone(), id)?;
     let before = old.present_settled(table)?;
+    if !old.lies_clear(table) {
+        return Err(unclear(id));
+    }
     let left = before.minus(dropped);
     if left == before {
         return Ok(());
@@ -477,15 +528,27 @@ impl PartialPackSink for PartialSink {
         if old.as_ref().map(Pack::tag) != before {
             return Err(changed());
         }
-        let present =
-            old.as_ref().map_or_else(|| came.clone(), |old| old.present(&table).or(&came));
+        let present = match &old {
+            Some(old) => {
+                let present = old.present_settled(&table)?;
+                if !old.lies_clear(&table) && !came.is_full() && !any_in_place(old, &table) {
+                    return Err(unclear(&id));
+                }
+                present.or(&came)
+            }
+            None => came.clone(),
+        };
         let object = build(&table, &present, |frame| {
             if let Ok(at) = frames.binary_search_by_key(&frame, |(number, _)| *number) {
                 return Ok(frames[at].1.clone());
             }
             let range = table.frame_range(frame);
-            let old = old.as_ref().ok_or_else(changed)?;
-            old.bytes(range.start, index(range.end - range.start))
+            let length = index(range.end - range.start);
+            match old.as_ref().ok_or_else(changed)?.bytes(range.start, length) {
+                // Damage stays damage: the vault knows these frames as bad.
+                Err(StoreError::Range { .. }) => Ok(vec![0; length].into()),
+                other => other,
+            }
         })?;
         drop((old, frames));
         objects.replace(&id, object, &present)?;
