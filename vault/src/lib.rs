@@ -30,6 +30,7 @@ pub mod status;
 pub mod storage;
 mod tenancy;
 mod vault;
+mod workers;
 
 pub use commit::Committed;
 pub use config::{Config, ConfigError, DatasetConfig, RepositoryConfig, SourceConfig};

@@ -6,6 +6,7 @@
 //! is not taken for lost. Packs, of which there are most, are compared piece by piece.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId};
 use lumbung_pack::{
@@ -25,10 +26,13 @@ use crate::index::{
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
 use crate::repository::Repository;
+use crate::workers::each;
 use crate::{Vault, VaultError};
 
 /// Rows written in one transaction.
 const BATCH: usize = 500;
+/// Packs whose maps are compared at once: over a distributed store each costs two requests.
+const AT_ONCE: usize = 16;
 
 /// What became of catching up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,19 +93,28 @@ fn reconcile_kind(vault: &Vault, repository: &Repository, kind: Kind) -> Result<
 /// Takes up frames that were dropped from packs and that the index still takes for here: it is an older copy, put back
 /// beside newer files. Whatever was verified by such an index counts no longer.
 fn follow_holes(vault: &Vault, repository: &Repository) -> Result<usize, VaultError> {
-    let mut followed = 0;
     let mut packs = repository.store.list_presence()?;
     packs.extend(vault.index.read(|c| packs_with_holes(c, repository.row))?);
     packs.sort_unstable();
     packs.dedup();
-    for pack in packs {
-        vault.check_stopping()?;
-        // A map without a pack says nothing.
-        if vault.index.read(|c| PackRow::find(c, repository.row, &pack))?.is_none() {
-            continue;
-        }
-        followed += usize::from(vault.follow_file(repository, &pack, false)?);
-    }
+    let followed = AtomicUsize::new(0);
+    each(
+        AT_ONCE,
+        &packs,
+        || (),
+        |_| (),
+        |pack, (), ()| {
+            vault.check_stopping()?;
+            // A map without a pack says nothing.
+            if vault.index.read(|c| PackRow::find(c, repository.row, pack))?.is_some()
+                && vault.follow_file(repository, pack, false)?
+            {
+                followed.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        },
+    )?;
+    let followed = followed.into_inner();
     vault.tell_of_old_index(repository, followed);
     Ok(followed)
 }
@@ -366,8 +379,8 @@ fn take_up_foreign(
     Ok(())
 }
 
-/// When the site that a manifest was pulled from had received it, if its receipt is here.
-fn dated_by_source(
+/// When a snapshot was first received: at the site that it was pulled from, if that site's receipt is here.
+pub(crate) fn first_received(
     vault: &Vault,
     repository: &Repository,
     receipt: &Receipt,
@@ -389,7 +402,7 @@ fn take_up(
     bytes: u64,
     receipt: &Signed<Receipt>,
 ) -> Result<(), VaultError> {
-    let dated = dated_by_source(vault, repository, &receipt.body)?;
+    let dated = first_received(vault, repository, &receipt.body)?;
     let row = manifest_row(manifest, bytes, receipt, dated, vault.age_s());
     let body = &manifest.body;
     let alarms = vault.index.write(|tx| {

@@ -14,7 +14,6 @@ mod objects;
 mod pace;
 mod packs;
 mod pass;
-mod workers;
 
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 

@@ -189,6 +189,8 @@ impl Vault {
             }
             let hold = match open_hold(repository, &id) {
                 Ok(hold) => hold,
+                // Somebody deleted a damaged one, and a store still lists it.
+                Err(VaultError::Store(StoreError::NotFound { .. })) => continue,
                 Err(VaultError::Store(error @ StoreError::Damaged { .. })) => {
                     let next = "nothing is removed here while it is so: put its file back, or place the hold anew \
                                 (`lumbung-vault hold add`), delete the file and run `lumbung-vault reindex`";

@@ -5,6 +5,7 @@ use lumbung_pack::{Kind, Receipt, Removal, Tombstone, open_signed, sign};
 use lumbung_store::StoreError;
 
 use crate::index::{Cursor, ManifestRow, TombstoneRow, add_orphan, forget_manifest, is_destroyed};
+use crate::reconcile::first_received;
 use crate::repository::{Gate, Repository};
 use crate::{Vault, VaultError};
 
@@ -116,7 +117,10 @@ impl Vault {
         let tombstone = tombstone_of(repository, row)?;
         let receipt = repository.store.get(Kind::Receipt, row.receipt.as_bytes()).ok();
         let receipt = receipt.and_then(|bytes| open_signed::<Receipt>(&bytes).ok());
-        let received = receipt.map_or(row.removed, |receipt| receipt.body.received);
+        let received = match receipt {
+            Some(receipt) => first_received(self, repository, &receipt.body)?,
+            None => row.removed,
+        };
         let subject = (&row.manifest, &tombstone.dataset);
         Ok(self.index.read(|c| is_destroyed(c, repository.row, subject, received))?)
     }

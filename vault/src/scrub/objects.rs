@@ -6,11 +6,11 @@ use lumbung_model::{ManifestId, SessionId};
 use lumbung_pack::Kind;
 
 use super::pass::{Pass, Verdict};
-use super::workers::each;
 use crate::VaultError;
 use crate::index::{
     ManifestRow, ObjectRow, SessionRow, forget_verified, list_objects, list_sessions,
 };
+use crate::workers::each;
 
 type Name = (Kind, [u8; 32]);
 
@@ -22,8 +22,9 @@ impl Pass<'_> {
             each(
                 self.options.workers,
                 &names,
+                || (),
                 |_| (),
-                |name, (), _| {
+                |name, (), ()| {
                     let read = self.object(name)?;
                     self.object_bytes.fetch_add(read, Ordering::Relaxed);
                     self.go_on(read)

@@ -6,14 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lumbung_model::PackId;
 use lumbung_pack::{Kind, ScrubReport};
-use lumbung_store::StoreError;
+use lumbung_store::{FrameScanner, READ_BYTES, StoreError};
 
 use super::journal::{self, Beginning, Entry, Journal, Tally};
 use super::judge::Judge;
-use super::workers::each;
 use super::{Found, GoodCopies, NoCopies, Pace, ScrubOptions};
 use crate::index::{list_packs, receipts_given};
 use crate::repository::Repository;
+use crate::workers::each;
 use crate::{Vault, VaultError};
 
 /// Packs that come while a pass is under way are read at its end, once: what comes even later has the next pass.
@@ -243,7 +243,8 @@ impl<'a> Pass<'a> {
 
     fn packs(&self, ids: &[PackId]) -> Result<(), VaultError> {
         let open = |id: &PackId| self.open_ahead(id);
-        each(self.options.workers, ids, open, |id, opened, scanner| {
+        let scanner = || FrameScanner::new(READ_BYTES);
+        each(self.options.workers, ids, scanner, open, |id, opened, scanner| {
             match self.pack(id, opened, scanner)? {
                 Some(entry) => self.take(entry),
                 None => self.progress().tally.forget(id),

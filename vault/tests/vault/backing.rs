@@ -66,6 +66,7 @@ impl Bucket {
 
     /// `[storage]` of a vault with its data there.
     pub(crate) fn settings(&self, data: &Path) -> String {
+        std::fs::create_dir_all(data).unwrap();
         let credentials = data.join("s3-credentials");
         let text =
             format!("access_key = {:?}\nsecret_key = {:?}\n", self.access_key, self.secret_key);
@@ -206,7 +207,8 @@ pub(crate) fn lying(data: &Path, name: String) -> Lying {
     Lying { data: data.to_owned(), name }
 }
 
-/// The objects below a folder of a vault's data (`repositories/…`), by name.
+/// The objects below a folder of a vault's data (`repositories/…`), by name. A store may go on listing one that was
+/// removed: Garage does, after a node was away when it went, until that node has caught up.
 pub(crate) fn names(data: &Path, folder: &str) -> Vec<String> {
     let mut names = if crate::S3 {
         bucket(data).names(folder)
@@ -234,6 +236,9 @@ fn walk(data: &Path, dir: &Path, names: &mut Vec<String>) {
 /// Takes all objects of a vault away.
 pub(crate) fn wipe(data: &Path) {
     for name in names(data, "repositories") {
-        lying(data, name).remove();
+        let object = lying(data, name);
+        if object.is_there() {
+            object.remove();
+        }
     }
 }

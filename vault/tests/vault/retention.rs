@@ -547,6 +547,43 @@ async fn what_expired_here_is_not_pulled_again_unless_refill_is_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_reaches_back_to_what_the_source_received_before_it_for_a_refill_too() {
+    let dinas = SigningKey::generate();
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let extra = format!(
+        "lock = \"0 s\"\ndinas_keys = [\"{}\"]\n[retention]\nkeep_last = 1\n{}",
+        dinas.public(),
+        centre.as_source()
+    );
+    let drc = Site::start(&city, &extra).await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre, &drc]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let old = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &old).await;
+    let new = Snapshot::apart(&owner, &agent, &old);
+    publish(&client, &owner, &new).await;
+    drc.pull().await;
+    let repository = drc.repository(&owner);
+    let plan = drc.vault.plan_retention(&repository).unwrap();
+    let (old_row, new_row) = (&plan[0].candidate, &plan[1].candidate);
+    assert_eq!(old_row.manifest, old.id);
+    assert!(old_row.dated < old_row.received && old_row.dated < new_row.dated);
+    let issued = old_row.dated;
+    drc.vault.retain(&repository, false).unwrap();
+    drc.vault.retain(&repository, false).unwrap();
+    let refill = || drc.vault.refill(&repository, None, true).unwrap();
+    assert_eq!(refill(), 1);
+    let before = Timestamp(issued.0 - 1);
+    for (issued, left) in [(before, 1), (issued, 0)] {
+        let text = to_destroy(Subject::Dataset(agent.dataset), issued, &owner, &dinas);
+        assert_eq!(drc.vault.carry_out(&text, false).unwrap().destroyed, []);
+        assert_eq!(refill(), left);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_signs_other_dates_later_moves_nothing_here() {
     let city = City::new();
     let centre = Site::start(&city, "").await;

@@ -784,13 +784,12 @@ impl Site {
 
     /// Path and hash of every file of every repository, and the rows of the index.
     pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
-        let names = backing::names(&self.data, "repositories");
-        let hash = |name: &String| {
-            let bytes = backing::lying(&self.data, name.clone()).read();
-            PackId::from_bytes(object_id(&bytes)).to_string()
+        let hash = |name: String| {
+            let bytes = backing::lying(&self.data, name.clone()).find()?;
+            Some((name, PackId::from_bytes(object_id(&bytes)).to_string()))
         };
-        let mut all: BTreeMap<String, String> =
-            names.iter().map(|name| (name.clone(), hash(name))).collect();
+        let names = backing::names(&self.data, "repositories");
+        let mut all: BTreeMap<String, String> = names.into_iter().filter_map(hash).collect();
         all.extend(dump(&self.data));
         all
     }
