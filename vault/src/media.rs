@@ -267,7 +267,7 @@ impl Import<'_> {
     fn pack(&self, intake: &Intake, wanted: &Wanted, id: &PackId) -> Result<u64, VaultError> {
         let file = intake.directory.open_pack(id)?;
         let table = file.head()?;
-        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        let frames = table.frame_count();
         let present = intake.directory.presence(id, &table)?;
         let present = present.unwrap_or_else(|| Bitmap::full(frames));
         let used = match wanted.used.get(id) {

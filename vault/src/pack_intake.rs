@@ -88,33 +88,53 @@ impl Vault {
 }
 
 impl Vault {
-    /// Enters a pack in the index as its file is, with frames that came and are good, and frames that the file was
-    /// found to lack before. Called by who holds the pack's lock.
+    /// Enters a pack in the index as its file is, with frames that came and are good. Called by who holds the pack's
+    /// lock.
     fn take_up_pack(
         &self,
         repository: &Repository,
         table: &PackTable,
         came: &Bitmap,
-        cut: &Bitmap,
     ) -> Result<(), VaultError> {
         let row = pack_row(&table.id(), table);
         let (repo, now_s) = (repository.row, self.age_s());
         let state = Self::state_of_file(repository, &row.pack, table)?;
-        let bad = cut.minus(came).minus(&state.frames.absent);
         self.index.write(|tx| {
             row.insert_new(tx, repo)?;
             save_state(tx, repo, &row.pack, &state)?;
-            let mut all_bad = bad_frames(tx, repo, &row.pack)?;
-            all_bad.retain(|frame| !came.get(*frame));
-            all_bad.extend(bad.iter_ones());
-            all_bad.sort_unstable();
-            all_bad.dedup();
-            set_bad_frames(tx, repo, &row.pack, &all_bad)?;
-            if !bad.is_empty() {
-                forget_verified(tx, repo)?;
-            }
+            let mut bad = bad_frames(tx, repo, &row.pack)?;
+            bad.retain(|frame| !came.get(*frame));
+            set_bad_frames(tx, repo, &row.pack, &bad)?;
             Lease::touch(tx, repo, &row.session, now_s)
         })?;
+        Ok(())
+    }
+
+    /// Enters frames as damaged of which there are no bytes, before the file is written that passes for one that has
+    /// them. Called by who holds the pack's lock.
+    fn enter_lost(
+        &self,
+        repository: &Repository,
+        table: &PackTable,
+        lost: &Bitmap,
+    ) -> Result<(), VaultError> {
+        let row = pack_row(&table.id(), table);
+        let repo = repository.row;
+        self.index.write(|tx| {
+            row.insert_new(tx, repo)?;
+            let mut bad = bad_frames(tx, repo, &row.pack)?;
+            bad.extend(lost.iter_ones());
+            bad.sort_unstable();
+            bad.dedup();
+            set_bad_frames(tx, repo, &row.pack, &bad)?;
+            forget_verified(tx, repo)
+        })?;
+        let detail = format!(
+            "{} frames of pack {} were lost: the scrub fetches them from another site",
+            lost.count_ones(),
+            row.pack
+        );
+        self.alarm(Some(&repository.id), "damaged", detail);
         Ok(())
     }
 
@@ -131,17 +151,19 @@ impl Vault {
     ) -> Result<FramesIntake, VaultError> {
         self.check_reserve()?;
         let id = table.id();
-        let known = self.index.read(|c| PackRow::find(c, repository.row, &id))?.is_some();
+        let (known, state) = self.index.read(|c| {
+            let known = PackRow::find(c, repository.row, &id)?.is_some();
+            Ok((known, load_state(c, repository.row, &id)?))
+        })?;
         let room = self.admit_pack(repository, &table, sender, known)?;
-        let writer = repository.store.partial_pack_writer(&id, &table)?;
-        let came = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
-        let cut = match repository.store.pack_len(&id) {
-            Ok(length) => beyond(&table, length),
-            Err(StoreError::NotFound { .. }) => came.clone(),
-            Err(error) => return Err(error.into()),
-        };
+        let came = table.no_frames();
+        let mut counted = if known { table.all_frames() } else { table.no_frames() };
+        if let Some(state) = state {
+            counted = counted.minus(&state.frames.absent);
+        }
+        let writer = repository.store.partial_pack_writer(&id, &table, &counted)?;
         let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
-        Ok(FramesIntake { vault, repository, table, writer, came, cut, _room: room })
+        Ok(FramesIntake { vault, repository, table, writer, came, _room: room })
     }
 }
 
@@ -152,8 +174,6 @@ pub struct FramesIntake {
     table: PackTable,
     writer: Box<dyn PartialPackSink>,
     came: Bitmap,
-    /// Frames that lie beyond the end of a file that is cut short: those that do not come are damaged.
-    cut: Bitmap,
     /// Kept until the index counts the pack.
     _room: Option<Room>,
 }
@@ -176,8 +196,12 @@ impl FramesIntake {
     pub fn finish(self) -> Result<(), VaultError> {
         let _gate = self.repository.gate();
         let _pack = self.repository.pack_lock(&self.table.id());
+        let lost = self.writer.lost().minus(&self.came);
+        if !lost.is_empty() {
+            self.vault.enter_lost(&self.repository, &self.table, &lost)?;
+        }
         self.writer.finish()?;
-        self.vault.take_up_pack(&self.repository, &self.table, &self.came, &self.cut)
+        self.vault.take_up_pack(&self.repository, &self.table, &self.came)
     }
 }
 
@@ -251,28 +275,17 @@ impl PackIntake {
                 // `finish` fails unless the head came.
                 let id = *self.id.as_bytes();
                 let table = table.ok_or(StoreError::NotFound { kind: Kind::Pack, id })?;
-                let none = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
+                let none = table.no_frames();
                 let came = match outcome {
                     PutOutcome::Created => Bitmap::full(none.bits()),
                     // What somebody else brought since this began stays as it is.
-                    PutOutcome::AlreadyThere => none.clone(),
+                    PutOutcome::AlreadyThere => none,
                 };
-                self.vault.take_up_pack(&self.repository, &table, &came, &none)?;
+                self.vault.take_up_pack(&self.repository, &table, &came)?;
                 Ok(outcome)
             }
         }
     }
-}
-
-/// The frames of which a file of so many bytes does not have all.
-fn beyond(table: &PackTable, length: u64) -> Bitmap {
-    let mut beyond = Bitmap::new(u32::try_from(table.frames.len()).unwrap_or(u32::MAX));
-    for frame in 0..beyond.bits() {
-        if table.frame_range(frame as usize).end > length {
-            beyond.set(frame);
-        }
-    }
-    beyond
 }
 
 /// A pack's row.
@@ -281,7 +294,7 @@ pub(crate) fn pack_row(id: &PackId, table: &PackTable) -> PackRow {
         pack: *id,
         domain: table.header.domain,
         session: table.header.session,
-        frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+        frames: table.frame_count(),
         bytes: table.total_length(),
     }
 }

@@ -4,7 +4,7 @@
 //! receipts, inventories and scrub reports of this repository, so that their numbers have no gap; a pack's file and its
 //! row change together, under the pack's lock; nobody gives a receipt, inventory or report before the index was compared with the files since the vault was opened.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use lumbung_model::{AgentId, DomainId, PackId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
@@ -130,8 +130,22 @@ impl Repository {
 
     /// Alone in changing this pack's file and what the index says of it. Who needs the gate as well takes it before.
     pub(crate) fn pack_lock(&self, pack: &PackId) -> MutexGuard<'_, ()> {
+        self.packs[Self::lock_of(pack)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Repository::pack_lock`], for who holds the gate and need not do it now: behind a transfer to a distant store
+    /// everybody else would wait with it.
+    pub(crate) fn try_pack_lock(&self, pack: &PackId) -> Option<MutexGuard<'_, ()>> {
+        match self.packs[Self::lock_of(pack)].try_lock() {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn lock_of(pack: &PackId) -> usize {
         let [.., last] = pack.as_bytes();
-        self.packs[usize::from(*last) % PACK_LOCKS].lock().unwrap_or_else(PoisonError::into_inner)
+        usize::from(*last) % PACK_LOCKS
     }
 
     /// Whether what `agent` sends may be of `domain`: the roster's word, or, for an agent that no roster

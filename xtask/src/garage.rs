@@ -52,16 +52,19 @@ pub(crate) fn test() -> Result<()> {
     }
     running.join().map_err(|_| anyhow::anyhow!("the tests ended abnormally"))??;
     ensure!(kills > 0, "the tests were over before a node could be killed");
+    cluster.done = true;
     println!("passed, with {kills} nodes killed meanwhile");
     Ok(())
 }
 
 /// Measures the vault over the cluster.
 pub(crate) fn bench() -> Result<()> {
-    let cluster = Cluster::start(&install()?)?;
+    let mut cluster = Cluster::start(&install()?)?;
     let store = cluster.set_up()?;
     let arguments = ["--parts", "s3", "--mib", "256", "--connections", "1,4", "--s3", &store];
-    crate::bench::vault::run(&arguments.map(str::to_owned))
+    crate::bench::vault::run(&arguments.map(str::to_owned))?;
+    cluster.done = true;
+    Ok(())
 }
 
 /// Builds Garage, unless it is there.
@@ -85,17 +88,27 @@ struct Cluster {
     dir: PathBuf,
     nodes: Vec<Option<Child>>,
     first_port: u16,
+    /// Nothing went wrong.
+    done: bool,
+}
+
+/// The first of so many ports in a row that are free. They lie below those that outgoing connections are given: one of
+/// these would take the port of a node that is away.
+fn free_ports(count: u16) -> Result<u16> {
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (20_000..30_000)
+        .step_by(usize::from(count))
+        .find(|first| (*first..first + count).all(is_free))
+        .context("no ports are free")
 }
 
 impl Cluster {
     fn start(program: &Path) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("lumbung-garage-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
-        // Ports that were free a moment ago: two for each node.
-        let probe = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let first_port = probe.local_addr()?.port().clamp(20_000, 60_000);
-        drop(probe);
-        let mut cluster = Self { program: program.to_owned(), dir, nodes: Vec::new(), first_port };
+        let first_port = free_ports(2 * NODES)?;
+        let mut cluster =
+            Self { program: program.to_owned(), dir, nodes: Vec::new(), first_port, done: false };
         for node in 0..usize::from(NODES) {
             cluster.configure(node)?;
             cluster.nodes.push(None);
@@ -182,11 +195,16 @@ impl Cluster {
     }
 
     /// Waits until every node sees every other.
-    fn wait_until_whole(&self) -> Result<()> {
+    fn wait_until_whole(&mut self) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(120);
         for node in 0..usize::from(NODES) {
             let whole = |answer: String| answer.contains(&format!("\"connectedNodes\": {NODES},"));
             while !self.ask(node, &["json-api", "GetClusterHealth"])?.is_some_and(whole) {
+                if let Some(Some(status)) =
+                    self.nodes[node].as_mut().map(Child::try_wait).transpose()?
+                {
+                    bail!("node {node} ended ({status}): see {}", self.dir.display());
+                }
                 if Instant::now() > end {
                     bail!("the cluster does not come together again: see {}", self.dir.display());
                 }
@@ -229,8 +247,8 @@ impl Drop for Cluster {
         for node in 0..self.nodes.len() {
             let _ = self.kill(node);
         }
-        // The logs stay if something went wrong.
-        if !std::thread::panicking() {
+        // What a node said stays if something went wrong.
+        if self.done {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }

@@ -15,6 +15,7 @@ use crate::limits::{
     PACK_MAX_FRAMES,
 };
 use crate::object::{Header, Kind, object_id};
+use crate::usage::Bitmap;
 
 /// What a pack's frames hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -256,6 +257,25 @@ impl PackTable {
     #[must_use]
     pub fn total_length(&self) -> u64 {
         self.offsets[self.frames.len()]
+    }
+
+    /// The number of frames.
+    #[must_use]
+    pub fn frame_count(&self) -> u32 {
+        // `new` refuses more than PACK_MAX_FRAMES.
+        u32::try_from(self.frames.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A set with a place for each frame, all in it.
+    #[must_use]
+    pub fn all_frames(&self) -> Bitmap {
+        Bitmap::full(self.frame_count())
+    }
+
+    /// A set with a place for each frame, none in it.
+    #[must_use]
+    pub fn no_frames(&self) -> Bitmap {
+        Bitmap::new(self.frame_count())
     }
 
     /// Checks the stored bytes of frame `i` against the table.

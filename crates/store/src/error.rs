@@ -208,6 +208,18 @@ impl StoreError {
         )
     }
 
+    /// Whether this object, and perhaps no other, cannot be had: it is damaged, or the medium or the system does not give it.
+    #[must_use]
+    pub fn is_of_the_object(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::TooLarge { .. } => true,
+            Self::Io { source, .. } => {
+                self.is_bad_sector() || source.kind() == std::io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the object is simply not here.
     #[must_use]
     pub const fn is_not_found(&self) -> bool {

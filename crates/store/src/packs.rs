@@ -334,7 +334,7 @@ impl RepositoryDir {
             }
         }
         self.publish(draft, &hex(id.as_bytes()), Taken::Replace)?;
-        let Some(mut present) = present else { return Ok(()) };
+        let Some(mut present) = present else { return self.forget_presence(id) };
         good.iter().for_each(|(frame, _)| present.set(u32::try_from(*frame).unwrap_or(u32::MAX)));
         self.set_presence(id, &present)
     }

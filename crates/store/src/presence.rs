@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::directory::{FILE_MODE, PRESENCE};
 use crate::durable::{self, Draft, Taken, calls};
 use crate::error::hex;
-use crate::{PutOutcome, RepositoryDir, StoreError};
+use crate::{PackFile, PutOutcome, RepositoryDir, StoreError};
 
 const MAGIC: [u8; 4] = *b"LMPR";
 const VERSION: u32 = 1;
@@ -61,9 +61,12 @@ fn runs(table: &PackTable, frames: &Bitmap) -> Vec<std::ops::Range<u64>> {
     runs
 }
 
-/// The set of all frames of a pack.
-fn all(table: &PackTable) -> Bitmap {
-    Bitmap::full(u32::try_from(table.frames.len()).unwrap_or(u32::MAX))
+/// What lies where the map of a pack should be.
+enum Map {
+    /// Nothing: the pack is whole.
+    None,
+    Read(Bitmap),
+    Damaged,
 }
 
 impl RepositoryDir {
@@ -71,37 +74,62 @@ impl RepositoryDir {
         self.path().join(PRESENCE).join(hex(id.as_bytes()))
     }
 
-    /// Which frames of a pack are here; nothing where all are. A map that is damaged, or that the medium does not
-    /// give any more, is drawn up again from the frames themselves.
+    /// Which frames of a pack are here; nothing where all are. Where the map is damaged, or the medium does not give
+    /// it any more, the pack's own bytes say it: what is a hole was dropped, and anything else is here, good or
+    /// damaged.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if a map has to be drawn up and the pack is not here.
+    /// [`StoreError::NotFound`] if the map cannot be read and the pack is not here.
     pub fn presence(&self, id: &PackId, table: &PackTable) -> Result<Option<Bitmap>, StoreError> {
-        let path = self.presence_path(id);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => match StoreError::io("read", &path, e) {
-                error if error.is_bad_sector() => Vec::new(),
-                error => return Err(error),
-            },
+        let present = match self.read_presence(id, table.frame_count())? {
+            Map::None => return Ok(None),
+            Map::Read(present) => present,
+            Map::Damaged => self.without_holes(id, table)?,
         };
-        let frames = all(table).bits();
-        if let Some(present) = decode_presence(id, frames, &bytes) {
-            return Ok((!present.is_full()).then_some(present));
+        Ok((!present.is_full()).then_some(present))
+    }
+
+    /// Writes a map that cannot be read anew, as [`RepositoryDir::presence`] gives it. The caller sees to it that
+    /// nobody else changes this pack meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the map cannot be read and the pack is not here.
+    pub fn mend_presence(&self, id: &PackId, table: &PackTable) -> Result<(), StoreError> {
+        match self.read_presence(id, table.frame_count())? {
+            Map::None | Map::Read(_) => Ok(()),
+            Map::Damaged => self.set_presence(id, &self.without_holes(id, table)?),
         }
+    }
+
+    fn read_presence(&self, id: &PackId, frames: u32) -> Result<Map, StoreError> {
+        let path = self.presence_path(id);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(decode_presence(id, frames, &bytes).map_or(Map::Damaged, Map::Read)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Map::None),
+            Err(e) => match StoreError::io("read", &path, e) {
+                error if error.is_bad_sector() => Ok(Map::Damaged),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The frames of a pack that are no holes in its file. Stored frames are encrypted: none of them is all zeros.
+    fn without_holes(&self, id: &PackId, table: &PackTable) -> Result<Bitmap, StoreError> {
         let pack = self.open_pack(id)?;
-        let mut present = Bitmap::new(frames);
-        for frame in 0..frames {
-            match pack.read_frame(table, frame as usize) {
-                Ok(_) => present.set(frame),
-                Err(StoreError::Frame { .. } | StoreError::Range { .. }) => {}
+        let mut holes = table.no_frames();
+        for frame in 0..table.frames.len() {
+            let range = table.frame_range(frame);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            match pack.read_range(range.start, length) {
+                Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => {
+                    holes.set(u32::try_from(frame).unwrap_or(u32::MAX));
+                }
+                Ok(_) | Err(StoreError::Range { .. }) => {}
                 Err(error) if error.is_bad_sector() => {}
                 Err(error) => return Err(error),
             }
         }
-        self.write_presence(id, &present)?;
-        Ok((!present.is_full()).then_some(present))
+        Ok(table.all_frames().minus(&holes))
     }
 
     /// Ids of the packs that have a map.
@@ -143,7 +171,7 @@ impl RepositoryDir {
         dropped: &Bitmap,
     ) -> Result<(), StoreError> {
         let file = self.open_for_change(id)?;
-        let before = self.presence(id, table)?.unwrap_or_else(|| all(table));
+        let before = self.presence(id, table)?.unwrap_or_else(|| table.all_frames());
         let left = before.minus(dropped);
         self.write_presence(id, &left)?;
         let path = self.object_path(Kind::Pack, id.as_bytes());
@@ -185,6 +213,10 @@ impl RepositoryDir {
     }
 
     /// Begins to take some frames of a pack: of one that is not here, or those that were dropped from one that is.
+    /// `counted` are the frames that the caller takes for here; none if it does not know the pack.
+    ///
+    /// A file that is cut short, or whose head is damaged, is written anew with what there is of it: were it filled
+    /// where it lies, it would have its length back before anybody knows what its middle lacks.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if `table` is not that pack's.
@@ -192,23 +224,50 @@ impl RepositoryDir {
         &self,
         id: &PackId,
         table: &PackTable,
+        counted: &Bitmap,
     ) -> Result<PartialPackWriter, StoreError> {
         if table.id() != *id {
             return Err(crate::packs::damaged(id, "the table belongs to another pack".into()));
         }
-        let target = match self.open_for_change(id) {
-            Ok(file) => Target::Filled(file),
-            Err(StoreError::NotFound { .. }) => Target::New(SparseDraft::begin(self, id, table)?),
+        let (target, lost) = match self.open_for_change(id) {
+            Ok(file) => {
+                let present = self.presence(id, table)?.unwrap_or_else(|| table.all_frames());
+                let old = self.open_pack(id)?;
+                let cut = present.and(&beyond(table, old.length()));
+                let lost = counted.minus(&present).or(&cut);
+                let target = if old.length() == table.total_length() && old.head().is_ok() {
+                    Target::Filled(file)
+                } else {
+                    let left = present.minus(&lost);
+                    Target::Anew { file, old, left, draft: SparseDraft::begin(self, id, table)? }
+                };
+                (target, lost)
+            }
+            Err(StoreError::NotFound { .. }) => {
+                (Target::New(SparseDraft::begin(self, id, table)?), counted.clone())
+            }
             Err(error) => return Err(error),
         };
         Ok(PartialPackWriter {
             repository: self.clone(),
             id: *id,
             table: table.clone(),
-            came: Bitmap::new(all(table).bits()),
+            came: table.no_frames(),
+            lost,
             target,
         })
     }
+}
+
+/// The frames of which a file of so many bytes does not have all.
+fn beyond(table: &PackTable, length: u64) -> Bitmap {
+    let mut beyond = table.no_frames();
+    for frame in 0..beyond.bits() {
+        if table.frame_range(frame as usize).end > length {
+            beyond.set(frame);
+        }
+    }
+    beyond
 }
 
 /// A pack's file on its way, with frames left out.
@@ -257,6 +316,31 @@ enum Target {
     New(SparseDraft),
     /// The pack is here: frames go into its holes, where nobody reads before the map says so.
     Filled(File),
+    /// The pack is here, and damaged as a whole: what is `left` of it and what comes is written anew, and takes its
+    /// place at the end.
+    Anew { file: File, old: PackFile, left: Bitmap, draft: SparseDraft },
+}
+
+/// Writes those frames of an old file that lie between two places of the new one.
+fn carry_over(
+    (old, left, table): (&PackFile, &Bitmap, &PackTable),
+    frames: std::ops::Range<usize>,
+    draft: &mut SparseDraft,
+) -> Result<(), StoreError> {
+    for frame in frames {
+        if !left.get(u32::try_from(frame).unwrap_or(u32::MAX)) {
+            continue;
+        }
+        let range = table.frame_range(frame);
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        match old.read_range(range.start, length) {
+            Ok(bytes) => draft.place(range.start, &bytes)?,
+            // What cannot be read stays damaged.
+            Err(error) if error.is_bad_sector() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Takes some frames of a pack, in ascending order. Until [`PartialPackWriter::finish`] nothing of it counts.
@@ -266,6 +350,7 @@ pub struct PartialPackWriter {
     id: PackId,
     table: PackTable,
     came: Bitmap,
+    lost: Bitmap,
     target: Target,
 }
 
@@ -282,6 +367,7 @@ impl PartialPackWriter {
             return Err(refused(lumbung_pack::FormatError::Frame(frame)));
         }
         let offset = self.table.frame_range(frame).start;
+        let next = self.next();
         match &mut self.target {
             Target::New(draft) => draft.place(offset, bytes)?,
             Target::Filled(file) => {
@@ -289,9 +375,25 @@ impl PartialPackWriter {
                 calls::write_at(&path, file, bytes, offset)
                     .map_err(|e| StoreError::io("written", &path, e))?;
             }
+            Target::Anew { old, left, draft, .. } => {
+                carry_over((old, left, &self.table), next..frame, draft)?;
+                draft.place(offset, bytes)?;
+            }
         }
         self.came.set(number);
         Ok(())
+    }
+
+    /// The frame after the last one that came.
+    fn next(&self) -> usize {
+        self.came.iter_ones().last().map_or(0, |last| last as usize + 1)
+    }
+
+    /// Frames that should be here, by the pack's map or by who counts on them, and of which there are no bytes. Those
+    /// that do not come are damaged from the end on: whoever keeps a list of what is damaged enters them before.
+    #[must_use]
+    pub const fn lost(&self) -> &Bitmap {
+        &self.lost
     }
 
     /// The frames count from now on. Says which frames of the pack are here. The caller sees to it that nobody else
@@ -300,26 +402,41 @@ impl PartialPackWriter {
     /// # Errors
     /// [`StoreError::Changed`] if somebody else did, since this writer began: the frames must be sent again.
     pub fn finish(self) -> Result<Bitmap, StoreError> {
-        let Self { repository, id, table, came, target } = self;
+        let next = self.next();
+        let Self { repository, id, table, came, lost, target } = self;
         let path = repository.object_path(Kind::Pack, id.as_bytes());
         let here = std::fs::symlink_metadata(&path).ok();
         let changed = || StoreError::Changed { id: *id.as_bytes() };
+        let is_here = |file: &File| {
+            let own = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;
+            let same = here.as_ref().is_some_and(|h| (h.dev(), h.ino()) == (own.dev(), own.ino()));
+            if same { Ok(()) } else { Err(changed()) }
+        };
+        let present = |repository: &RepositoryDir| {
+            let present = repository.presence(&id, &table)?.unwrap_or_else(|| table.all_frames());
+            Ok::<_, StoreError>(present.or(&came).or(&lost))
+        };
         let present = match target {
             Target::New(draft) => {
                 if here.is_some() {
                     return Err(changed());
                 }
-                repository.write_presence(&id, &came)?;
+                let present = came.or(&lost);
+                repository.write_presence(&id, &present)?;
                 draft.publish(&repository, &id, Taken::Keep)?;
-                came
+                present
             }
             Target::Filled(file) => {
                 calls::sync_file(&path, &file).map_err(|e| StoreError::io("synced", &path, e))?;
-                let own = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;
-                if here.is_none_or(|here| (here.dev(), here.ino()) != (own.dev(), own.ino())) {
-                    return Err(changed());
-                }
-                repository.presence(&id, &table)?.unwrap_or_else(|| all(&table)).or(&came)
+                is_here(&file)?;
+                present(&repository)?
+            }
+            Target::Anew { file, old, left, mut draft } => {
+                is_here(&file)?;
+                let present = present(&repository)?;
+                carry_over((&old, &left, &table), next..table.frames.len(), &mut draft)?;
+                draft.publish(&repository, &id, Taken::Replace)?;
+                present
             }
         };
         repository.set_presence(&id, &present)?;

@@ -122,7 +122,7 @@ fn a_pack_that_comes_whole_has_no_map() {
 #[test]
 fn some_frames_of_a_pack_come_and_later_some_more() {
     let f = Fixture::empty();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     assert!(matches!(writer.write_frame(1, &f.frames[1]), Err(StoreError::Frame { .. })));
     assert!(matches!(writer.write_frame(2, &f.frames[3]), Err(StoreError::Frame { .. })));
@@ -130,11 +130,11 @@ fn some_frames_of_a_pack_come_and_later_some_more() {
     assert!(!f.dir.contains(Kind::Pack, f.id.as_bytes()).unwrap(), "nothing counts before the end");
     assert_eq!(writer.finish().unwrap(), set(&[1, 3]));
     assert_eq!((f.present(), f.readable()), (Some(set(&[1, 3])), vec![1, 3]));
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
     writer.write_frame(0, &f.frames[0]).unwrap();
     assert_eq!(f.present(), Some(set(&[1, 3])), "not before it is durable");
     drop(writer);
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
     for frame in [0, 2, 4] {
         writer.write_frame(frame, &f.frames[frame]).unwrap();
     }
@@ -146,7 +146,7 @@ fn some_frames_of_a_pack_come_and_later_some_more() {
 fn frames_for_a_file_that_was_exchanged_meanwhile_do_not_count() {
     let f = Fixture::with_pack();
     f.dir.drop_frames(&f.id, &f.table, &set(&[1, 2])).unwrap();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     // A repair puts another file in its place.
     f.dir.repair_frames(&f.id, &f.table, &[(0, &f.frames[0])]).unwrap();
@@ -154,7 +154,7 @@ fn frames_for_a_file_that_was_exchanged_meanwhile_do_not_count() {
     assert_eq!((f.present(), f.readable()), (Some(set(&[0, 3, 4])), vec![0, 3, 4]));
 
     let f = Fixture::empty();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     f.put_whole();
     assert!(matches!(writer.finish(), Err(StoreError::Changed { .. })));
@@ -169,8 +169,59 @@ fn a_damaged_map_is_drawn_up_again_from_the_frames() {
     for damage in [&b"LMPR"[..], b"", &[0xff; 90]] {
         std::fs::write(&map, damage).unwrap();
         assert_eq!(f.present(), Some(set(&[0, 2, 3])));
+        assert_eq!(std::fs::read(&map).unwrap(), damage, "who only looks changes nothing");
+        f.dir.mend_presence(&f.id, &f.table).unwrap();
+        assert_eq!(std::fs::read(&map).unwrap(), encode_presence(&f.id, &set(&[0, 2, 3])));
     }
-    assert_eq!(std::fs::read(&map).unwrap(), encode_presence(&f.id, &set(&[0, 2, 3])));
+}
+
+#[test]
+fn a_damaged_frame_behind_a_damaged_map_was_not_dropped() {
+    let f = Fixture::with_pack();
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1])).unwrap();
+    let path = f.dir.object_path(Kind::Pack, f.id.as_bytes());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(f.table.frame_range(2).start).unwrap()] ^= 1;
+    bytes.truncate(usize::try_from(f.table.frame_range(3).end).unwrap());
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(f.dir.path().join("presence").join(f.id.to_string()), b"").unwrap();
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 2, 3, 4])), vec![0, 3]));
+}
+
+#[test]
+fn frames_for_a_file_that_was_cut_short_or_has_no_head_make_another_file() {
+    let f = Fixture::with_pack();
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1])).unwrap();
+    let path = f.dir.object_path(Kind::Pack, f.id.as_bytes());
+    let whole = std::fs::read(&path).unwrap();
+    let end = usize::try_from(f.table.frame_range(2).end).unwrap();
+    let mut headless = whole.clone();
+    headless[50] ^= 1;
+    for (damaged, lost) in [(whole[..end].to_vec(), set(&[3, 4])), (headless, set(&[]))] {
+        std::fs::write(&path, &damaged).unwrap();
+        let none = f.table.no_frames();
+        let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &none).unwrap();
+        assert_eq!(*writer.lost(), lost);
+        writer.write_frame(3, &f.frames[3]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing before the end");
+        assert_eq!(writer.finish().unwrap(), set(&[0, 2, 3, 4]));
+        assert_eq!(f.dir.pack_head(&f.id).unwrap(), f.table);
+        let reads: Vec<u32> =
+            [0, 2, 3, 4].into_iter().filter(|n| *n < 4 || lost.is_empty()).collect();
+        assert_eq!(f.readable(), reads);
+    }
+}
+
+#[test]
+fn frames_that_somebody_counts_on_are_damaged_and_not_dropped_until_they_come() {
+    let f = Fixture::empty();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &set(&[0, 1, 2])).unwrap();
+    assert_eq!(*writer.lost(), set(&[0, 1, 2]));
+    writer.write_frame(1, &f.frames[1]).unwrap();
+    writer.finish().unwrap();
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 2])), vec![1]));
+    f.dir.repair_frames(&f.id, &f.table, &[(0, &f.frames[0]), (2, &f.frames[2])]).unwrap();
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 2])), vec![0, 1, 2]));
 }
 
 #[test]

@@ -221,7 +221,8 @@ impl Vault {
         swept: &mut Swept,
     ) -> Result<(), VaultError> {
         let _gate = repository.gate();
-        let _pack = repository.pack_lock(&row.pack);
+        // One that is being received has its turn in the next round.
+        let Some(_pack) = repository.try_pack_lock(&row.pack) else { return Ok(()) };
         used.absorb(self, repository)?;
         let Some(mut state) = self.index.read(|c| load_state(c, repository.row, &row.pack))? else {
             return Ok(());
@@ -245,7 +246,17 @@ impl Vault {
             return Ok(());
         }
         if !due.is_empty() {
-            self.drop_frames(repository, row, &table, &mut state, &due)?;
+            match self.drop_frames(repository, row, &table, &mut state, &due) {
+                Ok(()) => {}
+                // Nobody can say where its frames lie. Nobody counts on these any more: a later start gives them back.
+                Err(VaultError::Store(
+                    error @ (StoreError::Damaged { .. } | StoreError::Range { .. }),
+                )) => {
+                    tracing::warn!(repository = %repository.id, %error, "frames could not be given back");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         }
         if state.frames.absent.is_full() {
             self.remove_pack(repository, row)?;
@@ -379,8 +390,7 @@ impl Vault {
         table: &PackTable,
     ) -> Result<PackState, VaultError> {
         let present = repository.store.presence(pack, table)?;
-        let present = present
-            .unwrap_or_else(|| Bitmap::full(u32::try_from(table.frames.len()).unwrap_or(u32::MAX)));
+        let present = present.unwrap_or_else(|| table.all_frames());
         Ok(Self::state_with(table, &present))
     }
 

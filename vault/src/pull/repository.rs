@@ -563,14 +563,12 @@ pub(crate) fn lacking(
             lacking.push(pack);
             continue;
         }
-        if bad.iter().any(|frame| pack.used.get(*frame)) {
-            // What is damaged is replaced as a whole.
-            lacking.push(PackUse { used: Bitmap::full(pack.used.bits()), ..pack });
-            continue;
-        }
         // What is condemned is still here, and the commit brings it back.
-        let absent = state.map(|state| state.frames.absent.and(&pack.used));
-        if let Some(used) = absent.filter(|absent| !absent.is_empty()) {
+        let mut gone =
+            state.map_or_else(|| Bitmap::new(pack.used.bits()), |state| state.frames.absent);
+        bad.iter().for_each(|frame| gone.set(*frame));
+        let used = gone.and(&pack.used);
+        if !used.is_empty() {
             lacking.push(PackUse { used, ..pack });
         }
     }

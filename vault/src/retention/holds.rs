@@ -142,15 +142,13 @@ impl Vault {
         Ok(hold.hold)
     }
 
-    /// Holds that no order has released, lapsed ones among them.
+    /// Holds that no order has released, lapsed ones among them. One whose file was put back is taken up again.
     ///
     /// # Errors
     /// If one cannot be read, whether the index knows it or not: retention then removes nothing.
     pub fn holds(&self, repository: &Repository) -> Result<Vec<HoldView>, VaultError> {
         for id in repository.store.list(Kind::Hold)? {
-            if !self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
-                open_hold(repository, &id)?;
-            }
+            self.take_up_hold(repository, id)?;
         }
         let rows = self.index.read(|c| HoldRow::unreleased(c, repository.row))?;
         rows.iter().map(|row| self.view(repository, row)).collect()
@@ -184,32 +182,39 @@ impl Vault {
     pub(crate) fn reconcile_holds(&self, repository: &Repository) -> Result<usize, VaultError> {
         let mut new = 0;
         for id in repository.store.list(Kind::Hold)? {
-            if self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
-                continue;
-            }
-            let hold = match open_hold(repository, &id) {
-                Ok(hold) => hold,
-                // Somebody deleted a damaged one, and a store still lists it.
-                Err(VaultError::Store(StoreError::NotFound { .. })) => continue,
-                Err(VaultError::Store(error @ StoreError::Damaged { .. })) => {
+            match self.take_up_hold(repository, id) {
+                Ok(taken) => new += usize::from(taken),
+                Err(VaultError::Store(error)) if error.is_of_the_object() => {
                     let next = "nothing is removed here while it is so: put its file back, or place the hold anew \
                                 (`lumbung-vault hold add`), delete the file and run `lumbung-vault reindex`";
                     self.alarm(Some(&repository.id), "damaged", format!("{error}; {next}"));
-                    continue;
                 }
                 Err(error) => return Err(error),
-            };
-            if hold.body.site != self.site()
-                || hold.signer != self.identity.key.public()
-                || hold.body.repository() != repository.id
-            {
-                continue;
             }
-            let row = HoldRow { hold: hold.body.hold, object: id, placed_s: self.age_s() };
-            self.index.write(|tx| row.insert(tx, repository.row))?;
-            new += 1;
         }
         Ok(new)
+    }
+
+    /// Takes up a hold if it is this site's and the index does not know it; says whether it did.
+    fn take_up_hold(&self, repository: &Repository, id: [u8; 32]) -> Result<bool, VaultError> {
+        if self.index.read(|c| HoldRow::knows(c, repository.row, &id))? {
+            return Ok(false);
+        }
+        let hold = match open_hold(repository, &id) {
+            Ok(hold) => hold,
+            // Somebody deleted a damaged one, and a store still lists it.
+            Err(VaultError::Store(StoreError::NotFound { .. })) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if hold.body.site != self.site()
+            || hold.signer != self.identity.key.public()
+            || hold.body.repository() != repository.id
+        {
+            return Ok(false);
+        }
+        let row = HoldRow { hold: hold.body.hold, object: id, placed_s: self.age_s() };
+        self.index.write(|tx| row.insert(tx, repository.row))?;
+        Ok(true)
     }
 }
 

@@ -75,7 +75,9 @@ impl Vault {
             }
             let bytes = match repository.store.get(Kind::Tombstone, id.as_bytes()) {
                 Ok(bytes) => bytes,
-                Err(error @ StoreError::Damaged { .. }) => {
+                // A refill took it away, and a store still lists it.
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(error) if error.is_of_the_object() => {
                     self.alarm(Some(&repository.id), "damaged", error.to_string());
                     continue;
                 }
@@ -147,9 +149,9 @@ impl Vault {
                 Ok(false) => wanted.push(row),
                 Ok(true) => {}
                 // It stays away: nobody can say whether an order named its dataset.
-                Err(VaultError::Store(
-                    error @ (StoreError::Damaged { .. } | StoreError::NotFound { .. }),
-                )) => {
+                Err(VaultError::Store(error))
+                    if error.is_of_the_object() || error.is_not_found() =>
+                {
                     self.alarm(Some(&repository.id), "damaged", error.to_string());
                 }
                 Err(error) => return Err(error),
@@ -159,13 +161,14 @@ impl Vault {
             return Ok(wanted.len());
         }
         for row in &wanted {
-            repository.store.remove(Kind::Tombstone, row.tombstone.as_bytes())?;
+            // The file last: what a crash leaves of it is entered again, and the refill can be asked for again.
             self.index.write(|tx| {
                 TombstoneRow::forget(tx, repository.row, &row.manifest)?;
                 // The receipt that was given is given again.
                 add_orphan(tx, repository.row, &row.manifest, &row.receipt)?;
                 Cursor::forget(tx, repository.row)
             })?;
+            repository.store.remove(Kind::Tombstone, row.tombstone.as_bytes())?;
         }
         if !wanted.is_empty() {
             self.wake.pull.notify_one();

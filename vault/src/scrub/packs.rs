@@ -10,7 +10,7 @@ use lumbung_store::{FrameScanner, Scanned, StoreError};
 
 use super::journal::Entry;
 use super::pass::{Pass, Verdict, count};
-use crate::index::{PackRow, bad_frames, forget_verified, save_state, set_bad_frames};
+use crate::index::{PackRow, bad_frames, forget_verified, load_state, save_state, set_bad_frames};
 use crate::pack_intake::pack_row;
 use crate::storage::PackRead;
 use crate::{Vault, VaultError};
@@ -56,10 +56,14 @@ impl Pass<'_> {
                 }
             }
         };
+        if let Some(file) = file.as_ref().filter(|_| head_bad) {
+            file.take_table(&table)?;
+        }
+        self.mend_map(id, &table)?;
         let absent = self.absent(id, &table)?;
         let mut entry = Entry {
             pack: *id,
-            frames: count(table.frames.len()),
+            frames: table.frame_count(),
             read: 0,
             bytes: 0,
             repaired: 0,
@@ -84,14 +88,36 @@ impl Pass<'_> {
         Ok(Some(entry))
     }
 
-    /// Frames that the sweep dropped: they are no damage here, and no snapshot is whole that needs one.
+    fn mend_map(&self, id: &PackId, table: &PackTable) -> Result<(), VaultError> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let _pack = self.repository.pack_lock(id);
+        match self.repository.store.mend_presence(id, table) {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Frames that the sweep dropped: they are no damage here, and no snapshot is whole that needs one. What the map
+    /// lacks and the index counts on is damage: the map was drawn up anew, or is another's.
     fn absent(&self, id: &PackId, table: &PackTable) -> Result<Vec<u32>, VaultError> {
         let present = match self.repository.store.presence(id, table) {
             Ok(Some(present)) => present,
             Ok(None) | Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        Ok((0..count(table.frames.len())).filter(|frame| !present.get(*frame)).collect())
+        // The sweep tells the index first: what it dropped by now, the index knows by now.
+        let repo = self.repository.row;
+        let (known, state) = self
+            .vault
+            .index
+            .read(|c| Ok((PackRow::find(c, repo, id)?.is_some(), load_state(c, repo, id)?)))?;
+        let dropped = |frame: &u32| {
+            !present.get(*frame)
+                && (!known || state.as_ref().is_some_and(|state| state.frames.absent.get(*frame)))
+        };
+        Ok((0..table.frame_count()).filter(dropped).collect())
     }
 
     fn read(
@@ -192,7 +218,8 @@ impl Pass<'_> {
     ) -> Result<(), VaultError> {
         let store = &self.repository.store;
         if !absent.is_empty() {
-            let mut writer = store.partial_pack_writer(id, table)?;
+            let none = table.no_frames();
+            let mut writer = store.partial_pack_writer(id, table, &none)?;
             frames.iter().try_for_each(|(frame, bytes)| writer.write_frame(*frame, bytes))?;
             writer.finish()?;
             return Ok(());
@@ -299,5 +326,5 @@ impl Pass<'_> {
 
 /// The frames of a pack that should be here.
 fn here(table: &PackTable, absent: &[u32]) -> Vec<u32> {
-    (0..count(table.frames.len())).filter(|frame| absent.binary_search(frame).is_err()).collect()
+    (0..table.frame_count()).filter(|frame| absent.binary_search(frame).is_err()).collect()
 }

@@ -121,6 +121,10 @@ impl Storage for RepositoryDir {
         Self::presence(self, id, table)
     }
 
+    fn mend_presence(&self, id: &PackId, table: &PackTable) -> Result<(), StoreError> {
+        Self::mend_presence(self, id, table)
+    }
+
     fn list_presence(&self) -> Result<Vec<PackId>, StoreError> {
         Self::list_presence(self)
     }
@@ -138,8 +142,9 @@ impl Storage for RepositoryDir {
         &self,
         id: &PackId,
         table: &PackTable,
+        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError> {
-        Ok(Box::new(Self::partial_pack_writer(self, id, table)?))
+        Ok(Box::new(Self::partial_pack_writer(self, id, table, counted)?))
     }
 
     fn sweep_unfinished(&self) -> Result<usize, StoreError> {
@@ -205,6 +210,10 @@ impl PackSink for PackWriter {
 impl PartialPackSink for PartialPackWriter {
     fn write_frame(&mut self, frame: usize, bytes: &[u8]) -> Result<(), StoreError> {
         Self::write_frame(self, frame, bytes)
+    }
+
+    fn lost(&self) -> &Bitmap {
+        Self::lost(self)
     }
 
     fn finish(self: Box<Self>) -> Result<Bitmap, StoreError> {

@@ -208,6 +208,15 @@ pub trait Storage: Send + Sync {
     /// If the storage does not say.
     fn presence(&self, id: &PackId, table: &PackTable) -> Result<Option<Bitmap>, StoreError>;
 
+    /// Draws up anew what says which frames are here, where that lies apart from the pack and cannot be read. Whoever
+    /// calls holds the pack's lock.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the pack is not here.
+    fn mend_presence(&self, _id: &PackId, _table: &PackTable) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Ids of the packs of which frames may be missing.
     ///
     /// # Errors
@@ -228,6 +237,7 @@ pub trait Storage: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Begins to take some frames of a pack: of one that is not here, or those that were dropped from one that is.
+    /// `counted` are the frames that the index takes for here; none if it does not know the pack.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if `table` is not that pack's.
@@ -235,6 +245,7 @@ pub trait Storage: Send + Sync {
         &self,
         id: &PackId,
         table: &PackTable,
+        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError>;
 
     /// Removes what unfinished writes of those who have ended left behind, and makes durable what is seen but was not
@@ -262,6 +273,15 @@ pub trait PackRead: Send + Sync {
     /// # Errors
     /// [`StoreError::Range`] if the pack does not have them.
     fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, StoreError>;
+
+    /// Takes a table that the pack itself may not give, its head being damaged: without it nobody can say where the
+    /// frames lie of a pack that lacks some.
+    ///
+    /// # Errors
+    /// If the storage does not answer.
+    fn take_table(&self, _table: &PackTable) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Reads header and table, checked against the id.
     ///
@@ -325,6 +345,10 @@ pub trait PartialPackSink: Send {
     /// # Errors
     /// [`StoreError::Frame`] if it is not that frame, or does not come after those that were taken.
     fn write_frame(&mut self, frame: usize, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Frames that should be here, by the pack's map or by who counts on them, and of which there were no bytes when
+    /// this began. Those that do not come are damaged from the end on: the index enters them before.
+    fn lost(&self) -> &Bitmap;
 
     /// The frames count from now on. Says which frames of the pack are here. Whoever calls holds the
     /// repository's gate.

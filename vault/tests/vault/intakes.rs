@@ -1,12 +1,15 @@
 //! Packs that come in by two ways at once, and by pieces where something is damaged.
 
-use lumbung_model::PackId;
-use lumbung_pack::{Bitmap, Kind, PackUse};
+use std::sync::Barrier;
+
+use lumbung_model::{PackId, RepositoryId};
+use lumbung_pack::{Bitmap, Kind, PackTable, PackUse};
 use lumbung_store::{PutOutcome, StoreError};
-use lumbung_vault::scrub::{FullSpeed, NoCopies};
+use lumbung_vault::scrub::{FullSpeed, GoodCopies, NoCopies};
 use lumbung_vault::{FramesIntake, PackIntake, Sender, VaultError};
 
-use crate::support::{Agent, Bench, Owner, Snapshot, TestPack};
+use crate::backing::Lying;
+use crate::support::{Agent, Bench, Owner, Snapshot, TestPack, pack_of};
 
 struct Bed {
     bench: Bench,
@@ -66,8 +69,52 @@ impl Bed {
     }
 
     fn scrub(&self) {
+        self.scrub_from(&NoCopies);
+    }
+
+    fn scrub_from(&self, copies: &dyn GoodCopies) {
         let repository = self.bench.repository(&self.owner);
-        self.bench.vault().scrub(&repository, &NoCopies, &FullSpeed).unwrap();
+        self.bench.vault().scrub(&repository, copies, &FullSpeed).unwrap();
+    }
+
+    fn file(&self) -> Lying {
+        self.bench.lying(&self.owner, Kind::Pack, self.pack().id.as_bytes())
+    }
+
+    fn is_whole_in(&self, frames: &[u32]) -> bool {
+        self.bench.is_whole_in(&self.owner, self.pack(), frames)
+    }
+
+    /// Two frames of three, with a flipped bit before them.
+    fn two_frames_behind_a_damaged_head(&self) {
+        self.some(&[1, 2]).finish().unwrap();
+        let mut bytes = self.file().read();
+        bytes[60] ^= 1;
+        self.file().write(bytes);
+    }
+}
+
+/// Another site that has a pack's table and these of its frames.
+struct Elsewhere<'a>(&'a TestPack, &'a [usize]);
+
+impl GoodCopies for Elsewhere<'_> {
+    fn object(&self, _: &RepositoryId, _: Kind, _: &[u8; 32]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn head(&self, _: &RepositoryId, pack: &PackId) -> Option<PackTable> {
+        (*pack == self.0.id).then(|| self.0.table.clone())
+    }
+
+    fn frame(
+        &self,
+        _: &RepositoryId,
+        pack: &PackId,
+        _: &PackTable,
+        frame: usize,
+    ) -> Option<Vec<u8>> {
+        let has = *pack == self.0.id && self.1.contains(&frame);
+        has.then(|| frame_of(self.0, frame).to_vec())
     }
 }
 
@@ -129,7 +176,11 @@ fn a_file_that_was_cut_short_and_got_its_end_back_lacks_its_middle() {
     bed.whole().finish().unwrap();
     let file = bed.bench.lying(&bed.owner, Kind::Pack, bed.pack().id.as_bytes());
     let end_of_first = usize::try_from(bed.pack().table.frame_range(0).end).unwrap();
-    file.write(bed.pack().bytes[..end_of_first].to_vec());
+    let cut = bed.pack().bytes[..end_of_first].to_vec();
+    file.write(cut.clone());
+    drop(bed.some(&[2]));
+    assert_eq!(file.read(), cut, "frames that break off on their way leave nothing");
+    assert_eq!(bed.missing(), [0, 1, 2]);
     bed.some(&[2]).finish().unwrap();
     assert_eq!(bed.missing(), [1]);
     bed.some(&[1]).finish().unwrap();
@@ -149,4 +200,75 @@ fn a_pack_that_only_the_scrub_finds_is_taken_up_with_its_holes() {
     }
     bed.scrub();
     assert_eq!(bed.missing(), [0, 2]);
+}
+
+#[test]
+fn frames_that_come_behind_a_damaged_head_leave_those_that_are_there() {
+    let bed = Bed::new();
+    bed.two_frames_behind_a_damaged_head();
+    bed.some(&[0]).finish().unwrap();
+    assert_eq!(bed.missing(), [0; 0]);
+    assert!(bed.is_whole_in(&[0, 1, 2]));
+    assert_eq!(bed.file().read(), bed.pack().bytes);
+}
+
+#[test]
+fn a_head_that_the_scrub_mends_leaves_the_frames_behind_it() {
+    for others in [&[][..], &[2]] {
+        let bed = Bed::new();
+        bed.two_frames_behind_a_damaged_head();
+        bed.scrub_from(&Elsewhere(bed.pack(), others));
+        assert!(bed.is_whole_in(&[1, 2]));
+        assert_eq!(bed.missing(), [0], "it was never here");
+    }
+}
+
+#[test]
+fn a_lost_pack_of_which_some_comes_is_not_taken_for_what_the_sweep_left() {
+    let bed = Bed::new();
+    bed.bench.publish(&bed.owner, &bed.agent, &bed.snapshot);
+    bed.file().remove();
+    bed.some(&[1]).finish().unwrap();
+    assert_eq!(bed.missing(), [0, 2]);
+    let next = Snapshot::new(&bed.owner, &bed.agent, Some(&bed.snapshot));
+    for (kind, id, bytes) in next.objects() {
+        if id != *bed.pack().id.as_bytes() {
+            bed.bench.put(&bed.owner, &bed.agent, kind, id, &bytes);
+        }
+    }
+    let refused = bed.bench.commit(&bed.owner, &bed.agent, &next);
+    assert!(refused.is_err(), "a segment that was verified before is looked into again");
+    let alarms = bed.bench.vault().alarms(10).unwrap();
+    assert!(alarms.iter().any(|alarm| alarm.detail.contains("2 frames of pack")), "{alarms:?}");
+    bed.scrub_from(&Elsewhere(bed.pack(), &[0, 2]));
+    assert_eq!(bed.missing(), [0; 0]);
+    assert_eq!(bed.file().read(), bed.pack().bytes);
+    bed.bench.commit(&bed.owner, &bed.agent, &next).unwrap();
+}
+
+/// Many times over, since what two threads do first is theirs to choose.
+#[test]
+fn whole_packs_and_some_of_their_frames_that_come_at_once_leave_an_index_that_is_right() {
+    let mut bed = Bed::new();
+    for round in 0..60 {
+        let session = bed.snapshot.session_id;
+        let (repository, domain) = (bed.owner.repository, bed.agent.domain);
+        bed.snapshot.packs[0] = pack_of(repository, domain, session, &[4000, 100, 7000]);
+        let begin = Barrier::new(2);
+        let (whole, some) = (bed.whole(), bed.some(&[1]));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                whole.finish().unwrap();
+            });
+            begin.wait();
+            // The whole pack may be there by now.
+            let _ = some.finish();
+        });
+        let missing = bed.missing();
+        let here: Vec<u32> = (0..3).filter(|frame| !missing.contains(frame)).collect();
+        assert!(here.contains(&1) && bed.is_whole_in(&here), "round {round}: {missing:?}");
+        let all_read = bed.is_whole_in(&[0, 1, 2]);
+        assert_eq!(all_read, missing.is_empty(), "round {round}: {missing:?}");
+    }
 }

@@ -62,6 +62,32 @@ impl World {
         self.site.vault.scrub_with(&repository, copies, pace, options).unwrap()
     }
 
+    /// A pack that no snapshot uses.
+    async fn put_unused(&self) -> TestPack {
+        let client = self.site.client(Some(&self.city.agent_identity(&self.owner, &self.agent)));
+        let (repository, session) = (self.owner.repository, self.last().session_id);
+        let pack = pack_of(repository, self.agent.domain, session, &[9000, 8000, 30_000]);
+        let bytes = vec![pack.bytes.clone().into()];
+        client.put_pack(&repository, &pack.id, bytes).await.unwrap();
+        pack
+    }
+
+    /// Takes a frame away, and has the index know of it.
+    async fn drop_frame(&mut self, pack: &TestPack, frame: u32) {
+        self.take_frame_away(pack, frame);
+        let (dir, data) =
+            std::mem::replace(&mut self.site, Site::start(&self.city, "").await).stop().await;
+        self.site = Site::launch(&self.city, dir, data, "").await;
+    }
+
+    /// As if the sweep had, but the index does not know of it.
+    fn take_frame_away(&self, pack: &TestPack, frame: u32) {
+        let mut dropped = pack.table.no_frames();
+        dropped.set(frame);
+        let repository = self.site.repository(&self.owner);
+        repository.store().drop_frames(&pack.id, &pack.table, &dropped).unwrap();
+    }
+
     fn look(&self, workers: usize) -> Found {
         let repository = self.site.repository(&self.owner);
         let options = self.options(workers, false);
@@ -402,23 +428,10 @@ async fn only_what_is_bad_is_fetched_and_only_what_matches_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_the_sweep_dropped_are_no_damage_unless_a_snapshot_needs_them() {
-    let world = World::new(1).await;
+    let mut world = World::new(1).await;
     let copies = Copies::of(world.last());
-    let client = world.site.client(Some(&world.city.agent_identity(&world.owner, &world.agent)));
-    let session = world.last().session_id;
-    let unused =
-        pack_of(world.owner.repository, world.agent.domain, session, &[9000, 8000, 30_000]);
-    client
-        .put_pack(&world.owner.repository, &unused.id, vec![unused.bytes.clone().into()])
-        .await
-        .unwrap();
-    let store = |pack: &TestPack, frame: u32| {
-        let mut dropped = Bitmap::new(u32::try_from(pack.table.frames.len()).unwrap());
-        dropped.set(frame);
-        let repository = world.site.repository(&world.owner);
-        repository.store().drop_frames(&pack.id, &pack.table, &dropped).unwrap();
-    };
-    store(&unused, 1);
+    let unused = world.put_unused().await;
+    world.drop_frame(&unused, 1).await;
     let scrubbed = world.scrub(&copies, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.frames, scrubbed.bad, scrubbed.repaired), (6, 0, 0));
     assert_eq!((scrubbed.verified.len(), scrubbed.damaged.len()), (1, 0));
@@ -437,10 +450,25 @@ async fn frames_that_the_sweep_dropped_are_no_damage_unless_a_snapshot_needs_the
     let scrubbed = world.scrub(&NoCopies, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.frames, scrubbed.bad), (6, 0));
     // A snapshot that needs what is not here is not whole; nothing is fetched, for nothing was lost.
-    store(&world.last().packs[0], 0);
+    let needed = world.last().packs[0].clone();
+    world.drop_frame(&needed, 0).await;
     let scrubbed = world.scrub(&copies, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.bad, scrubbed.verified.len(), scrubbed.damaged.len()), (0, 0, 1));
     assert_eq!(copies.asked(), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_its_map_lacks_and_the_index_counts_on_is_damage() {
+    let world = World::new(1).await;
+    let pack = world.last().packs[0].clone();
+    world.take_frame_away(&pack, 1);
+    let found = world.look(1).report;
+    assert_eq!((found.bad, found.verified.len(), found.damaged.len()), (1, 0, 1));
+    let copies = Copies::of(world.last());
+    let scrubbed = world.scrub(&copies, &FullSpeed, world.options(1, false)).report;
+    assert_eq!((scrubbed.bad, scrubbed.repaired, scrubbed.verified.len()), (0, 1, 1));
+    assert_eq!(copies.asked(), (vec![], vec![(pack.id, 1)]));
+    assert_eq!(world.object(Kind::Pack, pack.id.as_bytes()).read(), pack.bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,12 +223,14 @@ pub(crate) fn dropped_frames(store: &dyn Storage) -> TestPack {
 fn partial_packs(store: &dyn Storage, dropped: &TestPack) {
     let frame = |pack: &TestPack, frame: usize| pack.bytes[range(pack, frame)].to_vec();
     // Back come the frames that were dropped, and with the last of them the map goes.
-    let mut writer = store.partial_pack_writer(&dropped.id, &dropped.table).unwrap();
+    let mut writer =
+        store.partial_pack_writer(&dropped.id, &dropped.table, &dropped.table.no_frames()).unwrap();
     writer.write_frame(1, &frame(dropped, 1)).unwrap();
     assert!(writer.write_frame(1, &frame(dropped, 1)).is_err(), "not in order");
     assert!(writer.write_frame(3, &frame(dropped, 2)).is_err(), "not that frame");
     assert_eq!(writer.finish().unwrap(), frames(dropped, &[0, 1, 2]));
-    let mut writer = store.partial_pack_writer(&dropped.id, &dropped.table).unwrap();
+    let mut writer =
+        store.partial_pack_writer(&dropped.id, &dropped.table, &dropped.table.no_frames()).unwrap();
     writer.write_frame(3, &frame(dropped, 3)).unwrap();
     assert!(writer.finish().unwrap().is_full());
     assert_eq!(store.list_presence().unwrap(), []);
@@ -236,7 +238,8 @@ fn partial_packs(store: &dyn Storage, dropped: &TestPack) {
 
     // A pack that is not here may come in part.
     let fresh = pack(&[900, 800]);
-    let mut writer = store.partial_pack_writer(&fresh.id, &fresh.table).unwrap();
+    let mut writer =
+        store.partial_pack_writer(&fresh.id, &fresh.table, &fresh.table.no_frames()).unwrap();
     writer.write_frame(1, &frame(&fresh, 1)).unwrap();
     assert_eq!(writer.finish().unwrap(), frames(&fresh, &[1]));
     assert_eq!(store.list_presence().unwrap(), [fresh.id]);
@@ -246,8 +249,10 @@ fn partial_packs(store: &dyn Storage, dropped: &TestPack) {
 
     // Two that bring the same pack: the second finds it changed.
     let other = pack(&[900, 800]);
-    let mut one = store.partial_pack_writer(&other.id, &other.table).unwrap();
-    let mut two = store.partial_pack_writer(&other.id, &other.table).unwrap();
+    let mut one =
+        store.partial_pack_writer(&other.id, &other.table, &other.table.no_frames()).unwrap();
+    let mut two =
+        store.partial_pack_writer(&other.id, &other.table, &other.table.no_frames()).unwrap();
     one.write_frame(0, &frame(&other, 0)).unwrap();
     two.write_frame(1, &frame(&other, 1)).unwrap();
     one.finish().unwrap();

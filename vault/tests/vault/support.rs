@@ -618,13 +618,21 @@ impl Site {
         Self::launch(city, Some(dir), data, extra).await
     }
 
+    /// As [`Site::start`], by another clock than the machine's.
+    pub(crate) async fn start_at(city: &City, extra: &str, clock: Arc<dyn Clock>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Self::launch_as(city, Some(dir), data, &format!("reserve = \"0\"\n{extra}"), clock).await
+    }
+
     pub(crate) async fn launch(
         city: &City,
         dir: Option<tempfile::TempDir>,
         data: PathBuf,
         extra: &str,
     ) -> Self {
-        Self::launch_as(city, dir, data, &format!("reserve = \"0\"\n{extra}")).await
+        Self::launch_as(city, dir, data, &format!("reserve = \"0\"\n{extra}"), clock()).await
     }
 
     pub(crate) async fn launch_with_reserve(
@@ -633,7 +641,7 @@ impl Site {
         data: PathBuf,
         reserve: &str,
     ) -> Self {
-        Self::launch_as(city, dir, data, &format!("reserve = \"{reserve}\"\n")).await
+        Self::launch_as(city, dir, data, &format!("reserve = \"{reserve}\"\n"), clock()).await
     }
 
     async fn launch_as(
@@ -641,6 +649,7 @@ impl Site {
         dir: Option<tempfile::TempDir>,
         data: PathBuf,
         extra: &str,
+        own_clock: Arc<dyn Clock>,
     ) -> Self {
         let file = data.join("vault.toml");
         let storage = backing::settings(&data);
@@ -656,7 +665,7 @@ impl Site {
             Arc::new(Sources::connect(&config, &state.tls_identity().unwrap(), &clock()).unwrap());
         let (identity, time) = (state.identity().unwrap(), Time::now());
         let uptime = Box::new(time.clone());
-        let vault = Arc::new(Vault::open_with(config, identity, clock(), uptime).unwrap());
+        let vault = Arc::new(Vault::open_with(config, identity, own_clock, uptime).unwrap());
         // What the daemon does in the background: here it is over before the test goes on.
         vault.reconcile().unwrap();
         let stop = CancellationToken::new();

@@ -174,7 +174,8 @@ fn a_pack_without_its_mark_is_read_by_its_own_map_or_not_written_at_all() {
         assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
         let refused = store.drop_frames(&pack.id, &pack.table, &frames(&pack, &[0]));
         assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
-        let mut writer = store.partial_pack_writer(&pack.id, &pack.table).unwrap();
+        let mut writer =
+            store.partial_pack_writer(&pack.id, &pack.table, &pack.table.no_frames()).unwrap();
         writer.write_frame(1, one[0].1).unwrap();
         assert!(matches!(writer.finish(), Err(StoreError::Damaged { .. })));
         assert_eq!(std::fs::read(&object).unwrap(), damaged);

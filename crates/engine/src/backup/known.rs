@@ -115,7 +115,7 @@ impl Known {
     ) {
         let mut inner = self.inner();
         let pack = u32::try_from(inner.packs.len()).expect("fewer than 2^32 packs");
-        let frames = u32::try_from(table.frames.len()).expect("at most 16,384 frames");
+        let frames = table.frame_count();
         inner.packs.push(KnownPack {
             id: Some(id),
             session: table.header.session,
@@ -142,7 +142,7 @@ impl Known {
     /// A pack that this run filled has its name.
     pub(super) fn finish_pack(&self, pack: u32, id: PackId, table: &PackTable) {
         let mut inner = self.inner();
-        let frames = u32::try_from(table.frames.len()).expect("at most 16,384 frames");
+        let frames = table.frame_count();
         if let Some(known) = inner.packs.get_mut(pack as usize) {
             known.id = Some(id);
             known.frames = frames;

@@ -320,7 +320,7 @@ fn load_known(
         match record {
             Record::Pack(head) => {
                 if let Ok(table) = PackTable::decode(&head) {
-                    packs.push((table.id(), u32::try_from(table.frames.len()).unwrap_or(0)));
+                    packs.push((table.id(), table.frame_count()));
                 }
             }
             Record::Committed => committed = packs.len(),
@@ -340,7 +340,7 @@ fn load_known(
         let ours = table.header.domain == identity.domain
             && table.header.repository == identity.repository;
         let gone = absent.get(&id);
-        let frames = u32::try_from(table.frames.len()).unwrap_or(0);
+        let frames = table.frame_count();
         if gone.is_some_and(|gone| gone.count_ones() == frames) {
             lost += 1;
         } else if ours && added.insert(id) {

@@ -74,7 +74,7 @@ pub(super) fn facts_of(table: &PackTable, bad: Vec<u32>) -> PackFacts {
     PackFacts {
         domain: table.header.domain,
         session: table.header.session,
-        frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+        frames: table.frame_count(),
         bad,
     }
 }

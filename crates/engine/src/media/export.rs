@@ -451,7 +451,7 @@ pub(super) fn copy_pack(
         let (kind, id, depot) = (Kind::Pack, *id.as_bytes(), source.describe());
         return Err(DepotError::Damaged { kind, id, depot, source: Some(reason.into()) }.into());
     };
-    let mut writer = directory.partial_pack_writer(id, &table)?;
+    let mut writer = directory.partial_pack_writer(id, &table, &Bitmap::new(bad.bits()))?;
     let good = pieces
         .iter()
         .enumerate()

@@ -155,7 +155,7 @@ impl Importer<'_> {
     fn frames(&self, id: &PackId) -> Result<Bitmap, MediaError> {
         let directory = self.medium.directory();
         let table = directory.pack_head(id)?;
-        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        let frames = table.frame_count();
         Ok(directory.presence(id, &table)?.unwrap_or_else(|| Bitmap::full(frames)))
     }
 

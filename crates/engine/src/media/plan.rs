@@ -425,7 +425,7 @@ fn whole(
             return Ok(None);
         }
         let present = target.presence(id, &table)?;
-        let frames = u32::try_from(table.frames.len()).unwrap_or(u32::MAX);
+        let frames = table.frame_count();
         let here = |frame: &u32| present.as_ref().is_none_or(|present| present.get(*frame));
         for frame in (0..frames).filter(|frame| read && here(frame)) {
             file.read_frame(&table, frame as usize)?;

@@ -260,7 +260,7 @@ impl Found {
         let facts = PackFacts {
             domain: table.header.domain,
             session: table.header.session,
-            frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+            frames: table.frame_count(),
             bad,
         };
         self.packs.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, facts);
@@ -416,7 +416,7 @@ impl Holdings for Asked<'_> {
             (table.total_length() == file.length()).then(|| PackFacts {
                 domain: table.header.domain,
                 session: table.header.session,
-                frames: u32::try_from(table.frames.len()).unwrap_or(u32::MAX),
+                frames: table.frame_count(),
                 bad: Vec::new(),
             })
         });

@@ -1,8 +1,11 @@
-//! What a loss of power leaves of an agent's state and of a repository in a directory, while backups run.
+//! What a loss of power leaves of an agent's state and of what keeps its repository, a directory or a vault over the
+//! network, while backups run.
 //!
 //! After each crash, of the agent's machine, of the repository's, or of both at once: every snapshot that a run
 //! had returned restores, the journal names no pack that is not in the repository, the next run succeeds, and
 //! what it publishes restores to what is in the source.
+
+mod served;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,14 +21,73 @@ use lumbung_store::RepositoryDir;
 use lumbung_store::recording::{Depth, Op, Recorded, Recording, State, crashes};
 use tempfile::TempDir;
 
-use crate::world::{World, noise, put_roster};
+use self::served::Served;
+use crate::world::{SMALL, World, noise, put_roster};
 
 /// Memory rather than a disk, where there is some: nothing here is about real power.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-struct Played {
+/// What keeps the repository.
+trait Keeper: Sync {
+    /// Where, beneath the root.
+    fn folder(&self) -> &'static str;
+
+    /// Makes it beneath the root; the recording begins before.
+    fn found(&self, world: &World, root: &Path);
+
+    /// Opens what a crash left, and repairs it as a start does.
+    fn open(&self, world: &World, root: &Path) -> Result<Box<dyn Opened>, String>;
+}
+
+/// A keeper at work.
+trait Opened {
+    /// As the agent sees it.
+    fn depot(&self) -> Arc<dyn Depot>;
+
+    /// Its files.
+    fn directory(&self) -> RepositoryDir;
+
+    /// What it has to complain of.
+    fn complaint(&self) -> Option<String>;
+}
+
+struct Directory;
+
+impl Keeper for Directory {
+    fn folder(&self) -> &'static str {
+        "depot"
+    }
+
+    fn found(&self, world: &World, root: &Path) {
+        let depot = LocalDepot::create(root.join("depot")).unwrap();
+        put_roster(&depot, &world.roster);
+    }
+
+    fn open(&self, _: &World, root: &Path) -> Result<Box<dyn Opened>, String> {
+        let depot = LocalDepot::open(root.join("depot")).map_err(|e| e.to_string())?;
+        depot.directory().sweep_unfinished().map_err(|e| e.to_string())?;
+        Ok(Box::new(depot))
+    }
+}
+
+impl Opened for LocalDepot {
+    fn depot(&self) -> Arc<dyn Depot> {
+        Arc::new(self.clone())
+    }
+
+    fn directory(&self) -> RepositoryDir {
+        self.directory().clone()
+    }
+
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+}
+
+struct Played<K> {
+    keeper: K,
     world: World,
     /// Snapshots that a run returned, and when.
     returned: Vec<(usize, ManifestId)>,
@@ -34,9 +96,8 @@ struct Played {
     recorded: Recorded,
 }
 
-/// One run over the state and the repository beneath `root`.
-fn run(world: &World, root: &Path) -> Result<BackupOutcome, BackupError> {
-    let depot: Arc<dyn Depot> = Arc::new(LocalDepot::open(root.join("depot")).unwrap());
+/// One run with the state beneath `root`.
+fn run(world: &World, root: &Path, depot: Arc<dyn Depot>) -> Result<BackupOutcome, BackupError> {
     backup(&BackupRequest {
         depots: &[depot],
         identity: &world.identity,
@@ -53,14 +114,8 @@ fn run(world: &World, root: &Path) -> Result<BackupOutcome, BackupError> {
     })
 }
 
-fn found(world: &World, root: &Path) {
-    let depot = LocalDepot::create(root.join("depot")).unwrap();
-    put_roster(&depot, &world.roster);
-}
-
 /// Two runs with partial manifests, files changed in between, and a third that finds nothing new.
-fn play() -> Played {
-    let mut world = World::new();
+fn play<K: Keeper>(keeper: K, mut world: World) -> Played<K> {
     world.options.attempts = 1;
     world.options.partial_after_bytes = 100 << 10;
     for n in 0..12 {
@@ -69,18 +124,20 @@ fn play() -> Played {
     world.write("large", noise(99, 200 << 10));
     let root = scratch();
     let recording = Recording::start(root.path()).unwrap();
-    found(&world, root.path());
+    keeper.found(&world, root.path());
     let founded = recording.length();
+    let opened = keeper.open(&world, root.path()).unwrap();
     let mut returned = Vec::new();
     for round in 0..3 {
-        let outcome = run(&world, root.path()).unwrap();
+        let outcome = run(&world, root.path(), opened.depot()).unwrap();
         returned.push((recording.length(), outcome.manifest));
         if round == 0 {
             world.write("d1/f05", noise(7, 5000));
             world.write("new", noise(8, 90_000));
         }
     }
-    Played { world, returned, founded, recorded: recording.finish() }
+    drop(opened);
+    Played { keeper, world, returned, founded, recorded: recording.finish() }
 }
 
 /// A change that is left out, by name.
@@ -148,18 +205,16 @@ fn trust_caches(world: &World, root: &Path) {
     }
 }
 
-fn check(played: &Played, state: &State) -> Result<(), String> {
-    let Played { world, returned, founded, .. } = played;
+fn check<K: Keeper>(played: &Played<K>, state: &State) -> Result<(), String> {
+    let Played { keeper, world, returned, founded, .. } = played;
     let root = scratch();
     let root = root.path();
     state.write(root).unwrap();
     if state.prefix < *founded {
-        found(world, root);
+        keeper.found(world, root);
     }
-    let local = LocalDepot::open(root.join("depot")).map_err(|e| e.to_string())?;
-    let directory = local.directory().clone();
-    let depot: Arc<dyn Depot> = Arc::new(local);
-    directory.sweep_unfinished().map_err(|e| e.to_string())?;
+    let opened = keeper.open(world, root)?;
+    let (depot, directory) = (opened.depot(), opened.directory());
     for kind in Kind::REPOSITORY {
         for id in directory.list(kind).map_err(|e| e.to_string())? {
             directory.get(kind, &id).map_err(|e| e.to_string())?;
@@ -173,7 +228,8 @@ fn check(played: &Played, state: &State) -> Result<(), String> {
     if state.prefix.is_multiple_of(2) {
         trust_caches(world, root);
     }
-    let outcome = run(world, root).map_err(|e| format!("the next run: {e}: {e:?}"))?;
+    let outcome =
+        run(world, root, Arc::clone(&depot)).map_err(|e| format!("the next run: {e}: {e:?}"))?;
     let target = restores(world, &depot, &outcome.manifest)?;
     let reader = world.open_at(Arc::clone(&depot), &outcome.manifest);
     for place in [target.path(), Path::new("/")] {
@@ -187,11 +243,12 @@ fn check(played: &Played, state: &State) -> Result<(), String> {
     let (snapshots, bad) = list_snapshots(depot.as_ref(), Some(world.repository)).unwrap();
     ensure(bad.is_empty(), || format!("manifests that cannot be read: {bad:?}"))?;
     let places: BTreeSet<_> = snapshots.iter().map(|s| (s.epoch, s.sequence)).collect();
-    ensure(places.len() == snapshots.len(), || "two snapshots have one place".into())
+    ensure(places.len() == snapshots.len(), || "two snapshots have one place".into())?;
+    opened.complaint().map_or(Ok(()), Err)
 }
 
 /// The first thing that is wrong after some crash beneath `affected`, if anything is.
-fn search(played: &Played, affected: &[&str], most: usize) -> Option<String> {
+fn search<K: Keeper>(played: &Played<K>, affected: &[&str], most: usize) -> Option<String> {
     let survey = crashes(&played.recorded, affected, Depth::from_env());
     let (considered, different) = (survey.considered, survey.len());
     let survey = survey.thinned(most);
@@ -203,24 +260,48 @@ fn search(played: &Played, affected: &[&str], most: usize) -> Option<String> {
     survey.check(&|state| check(played, state))
 }
 
+fn in_a_directory() -> Played<Directory> {
+    play(Directory, World::new())
+}
+
+fn over_a_vault() -> Played<Served> {
+    let keeper = Served::new();
+    let world = World::kept_at(vec![keeper.listed()], SMALL);
+    play(keeper, world)
+}
+
 #[test]
 fn an_agent_that_loses_power_goes_on() {
-    assert_eq!(search(&play(), &["state"], 150), None);
+    assert_eq!(search(&in_a_directory(), &["state"], 150), None);
 }
 
 #[test]
 fn a_repository_that_loses_power_keeps_what_it_took() {
-    assert_eq!(search(&play(), &["depot"], 150), None);
+    assert_eq!(search(&in_a_directory(), &[Directory.folder()], 150), None);
 }
 
 #[test]
 fn one_machine_that_loses_power_loses_nothing_that_was_returned() {
-    assert_eq!(search(&play(), &[""], 150), None);
+    assert_eq!(search(&in_a_directory(), &[""], 150), None);
 }
 
 #[test]
-fn a_repository_that_leaves_out_a_sync_is_caught() {
-    let mut played = play();
+fn an_agent_that_loses_power_goes_on_at_its_vault() {
+    assert_eq!(search(&over_a_vault(), &["state"], 100), None);
+}
+
+#[test]
+fn a_vault_that_loses_power_keeps_what_its_agent_counts_on() {
+    let played = over_a_vault();
+    assert_eq!(search(&played, &[played.keeper.folder()], 100), None);
+}
+
+#[test]
+fn an_agent_and_its_vault_that_lose_power_at_once_lose_nothing_that_was_returned() {
+    assert_eq!(search(&over_a_vault(), &[""], 100), None);
+}
+
+fn leaves_out_a_sync_and_is_caught<K: Keeper>(mut played: Played<K>) {
     let recorded = played.recorded.clone();
     let omissions: [Omission<'_>; 2] = [
         ("fsync of files", &|op| matches!(op, Op::SyncFile { .. })),
@@ -228,7 +309,17 @@ fn a_repository_that_leaves_out_a_sync_is_caught() {
     ];
     for (name, omission) in omissions {
         played.recorded = recorded.clone().without(omission);
-        let found = search(&played, &["depot"], 200);
+        let found = search(&played, &[played.keeper.folder()], 200);
         assert!(found.is_some(), "nobody noticed that {name} was left out");
     }
+}
+
+#[test]
+fn a_repository_that_leaves_out_a_sync_is_caught() {
+    leaves_out_a_sync_and_is_caught(in_a_directory());
+}
+
+#[test]
+fn a_vault_that_leaves_out_a_sync_is_caught_by_its_agent() {
+    leaves_out_a_sync_and_is_caught(over_a_vault());
 }

@@ -11,10 +11,13 @@ use lumbung_engine::{
 use lumbung_model::{DatasetId, ManifestId, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_pack::{
     AgentStatus, ChunkerParams, Kind, Recipient, RootKey, RootRole, Roster, RosterAgent,
-    SigningKey, object_id, sign,
+    RosterSite, SigningKey, object_id, sign,
 };
 use lumbung_seal::{AgentIdentity, RecoveryKey};
 use tempfile::TempDir;
+
+/// Small chunks, so that small trees have many.
+pub(crate) const SMALL: ChunkerParams = ChunkerParams { min: 1 << 10, avg: 4 << 10, max: 16 << 10 };
 
 pub(crate) struct World {
     pub(crate) root: SigningKey,
@@ -34,11 +37,15 @@ pub(crate) fn put_roster(depot: &dyn Depot, object: &[u8]) {
 
 impl World {
     pub(crate) fn new() -> Self {
-        // Small chunks, so that small trees have many.
-        Self::with_chunker(ChunkerParams { min: 1 << 10, avg: 4 << 10, max: 16 << 10 })
+        Self::with_chunker(SMALL)
     }
 
     pub(crate) fn with_chunker(chunker: ChunkerParams) -> Self {
+        Self::kept_at(Vec::new(), chunker)
+    }
+
+    /// A world whose roster lists sites.
+    pub(crate) fn kept_at(sites: Vec<RosterSite>, chunker: ChunkerParams) -> Self {
         let root = SigningKey::generate();
         let recovery = RecoveryKey::generate();
         let mut identity = AgentIdentity::generate(RepositoryId::ZERO);
@@ -62,7 +69,7 @@ impl World {
                 status: AgentStatus::Active,
                 label: "server".into(),
             }],
-            sites: Vec::new(),
+            sites,
         };
         let roster = sign(&body, &root);
         let repository = RepositoryId::from_bytes(object_id(&roster));

@@ -30,11 +30,6 @@ pub(super) struct Layout {
     length: u64,
 }
 
-/// The set of all frames of a pack.
-pub(super) fn all(table: &PackTable) -> Bitmap {
-    Bitmap::full(number(table.frames.len()))
-}
-
 pub(super) fn number(frame: usize) -> u32 {
     u32::try_from(frame).unwrap_or(u32::MAX)
 }
@@ -67,7 +62,7 @@ impl Layout {
     /// end of the map, see [`Layout::reach`].
     pub(super) fn find(table: &PackTable, bytes: &[u8]) -> Option<Self> {
         let id: PackId = table.id();
-        let frames = number(table.frames.len());
+        let frames = table.frame_count();
         let from = table.encode().len();
         let to = from + encode_presence(&id, &Bitmap::new(frames)).len();
         let present = decode_presence(&id, frames, bytes.get(from..to)?)?;
@@ -76,7 +71,7 @@ impl Layout {
 
     /// How many bytes [`Layout::find`] needs.
     pub(super) fn reach(table: &PackTable) -> usize {
-        head(table, &Bitmap::new(number(table.frames.len()))).len()
+        head(table, &table.no_frames()).len()
     }
 
     /// Whether an object of so many bytes, whose own map cannot be read, has this layout and not a whole pack's.
@@ -91,6 +86,11 @@ impl Layout {
     /// Bytes of the pack, if the object has all the bytes that it should have.
     pub(super) const fn length(&self, stored: u64) -> u64 {
         if stored == self.stored_length { self.length } else { stored }
+    }
+
+    /// Bytes of the pack.
+    pub(super) const fn pack_length(&self) -> u64 {
+        self.length
     }
 
     /// Where bytes of the pack are in the object, in order: a range of it, or so many bytes that were dropped.

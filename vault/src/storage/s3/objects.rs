@@ -154,7 +154,7 @@ impl Objects {
                 Err(fault) => Err(bucket.failed(fault)),
             }
         })?;
-        let frames = super::layout::number(table.frames.len());
+        let frames = table.frame_count();
         Ok(bytes.and_then(|bytes| decode_presence(id, frames, &bytes)))
     }
 
@@ -396,9 +396,10 @@ impl Storage for Objects {
         &self,
         id: &PackId,
         table: &PackTable,
+        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError> {
         self.shared.lease.check()?;
-        Ok(Box::new(PartialSink::new(self.clone(), id, table)?))
+        Ok(Box::new(PartialSink::new(self.clone(), id, table, counted)?))
     }
 
     fn sweep_unfinished(&self) -> Result<usize, StoreError> {

@@ -6,7 +6,7 @@
 //! have to sweep. The price is one pack of memory for each pack that is on its way in; `requests` bounds them.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lumbung_model::PackId;
@@ -106,7 +106,22 @@ struct State {
     /// Bytes of the object.
     stored: u64,
     layout: Option<Arc<Layout>>,
+    /// Whether the layout was looked for: its own head, where it is damaged, does not say where its map is.
+    settled: bool,
     window: Window,
+}
+
+impl State {
+    /// The last offset of the pack that may be asked for.
+    fn reach(&self) -> u64 {
+        self.layout.as_ref().map_or(self.stored, |layout| layout.pack_length())
+    }
+
+    /// Whether the object has all bytes of a range of the pack, or they were dropped.
+    fn has(&self, range: &Range<u64>) -> bool {
+        let Some(layout) = &self.layout else { return range.end <= self.stored };
+        layout.pieces(range).iter().flatten().all(|stored| stored.end <= self.stored)
+    }
 }
 
 /// Why bytes of the object are not at hand.
@@ -120,54 +135,63 @@ enum Unread {
 pub(super) struct Pack {
     objects: Objects,
     id: PackId,
-    length: u64,
     state: Mutex<State>,
 }
 
 impl Pack {
     pub(super) fn open(objects: Objects, id: &PackId) -> Result<Self, StoreError> {
-        let state = begin(&objects, id)?;
-        let length = state.layout.as_ref().map_or(state.stored, |l| l.length(state.stored));
-        let this = Self { objects, id: *id, length, state: Mutex::new(state) };
-        Ok(this)
+        let state = Mutex::new(begin(&objects, id)?);
+        Ok(Self { objects, id: *id, state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tag of the object as it was opened.
     fn tag(&self) -> String {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).tag.clone()
+        self.state().tag.clone()
     }
 
     fn layout(&self) -> Option<Arc<Layout>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).layout.clone()
+        self.state().layout.clone()
     }
 
     /// Finds the layout of an object whose own head is damaged.
     fn settle(&self, table: &PackTable) -> Result<(), StoreError> {
-        if self.layout().is_some() {
-            return Ok(());
-        }
-        let (bytes, stored) = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.window.start != 0 {
+        let (mut bytes, stored) = {
+            let state = self.state();
+            if state.settled {
                 return Ok(());
             }
-            (state.window.bytes.clone(), state.stored)
+            let known =
+                if state.window.start == 0 { state.window.bytes.clone() } else { Bytes::new() };
+            (known, state.stored)
         };
+        let reach = Layout::reach(table) as u64;
+        if (bytes.len() as u64) < reach.min(stored) {
+            bytes = self.stored(0..reach.min(stored)).map_err(|unread| match unread {
+                Unread::Failed(error) => error,
+                Unread::Changed => StoreError::Changed { id: *self.id.as_bytes() },
+            })?;
+        }
         let layout = find_layout(&self.objects, table, &bytes, stored)?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).layout = layout;
+        let mut state = self.state();
+        state.layout = layout;
+        state.settled = true;
         Ok(())
     }
 
     /// Whether it is known where each frame lies: an object that has neither a map nor a whole pack's length may be a
     /// whole pack that was cut short as well as one without some frames.
     fn lies_clear(&self, table: &PackTable) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         state.layout.is_some() || state.stored == table.total_length()
     }
 
     /// Which frames the object has.
     fn present(&self, table: &PackTable) -> Bitmap {
-        self.layout().map_or_else(|| layout::all(table), |layout| layout.present().clone())
+        self.layout().map_or_else(|| table.all_frames(), |layout| layout.present().clone())
     }
 
     /// As [`Pack::present`], where the object's own head may be damaged.
@@ -176,15 +200,28 @@ impl Pack {
         Ok(self.present(table))
     }
 
+    /// Frames of which there are no bytes, among those that should be here: by its map, or by who counts on them.
+    fn lost(&self, table: &PackTable, counted: &Bitmap) -> Result<Bitmap, StoreError> {
+        let present = self.present_settled(table)?;
+        let mut lost = counted.minus(&present);
+        let state = self.state();
+        for frame in present.iter_ones() {
+            if !state.has(&table.frame_range(frame as usize)) {
+                lost.set(frame);
+            }
+        }
+        drop(state);
+        Ok(lost)
+    }
+
     fn range_error(&self, offset: u64, wanted: u64) -> StoreError {
-        StoreError::Range { id: *self.id.as_bytes(), length: self.length, offset, wanted }
+        StoreError::Range { id: *self.id.as_bytes(), length: self.length(), offset, wanted }
     }
 
     /// Bytes at the pack's own offsets; zeros where a frame was dropped.
     fn bytes(&self, offset: u64, length: usize) -> Result<Bytes, StoreError> {
         let wanted = length as u64;
-        let end = offset.checked_add(wanted).filter(|end| *end <= self.length);
-        let end = end.filter(|_| length <= PACK_MAX_BYTES);
+        let end = offset.checked_add(wanted).filter(|_| length <= PACK_MAX_BYTES);
         let end = end.ok_or_else(|| self.range_error(offset, wanted))?;
         // A repair or a sweep may come in between; several of them during one read do not.
         for _ in 0..4 {
@@ -193,7 +230,7 @@ impl Pack {
                 Err(Unread::Failed(error)) => return Err(error),
                 Err(Unread::Changed) => {
                     let state = begin(&self.objects, &self.id)?;
-                    *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+                    *self.state() = state;
                 }
             }
         }
@@ -201,6 +238,10 @@ impl Pack {
     }
 
     fn try_bytes(&self, range: Range<u64>) -> Result<Bytes, Unread> {
+        let within = |state: &State| range.end <= state.reach() && state.has(&range);
+        if !within(&self.state()) {
+            return Err(Unread::Failed(self.range_error(range.start, range.end - range.start)));
+        }
         let Some(layout) = self.layout() else { return self.stored(range) };
         let mut all = Vec::with_capacity(index(range.end - range.start));
         for piece in layout.pieces(&range) {
@@ -218,7 +259,7 @@ impl Pack {
             return Ok(Bytes::new());
         }
         let (tag, fetch) = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state();
             if let Some(bytes) = state.window.get(&range) {
                 return Ok(bytes);
             }
@@ -246,7 +287,7 @@ impl Pack {
         let asked = window.get(&range).ok_or_else(|| {
             Unread::Failed(self.range_error(range.start, range.end - range.start))
         })?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).window = window;
+        self.state().window = window;
         Ok(asked)
     }
 
@@ -263,6 +304,7 @@ fn begin(objects: &Objects, id: &PackId) -> Result<State, StoreError> {
         tag: meta.e_tag.unwrap_or_default(),
         stored: meta.size,
         layout: None,
+        settled: false,
         window: Window { start: 0, bytes },
     };
     let head = |bytes: &[u8]| {
@@ -274,6 +316,7 @@ fn begin(objects: &Objects, id: &PackId) -> Result<State, StoreError> {
     let whole = lumbung_store::decode_head(id.as_bytes(), &state.window.bytes)
         .is_ok_and(|table| table.total_length() == state.stored);
     if whole && !objects.may_lack_frames(id)? {
+        state.settled = true;
         return Ok(state);
     }
     // The map has a bit for each frame; a table has many bytes for each.
@@ -287,6 +330,7 @@ fn begin(objects: &Objects, id: &PackId) -> Result<State, StoreError> {
     if let Ok(table) = lumbung_store::decode_head(id.as_bytes(), &state.window.bytes) {
         debug_assert!(Layout::reach(&table) as u64 <= reach.max(FIRST_READ));
         state.layout = find_layout(objects, &table, &state.window.bytes, state.stored)?;
+        state.settled = true;
     }
     Ok(state)
 }
@@ -338,7 +382,12 @@ fn first_bytes(
 
 impl PackRead for Pack {
     fn length(&self) -> u64 {
-        self.length
+        let state = self.state();
+        state.layout.as_ref().map_or(state.stored, |layout| layout.length(state.stored))
+    }
+
+    fn take_table(&self, table: &PackTable) -> Result<(), StoreError> {
+        self.settle(table)
     }
 
     fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
@@ -363,6 +412,7 @@ impl PackRead for Pack {
     }
 
     fn read_frame(&self, table: &PackTable, frame: usize) -> Result<Vec<u8>, StoreError> {
+        self.settle(table)?;
         let range = table.frame_range(frame);
         let bytes = self.bytes(range.start, index(range.end - range.start))?;
         verify(&self.id, table, frame, &bytes)?;
@@ -482,6 +532,7 @@ pub(super) struct PartialSink {
     table: PackTable,
     came: Bitmap,
     frames: Vec<(usize, Bytes)>,
+    lost: Bitmap,
     /// The tag of the pack that was here when this began.
     before: Option<String>,
 }
@@ -491,17 +542,19 @@ impl PartialSink {
         objects: Objects,
         id: &PackId,
         table: &PackTable,
+        counted: &Bitmap,
     ) -> Result<Self, StoreError> {
         if table.id() != *id {
             return Err(damaged(id, "the table belongs to another pack".into()));
         }
-        let before = match Pack::open(objects.clone(), id) {
-            Ok(pack) => Some(pack.tag()),
-            Err(StoreError::NotFound { .. }) => None,
+        let (before, lost) = match Pack::open(objects.clone(), id) {
+            Ok(pack) => (Some(pack.tag()), pack.lost(table, counted)?),
+            Err(StoreError::NotFound { .. }) => (None, counted.clone()),
             Err(error) => return Err(error),
         };
-        let came = Bitmap::new(number(table.frames.len()));
-        Ok(Self { objects, id: *id, table: table.clone(), came, frames: Vec::new(), before })
+        let came = table.no_frames();
+        let (table, frames) = (table.clone(), Vec::new());
+        Ok(Self { objects, id: *id, table, came, frames, lost, before })
     }
 }
 
@@ -517,8 +570,12 @@ impl PartialPackSink for PartialSink {
         Ok(())
     }
 
+    fn lost(&self) -> &Bitmap {
+        &self.lost
+    }
+
     fn finish(self: Box<Self>) -> Result<Bitmap, StoreError> {
-        let Self { objects, id, table, came, frames, before } = *self;
+        let Self { objects, id, table, came, frames, lost, before } = *self;
         let changed = || StoreError::Changed { id: *id.as_bytes() };
         let old = match Pack::open(objects.clone(), &id) {
             Ok(pack) => Some(pack),
@@ -534,9 +591,9 @@ impl PartialPackSink for PartialSink {
                 if !old.lies_clear(&table) && !came.is_full() && !any_in_place(old, &table) {
                     return Err(unclear(&id));
                 }
-                present.or(&came)
+                present.or(&came).or(&lost)
             }
-            None => came.clone(),
+            None => came.or(&lost),
         };
         let object = build(&table, &present, |frame| {
             if let Ok(at) = frames.binary_search_by_key(&frame, |(number, _)| *number) {
@@ -544,10 +601,10 @@ impl PartialPackSink for PartialSink {
             }
             let range = table.frame_range(frame);
             let length = index(range.end - range.start);
-            match old.as_ref().ok_or_else(changed)?.bytes(range.start, length) {
+            match old.as_ref().map(|old| old.bytes(range.start, length)) {
                 // Damage stays damage: the vault knows these frames as bad.
-                Err(StoreError::Range { .. }) => Ok(vec![0; length].into()),
-                other => other,
+                None | Some(Err(StoreError::Range { .. })) => Ok(vec![0; length].into()),
+                Some(read) => read,
             }
         })?;
         drop((old, frames));
