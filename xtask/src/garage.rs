@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -35,22 +35,9 @@ pub(crate) fn test() -> Result<()> {
         let _ = done.send(());
         result
     });
-    let mut kills = 0;
-    // Node 0 answers the tests; the others hold its quorum, and one of them is enough for it.
-    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ROUND) {
-        let victim = 1 + kills % usize::from(NODES - 1);
-        cluster.kill(victim)?;
-        kills += 1;
-        println!("+ node {victim} was killed ({kills})");
-        let over = ended.recv_timeout(ROUND).is_ok();
-        cluster.launch(victim)?;
-        if over {
-            break;
-        }
-        // Two nodes of three are a quorum: the next one goes only when this one is back.
-        cluster.wait_until_whole()?;
-    }
+    let killed = cluster.kill_in_turn(&ended);
     running.join().map_err(|_| anyhow::anyhow!("the tests ended abnormally"))??;
+    let kills = killed?;
     ensure!(kills > 0, "the tests were over before a node could be killed");
     cluster.done = true;
     println!("passed, with {kills} nodes killed meanwhile");
@@ -160,6 +147,26 @@ impl Cluster {
             .context("garage does not start")?;
         self.nodes[node] = Some(child);
         Ok(())
+    }
+
+    /// Kills a node and starts it again, one after the other, until the tests have ended. Says how many there were.
+    fn kill_in_turn(&mut self, ended: &Receiver<()>) -> Result<usize> {
+        let mut kills = 0;
+        // Node 0 answers the tests; the others hold its quorum, and one of them is enough for it.
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(ROUND) {
+            let victim = 1 + kills % usize::from(NODES - 1);
+            self.kill(victim)?;
+            kills += 1;
+            println!("+ node {victim} was killed ({kills})");
+            let over = ended.recv_timeout(ROUND).is_ok();
+            self.launch(victim)?;
+            if over {
+                break;
+            }
+            // Two nodes of three are a quorum: the next one goes only when this one is back.
+            self.wait_until_whole()?;
+        }
+        Ok(kills)
     }
 
     fn kill(&mut self, node: usize) -> Result<()> {
