@@ -3,10 +3,12 @@
 //! `.cargo/mutants.toml` leaves out what no test can tell apart, each with its reason; `docs/mutants.md` has the
 //! survivors that stay. A mutant that survives, or a test that hangs on one, fails the command.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::install;
-use crate::run::{check, command, is_there};
+use crate::run::{check, command};
 
 /// What is mutated if nobody says otherwise.
 const PACKAGES: [&str; 2] = ["lumbung-pack", "lumbung-seal"];
@@ -29,7 +31,9 @@ pub(crate) struct Options {
 
 pub(crate) fn mutants(options: &Options) -> Result<()> {
     install::for_tests()?;
-    if !is_there("cargo-mutants", "--version") {
+    // It gives its version only as a subcommand.
+    let version = Command::new("cargo").args(["mutants", "--version"]).output();
+    if !version.is_ok_and(|output| output.status.success()) {
         check(&mut command("cargo", &["install", "--locked", "cargo-mutants"]))?;
     }
     let mut mutants = command("cargo", &["mutants", "--test-tool", "nextest", "--jobs"]);
