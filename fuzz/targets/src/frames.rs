@@ -81,8 +81,10 @@ fn forged(u: &mut Unstructured<'_>) -> Result<()> {
         commitment: u.arbitrary()?,
         content: if u.arbitrary()? { Content::Data } else { Content::Catalogue },
     };
-    assert!(FrameOpener::new(&header, &OPENED.key).is_err(), "a commitment was guessed");
-    header.commitment = OPENED.key.pack_key(&header.salt).commitment();
+    // The fuzzer watches comparisons, and has come upon a key's own commitment by that.
+    let own = OPENED.key.pack_key(&header.salt).commitment();
+    assert_eq!(FrameOpener::new(&header, &OPENED.key).is_ok(), header.commitment == own);
+    header.commitment = own;
     let opener = FrameOpener::new(&header, &OPENED.key).expect("its own commitment");
     let (number, plain_length) = (u.arbitrary()?, u.arbitrary()?);
     let encoding = if u.arbitrary()? { Encoding::Raw } else { Encoding::Zstd };
