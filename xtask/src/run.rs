@@ -22,6 +22,14 @@ pub(crate) fn target_dir() -> PathBuf {
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
+    // What cargo says of this program to this program: build scripts that watch these variables (ring's) would run again,
+    // and everything above them be built again, whenever cargo is called from here and by hand in turn.
+    let of_this =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| of_this(name)) {
+        command.env_remove(name);
+    }
     command
 }
 

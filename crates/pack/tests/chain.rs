@@ -352,6 +352,34 @@ fn admit(
 }
 
 #[test]
+fn a_manifest_counts_by_its_agents_key_and_domain_together() {
+    let world = world();
+    let (_, manifest, _) = prepared(&world);
+    let elsewhere = Manifest { domain: DomainId::random(), ..manifest.clone() };
+    let (own, other) = (&world.agent_key, &SigningKey::generate());
+    let counts = |manifest, key| world.chain.authorizes(&signed(manifest, key));
+    assert!(counts(&manifest, own));
+    assert!(!counts(&manifest, other) && !counts(&elsewhere, own) && !counts(&elsewhere, other));
+}
+
+#[test]
+fn a_chain_gives_its_rosters_and_the_sites_of_the_newest() {
+    let site = |n| RosterSite {
+        site: SiteId::from_bytes([n; 16]),
+        receipt_key: PublicKey::from_bytes([n; 32]),
+        tls_pin: TlsPin::from_bytes([n; 32]),
+        label: String::new(),
+    };
+    let mut world = world();
+    let next = world.next(|roster| roster.sites = vec![site(1), site(2)]);
+    world.chain.push(&sign(&next, &world.root)).unwrap();
+    let numbers: Vec<u32> = world.chain.all().iter().map(|roster| roster.body.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!(world.chain.site(&site(2).site), Some(&site(2)));
+    assert_eq!(world.chain.site(&SiteId::from_bytes([3; 16])), None);
+}
+
+#[test]
 fn a_whole_snapshot_is_admitted_and_its_segments_remembered() {
     let world = world();
     let (site, manifest, _) = prepared(&world);

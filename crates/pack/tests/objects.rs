@@ -394,6 +394,41 @@ fn lists_that_must_ascend_do() {
 }
 
 #[test]
+fn what_is_sealed_for_a_session_is_bound_to_its_beginning() {
+    let session = session();
+    assert_eq!(session.aad(), encode(&session)[..104]);
+}
+
+#[test]
+fn inventories_count_from_1_and_only_the_first_has_no_predecessor() {
+    let taken = |number, previous| {
+        let inventory =
+            Inventory { number, previous: InventoryId::from_bytes([previous; 32]), ..inventory() };
+        decode::<Inventory>(&encode(&inventory)).is_ok()
+    };
+    assert!(taken(1, 0) && taken(2, 9));
+    assert!(!taken(0, 0) && !taken(0, 9) && !taken(1, 9) && !taken(2, 0));
+}
+
+/// Every pair of sets of two frames, and what lies beyond the last frame.
+#[test]
+fn sets_of_frames_meet_as_sets_do() {
+    let set = |members: u32| {
+        let mut set = Bitmap::new(2);
+        (0..2).filter(|frame| members >> frame & 1 == 1).for_each(|frame| set.set(frame));
+        set
+    };
+    for (one, other) in (0..4).flat_map(|one| (0..4).map(move |other| (one, other))) {
+        assert_eq!(set(one).and(&set(other)), set(one & other));
+        assert_eq!(set(one).or(&set(other)), set(one | other));
+        assert_eq!(set(one).minus(&set(other)), set(one & (3 - other)));
+        assert_eq!((set(one).is_empty(), set(one).is_full()), (one == 0, one == 3));
+    }
+    let eight = Bitmap::full(8);
+    assert_eq!([7, 8, 9].map(|frame| eight.get(frame)), [true, false, false]);
+}
+
+#[test]
 fn a_pack_use_in_json_is_checked() {
     let pack = segment().packs[1].clone();
     let json = serde_json::to_string(&pack).unwrap();

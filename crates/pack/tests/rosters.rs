@@ -5,7 +5,7 @@
 use lumbung_model::{
     AgentId, DomainId, PublicKey, RepositoryId, RosterId, SiteId, Timestamp, TlsPin,
 };
-use lumbung_pack::limits::CHUNK_MAX;
+use lumbung_pack::limits::{CHUNK_MAX, MAX_ROOT_KEYS};
 use lumbung_pack::{
     AgentStatus, ChunkerParams, Recipient, RootKey, RootRole, Roster, RosterAgent, RosterSite,
     SigningKey, open_signed, sign,
@@ -68,6 +68,16 @@ fn chunk_sizes_have_bounds() {
     ] {
         assert!(!taken(min, avg, max), "{min} {avg} {max}");
     }
+}
+
+#[test]
+fn there_is_a_root_key_and_no_more_than_a_roster_may_list() {
+    let of = |count: u8| {
+        let root = |n| RootKey { key: key(n), role: RootRole::Working, label: String::new() };
+        is_taken(&Roster { root_keys: (1..=count).map(root).collect(), ..roster() })
+    };
+    let most = u8::try_from(MAX_ROOT_KEYS).unwrap();
+    assert_eq!([0, 1, most, most + 1, most + 2].map(of), [false, true, true, false, false]);
 }
 
 #[test]

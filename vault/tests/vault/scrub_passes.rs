@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lumbung_model::{PackId, RepositoryId};
-use lumbung_pack::{Bitmap, Kind, PackTable};
+use lumbung_pack::{Kind, PackTable};
 use lumbung_vault::VaultError;
 use lumbung_vault::scrub::{Found, FullSpeed, GoodCopies, NoCopies, Pace, ScrubOptions, Scrubbed};
 
