@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::inventory::Occasion;
-use crate::pull::{Pulled, Sources, pull_all};
+use crate::pull::{Sources, pull_all};
 use crate::scrub::{self, Due, Regulator, Scrubbed, Throttle};
 use crate::state::State;
 use crate::{Repository, Vault, VaultError, http};
@@ -239,7 +239,12 @@ async fn pulls(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken
     }
     let interval = vault.config.pull_interval.to_duration();
     loop {
-        let Pulled { .. } = pull_all(&vault, &sources, &stop).await;
+        let (own, from, until) = (Arc::clone(&vault), Arc::clone(&sources), stop.clone());
+        // A round by itself: whatever a source brings about in it, the next one comes.
+        let round = tokio::spawn(async move { pull_all(&own, &from, &until).await });
+        if let Err(error) = round.await {
+            tracing::error!(%error, "a round of pulling ended abnormally");
+        }
         if !next_round(interval, &vault.wake.pull, &stop).await {
             return;
         }

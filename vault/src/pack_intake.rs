@@ -110,6 +110,21 @@ impl Vault {
         Ok(())
     }
 
+    /// The frames of a pack that the index takes for here, damaged ones among them; nothing if it does not know the pack.
+    pub(crate) fn counted(
+        &self,
+        repository: &Repository,
+        table: &PackTable,
+    ) -> Result<Option<Bitmap>, VaultError> {
+        let (id, repo) = (table.id(), repository.row);
+        let (known, state) = self
+            .index
+            .read(|c| Ok((PackRow::find(c, repo, &id)?.is_some(), load_state(c, repo, &id)?)))?;
+        let all = table.all_frames();
+        Ok(known
+            .then(|| state.map_or_else(|| all.clone(), |state| all.minus(&state.frames.absent))))
+    }
+
     /// Enters frames as damaged of which there are no bytes, before the file is written that passes for one that has
     /// them. Called by who holds the pack's lock.
     fn enter_lost(
@@ -151,17 +166,10 @@ impl Vault {
     ) -> Result<FramesIntake, VaultError> {
         self.check_reserve()?;
         let id = table.id();
-        let (known, state) = self.index.read(|c| {
-            let known = PackRow::find(c, repository.row, &id)?.is_some();
-            Ok((known, load_state(c, repository.row, &id)?))
-        })?;
+        let known = self.index.read(|c| PackRow::find(c, repository.row, &id))?.is_some();
         let room = self.admit_pack(repository, &table, sender, known)?;
+        let writer = repository.store.partial_pack_writer(&id, &table)?;
         let came = table.no_frames();
-        let mut counted = if known { table.all_frames() } else { table.no_frames() };
-        if let Some(state) = state {
-            counted = counted.minus(&state.frames.absent);
-        }
-        let writer = repository.store.partial_pack_writer(&id, &table, &counted)?;
         let (vault, repository) = (Arc::clone(self), Arc::clone(repository));
         Ok(FramesIntake { vault, repository, table, writer, came, _room: room })
     }
@@ -196,11 +204,18 @@ impl FramesIntake {
     pub fn finish(self) -> Result<(), VaultError> {
         let _gate = self.repository.gate();
         let _pack = self.repository.pack_lock(&self.table.id());
-        let lost = self.writer.lost().minus(&self.came);
+        let Self { vault, repository, table, writer, came, .. } = &self;
+        let counted = vault.counted(repository, table)?;
+        let lost = writer.lost(counted.as_ref().unwrap_or(&table.no_frames()))?.minus(came);
         if !lost.is_empty() {
-            self.vault.enter_lost(&self.repository, &self.table, &lost)?;
+            vault.enter_lost(repository, table, &lost)?;
         }
-        self.writer.finish()?;
+        self.writer.finish(&lost)?;
+        if let Some(counted) = counted {
+            // A map that was lost calls everything here.
+            let counted = counted.or(&self.came);
+            self.repository.store.mend_presence(&self.table.id(), &self.table, Some(&counted))?;
+        }
         self.vault.take_up_pack(&self.repository, &self.table, &self.came)
     }
 }

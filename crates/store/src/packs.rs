@@ -310,7 +310,7 @@ impl RepositoryDir {
     ) -> Result<(), StoreError> {
         check_frames(id, table, good)?;
         let old = self.open_pack(id)?;
-        let present = self.presence(id, table)?;
+        let mut present = self.presence(id, table)?;
         let mut draft = self.draft(&self.pack_folder(id.as_bytes())?)?;
         draft.write(&table.encode())?;
         for frame in 0..table.frames.len() {
@@ -319,8 +319,15 @@ impl RepositoryDir {
                 continue;
             }
             let number = u32::try_from(frame).unwrap_or(u32::MAX);
-            if present.as_ref().is_some_and(|present| !present.get(number)) {
-                draft.skip(u64::from(table.frames[frame].stored_length))?;
+            if let Some(present) = present.as_mut().filter(|present| !present.get(number)) {
+                // A map may be older than the file: what is good stays.
+                match old.read_frame(table, frame) {
+                    Ok(bytes) => {
+                        present.set(number);
+                        draft.write(&bytes)?;
+                    }
+                    Err(_) => draft.skip(u64::from(table.frames[frame].stored_length))?,
+                }
                 continue;
             }
             // A frame that stays bad keeps the bytes it has, if it has any: a later repair may come by another way.

@@ -89,16 +89,54 @@ impl RepositoryDir {
         Ok((!present.is_full()).then_some(present))
     }
 
-    /// Writes a map that cannot be read anew, as [`RepositoryDir::presence`] gives it. The caller sees to it that
-    /// nobody else changes this pack meanwhile.
+    /// Brings a map in line with the pack's own bytes: one that cannot be read is written anew; with `counted`, the frames
+    /// that the caller takes for here, those of them that the map lacks and that are good enter it, and others that the map
+    /// claims and that are not good leave it. The caller sees to it that nobody else changes this pack meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if the map cannot be read and the pack is not here.
-    pub fn mend_presence(&self, id: &PackId, table: &PackTable) -> Result<(), StoreError> {
-        match self.read_presence(id, table.frame_count())? {
-            Map::None | Map::Read(_) => Ok(()),
-            Map::Damaged => self.set_presence(id, &self.without_holes(id, table)?),
+    /// [`StoreError::NotFound`] if frames have to be looked at and the pack is not here.
+    pub fn mend_presence(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        counted: Option<&Bitmap>,
+    ) -> Result<(), StoreError> {
+        let (before, damaged) = match self.read_presence(id, table.frame_count())? {
+            Map::None => (table.all_frames(), false),
+            Map::Read(present) => (present, false),
+            Map::Damaged => (self.without_holes(id, table)?, true),
+        };
+        let mut present = before.clone();
+        if let Some(counted) = counted {
+            let lacking = counted.minus(&before);
+            present = present.or(&self.good_among(id, table, &lacking)?);
+            let claimed = before.minus(counted);
+            present = present.minus(&claimed.minus(&self.good_among(id, table, &claimed)?));
         }
+        if damaged || present != before { self.set_presence(id, &present) } else { Ok(()) }
+    }
+
+    /// Those of these frames that are as the table says.
+    fn good_among(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        frames: &Bitmap,
+    ) -> Result<Bitmap, StoreError> {
+        let mut good = table.no_frames();
+        if frames.is_empty() {
+            return Ok(good);
+        }
+        let pack = self.open_pack(id)?;
+        for frame in frames.iter_ones() {
+            match pack.read_frame(table, frame as usize) {
+                Ok(_) => good.set(frame),
+                Err(StoreError::Frame { .. } | StoreError::Range { .. }) => {}
+                Err(error) if error.is_bad_sector() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(good)
     }
 
     fn read_presence(&self, id: &PackId, frames: u32) -> Result<Map, StoreError> {
@@ -212,11 +250,13 @@ impl RepositoryDir {
         new.publish(self, id, Taken::Replace).map(|_| ())
     }
 
-    /// Begins to take some frames of a pack: of one that is not here, or those that were dropped from one that is.
-    /// `counted` are the frames that the caller takes for here; none if it does not know the pack.
+    /// Begins to take some frames of a pack: of one that is not here, or those that were dropped or are damaged in one that
+    /// is.
     ///
-    /// A file that is cut short, or whose head is damaged, is written anew with what there is of it: were it filled
-    /// where it lies, it would have its length back before anybody knows what its middle lacks.
+    /// Only holes are filled where the file lies. Where a frame comes that the map calls here, where the head is damaged or
+    /// the file cut short, another file is written with what there is of it: bytes that nobody can read are not written over,
+    /// a sweep that comes in between takes nothing away that came, and a file does not have its length back before anybody
+    /// knows what its middle lacks.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if `table` is not that pack's.
@@ -224,28 +264,22 @@ impl RepositoryDir {
         &self,
         id: &PackId,
         table: &PackTable,
-        counted: &Bitmap,
     ) -> Result<PartialPackWriter, StoreError> {
         if table.id() != *id {
             return Err(crate::packs::damaged(id, "the table belongs to another pack".into()));
         }
-        let (target, lost) = match self.open_for_change(id) {
+        let target = match self.open_for_change(id) {
             Ok(file) => {
                 let present = self.presence(id, table)?.unwrap_or_else(|| table.all_frames());
                 let old = self.open_pack(id)?;
-                let cut = present.and(&beyond(table, old.length()));
-                let lost = counted.minus(&present).or(&cut);
-                let target = if old.length() == table.total_length() && old.head().is_ok() {
-                    Target::Filled(file)
+                if old.length() == table.total_length() && old.head().is_ok() {
+                    Target::Filled { file, present }
                 } else {
-                    let left = present.minus(&lost);
+                    let left = present.minus(&beyond(table, old.length()));
                     Target::Anew { file, old, left, draft: SparseDraft::begin(self, id, table)? }
-                };
-                (target, lost)
+                }
             }
-            Err(StoreError::NotFound { .. }) => {
-                (Target::New(SparseDraft::begin(self, id, table)?), counted.clone())
-            }
+            Err(StoreError::NotFound { .. }) => Target::New(SparseDraft::begin(self, id, table)?),
             Err(error) => return Err(error),
         };
         Ok(PartialPackWriter {
@@ -253,7 +287,6 @@ impl RepositoryDir {
             id: *id,
             table: table.clone(),
             came: table.no_frames(),
-            lost,
             target,
         })
     }
@@ -315,9 +348,8 @@ enum Target {
     /// The pack is not here.
     New(SparseDraft),
     /// The pack is here: frames go into its holes, where nobody reads before the map says so.
-    Filled(File),
-    /// The pack is here, and damaged as a whole: what is `left` of it and what comes is written anew, and takes its
-    /// place at the end.
+    Filled { file: File, present: Bitmap },
+    /// The pack is here: what is `left` of it and what comes is written anew, and takes its place at the end.
     Anew { file: File, old: PackFile, left: Bitmap, draft: SparseDraft },
 }
 
@@ -350,7 +382,6 @@ pub struct PartialPackWriter {
     id: PackId,
     table: PackTable,
     came: Bitmap,
-    lost: Bitmap,
     target: Target,
 }
 
@@ -367,10 +398,13 @@ impl PartialPackWriter {
             return Err(refused(lumbung_pack::FormatError::Frame(frame)));
         }
         let offset = self.table.frame_range(frame).start;
+        if matches!(&self.target, Target::Filled { present, .. } if present.get(number)) {
+            self.begin_anew()?;
+        }
         let next = self.next();
         match &mut self.target {
             Target::New(draft) => draft.place(offset, bytes)?,
-            Target::Filled(file) => {
+            Target::Filled { file, .. } => {
                 let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
                 calls::write_at(&path, file, bytes, offset)
                     .map_err(|e| StoreError::io("written", &path, e))?;
@@ -384,62 +418,108 @@ impl PartialPackWriter {
         Ok(())
     }
 
+    /// Goes on in another file, with what came into the holes of this one.
+    fn begin_anew(&mut self) -> Result<(), StoreError> {
+        let Self { repository, id, table, came, target } = self;
+        let Target::Filled { file, present } = target else { return Ok(()) };
+        let path = repository.object_path(Kind::Pack, id.as_bytes());
+        let file = file.try_clone().map_err(|e| StoreError::io("opened", &path, e))?;
+        let old = repository.open_pack(id)?;
+        is_in_place(id, &path, &file)?;
+        let left = present.or(came);
+        let mut draft = SparseDraft::begin(repository, id, table)?;
+        let next = came.iter_ones().last().map_or(0, |last| last as usize + 1);
+        carry_over((&old, &left, table), 0..next, &mut draft)?;
+        *target = Target::Anew { file, old, left, draft };
+        Ok(())
+    }
+
     /// The frame after the last one that came.
     fn next(&self) -> usize {
         self.came.iter_ones().last().map_or(0, |last| last as usize + 1)
     }
 
-    /// Frames that should be here, by the pack's map or by who counts on them, and of which there are no bytes. Those
-    /// that do not come are damaged from the end on: whoever keeps a list of what is damaged enters them before.
-    #[must_use]
-    pub const fn lost(&self) -> &Bitmap {
-        &self.lost
+    /// Of the frames that should be here, by the pack's map or because they are `counted` on, those of which there are no
+    /// bytes. Unless they came, they are damaged from the end on: whoever keeps a list of what is damaged enters them
+    /// before. The caller sees to it that nobody else changes this pack from here to the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if somebody did, since this writer began.
+    pub fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError> {
+        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
+        let (file, length) = match &self.target {
+            Target::New(_) => {
+                self.is_still_away()?;
+                return Ok(counted.clone());
+            }
+            Target::Filled { file, .. } => (file, self.table.total_length()),
+            Target::Anew { file, old, .. } => (file, old.length()),
+        };
+        is_in_place(&self.id, &path, file)?;
+        let present = self.present()?;
+        let lacking = counted.minus(&present);
+        let lacking =
+            lacking.minus(&self.repository.good_among(&self.id, &self.table, &lacking)?);
+        Ok(lacking.or(&present.and(&beyond(&self.table, length))))
     }
 
-    /// The frames count from now on. Says which frames of the pack are here. The caller sees to it that nobody else
-    /// changes this pack meanwhile.
+    fn present(&self) -> Result<Bitmap, StoreError> {
+        let present = self.repository.presence(&self.id, &self.table)?;
+        Ok(present.unwrap_or_else(|| self.table.all_frames()))
+    }
+
+    fn is_still_away(&self) -> Result<(), StoreError> {
+        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
+        match std::fs::symlink_metadata(path) {
+            Ok(_) => Err(StoreError::Changed { id: *self.id.as_bytes() }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The frames count from now on, and those in `lost` as damaged. Says which frames of the pack are here. The caller sees
+    /// to it that nobody else changes this pack meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Changed`] if somebody else did, since this writer began: the frames must be sent again.
-    pub fn finish(self) -> Result<Bitmap, StoreError> {
+    pub fn finish(self, lost: &Bitmap) -> Result<Bitmap, StoreError> {
+        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
+        let added = self.came.or(lost);
         let next = self.next();
-        let Self { repository, id, table, came, lost, target } = self;
-        let path = repository.object_path(Kind::Pack, id.as_bytes());
-        let here = std::fs::symlink_metadata(&path).ok();
-        let changed = || StoreError::Changed { id: *id.as_bytes() };
-        let is_here = |file: &File| {
-            let own = file.metadata().map_err(|e| StoreError::io("read", &path, e))?;
-            let same = here.as_ref().is_some_and(|h| (h.dev(), h.ino()) == (own.dev(), own.ino()));
-            if same { Ok(()) } else { Err(changed()) }
+        let present = match &self.target {
+            Target::New(_) => {
+                self.is_still_away()?;
+                added
+            }
+            Target::Filled { file, .. } | Target::Anew { file, .. } => {
+                is_in_place(&self.id, &path, file)?;
+                self.present()?.or(&added)
+            }
         };
-        let present = |repository: &RepositoryDir| {
-            let present = repository.presence(&id, &table)?.unwrap_or_else(|| table.all_frames());
-            Ok::<_, StoreError>(present.or(&came).or(&lost))
-        };
-        let present = match target {
+        let Self { repository, id, table, target, .. } = self;
+        match target {
             Target::New(draft) => {
-                if here.is_some() {
-                    return Err(changed());
-                }
-                let present = came.or(&lost);
                 repository.write_presence(&id, &present)?;
                 draft.publish(&repository, &id, Taken::Keep)?;
-                present
             }
-            Target::Filled(file) => {
+            Target::Filled { file, .. } => {
                 calls::sync_file(&path, &file).map_err(|e| StoreError::io("synced", &path, e))?;
-                is_here(&file)?;
-                present(&repository)?
             }
-            Target::Anew { file, old, left, mut draft } => {
-                is_here(&file)?;
-                let present = present(&repository)?;
+            Target::Anew { old, left, mut draft, .. } => {
                 carry_over((&old, &left, &table), next..table.frames.len(), &mut draft)?;
                 draft.publish(&repository, &id, Taken::Replace)?;
-                present
             }
-        };
+        }
         repository.set_presence(&id, &present)?;
         Ok(present)
     }
+}
+
+/// Whether an open file is still the one of that name.
+fn is_in_place(id: &PackId, path: &std::path::Path, file: &File) -> Result<(), StoreError> {
+    let own = file.metadata().map_err(|e| StoreError::io("read", path, e))?;
+    let here = std::fs::symlink_metadata(path).ok();
+    if here.is_some_and(|here| (here.dev(), here.ino()) == (own.dev(), own.ino())) {
+        return Ok(());
+    }
+    Err(StoreError::Changed { id: *id.as_bytes() })
 }

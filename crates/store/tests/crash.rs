@@ -104,12 +104,11 @@ fn play() -> Scene {
     let mut dropped = Bitmap::new(3);
     dropped.set(2);
     dir.drop_frames(&second.id, &second.table, &dropped).unwrap();
-    let mut writer =
-        dir.partial_pack_writer(&second.id, &second.table, &second.table.no_frames()).unwrap();
+    let mut writer = dir.partial_pack_writer(&second.id, &second.table).unwrap();
     let range = second.table.frame_range(2);
     let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
     writer.write_frame(2, &second.bytes[start..end]).unwrap();
-    writer.finish().unwrap();
+    writer.finish(&second.table.no_frames()).unwrap();
     promises.push(promise(What::Frame(second.clone(), 2)));
     // An object goes.
     let usage = object_id(&[7; 9000]);

@@ -122,23 +122,23 @@ fn a_pack_that_comes_whole_has_no_map() {
 #[test]
 fn some_frames_of_a_pack_come_and_later_some_more() {
     let f = Fixture::empty();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     assert!(matches!(writer.write_frame(1, &f.frames[1]), Err(StoreError::Frame { .. })));
     assert!(matches!(writer.write_frame(2, &f.frames[3]), Err(StoreError::Frame { .. })));
     writer.write_frame(3, &f.frames[3]).unwrap();
     assert!(!f.dir.contains(Kind::Pack, f.id.as_bytes()).unwrap(), "nothing counts before the end");
-    assert_eq!(writer.finish().unwrap(), set(&[1, 3]));
+    assert_eq!(writer.finish(&f.table.no_frames()).unwrap(), set(&[1, 3]));
     assert_eq!((f.present(), f.readable()), (Some(set(&[1, 3])), vec![1, 3]));
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     writer.write_frame(0, &f.frames[0]).unwrap();
     assert_eq!(f.present(), Some(set(&[1, 3])), "not before it is durable");
     drop(writer);
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     for frame in [0, 2, 4] {
         writer.write_frame(frame, &f.frames[frame]).unwrap();
     }
-    assert!(writer.finish().unwrap().is_full());
+    assert!(writer.finish(&f.table.no_frames()).unwrap().is_full());
     assert_eq!((f.present(), f.readable().len()), (None, 5));
 }
 
@@ -146,18 +146,19 @@ fn some_frames_of_a_pack_come_and_later_some_more() {
 fn frames_for_a_file_that_was_exchanged_meanwhile_do_not_count() {
     let f = Fixture::with_pack();
     f.dir.drop_frames(&f.id, &f.table, &set(&[1, 2])).unwrap();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     // A repair puts another file in its place.
     f.dir.repair_frames(&f.id, &f.table, &[(0, &f.frames[0])]).unwrap();
-    assert!(matches!(writer.finish(), Err(StoreError::Changed { .. })));
-    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 3, 4])), vec![0, 3, 4]));
+    assert!(matches!(writer.finish(&f.table.no_frames()), Err(StoreError::Changed { .. })));
+    // What had come into a hole by then, and is good, stays.
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 3, 4])), vec![0, 1, 3, 4]));
 
     let f = Fixture::empty();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &f.table.no_frames()).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
     f.put_whole();
-    assert!(matches!(writer.finish(), Err(StoreError::Changed { .. })));
+    assert!(matches!(writer.finish(&f.table.no_frames()), Err(StoreError::Changed { .. })));
     assert_eq!((f.present(), f.readable().len()), (None, 5));
 }
 
@@ -170,7 +171,7 @@ fn a_damaged_map_is_drawn_up_again_from_the_frames() {
         std::fs::write(&map, damage).unwrap();
         assert_eq!(f.present(), Some(set(&[0, 2, 3])));
         assert_eq!(std::fs::read(&map).unwrap(), damage, "who only looks changes nothing");
-        f.dir.mend_presence(&f.id, &f.table).unwrap();
+        f.dir.mend_presence(&f.id, &f.table, None).unwrap();
         assert_eq!(std::fs::read(&map).unwrap(), encode_presence(&f.id, &set(&[0, 2, 3])));
     }
 }
@@ -199,12 +200,12 @@ fn frames_for_a_file_that_was_cut_short_or_has_no_head_make_another_file() {
     headless[50] ^= 1;
     for (damaged, lost) in [(whole[..end].to_vec(), set(&[3, 4])), (headless, set(&[]))] {
         std::fs::write(&path, &damaged).unwrap();
-        let none = f.table.no_frames();
-        let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &none).unwrap();
-        assert_eq!(*writer.lost(), lost);
+        let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
         writer.write_frame(3, &f.frames[3]).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing before the end");
-        assert_eq!(writer.finish().unwrap(), set(&[0, 2, 3, 4]));
+        let missing = writer.lost(&f.table.no_frames()).unwrap();
+        assert_eq!(missing, lost);
+        assert_eq!(writer.finish(&missing).unwrap(), set(&[0, 2, 3, 4]));
         assert_eq!(f.dir.pack_head(&f.id).unwrap(), f.table);
         let reads: Vec<u32> =
             [0, 2, 3, 4].into_iter().filter(|n| *n < 4 || lost.is_empty()).collect();
@@ -215,13 +216,64 @@ fn frames_for_a_file_that_was_cut_short_or_has_no_head_make_another_file() {
 #[test]
 fn frames_that_somebody_counts_on_are_damaged_and_not_dropped_until_they_come() {
     let f = Fixture::empty();
-    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table, &set(&[0, 1, 2])).unwrap();
-    assert_eq!(*writer.lost(), set(&[0, 1, 2]));
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
     writer.write_frame(1, &f.frames[1]).unwrap();
-    writer.finish().unwrap();
+    assert_eq!(writer.lost(&set(&[0, 1, 2])).unwrap(), set(&[0, 1, 2]));
+    writer.finish(&set(&[0, 2])).unwrap();
     assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 2])), vec![1]));
     f.dir.repair_frames(&f.id, &f.table, &[(0, &f.frames[0]), (2, &f.frames[2])]).unwrap();
     assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 2])), vec![0, 1, 2]));
+}
+
+#[test]
+fn what_comes_for_a_frame_that_is_here_makes_another_file_and_a_hole_is_filled() {
+    let f = Fixture::with_pack();
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1, 3])).unwrap();
+    let path = f.dir.object_path(Kind::Pack, f.id.as_bytes());
+    let inode = || std::fs::metadata(&path).unwrap().ino();
+    let before = inode();
+    let bring = |frames: &[usize]| {
+        let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+        frames.iter().for_each(|frame| writer.write_frame(*frame, &f.frames[*frame]).unwrap());
+        writer.finish(&f.table.no_frames()).unwrap()
+    };
+    assert_eq!((bring(&[1]), inode()), (set(&[0, 1, 2, 4]), before));
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1])).unwrap();
+    // Frame 2 is damaged.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(f.table.frame_range(2).start).unwrap()] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!((bring(&[1, 2]), f.readable()), (set(&[0, 1, 2, 4]), vec![0, 1, 2, 4]));
+    assert_ne!(inode(), before);
+}
+
+#[test]
+fn a_sweep_that_drops_a_frame_while_it_comes_again_takes_nothing_of_what_came() {
+    let f = Fixture::with_pack();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    writer.write_frame(2, &f.frames[2]).unwrap();
+    f.dir.drop_frames(&f.id, &f.table, &set(&[2, 3])).unwrap();
+    assert_eq!(writer.finish(&f.table.no_frames()).unwrap(), set(&[0, 1, 2, 4]));
+    assert_eq!(f.readable().into_iter().filter(|frame| *frame != 3).count(), 4);
+}
+
+#[test]
+fn a_map_follows_the_frames_where_somebody_counts_on_them() {
+    let f = Fixture::with_pack();
+    let map = f.dir.path().join("presence").join(f.id.to_string());
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1])).unwrap();
+    let with_hole = std::fs::read(&map).unwrap();
+    // The map is lost, or says less than there is.
+    std::fs::remove_file(&map).unwrap();
+    f.dir.mend_presence(&f.id, &f.table, Some(&set(&[0, 2, 3, 4]))).unwrap();
+    assert_eq!(std::fs::read(&map).unwrap(), with_hole);
+    std::fs::write(&map, encode_presence(&f.id, &set(&[0]))).unwrap();
+    f.dir.mend_presence(&f.id, &f.table, Some(&set(&[0, 1, 2, 3, 4]))).unwrap();
+    assert_eq!(f.present(), Some(set(&[0, 2, 3, 4])), "a hole is nothing good");
+    // A repair of another frame takes nothing of what is good.
+    std::fs::write(&map, encode_presence(&f.id, &set(&[0]))).unwrap();
+    f.dir.repair_frames(&f.id, &f.table, &[(4, &f.frames[4])]).unwrap();
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 2, 3, 4])), vec![0, 2, 3, 4]));
 }
 
 #[test]

@@ -402,6 +402,14 @@ impl RepositoryPull<'_> {
         }
         let id = wanted.pack;
         let table = self.source.client.pack_head(&self.id, &id).await?;
+        if table.frame_count() != wanted.used.bits() {
+            let reason = format!(
+                "pack {id} has {} frames, a segment says {}",
+                table.frame_count(),
+                wanted.used.bits()
+            );
+            return Err(VaultError::Refused { kind: Kind::Segment, reason }.into());
+        }
         if !wanted.used.is_full() {
             return self.frames(repository, wanted, table).await;
         }
@@ -433,15 +441,6 @@ impl RepositoryPull<'_> {
         wanted: &PackUse,
         table: PackTable,
     ) -> Result<(), PullError> {
-        if table.frames.len() != wanted.used.bits() as usize {
-            let reason = format!(
-                "pack {} has {} frames, a segment says {}",
-                wanted.pack,
-                table.frames.len(),
-                wanted.used.bits()
-            );
-            return Err(VaultError::Refused { kind: Kind::Segment, reason }.into());
-        }
         let (vault, here, site) =
             (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
         let head = table.clone();

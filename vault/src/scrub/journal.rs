@@ -165,6 +165,20 @@ impl Tally {
             && without(self.absent.get(&pack.pack))
     }
 
+    /// Those of a pack's frames that are used and were dropped, if the pack has as many frames as that says.
+    pub(super) fn absent_among(&self, pack: &lumbung_pack::PackUse) -> lumbung_pack::Bitmap {
+        let mut missed = lumbung_pack::Bitmap::new(pack.used.bits());
+        if self.find(&pack.pack) == Some(pack.used.bits())
+            && let Some(absent) = self.absent.get(&pack.pack)
+        {
+            absent
+                .iter()
+                .filter(|frame| pack.used.get(**frame))
+                .for_each(|frame| missed.set(*frame));
+        }
+        missed
+    }
+
     /// Packs that were read.
     pub(super) const fn packs(&self) -> usize {
         self.read.len()

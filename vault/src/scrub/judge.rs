@@ -4,10 +4,12 @@
 //! a snapshot that was taken away meanwhile is neither verified nor damaged; one that came after the pass began is
 //! verified if all that it needs was read, and never damaged for what the pass had passed by.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use lumbung_model::{ManifestId, SegmentId, SessionId};
-use lumbung_pack::{Kind, Manifest, Segment, Signed, UsageList, decode, open_signed};
+use lumbung_model::{ManifestId, PackId, SegmentId, SessionId};
+use lumbung_pack::{
+    Bitmap, Kind, Manifest, PackUse, Segment, Signed, UsageList, decode, open_signed,
+};
 
 use super::journal::Tally;
 use super::pass::{Pass, Verdict};
@@ -19,6 +21,8 @@ use crate::index::ManifestRow;
 pub(super) struct Judgement {
     pub(super) verified: Vec<ManifestId>,
     pub(super) damaged: Vec<ManifestId>,
+    /// Frames that snapshots use and that pass for dropped by the sweep.
+    pub(super) missed: BTreeMap<PackId, Bitmap>,
 }
 
 /// Judges by what was read.
@@ -27,11 +31,18 @@ pub(super) struct Judge<'a> {
     tally: &'a Tally,
     segments: HashMap<SegmentId, bool>,
     sessions: HashMap<SessionId, bool>,
+    missed: BTreeMap<PackId, Bitmap>,
 }
 
 impl<'a> Judge<'a> {
     pub(super) fn new(pass: &'a Pass<'a>, tally: &'a Tally) -> Self {
-        Self { pass, tally, segments: HashMap::new(), sessions: HashMap::new() }
+        Self {
+            pass,
+            tally,
+            segments: HashMap::new(),
+            sessions: HashMap::new(),
+            missed: BTreeMap::new(),
+        }
     }
 
     /// Judges the snapshots that are here; `arrival` is the last one that was here when the pass began.
@@ -44,6 +55,7 @@ impl<'a> Judge<'a> {
                 judgement.damaged.push(row.manifest);
             }
         }
+        judgement.missed = self.missed;
         judgement.verified.sort_unstable();
         judgement.damaged.sort_unstable();
         Ok(judgement)
@@ -75,12 +87,19 @@ impl<'a> Judge<'a> {
         let usage = self.object(Kind::Usage, manifest.body.usage.as_bytes())?;
         let Some(bytes) = usage else { return Ok(false) };
         let (usage, _) = decode::<UsageList>(&bytes).map_err(VaultError::format(Kind::Usage))?;
+        let mut whole = true;
         for line in &usage.segments {
-            if !self.has_segment(&line.segment)? {
-                return Ok(false);
-            }
+            whole &= self.has_segment(&line.segment)?;
         }
-        Ok(true)
+        Ok(whole)
+    }
+
+    fn note_missed(&mut self, pack: &PackUse) {
+        let missed = self.tally.absent_among(pack);
+        if !missed.is_empty() {
+            let known = self.missed.entry(pack.pack).or_insert_with(|| missed.clone());
+            *known = known.or(&missed);
+        }
     }
 
     fn has_session(&mut self, id: &SessionId) -> Result<bool, VaultError> {
@@ -100,6 +119,7 @@ impl<'a> Judge<'a> {
             Some(bytes) => {
                 let (segment, _) =
                     decode::<Segment>(&bytes).map_err(VaultError::format(Kind::Segment))?;
+                segment.packs.iter().for_each(|pack| self.note_missed(pack));
                 segment.packs.iter().all(|pack| self.tally.is_whole(pack))
             }
             None => false,

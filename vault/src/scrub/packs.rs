@@ -5,7 +5,7 @@
 //! dropped a frame. What the sweep dropped is neither read, nor bad, nor fetched.
 
 use lumbung_model::PackId;
-use lumbung_pack::PackTable;
+use lumbung_pack::{Bitmap, PackTable};
 use lumbung_store::{FrameScanner, Scanned, StoreError};
 
 use super::journal::Entry;
@@ -93,31 +93,39 @@ impl Pass<'_> {
             return Ok(());
         }
         let _pack = self.repository.pack_lock(id);
-        match self.repository.store.mend_presence(id, table) {
+        let counted = self.vault.counted(self.repository, table)?;
+        match self.repository.store.mend_presence(id, table, counted.as_ref()) {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Frames that the sweep dropped: they are no damage here, and no snapshot is whole that needs one. What the map
-    /// lacks and the index counts on is damage: the map was drawn up anew, or is another's.
+    /// lacks and the index counts on is damage.
     fn absent(&self, id: &PackId, table: &PackTable) -> Result<Vec<u32>, VaultError> {
         let present = match self.repository.store.presence(id, table) {
-            Ok(Some(present)) => present,
-            Ok(None) | Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Ok(present) => present.unwrap_or_else(|| table.all_frames()),
+            Err(StoreError::NotFound { .. }) => table.all_frames(),
             Err(error) => return Err(error.into()),
         };
         // The sweep tells the index first: what it dropped by now, the index knows by now.
-        let repo = self.repository.row;
-        let (known, state) = self
-            .vault
-            .index
-            .read(|c| Ok((PackRow::find(c, repo, id)?.is_some(), load_state(c, repo, id)?)))?;
-        let dropped = |frame: &u32| {
-            !present.get(*frame)
-                && (!known || state.as_ref().is_some_and(|state| state.frames.absent.get(*frame)))
+        let Some(counted) = self.vault.counted(self.repository, table)? else {
+            return Ok(table.all_frames().minus(&present).iter_ones().collect());
         };
-        Ok((0..table.frame_count()).filter(dropped).collect())
+        let mut absent = table.all_frames().minus(&counted);
+        // A map that was lost calls everything here; what came a moment ago is.
+        let claimed = absent.and(&present);
+        if !claimed.is_empty()
+            && let Ok(file) = self.repository.store.open_pack(id)
+        {
+            let mut here = table.no_frames();
+            claimed
+                .iter_ones()
+                .filter(|frame| file.read_frame(table, *frame as usize).is_ok())
+                .for_each(|frame| here.set(frame));
+            absent = absent.minus(&here);
+        }
+        Ok(absent.iter_ones().collect())
     }
 
     fn read(
@@ -218,10 +226,9 @@ impl Pass<'_> {
     ) -> Result<(), VaultError> {
         let store = &self.repository.store;
         if !absent.is_empty() {
-            let none = table.no_frames();
-            let mut writer = store.partial_pack_writer(id, table, &none)?;
+            let mut writer = store.partial_pack_writer(id, table)?;
             frames.iter().try_for_each(|(frame, bytes)| writer.write_frame(*frame, bytes))?;
-            writer.finish()?;
+            writer.finish(&table.no_frames())?;
             return Ok(());
         }
         let mut writer = store.pack_writer(id)?;
@@ -285,6 +292,42 @@ impl Pass<'_> {
             set_bad_frames(tx, repo, id, bad)?;
             if bad.is_empty() { Ok(()) } else { forget_verified(tx, repo) }
         })?;
+        Ok(())
+    }
+
+    /// The sweep drops no frame that a snapshot uses: where one is gone that way, an index was put back, or a map lost,
+    /// beside damage. It is damage from now on, and the next pass fetches it.
+    pub(super) fn call_damaged(&self, id: &PackId, frames: &Bitmap) -> Result<(), VaultError> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let _gate = self.repository.gate();
+        let _pack = self.repository.pack_lock(id);
+        let repo = self.repository.row;
+        let state = self.vault.index.read(|c| load_state(c, repo, id))?;
+        let Some(mut state) = state else { return Ok(()) };
+        let damaged = state.frames.absent.and(frames);
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let table = self.repository.store.pack_head(id)?;
+        let left = table.all_frames().minus(&state.frames.absent).or(&damaged);
+        state = Vault::state_with(&table, &left);
+        self.vault.index.write(|tx| {
+            save_state(tx, repo, id, &state)?;
+            let mut bad = bad_frames(tx, repo, id)?;
+            bad.extend(damaged.iter_ones());
+            bad.sort_unstable();
+            bad.dedup();
+            set_bad_frames(tx, repo, id, &bad)?;
+            forget_verified(tx, repo)
+        })?;
+        // Its map as well, or the next start would follow that again.
+        self.repository.store.partial_pack_writer(id, &table)?.finish(&damaged)?;
+        self.alarm(format!(
+            "{} frames of pack {id} that snapshots use are gone: the next scrub fetches them from another site",
+            damaged.count_ones()
+        ));
         Ok(())
     }
 

@@ -182,6 +182,9 @@ impl<'a> Pass<'a> {
         read?;
         tally.sort();
         let judgement = Judge::new(self, tally).judge(self.beginning.arrival)?;
+        for (pack, frames) in &judgement.missed {
+            self.call_damaged(pack, frames)?;
+        }
         let report = ScrubReport {
             repository: self.repository.id,
             site: self.vault.site(),

@@ -121,8 +121,13 @@ impl Storage for RepositoryDir {
         Self::presence(self, id, table)
     }
 
-    fn mend_presence(&self, id: &PackId, table: &PackTable) -> Result<(), StoreError> {
-        Self::mend_presence(self, id, table)
+    fn mend_presence(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        counted: Option<&Bitmap>,
+    ) -> Result<(), StoreError> {
+        Self::mend_presence(self, id, table, counted)
     }
 
     fn list_presence(&self) -> Result<Vec<PackId>, StoreError> {
@@ -142,9 +147,8 @@ impl Storage for RepositoryDir {
         &self,
         id: &PackId,
         table: &PackTable,
-        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError> {
-        Ok(Box::new(Self::partial_pack_writer(self, id, table, counted)?))
+        Ok(Box::new(Self::partial_pack_writer(self, id, table)?))
     }
 
     fn sweep_unfinished(&self) -> Result<usize, StoreError> {
@@ -212,11 +216,11 @@ impl PartialPackSink for PartialPackWriter {
         Self::write_frame(self, frame, bytes)
     }
 
-    fn lost(&self) -> &Bitmap {
-        Self::lost(self)
+    fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError> {
+        Self::lost(self, counted)
     }
 
-    fn finish(self: Box<Self>) -> Result<Bitmap, StoreError> {
-        Self::finish(*self)
+    fn finish(self: Box<Self>, lost: &Bitmap) -> Result<Bitmap, StoreError> {
+        Self::finish(*self, lost)
     }
 }

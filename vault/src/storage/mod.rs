@@ -208,12 +208,17 @@ pub trait Storage: Send + Sync {
     /// If the storage does not say.
     fn presence(&self, id: &PackId, table: &PackTable) -> Result<Option<Bitmap>, StoreError>;
 
-    /// Draws up anew what says which frames are here, where that lies apart from the pack and cannot be read. Whoever
-    /// calls holds the pack's lock.
+    /// Brings what says which frames are here in line with the pack, where it lies apart from it: see
+    /// [`lumbung_store::RepositoryDir::mend_presence`]. Whoever calls holds the pack's lock.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if the pack is not here.
-    fn mend_presence(&self, _id: &PackId, _table: &PackTable) -> Result<(), StoreError> {
+    /// [`StoreError::NotFound`] if frames have to be looked at and the pack is not here.
+    fn mend_presence(
+        &self,
+        _id: &PackId,
+        _table: &PackTable,
+        _counted: Option<&Bitmap>,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -236,8 +241,8 @@ pub trait Storage: Send + Sync {
         dropped: &Bitmap,
     ) -> Result<(), StoreError>;
 
-    /// Begins to take some frames of a pack: of one that is not here, or those that were dropped from one that is.
-    /// `counted` are the frames that the index takes for here; none if it does not know the pack.
+    /// Begins to take some frames of a pack: of one that is not here, or those that were dropped or are damaged in one that
+    /// is.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if `table` is not that pack's.
@@ -245,7 +250,6 @@ pub trait Storage: Send + Sync {
         &self,
         id: &PackId,
         table: &PackTable,
-        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError>;
 
     /// Removes what unfinished writes of those who have ended left behind, and makes durable what is seen but was not
@@ -346,14 +350,17 @@ pub trait PartialPackSink: Send {
     /// [`StoreError::Frame`] if it is not that frame, or does not come after those that were taken.
     fn write_frame(&mut self, frame: usize, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Frames that should be here, by the pack's map or by who counts on them, and of which there were no bytes when
-    /// this began. Those that do not come are damaged from the end on: the index enters them before.
-    fn lost(&self) -> &Bitmap;
-
-    /// The frames count from now on. Says which frames of the pack are here. Whoever calls holds the
-    /// repository's gate.
+    /// Of the frames that should be here, by the pack's map or because they are `counted` on, those of which there are no
+    /// bytes. Unless they came, they are damaged from the end on: the index enters them before. Whoever calls holds the
+    /// repository's gate and the pack's lock from here to the end.
     ///
     /// # Errors
     /// [`StoreError::Changed`] if somebody else changed the pack since this began.
-    fn finish(self: Box<Self>) -> Result<Bitmap, StoreError>;
+    fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError>;
+
+    /// The frames count from now on, and those in `lost` as damaged. Says which frames of the pack are here.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if somebody else changed the pack since this began.
+    fn finish(self: Box<Self>, lost: &Bitmap) -> Result<Bitmap, StoreError>;
 }

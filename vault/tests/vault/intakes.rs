@@ -246,6 +246,18 @@ fn a_lost_pack_of_which_some_comes_is_not_taken_for_what_the_sweep_left() {
     bed.bench.commit(&bed.owner, &bed.agent, &next).unwrap();
 }
 
+#[test]
+fn frames_that_a_whole_pack_overtakes_say_nothing_bad_of_it() {
+    let bed = Bed::new();
+    bed.whole().finish().unwrap();
+    bed.file().remove();
+    let late = bed.some(&[1]);
+    bed.whole().finish().unwrap();
+    assert!(matches!(late.finish(), Err(VaultError::Store(StoreError::Changed { .. }))));
+    assert_eq!(bed.missing(), [0; 0]);
+    assert_eq!(bed.bench.vault().alarms(10).unwrap().len(), 0);
+}
+
 /// Many times over, since what two threads do first is theirs to choose.
 #[test]
 fn whole_packs_and_some_of_their_frames_that_come_at_once_leave_an_index_that_is_right() {

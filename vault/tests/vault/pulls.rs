@@ -1,5 +1,6 @@
 //! Replication between two vaults, and from a source that lies.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -7,7 +8,8 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header;
-use lumbung_pack::{Kind, Receipt, object_id, open_signed};
+use lumbung_model::{ManifestId, PackId};
+use lumbung_pack::{Kind, Receipt, SigningKey, UsageBuilder, object_id, open_signed, sign};
 use lumbung_vault::pull::Pulled;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 use lumbung_wire::messages::ManifestSummary;
@@ -226,6 +228,75 @@ async fn lying_server(
         lie(what, Arc::clone(&owner), request, next)
     });
     site.serve_behind(|router| router.layer(lying), stop).await
+}
+
+/// Answers of a source that are not its vault's, by path; one more snapshot than it has.
+struct Forged {
+    answers: HashMap<String, Vec<u8>>,
+    list: String,
+    snapshot: ManifestId,
+}
+
+async fn forge(forged: Arc<Forged>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if let Some(bytes) = forged.answers.get(&path) {
+        return bytes.clone().into_response_like();
+    }
+    let begins = request.uri().query().is_none_or(|query| query.contains("after=0"));
+    let response = next.run(request).await;
+    if path != forged.list || !begins {
+        return response;
+    }
+    let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+    let mut page: Vec<ManifestSummary> = serde_json::from_slice(&body).unwrap();
+    let mut more = page.last().unwrap().clone();
+    (more.manifest, more.arrival) = (forged.snapshot, more.arrival + 1);
+    page.push(more);
+    axum::Json(page).into_response_like()
+}
+
+/// Whoever runs a source can sign snapshots with any key: they count for nothing, and are pulled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_has_fewer_frames_than_a_segment_says_is_refused_and_the_rest_comes() {
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    let honest = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &honest).await;
+    let mut builder = UsageBuilder::new(owner.repository, agent.domain);
+    for frame in 0..500 {
+        builder.add(honest.packs[0].id, 500, frame, 16);
+    }
+    let usage = builder.build();
+    let mut manifest = honest.manifest.clone();
+    (manifest.usage, manifest.epoch) = (usage.usage_id, 7);
+    let bytes = sign(&manifest, &SigningKey::generate());
+    let snapshot = ManifestId::from_bytes(object_id(&bytes));
+    let list = format!("/v1/repositories/{}/manifests", owner.repository);
+    let path = |kind: Kind, id: &[u8; 32]| {
+        let id = PackId::from_bytes(*id);
+        format!("/v1/repositories/{}/{}/{id}", owner.repository, kind.folder())
+    };
+    let mut answers = HashMap::from([
+        (path(Kind::Manifest, snapshot.as_bytes()), bytes),
+        (path(Kind::Usage, usage.usage_id.as_bytes()), usage.usage.clone()),
+    ]);
+    for (id, segment) in &usage.segments {
+        answers.insert(path(Kind::Segment, id.as_bytes()), segment.clone());
+    }
+    let forged = Arc::new(Forged { answers, list, snapshot });
+    let between = axum::middleware::from_fn(move |request: Request, next: Next| {
+        forge(Arc::clone(&forged), request, next)
+    });
+    let stop = CancellationToken::new();
+    let url = centre.serve_behind(|router| router.layer(between), &stop).await;
+    let drc = Site::start(&city, &centre.as_source_at(&url)).await;
+    let pulled = drc.pull().await;
+    assert_eq!((pulled.snapshots, pulled.failures), (1, 1), "{pulled:?}");
+    let alarms = drc.vault.alarms(10).unwrap();
+    assert!(alarms.iter().any(|alarm| alarm.detail.contains("has 3 frames")), "{alarms:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

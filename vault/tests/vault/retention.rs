@@ -18,11 +18,14 @@ use crate::support::{
     Agent, Bench, City, Owner, Site, Snapshot, Time, agent_peer, folder, peer_of, publish, random,
 };
 
-const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
+pub(crate) const LAST: &str = "lock = \"30 d\"\n[retention]\nkeep_last = 1\n";
 
 /// A site where the newest snapshot stays, with two that share nothing.
 fn two(extra: &str) -> (Bench, Owner, Agent, [Snapshot; 2]) {
-    let bench = Bench::new(extra);
+    two_at(Bench::new(extra))
+}
+
+pub(crate) fn two_at(bench: Bench) -> (Bench, Owner, Agent, [Snapshot; 2]) {
     let agent = Agent::new();
     let owner = Owner::new(&[&agent], &[]);
     let old = Snapshot::new(&owner, &agent, None);
@@ -61,7 +64,7 @@ fn signed(order: &Order, keys: &[&SigningKey]) -> String {
 }
 
 /// Long enough for what lost its place at the start of it to go.
-fn let_it_expire(bench: &Bench, owner: &Owner) -> Vec<ManifestId> {
+pub(crate) fn let_it_expire(bench: &Bench, owner: &Owner) -> Vec<ManifestId> {
     assert!(bench.retain(owner).is_empty());
     bench.time.pass_days(30);
     bench.retain(owner)

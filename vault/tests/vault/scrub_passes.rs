@@ -75,6 +75,10 @@ impl World {
     /// Takes a frame away, and has the index know of it.
     async fn drop_frame(&mut self, pack: &TestPack, frame: u32) {
         self.take_frame_away(pack, frame);
+        self.restart().await;
+    }
+
+    async fn restart(&mut self) {
         let (dir, data) =
             std::mem::replace(&mut self.site, Site::start(&self.city, "").await).stop().await;
         self.site = Site::launch(&self.city, dir, data, "").await;
@@ -449,12 +453,17 @@ async fn frames_that_the_sweep_dropped_are_no_damage_unless_a_snapshot_needs_the
     assert_eq!(with_it.asked(), (vec![unused.id], vec![(unused.id, 0), (unused.id, 2)]));
     let scrubbed = world.scrub(&NoCopies, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.frames, scrubbed.bad), (6, 0));
-    // A snapshot that needs what is not here is not whole; nothing is fetched, for nothing was lost.
+    // A snapshot that needs what is not here is not whole: what is called dropped there was lost, and is fetched next.
     let needed = world.last().packs[0].clone();
     world.drop_frame(&needed, 0).await;
     let scrubbed = world.scrub(&copies, &FullSpeed, world.options(2, false)).report;
     assert_eq!((scrubbed.bad, scrubbed.verified.len(), scrubbed.damaged.len()), (0, 0, 1));
     assert_eq!(copies.asked(), (vec![], vec![]));
+    // A start meanwhile does not take it for a hole again.
+    world.restart().await;
+    let scrubbed = world.scrub(&copies, &FullSpeed, world.options(2, false)).report;
+    assert_eq!((scrubbed.repaired, scrubbed.bad, scrubbed.verified.len()), (1, 0, 1));
+    assert_eq!(world.object(Kind::Pack, needed.id.as_bytes()).read(), needed.bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,25 +223,23 @@ pub(crate) fn dropped_frames(store: &dyn Storage) -> TestPack {
 fn partial_packs(store: &dyn Storage, dropped: &TestPack) {
     let frame = |pack: &TestPack, frame: usize| pack.bytes[range(pack, frame)].to_vec();
     // Back come the frames that were dropped, and with the last of them the map goes.
-    let mut writer =
-        store.partial_pack_writer(&dropped.id, &dropped.table, &dropped.table.no_frames()).unwrap();
+    let none = dropped.table.no_frames();
+    let mut writer = store.partial_pack_writer(&dropped.id, &dropped.table).unwrap();
     writer.write_frame(1, &frame(dropped, 1)).unwrap();
     assert!(writer.write_frame(1, &frame(dropped, 1)).is_err(), "not in order");
     assert!(writer.write_frame(3, &frame(dropped, 2)).is_err(), "not that frame");
-    assert_eq!(writer.finish().unwrap(), frames(dropped, &[0, 1, 2]));
-    let mut writer =
-        store.partial_pack_writer(&dropped.id, &dropped.table, &dropped.table.no_frames()).unwrap();
+    assert_eq!(writer.finish(&none).unwrap(), frames(dropped, &[0, 1, 2]));
+    let mut writer = store.partial_pack_writer(&dropped.id, &dropped.table).unwrap();
     writer.write_frame(3, &frame(dropped, 3)).unwrap();
-    assert!(writer.finish().unwrap().is_full());
+    assert!(writer.finish(&none).unwrap().is_full());
     assert_eq!(store.list_presence().unwrap(), []);
     assert_eq!(store.get(Kind::Pack, dropped.id.as_bytes()).unwrap(), dropped.bytes);
 
     // A pack that is not here may come in part.
-    let fresh = pack(&[900, 800]);
-    let mut writer =
-        store.partial_pack_writer(&fresh.id, &fresh.table, &fresh.table.no_frames()).unwrap();
+    let (fresh, none) = (pack(&[900, 800]), Bitmap::new(2));
+    let mut writer = store.partial_pack_writer(&fresh.id, &fresh.table).unwrap();
     writer.write_frame(1, &frame(&fresh, 1)).unwrap();
-    assert_eq!(writer.finish().unwrap(), frames(&fresh, &[1]));
+    assert_eq!(writer.finish(&none).unwrap(), frames(&fresh, &[1]));
     assert_eq!(store.list_presence().unwrap(), [fresh.id]);
     store.repair_frames(&fresh.id, &fresh.table, &[(0, &frame(&fresh, 0))]).unwrap();
     assert_eq!(store.presence(&fresh.id, &fresh.table).unwrap(), None);
@@ -249,14 +247,12 @@ fn partial_packs(store: &dyn Storage, dropped: &TestPack) {
 
     // Two that bring the same pack: the second finds it changed.
     let other = pack(&[900, 800]);
-    let mut one =
-        store.partial_pack_writer(&other.id, &other.table, &other.table.no_frames()).unwrap();
-    let mut two =
-        store.partial_pack_writer(&other.id, &other.table, &other.table.no_frames()).unwrap();
+    let mut one = store.partial_pack_writer(&other.id, &other.table).unwrap();
+    let mut two = store.partial_pack_writer(&other.id, &other.table).unwrap();
     one.write_frame(0, &frame(&other, 0)).unwrap();
     two.write_frame(1, &frame(&other, 1)).unwrap();
-    one.finish().unwrap();
-    assert!(matches!(two.finish(), Err(StoreError::Changed { .. })));
+    one.finish(&none).unwrap();
+    assert!(matches!(two.finish(&none), Err(StoreError::Changed { .. })));
     assert!(store.remove(Kind::Pack, other.id.as_bytes()).unwrap());
     assert_eq!(store.list_presence().unwrap(), [], "the map goes with its pack");
 }

@@ -428,7 +428,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(extra: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::begin(tempfile::tempdir().unwrap(), extra)
+    }
+
+    pub(crate) fn begin(dir: tempfile::TempDir, extra: &str) -> Self {
         let config = Self::config(dir.path(), extra);
         let public = State::at(config.state()).init().unwrap();
         let site = RosterSite {

@@ -9,8 +9,10 @@ use lumbung_pack::{Kind, object_id};
 use lumbung_store::{PutOutcome, StoreError};
 
 use crate::backing::{self, BUCKET, Bucket};
+use crate::retention;
 use crate::server::Failure;
 use crate::storage::{contract, dropped_frames, frames, open, range};
+use crate::support::Bench;
 
 const ID: RepositoryId = RepositoryId::from_bytes([7; 32]);
 
@@ -174,10 +176,9 @@ fn a_pack_without_its_mark_is_read_by_its_own_map_or_not_written_at_all() {
         assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
         let refused = store.drop_frames(&pack.id, &pack.table, &frames(&pack, &[0]));
         assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
-        let mut writer =
-            store.partial_pack_writer(&pack.id, &pack.table, &pack.table.no_frames()).unwrap();
+        let mut writer = store.partial_pack_writer(&pack.id, &pack.table).unwrap();
         writer.write_frame(1, one[0].1).unwrap();
-        assert!(matches!(writer.finish(), Err(StoreError::Damaged { .. })));
+        assert!(matches!(writer.finish(&pack.table.no_frames()), Err(StoreError::Damaged { .. })));
         assert_eq!(std::fs::read(&object).unwrap(), damaged);
         let all: Vec<Vec<u8>> = (0..4).map(frame).collect();
         let all: Vec<(usize, &[u8])> =
@@ -213,4 +214,23 @@ fn lists_have_more_than_one_page() {
 
 fn bucket_root(data: &Path) -> std::path::PathBuf {
     data.with_extension("s3").join(BUCKET)
+}
+
+#[test]
+fn a_refill_that_breaks_off_is_taken_back_and_can_be_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    backing::keep_near(dir.path());
+    let bench = Bench::begin(dir, retention::LAST);
+    let (mut bench, owner, _, [old, _]) = retention::two_at(bench);
+    assert_eq!(retention::let_it_expire(&bench, &owner), [old.id]);
+    let server = backing::bucket(bench.dir.path()).server.unwrap();
+    let refill =
+        |bench: &Bench, dry_run| bench.vault().refill(&bench.repository(&owner), None, dry_run);
+    server.fail(Some(Failure { method: Some(Method::DELETE), status: 503, code: "SlowDown" }));
+    assert!(refill(&bench, false).is_err());
+    server.fail(None);
+    assert_eq!(refill(&bench, true).unwrap(), 1);
+    assert_eq!(refill(&bench, false).unwrap(), 1);
+    bench.restart();
+    assert_eq!(refill(&bench, true).unwrap(), 0);
 }

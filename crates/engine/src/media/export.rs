@@ -451,7 +451,7 @@ pub(super) fn copy_pack(
         let (kind, id, depot) = (Kind::Pack, *id.as_bytes(), source.describe());
         return Err(DepotError::Damaged { kind, id, depot, source: Some(reason.into()) }.into());
     };
-    let mut writer = directory.partial_pack_writer(id, &table, &Bitmap::new(bad.bits()))?;
+    let mut writer = directory.partial_pack_writer(id, &table)?;
     let good = pieces
         .iter()
         .enumerate()
@@ -459,7 +459,7 @@ pub(super) fn copy_pack(
     for (number, piece) in good {
         writer.write_frame(number, piece)?;
     }
-    writer.finish()?;
+    writer.finish(&table.no_frames())?;
     Ok(table.total_length())
 }
 

@@ -396,10 +396,9 @@ impl Storage for Objects {
         &self,
         id: &PackId,
         table: &PackTable,
-        counted: &Bitmap,
     ) -> Result<Box<dyn PartialPackSink>, StoreError> {
         self.shared.lease.check()?;
-        Ok(Box::new(PartialSink::new(self.clone(), id, table, counted)?))
+        Ok(Box::new(PartialSink::new(self.clone(), id, table)?))
     }
 
     fn sweep_unfinished(&self) -> Result<usize, StoreError> {

@@ -532,7 +532,6 @@ pub(super) struct PartialSink {
     table: PackTable,
     came: Bitmap,
     frames: Vec<(usize, Bytes)>,
-    lost: Bitmap,
     /// The tag of the pack that was here when this began.
     before: Option<String>,
 }
@@ -542,19 +541,37 @@ impl PartialSink {
         objects: Objects,
         id: &PackId,
         table: &PackTable,
-        counted: &Bitmap,
     ) -> Result<Self, StoreError> {
         if table.id() != *id {
             return Err(damaged(id, "the table belongs to another pack".into()));
         }
-        let (before, lost) = match Pack::open(objects.clone(), id) {
-            Ok(pack) => (Some(pack.tag()), pack.lost(table, counted)?),
-            Err(StoreError::NotFound { .. }) => (None, counted.clone()),
+        let before = match Pack::open(objects.clone(), id) {
+            Ok(pack) => Some(pack.tag()),
+            Err(StoreError::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
-        let came = table.no_frames();
-        let (table, frames) = (table.clone(), Vec::new());
-        Ok(Self { objects, id: *id, table, came, frames, lost, before })
+        let (table, came) = (table.clone(), table.no_frames());
+        Ok(Self { objects, id: *id, table, came, frames: Vec::new(), before })
+    }
+
+    /// The pack that is here, if it is still the one that was.
+    fn old(&self) -> Result<Option<Pack>, StoreError> {
+        let old = match Pack::open(self.objects.clone(), &self.id) {
+            Ok(pack) => Some(pack),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if old.as_ref().map(Pack::tag) != self.before {
+            return Err(StoreError::Changed { id: *self.id.as_bytes() });
+        }
+        if let Some(old) = &old {
+            old.settle(&self.table)?;
+            let clear = old.lies_clear(&self.table) || self.came.is_full();
+            if !clear && !any_in_place(old, &self.table) {
+                return Err(unclear(&self.id));
+            }
+        }
+        Ok(old)
     }
 }
 
@@ -570,31 +587,18 @@ impl PartialPackSink for PartialSink {
         Ok(())
     }
 
-    fn lost(&self) -> &Bitmap {
-        &self.lost
+    fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError> {
+        self.old()?.map_or_else(|| Ok(counted.clone()), |old| old.lost(&self.table, counted))
     }
 
-    fn finish(self: Box<Self>) -> Result<Bitmap, StoreError> {
-        let Self { objects, id, table, came, frames, lost, before } = *self;
-        let changed = || StoreError::Changed { id: *id.as_bytes() };
-        let old = match Pack::open(objects.clone(), &id) {
-            Ok(pack) => Some(pack),
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
+    fn finish(self: Box<Self>, lost: &Bitmap) -> Result<Bitmap, StoreError> {
+        let old = self.old()?;
+        let Self { objects, id, table, came, frames, .. } = *self;
+        let here = match &old {
+            Some(old) => old.present_settled(&table)?,
+            None => table.no_frames(),
         };
-        if old.as_ref().map(Pack::tag) != before {
-            return Err(changed());
-        }
-        let present = match &old {
-            Some(old) => {
-                let present = old.present_settled(&table)?;
-                if !old.lies_clear(&table) && !came.is_full() && !any_in_place(old, &table) {
-                    return Err(unclear(&id));
-                }
-                present.or(&came).or(&lost)
-            }
-            None => came.or(&lost),
-        };
+        let present = here.or(&came).or(lost);
         let object = build(&table, &present, |frame| {
             if let Ok(at) = frames.binary_search_by_key(&frame, |(number, _)| *number) {
                 return Ok(frames[at].1.clone());
