@@ -9,6 +9,7 @@ use lumbung_model::{
     MediumListId, PackId, PublicKey, ReceiptId, RepositoryId, RosterId, SegmentId, SessionId,
     SiteId, Timestamp, TlsPin, UsageId,
 };
+use lumbung_pack::limits::PACK_MAX_FRAMES;
 use lumbung_pack::{
     AgentStatus, Bitmap, BuiltUsage, ChunkerParams, Content, Encoding, FormatError, FrameEntry,
     Inventory, InventoryEntry, Kind, Manifest, MediumBase, MediumList, MediumObjects,
@@ -440,6 +441,34 @@ fn a_pack_use_in_json_is_checked() {
     }
     let huge = json.replace("\"frames\":9", "\"frames\":4294967295");
     assert!(serde_json::from_str::<PackUse>(&huge).is_err());
+}
+
+#[test]
+fn a_pack_that_is_used_has_no_more_frames_than_a_pack_may_have() {
+    let of =
+        |frames: u32| PackUse { pack: PackId::from_bytes([1; 32]), used: Bitmap::full(frames) };
+    let in_json = |frames| {
+        let json = serde_json::to_string(&of(frames)).unwrap();
+        serde_json::from_str::<PackUse>(&json).is_ok()
+    };
+    let in_a_segment = |frames| {
+        let segment = Segment { packs: vec![of(frames)], ..segment() };
+        decode::<Segment>(&encode(&segment)).is_ok()
+    };
+    let most = u32::try_from(PACK_MAX_FRAMES).unwrap();
+    let counts = [1, most, most + 1, most + 2];
+    assert_eq!(counts.map(in_json), [true, true, false, false]);
+    assert_eq!(counts.map(in_a_segment), [true, true, false, false]);
+}
+
+#[test]
+fn a_builder_says_what_it_was_given() {
+    let mut builder = UsageBuilder::new(REPOSITORY, DOMAIN);
+    let packs = segment().packs;
+    for pack in &packs {
+        pack.used.iter_ones().for_each(|frame| builder.add(pack.pack, pack.used.bits(), frame, 20));
+    }
+    assert_eq!(builder.packs().collect::<Vec<_>>(), packs);
 }
 
 /// The segments of a usage list over `packs`.
