@@ -2,7 +2,8 @@
 //!
 //! Invariants: only frames that are bad are fetched from another site, outside the gate; under the gate they are
 //! looked at once more before anything is written, since somebody may have sent the pack again, or the sweep have
-//! dropped a frame. What the sweep dropped is neither read, nor bad, nor fetched.
+//! dropped a frame. What the sweep dropped is neither read, nor bad, nor fetched; what passes for
+//! dropped and is used by a snapshot was lost, and is bad from the end of the pass on.
 
 use lumbung_model::PackId;
 use lumbung_pack::{Bitmap, PackTable};
@@ -310,7 +311,12 @@ impl Pass<'_> {
         if damaged.is_empty() {
             return Ok(());
         }
-        let table = self.repository.store.pack_head(id)?;
+        let table = match self.repository.store.pack_head(id) {
+            Ok(table) => table,
+            // Taken away or damaged since it was read: the next pass finds it so.
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         let left = table.all_frames().minus(&state.frames.absent).or(&damaged);
         state = Vault::state_with(&table, &left);
         self.vault.index.write(|tx| {
