@@ -132,11 +132,17 @@ impl Vault {
         repository: &Repository,
         table: &PackTable,
         lost: &Bitmap,
+        is_known: bool,
     ) -> Result<(), VaultError> {
         let row = pack_row(&table.id(), table);
         let repo = repository.row;
+        let state =
+            if is_known { None } else { Some(Self::state_of_file(repository, &row.pack, table)?) };
         self.index.write(|tx| {
-            row.insert_new(tx, repo)?;
+            if let Some(state) = &state {
+                row.insert_new(tx, repo)?;
+                save_state(tx, repo, &row.pack, state)?;
+            }
             let mut bad = bad_frames(tx, repo, &row.pack)?;
             bad.extend(lost.iter_ones());
             bad.sort_unstable();
@@ -202,13 +208,15 @@ impl FramesIntake {
     /// # Errors
     /// If somebody else changed the pack meanwhile, or there is no space.
     pub fn finish(self) -> Result<(), VaultError> {
-        let _gate = self.repository.gate();
+        let mut gate = self.repository.gate();
+        // An index that is an older copy would call frames lost that were dropped since.
+        gate.catch_up(&self.vault, &self.repository)?;
         let _pack = self.repository.pack_lock(&self.table.id());
         let Self { vault, repository, table, writer, came, .. } = &self;
         let counted = vault.counted(repository, table)?;
         let lost = writer.lost(counted.as_ref().unwrap_or(&table.no_frames()))?.minus(came);
         if !lost.is_empty() {
-            vault.enter_lost(repository, table, &lost)?;
+            vault.enter_lost(repository, table, &lost, counted.is_some())?;
         }
         self.writer.finish(&lost)?;
         if let Some(counted) = counted {

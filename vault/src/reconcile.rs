@@ -342,7 +342,9 @@ fn own_receipts(
         }
         let bytes = match repository.store.get(Kind::Receipt, &id) {
             Ok(bytes) => bytes,
-            Err(error @ StoreError::Damaged { .. }) => {
+            // A store may list what is gone.
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(error) if error.is_of_the_object() => {
                 vault.alarm(Some(&repository.id), "damaged", error.to_string());
                 continue;
             }

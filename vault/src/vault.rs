@@ -173,7 +173,7 @@ impl Vault {
         for roster in store.list(Kind::Roster)? {
             match store.get(Kind::Roster, &roster) {
                 Ok(bytes) => objects.push(bytes),
-                Err(StoreError::Damaged { .. }) => {
+                Err(error) if error.is_of_the_object() => {
                     self.alarm(
                         Some(id),
                         "damaged",

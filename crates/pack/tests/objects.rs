@@ -329,6 +329,8 @@ fn a_pack_is_named_by_its_head_and_checks_each_frame() {
     assert_eq!(PackTable::head_length(&head[..168]), Ok(head.len()));
     assert_eq!(PackTable::open(&table.id(), &head), Ok(table.clone()));
     assert_eq!(table.frame_range(1), (head.len() as u64 + 41)..(head.len() as u64 + 83));
+    assert_eq!(table.frame_count(), 2);
+    assert_eq!((table.all_frames(), table.no_frames()), (Bitmap::full(2), Bitmap::new(2)));
     assert_eq!(table.verify_frame(0, &stored(1)), Ok(()));
     assert_eq!(table.verify_frame(1, &stored(1)), Err(FormatError::Frame(1)));
     assert_eq!(table.verify_frame(2, &stored(1)), Err(FormatError::Frame(2)));

@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn a_code_has_one_form() {
-        let public = AgentIdentity::generate(RepositoryId::ZERO).public();
-        let code = public.to_string();
+        let identity = AgentIdentity::generate(RepositoryId::ZERO);
+        let (public, code) = (identity.public(), identity.public_code());
         assert_eq!(AgentPublic::from_code(&format!(" {code}\n")), Ok(public));
         assert_eq!(code.parse(), Ok(public));
         for bad in ["", "lumbung-agent", &code[1..], &format!("{code}:"), &code.replace(':', ";")] {

@@ -185,6 +185,7 @@ mod tests {
         {
             let params = ChunkerParams { min, avg, max };
             let chunker = Chunker::new(&gear, params).unwrap();
+            assert_eq!(chunker.max(), max as usize);
             let mut data = noise(1, 200_000);
             data.extend(std::iter::repeat_n(0, 5_000));
             let mut rest = &data[..];
@@ -194,6 +195,15 @@ mod tests {
             }
             assert!(rest.is_empty());
         }
+    }
+
+    #[test]
+    fn a_hash_at_the_limit_is_no_cut() {
+        let limit = 1 << 50;
+        // With these words the hash stays what it is.
+        let gear = [0_u64.wrapping_sub(limit); 256];
+        assert_eq!(find(&gear, limit, &[0; STRIDE + 3], limit), Err(limit));
+        assert_eq!(find(&gear, limit, &[0; STRIDE + 3], limit + 1), Ok(1));
     }
 
     #[test]

@@ -129,6 +129,7 @@ impl RepositoryDir {
             }
             Err(StoreError::NotFound { .. }) => Taken::Keep,
             Err(StoreError::Damaged { .. } | StoreError::TooLarge { .. }) => Taken::Replace,
+            Err(error) if error.is_bad_sector() => Taken::Replace,
             Err(error) => return Err(error),
         };
         let mut draft = self.draft(&self.path.join(kind.folder()))?;

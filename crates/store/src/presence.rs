@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lumbung_model::PackId;
 use lumbung_pack::{Bitmap, Kind, PackTable};
@@ -218,7 +218,7 @@ impl RepositoryDir {
                 continue;
             };
             return match Errno::from_io_error(&e) {
-                Some(Errno::OPNOTSUPP | Errno::NOSYS) => self.rewrite(id, table, &left),
+                Some(Errno::OPNOTSUPP | Errno::NOSYS) => self.rewrite(id, table, left, dropped),
                 _ => Err(StoreError::io("written", &path, e)),
             };
         }
@@ -239,14 +239,16 @@ impl RepositoryDir {
     }
 
     /// Where the file system punches no holes: the file anew, without those frames.
-    fn rewrite(&self, id: &PackId, table: &PackTable, left: &Bitmap) -> Result<(), StoreError> {
-        let old = self.open_pack(id)?;
+    fn rewrite(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        left: Bitmap,
+        dropped: &Bitmap,
+    ) -> Result<(), StoreError> {
+        let old = Old { file: self.open_pack(id)?, left, dropped: dropped.clone() };
         let mut new = SparseDraft::begin(self, id, table)?;
-        for frame in left.iter_ones() {
-            let range = table.frame_range(frame as usize);
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            new.place(range.start, &old.read_range(range.start, length)?)?;
-        }
+        old.carry_over(table, 0..table.frames.len(), &mut new)?;
         new.publish(self, id, Taken::Replace).map(|_| ())
     }
 
@@ -275,8 +277,7 @@ impl RepositoryDir {
                 if old.length() == table.total_length() && old.head().is_ok() {
                     Target::Filled { file, present }
                 } else {
-                    let left = present.minus(&beyond(table, old.length()));
-                    Target::Anew { file, old, left, draft: SparseDraft::begin(self, id, table)? }
+                    self.anew(id, table, (file, old), present, table.no_frames())?
                 }
             }
             Err(StoreError::NotFound { .. }) => Target::New(SparseDraft::begin(self, id, table)?),
@@ -289,6 +290,21 @@ impl RepositoryDir {
             came: table.no_frames(),
             target,
         })
+    }
+
+    fn anew(
+        &self,
+        id: &PackId,
+        table: &PackTable,
+        (file, old): (File, PackFile),
+        present: Bitmap,
+        came: Bitmap,
+    ) -> Result<Target, StoreError> {
+        let mut draft = SparseDraft::begin(self, id, table)?;
+        let next = came.iter_ones().last().map_or(0, |last| last as usize + 1);
+        let old = Old { file: old, left: present.or(&came), dropped: table.no_frames() };
+        old.carry_over(table, 0..next, &mut draft)?;
+        Ok(Target::Anew { file, old, present, draft })
     }
 }
 
@@ -349,30 +365,50 @@ enum Target {
     New(SparseDraft),
     /// The pack is here: frames go into its holes, where nobody reads before the map says so.
     Filled { file: File, present: Bitmap },
-    /// The pack is here: what is `left` of it and what comes is written anew, and takes its place at the end.
-    Anew { file: File, old: PackFile, left: Bitmap, draft: SparseDraft },
+    /// The pack is here: what is left of it and what comes is written anew, and takes its place at the end.
+    Anew { file: File, old: Old, present: Bitmap, draft: SparseDraft },
 }
 
-/// Writes those frames of an old file that lie between two places of the new one.
-fn carry_over(
-    (old, left, table): (&PackFile, &Bitmap, &PackTable),
-    frames: std::ops::Range<usize>,
-    draft: &mut SparseDraft,
-) -> Result<(), StoreError> {
-    for frame in frames {
-        if !left.get(u32::try_from(frame).unwrap_or(u32::MAX)) {
-            continue;
+/// What is carried over from an old file to a new one.
+#[derive(Debug)]
+struct Old {
+    file: PackFile,
+    /// Frames that the map calls here: their bytes come along, good or damaged. Of the others, what is good does, since a
+    /// map may say too little.
+    left: Bitmap,
+    /// Frames that do not come along.
+    dropped: Bitmap,
+}
+
+impl Old {
+    /// Writes those of some consecutive frames that come along. What cannot be read stays damaged.
+    fn carry_over(
+        &self,
+        table: &PackTable,
+        frames: std::ops::Range<usize>,
+        draft: &mut SparseDraft,
+    ) -> Result<(), StoreError> {
+        for frame in frames {
+            let number = u32::try_from(frame).unwrap_or(u32::MAX);
+            if self.dropped.get(number) {
+                continue;
+            }
+            let range = table.frame_range(frame);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let read = if self.left.get(number) {
+                self.file.read_range(range.start, length)
+            } else {
+                self.file.read_frame(table, frame)
+            };
+            match read {
+                Ok(bytes) => draft.place(range.start, &bytes)?,
+                Err(StoreError::Frame { .. } | StoreError::Range { .. }) => {}
+                Err(error) if error.is_bad_sector() => {}
+                Err(error) => return Err(error),
+            }
         }
-        let range = table.frame_range(frame);
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        match old.read_range(range.start, length) {
-            Ok(bytes) => draft.place(range.start, &bytes)?,
-            // What cannot be read stays damaged.
-            Err(error) if error.is_bad_sector() => {}
-            Err(error) => return Err(error),
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Takes some frames of a pack, in ascending order. Until [`PartialPackWriter::finish`] nothing of it counts.
@@ -409,8 +445,8 @@ impl PartialPackWriter {
                 calls::write_at(&path, file, bytes, offset)
                     .map_err(|e| StoreError::io("written", &path, e))?;
             }
-            Target::Anew { old, left, draft, .. } => {
-                carry_over((old, left, &self.table), next..frame, draft)?;
+            Target::Anew { old, draft, .. } => {
+                old.carry_over(&self.table, next..frame, draft)?;
                 draft.place(offset, bytes)?;
             }
         }
@@ -420,17 +456,13 @@ impl PartialPackWriter {
 
     /// Goes on in another file, with what came into the holes of this one.
     fn begin_anew(&mut self) -> Result<(), StoreError> {
-        let Self { repository, id, table, came, target } = self;
-        let Target::Filled { file, present } = target else { return Ok(()) };
-        let path = repository.object_path(Kind::Pack, id.as_bytes());
+        let Target::Filled { file, .. } = &self.target else { return Ok(()) };
+        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
         let file = file.try_clone().map_err(|e| StoreError::io("opened", &path, e))?;
-        let old = repository.open_pack(id)?;
-        is_in_place(id, &path, &file)?;
-        let left = present.or(came);
-        let mut draft = SparseDraft::begin(repository, id, table)?;
-        let next = came.iter_ones().last().map_or(0, |last| last as usize + 1);
-        carry_over((&old, &left, table), 0..next, &mut draft)?;
-        *target = Target::Anew { file, old, left, draft };
+        let (old, present) = (self.repository.open_pack(&self.id)?, self.present()?);
+        is_in_place(&self.id, &path, &file)?;
+        let (files, came) = ((file, old), self.came.clone());
+        self.target = self.repository.anew(&self.id, &self.table, files, present, came)?;
         Ok(())
     }
 
@@ -447,16 +479,15 @@ impl PartialPackWriter {
     /// [`StoreError::Changed`] if somebody did, since this writer began.
     pub fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError> {
         let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
-        let (file, length) = match &self.target {
+        let length = match &self.target {
             Target::New(_) => {
                 self.is_still_away()?;
                 return Ok(counted.clone());
             }
-            Target::Filled { file, .. } => (file, self.table.total_length()),
-            Target::Anew { file, old, .. } => (file, old.length()),
+            Target::Filled { .. } => self.table.total_length(),
+            Target::Anew { old, .. } => old.file.length(),
         };
-        is_in_place(&self.id, &path, file)?;
-        let present = self.present()?;
+        let present = self.unchanged(&path)?;
         let lacking = counted.minus(&present);
         let lacking =
             lacking.minus(&self.repository.good_among(&self.id, &self.table, &lacking)?);
@@ -466,6 +497,21 @@ impl PartialPackWriter {
     fn present(&self) -> Result<Bitmap, StoreError> {
         let present = self.repository.presence(&self.id, &self.table)?;
         Ok(present.unwrap_or_else(|| self.table.all_frames()))
+    }
+
+    /// The frames that are here by the map, if the file is the one that it was, and has nothing that this writer leaves out.
+    fn unchanged(&self, path: &Path) -> Result<Bitmap, StoreError> {
+        let present = self.present()?;
+        let (file, more) = match &self.target {
+            Target::New(_) => return Err(StoreError::Changed { id: *self.id.as_bytes() }),
+            Target::Filled { file, .. } => (file, self.table.no_frames()),
+            Target::Anew { file, present: before, .. } => (file, present.minus(before)),
+        };
+        is_in_place(&self.id, path, file)?;
+        if !more.minus(&self.came).is_empty() {
+            return Err(StoreError::Changed { id: *self.id.as_bytes() });
+        }
+        Ok(present)
     }
 
     fn is_still_away(&self) -> Result<(), StoreError> {
@@ -490,10 +536,7 @@ impl PartialPackWriter {
                 self.is_still_away()?;
                 added
             }
-            Target::Filled { file, .. } | Target::Anew { file, .. } => {
-                is_in_place(&self.id, &path, file)?;
-                self.present()?.or(&added)
-            }
+            Target::Filled { .. } | Target::Anew { .. } => self.unchanged(&path)?.or(&added),
         };
         let Self { repository, id, table, target, .. } = self;
         match target {
@@ -504,8 +547,8 @@ impl PartialPackWriter {
             Target::Filled { file, .. } => {
                 calls::sync_file(&path, &file).map_err(|e| StoreError::io("synced", &path, e))?;
             }
-            Target::Anew { old, left, mut draft, .. } => {
-                carry_over((&old, &left, &table), next..table.frames.len(), &mut draft)?;
+            Target::Anew { old, mut draft, .. } => {
+                old.carry_over(&table, next..table.frames.len(), &mut draft)?;
                 draft.publish(&repository, &id, Taken::Replace)?;
             }
         }
@@ -515,7 +558,7 @@ impl PartialPackWriter {
 }
 
 /// Whether an open file is still the one of that name.
-fn is_in_place(id: &PackId, path: &std::path::Path, file: &File) -> Result<(), StoreError> {
+fn is_in_place(id: &PackId, path: &Path, file: &File) -> Result<(), StoreError> {
     let own = file.metadata().map_err(|e| StoreError::io("read", path, e))?;
     let here = std::fs::symlink_metadata(path).ok();
     if here.is_some_and(|here| (here.dev(), here.ino()) == (own.dev(), own.ino())) {

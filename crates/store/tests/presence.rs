@@ -248,6 +248,36 @@ fn what_comes_for_a_frame_that_is_here_makes_another_file_and_a_hole_is_filled()
 }
 
 #[test]
+fn frames_that_two_bring_at_once_are_there_or_sent_again() {
+    let f = Fixture::with_pack();
+    f.dir.drop_frames(&f.id, &f.table, &set(&[1, 3])).unwrap();
+    let none = f.table.no_frames();
+    let mut one = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    one.write_frame(2, &f.frames[2]).unwrap();
+    let mut other = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    other.write_frame(1, &f.frames[1]).unwrap();
+    assert_eq!(other.finish(&none).unwrap(), set(&[0, 1, 2, 4]));
+    assert!(matches!(one.lost(&none), Err(StoreError::Changed { .. })));
+    assert!(matches!(one.finish(&none), Err(StoreError::Changed { .. })));
+    assert_eq!((f.present(), f.readable()), (Some(set(&[0, 1, 2, 4])), vec![0, 1, 2, 4]));
+}
+
+#[test]
+fn another_file_takes_along_what_is_good_and_its_map_does_not_know() {
+    let f = Fixture::with_pack();
+    let map = f.dir.path().join("presence").join(f.id.to_string());
+    f.dir.drop_frames(&f.id, &f.table, &set(&[4])).unwrap();
+    std::fs::write(&map, encode_presence(&f.id, &set(&[0]))).unwrap();
+    let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();
+    writer.write_frame(0, &f.frames[0]).unwrap();
+    let counted = set(&[0, 1, 2, 3]);
+    assert_eq!(writer.lost(&counted).unwrap(), set(&[]));
+    writer.finish(&set(&[])).unwrap();
+    f.dir.mend_presence(&f.id, &f.table, Some(&counted)).unwrap();
+    assert_eq!((f.present(), f.readable()), (Some(counted), vec![0, 1, 2, 3]));
+}
+
+#[test]
 fn a_sweep_that_drops_a_frame_while_it_comes_again_takes_nothing_of_what_came() {
     let f = Fixture::with_pack();
     let mut writer = f.dir.partial_pack_writer(&f.id, &f.table).unwrap();

@@ -237,7 +237,7 @@ impl Vault {
         let table = match repository.store.pack_head(&row.pack) {
             Ok(table) => table,
             // The scrub tells of it, and mends it if it can: then its turn comes.
-            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(()),
+            Err(error) if error.is_not_found() || error.is_of_the_object() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         swept.dropped += u64::from(due.count_ones());
@@ -249,9 +249,9 @@ impl Vault {
             match self.drop_frames(repository, row, &table, &mut state, &due) {
                 Ok(()) => {}
                 // Nobody can say where its frames lie. Nobody counts on these any more: a later start gives them back.
-                Err(VaultError::Store(
-                    error @ (StoreError::Damaged { .. } | StoreError::Range { .. }),
-                )) => {
+                Err(VaultError::Store(error))
+                    if error.is_of_the_object() || matches!(error, StoreError::Range { .. }) =>
+                {
                     tracing::warn!(repository = %repository.id, %error, "frames could not be given back");
                     return Ok(());
                 }
@@ -322,22 +322,28 @@ impl Vault {
         let table = match repository.store.pack_head(pack) {
             Ok(table) => table,
             // The comparison of lists forgets it, the scrub tells of a head that cannot be read.
-            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(false),
+            Err(error) if error.is_not_found() || error.is_of_the_object() => return Ok(false),
             Err(error) => return Err(error.into()),
         };
         let before = self.index.read(|c| load_state(c, repository.row, pack))?;
         if before.as_ref().is_some_and(|state| state.pending) != finish {
             return Ok(false);
         }
-        let by_map = Self::state_of_file(repository, pack, &table)?;
+        let by_map = match Self::state_of_file(repository, pack, &table) {
+            // So does the scrub of a map.
+            Err(VaultError::Store(error)) if error.is_of_the_object() => return Ok(false),
+            by_map => by_map?,
+        };
         let known = before
             .map_or_else(|| Bitmap::new(by_map.frames.absent.bits()), |state| state.frames.absent);
         let file = Self::without_what_does_not_match(repository, pack, &table, &by_map, &known)?;
         if !finish && known == file.frames.absent {
             return Ok(false);
         }
-        if finish && !by_map.frames.absent.is_empty() {
-            repository.store.drop_frames(pack, &table, &by_map.frames.absent)?;
+        // What the map alone gives up may be good, and the map too old.
+        let dropped = by_map.frames.absent.and(&known);
+        if finish && !dropped.is_empty() {
+            repository.store.drop_frames(pack, &table, &dropped)?;
         }
         let behind = !file.frames.absent.minus(&known).is_empty();
         self.index.write(|tx| {

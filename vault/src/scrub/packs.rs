@@ -60,8 +60,12 @@ impl Pass<'_> {
         if let Some(file) = file.as_ref().filter(|_| head_bad) {
             file.take_table(&table)?;
         }
-        self.mend_map(id, &table)?;
-        let absent = self.absent(id, &table)?;
+        let absent = match self.mend_map(id, &table).and_then(|()| self.absent(id, &table)) {
+            Err(VaultError::Store(error)) if Verdict::of(&error) == Verdict::Withheld => {
+                return self.withheld(id, &error).map(Some);
+            }
+            absent => absent?,
+        };
         let mut entry = Entry {
             pack: *id,
             frames: table.frame_count(),
@@ -284,11 +288,12 @@ impl Pass<'_> {
     ) -> Result<(), VaultError> {
         let row = pack_row(id, table);
         let repo = self.repository.row;
-        let state = Vault::state_of_file(self.repository, id, table)?;
+        let state =
+            if is_known { None } else { Some(Vault::state_of_file(self.repository, id, table)?) };
         self.vault.index.write(|tx| {
-            if !is_known {
+            if let Some(state) = &state {
                 row.insert_new(tx, repo)?;
-                save_state(tx, repo, id, &state)?;
+                save_state(tx, repo, id, state)?;
             }
             set_bad_frames(tx, repo, id, bad)?;
             if bad.is_empty() { Ok(()) } else { forget_verified(tx, repo) }
@@ -329,7 +334,16 @@ impl Pass<'_> {
             forget_verified(tx, repo)
         })?;
         // Its map as well, or the next start would follow that again.
-        self.repository.store.partial_pack_writer(id, &table)?.finish(&damaged)?;
+        let store = &self.repository.store;
+        let mapped =
+            store.partial_pack_writer(id, &table).and_then(|writer| writer.finish(&damaged));
+        match mapped {
+            Ok(_) => {}
+            Err(error) if error.is_of_the_object() => {
+                tracing::warn!(repository = %self.repository.id, %error, "its map stays as it is");
+            }
+            Err(error) => return Err(error.into()),
+        }
         self.alarm(format!(
             "{} frames of pack {id} that snapshots use are gone: the next scrub fetches them from another site",
             damaged.count_ones()

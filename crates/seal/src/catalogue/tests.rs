@@ -285,6 +285,14 @@ fn the_writer_refuses_what_is_out_of_place() {
 }
 
 #[test]
+fn a_refusal_names_the_path() {
+    let mut writer = CatalogueWriter::new(&gear());
+    writer.push(&directory(b"")).unwrap();
+    let refusal = writer.push(&Entry { mode: 0o10000, ..file(b"surat.pdf", vec![]) }).unwrap_err();
+    assert!(refusal.to_string().contains("\"surat.pdf\""), "{refusal}");
+}
+
+#[test]
 fn an_entry_that_contradicts_itself_is_refused() {
     let of = |size, sparse, content| plain(b"a", EntryKind::File { size, sparse, content });
     let extent = |offset, length| Extent { offset, length };
