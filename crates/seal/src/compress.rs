@@ -89,10 +89,7 @@ impl Scratch {
 
     fn sample_shrinks(&mut self, plain: &[u8]) -> io::Result<bool> {
         self.sample.clear();
-        let apart = (plain.len() - SLICE_BYTES) / (SLICES - 1);
-        for slice in 0..SLICES {
-            self.sample.extend_from_slice(&plain[slice * apart..][..SLICE_BYTES]);
-        }
+        slices(plain).for_each(|slice| self.sample.extend_from_slice(slice));
         compress_into(&mut self.sampler, &self.sample, &mut self.message)?;
         Ok(worth_it(self.message.len(), self.sample.len()))
     }
@@ -142,6 +139,12 @@ impl Scratch {
         self.unpacked = unpacked;
         same
     }
+}
+
+/// What is sampled of a chunk, from its beginning to its end.
+fn slices(plain: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let apart = (plain.len() - SLICE_BYTES) / (SLICES - 1);
+    (0..SLICES).map(move |slice| &plain[slice * apart..][..SLICE_BYTES])
 }
 
 fn grow(buffer: &mut Vec<u8>, length: usize) {
@@ -196,6 +199,44 @@ mod tests {
         let mut mixed = noise(1 << 20);
         mixed[300_000..500_000].fill(b'x');
         assert!(compress(&mut scratch, &mixed).is_some());
+    }
+
+    #[test]
+    fn a_sixty_fourth_is_worth_it_and_less_is_not() {
+        assert!(worth_it(6299, 6400) && !worth_it(6300, 6400));
+        assert!(worth_it(0, 1) && !worth_it(1, 1));
+    }
+
+    #[test]
+    fn a_sample_reaches_from_end_to_end() {
+        let mut scratch = Scratch::new().unwrap();
+        for length in [SAMPLE_FROM, 1_000_003] {
+            let plain = noise(length);
+            let at = |slice: &[u8]| slice.as_ptr().addr() - plain.as_ptr().addr();
+            let starts: Vec<usize> = slices(&plain).map(at).collect();
+            assert_eq!((starts.len(), starts[0]), (SLICES, 0));
+            let apart = starts[1];
+            assert!(
+                apart >= SLICE_BYTES && starts.windows(2).all(|pair| pair[1] - pair[0] == apart)
+            );
+            assert!((length - SLICE_BYTES - starts[SLICES - 1]) < SLICES);
+            assert!(!scratch.sample_shrinks(&plain).unwrap());
+            assert!(scratch.sample_shrinks(&vec![b'x'; length]).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_was_packed_is_compared_to_its_last_byte() {
+        let mut scratch = Scratch::new().unwrap();
+        let plain = b"kelurahan ".repeat(100);
+        let packed = compress(&mut scratch, &plain).unwrap();
+        scratch.decrypted(packed.len()).copy_from_slice(&packed);
+        let mut other = plain.clone();
+        *other.last_mut().unwrap() ^= 1;
+        for (against, same) in [(&plain, true), (&other, false)] {
+            assert_eq!(scratch.unpacks_to(packed.len(), against), same);
+        }
+        assert!(!scratch.unpacks_to(packed.len() - 1, &plain));
     }
 
     #[test]

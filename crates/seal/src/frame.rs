@@ -273,6 +273,52 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_read_back_is_not_given_out() {
+        let mut fixture = Fixture::new();
+        for plain in [b"desa ".repeat(100), noise(300)] {
+            let (entry, _) = fixture.seal(3, &plain);
+            let mut read_back = |number, plain: &[u8]| {
+                fixture.sealer.read_back(number, &entry, plain, &mut fixture.scratch).is_ok()
+            };
+            let mut other = plain.clone();
+            other[0] ^= 1;
+            assert!(read_back(3, &plain));
+            assert!(!read_back(3, &other), "it is something else");
+            assert!(!read_back(4, &plain), "it does not open");
+        }
+    }
+
+    /// Frames under the right key, as only who has the session's key can make them.
+    #[test]
+    fn a_frame_is_as_its_entry_says_or_is_refused() {
+        let mut fixture = Fixture::new();
+        let mut opens = |plain: &[u8], encoding, stored_more: u32| {
+            let mut message = match encoding {
+                Encoding::Raw => plain.to_vec(),
+                Encoding::Zstd => zstd::bulk::compress(plain, 3).unwrap(),
+            };
+            let entry = FrameEntry {
+                chunk: fixture.id_key.chunk_id(plain),
+                stored_hash: FrameHash::ZERO,
+                plain_length: length_u32(plain.len()),
+                stored_length: length_u32(message.len() + FRAME_TAG_BYTES) + stored_more,
+                encoding,
+            };
+            let context = &fixture.sealer.context;
+            one_message::seal_in_place(context.frame_key(3, &entry), &context.aad, &mut message);
+            fixture.open(3, &entry, &message).is_ok()
+        };
+        let text = b"desa ".repeat(100);
+        assert!(opens(&text, Encoding::Raw, 0) && opens(&text, Encoding::Zstd, 0));
+        assert!(!opens(&text, Encoding::Raw, 1) && !opens(&text, Encoding::Zstd, 1));
+        assert!(!opens(b"a", Encoding::Zstd, 0), "longer than what is in it");
+        assert!(!opens(b"", Encoding::Raw, 0));
+        assert!(opens(&vec![0; CHUNK_MAX], Encoding::Raw, 0));
+        assert!(!opens(&vec![0; CHUNK_MAX + 1], Encoding::Raw, 0));
+        assert!(!opens(&vec![0; CHUNK_MAX + 1], Encoding::Zstd, 0));
+    }
+
+    #[test]
     fn threads_share_a_pack_and_seal_the_same_bytes() {
         fn shared<T: Send + Sync>(_: &T) {}
         let fixture = Fixture::new();

@@ -274,6 +274,35 @@ mod tests {
         KdfParams::new(64, 1, 2).unwrap()
     }
 
+    /// Whoever knows the passphrase can write one: either half tells.
+    #[test]
+    fn a_bundle_that_names_other_keys_than_it_holds_is_refused() {
+        let (held, other) = (KeyBundle::generate("a"), KeyBundle::generate("b"));
+        let opens = |root: &KeyBundle, recovery: &KeyBundle| {
+            let public = KeyBundlePublic {
+                root: root.root_public(),
+                recovery: recovery.recovery_public(),
+                label: "a".into(),
+                kdf: quick(),
+            };
+            let salt = [7; SALT_BYTES];
+            let mut writer = public.write(&salt);
+            let private = [*held.root.seed().expose(), *held.recovery.expose()].concat();
+            let key = quick().derive(b"kata sandi", &salt).unwrap();
+            writer.bytes(&one_message::seal(key, writer.as_bytes(), &private));
+            KeyBundle::from_text(&armor::encode(TITLE, writer.as_bytes()), b"kata sandi")
+        };
+        assert!(opens(&held, &held).is_ok());
+        for (root, recovery) in [(&other, &held), (&held, &other), (&other, &other)] {
+            assert!(matches!(opens(root, recovery), Err(KeyFileError::KeysDiffer)));
+        }
+    }
+
+    #[test]
+    fn the_standard_parameters_are_the_second_choice_of_rfc_9106() {
+        assert_eq!(KdfParams::STANDARD, KdfParams::new(65_536, 3, 4).unwrap());
+    }
+
     #[test]
     fn a_bundle_comes_back_under_its_passphrase_only() {
         let bundle = KeyBundle::generate("Dinas Kesehatan");
