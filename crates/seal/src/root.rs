@@ -226,6 +226,47 @@ mod tests {
         assert!(refused(RootPlain { root_chunks: vec![(ChunkId::ZERO, 1); 65_536], ..root() }));
     }
 
+    #[test]
+    fn a_root_goes_to_its_limits() {
+        let sealed = |root: &RootPlain| {
+            let (key, mut manifest) = (SessionKey::random(), manifest());
+            seal_root(&key, &mut manifest, root)
+                .is_ok_and(|()| open_root(&key, &manifest).unwrap() == *root)
+        };
+        let path = |length: usize| vec![b'/'; length];
+        assert!(sealed(&RootPlain { host: "h".repeat(255), label: "l".repeat(255), ..root() }));
+        for (sources, taken) in [
+            (vec![path(1); 65_535], true),
+            (vec![path(1); 65_536], false),
+            (vec![path(PATH_MAX_BYTES)], true),
+            (vec![path(PATH_MAX_BYTES + 1)], false),
+            (vec![path(PATH_MAX_BYTES + 2)], false),
+            (vec![b"/a\0".to_vec()], false),
+        ] {
+            let what = (sources.len(), sources[0].len());
+            assert_eq!(sealed(&RootPlain { sources, ..root() }), taken, "{what:?}");
+        }
+        // As long as it may be, by the length of the last path.
+        let of = |last: usize| {
+            let mut sources = vec![path(60_000); 17];
+            sources.push(path(last));
+            RootPlain { sources, ..root() }
+        };
+        let most = SEALED_ROOT_MAX_BYTES - TAG_BYTES - (of(1).encode().unwrap().len() - 1);
+        assert!(sealed(&of(most)));
+        assert!(!sealed(&of(most + 1)));
+    }
+
+    #[test]
+    fn a_chunk_of_the_index_has_a_length() {
+        let read = |length| {
+            let root = RootPlain { root_chunks: vec![(ChunkId::ZERO, length)], ..root() };
+            RootPlain::decode(&root.encode().unwrap()).is_ok()
+        };
+        let most = u32::try_from(CHUNK_MAX).unwrap();
+        assert_eq!([0, 1, most, most + 1].map(read), [false, true, true, false]);
+    }
+
     proptest! {
         #[test]
         fn decoding_noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

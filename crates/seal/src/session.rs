@@ -257,6 +257,20 @@ mod tests {
     use super::*;
     use lumbung_model::{AgentId, DatasetId, DomainId, RepositoryId, Timestamp};
 
+    /// However `hpke` asks for them.
+    #[test]
+    fn random_numbers_come_in_every_width() {
+        let all_differ = |mut numbers: Vec<u64>| {
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers.len() == 4
+        };
+        let mut system = SystemRandom;
+        let Ok(short) = (0..4).map(|_| system.try_next_u32()).collect::<Result<Vec<_>, _>>();
+        let Ok(long) = (0..4).map(|_| system.try_next_u64()).collect::<Result<Vec<_>, _>>();
+        assert!(all_differ(short.into_iter().map(u64::from).collect()) && all_differ(long));
+    }
+
     fn sealed_to(recipients: &[PublicKey]) -> (Session, SessionKey, DomainSecret) {
         let session = Session {
             repository: RepositoryId::from_bytes([1; 32]),
