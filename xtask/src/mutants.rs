@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Mutants at once.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Only these tests, as `cargo nextest run -E` takes them: a package with slow ones has some that are about the file.
+    #[arg(long)]
+    tests: Option<String>,
     /// Packages; lumbung-pack and lumbung-seal if none is named.
     packages: Vec<String>,
 }
@@ -49,6 +52,9 @@ pub(crate) fn mutants(options: &Options) -> Result<()> {
     }
     if let Some(shard) = &options.shard {
         mutants.args(["--shard", shard]);
+    }
+    if let Some(tests) = &options.tests {
+        mutants.args(["--", "-E", tests]);
     }
     check(&mut mutants)
 }
