@@ -35,8 +35,9 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 
 /// Runs a command; a failure is an error that names it.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}");
-    println!("+ {}", shown.replace('"', ""));
+    let parts = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    println!("+ {shown}");
     let status = command.status().with_context(|| format!("{shown} does not start"))?;
     if !status.success() {
         bail!("{shown} failed: {status}");
