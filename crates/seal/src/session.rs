@@ -342,6 +342,7 @@ mod tests {
         assert!(matches!(refused(&[]), Some(SealError::RecipientCount(0))));
         let many = vec![RecoveryKey::generate().public(); 65];
         assert!(matches!(refused(&many), Some(SealError::RecipientCount(65))));
+        assert!(refused(&many[1..]).is_none());
         assert!(
             matches!(refused(&[PublicKey::ZERO]), Some(SealError::RecipientKey(PublicKey::ZERO))),
             "small order"
