@@ -54,7 +54,8 @@ impl CatalogueChecker {
     }
 
     fn check_place(&mut self, path: &[u8], parent: &[u8]) -> Result<(), CatalogueError> {
-        if self.entries > 0 && path_cmp(&self.last, path) != Ordering::Less {
+        // Before the first one nothing was last, which is before every path.
+        if path_cmp(&self.last, path) != Ordering::Less {
             return Err(CatalogueError::entry(
                 path,
                 "it is not after the entry before it in path order",

@@ -338,6 +338,24 @@ fn an_entry_that_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn an_entry_goes_to_its_limits() {
+    let taken = |entry: Entry| {
+        let mut writer = CatalogueWriter::new(&gear());
+        writer.push(&directory(b"")).unwrap();
+        writer.push(&entry).is_ok()
+    };
+    let link = |target: Vec<u8>| plain(b"a", EntryKind::Symlink { target });
+    let lengths = [0, 1, 65_536, 65_537, 65_538].map(|length| taken(link(vec![b'x'; length])));
+    assert_eq!(lengths, [false, true, true, false, false]);
+    assert!(!taken(link(b"b\0c".to_vec())));
+    assert!(taken(Entry { unreadable: Some(13), ..link(vec![]) }), "its target is not known");
+    let of = |offset, length| taken(file(b"a", vec![reference(1, offset, length)]));
+    let most = 4 << 20;
+    assert!(of(0, most) && of(1, most - 1) && of(most - 1, 1));
+    assert!(!of(1, most) && !of(most, 1) && !of(0, most + 1));
+}
+
+#[test]
 fn the_index_is_held_to_its_chunks() {
     let chunks = write(&many(20_000));
     let index = index_of(&chunks);
