@@ -1,5 +1,6 @@
 //! The catalogue, tested as a whole: random trees come back, and nothing malformed is let through.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -353,6 +354,37 @@ fn an_entry_goes_to_its_limits() {
     let most = 4 << 20;
     assert!(of(0, most) && of(1, most - 1) && of(most - 1, 1));
     assert!(!of(1, most) && !of(most, 1) && !of(0, most + 1));
+}
+
+#[test]
+fn a_folder_s_contents_stand_before_any_longer_name() {
+    for byte in [0, 1, b'-', b'0', 0xff] {
+        assert_eq!(path_cmp(b"a/", &[b'a', byte]), Ordering::Less, "{byte}");
+    }
+}
+
+#[test]
+fn an_index_goes_to_its_limits() {
+    let line = |path: &[u8], length: u32, entries| IndexEntry {
+        first_path: path.to_vec(),
+        chunk: ChunkId::ZERO,
+        length,
+        entries,
+    };
+    let taken = |lines: &[IndexEntry]| decode_index(&encode_index(lines)).is_ok();
+    let path = |length: usize| line(&vec![b'x'; length], 1, 1);
+    let paths = [65_536, 65_537, 65_538].map(|length| taken(&[line(b"", 1, 1), path(length)]));
+    assert_eq!(paths, [true, false, false]);
+    // An entry that goes over several chunks is alone in them, and no longer than the longest entry.
+    let over = |entries, last| {
+        let mut lines = vec![line(b"", 1, 1), line(b"a", 4 << 20, entries)];
+        lines.extend(std::iter::repeat_n(line(b"a", 4 << 20, 0), 63));
+        lines.push(line(b"a", last, 0));
+        taken(&lines)
+    };
+    assert!(over(1, 10));
+    assert!(!over(1, 11) && !over(1, 12) && !over(2, 10));
+    assert!(taken(&[line(b"", 1, 1), line(b"a", 1, 2), line(b"b", 1, 1)]));
 }
 
 #[test]
