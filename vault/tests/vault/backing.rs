@@ -71,11 +71,11 @@ impl Bucket {
         let text =
             format!("access_key = {:?}\nsecret_key = {:?}\n", self.access_key, self.secret_key);
         lumbung_store::durable::replace_file(&credentials, text.as_bytes(), 0o600).unwrap();
-        // Of a given store nodes may be killed meanwhile.
-        let retry = if self.server.is_some() { "3 s" } else { "60 s" };
+        // Of a given store nodes may be killed meanwhile, and it may not answer for some seconds.
+        let (retry, lease) = if self.server.is_some() { ("3 s", "6 s") } else { ("60 s", "60 s") };
         format!(
             "[storage]\nkind = \"s3\"\nendpoint = {:?}\nregion = {:?}\nbucket = {:?}\nprefix = {:?}\n\
-             credentials = {credentials:?}\nallow_http = true\nretry = {retry:?}\nlease = \"6 s\"\n",
+             credentials = {credentials:?}\nallow_http = true\nretry = {retry:?}\nlease = {lease:?}\n",
             self.endpoint, self.region, self.bucket, self.prefix
         )
     }
