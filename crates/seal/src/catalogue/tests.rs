@@ -363,6 +363,70 @@ fn a_folder_s_contents_stand_before_any_longer_name() {
     }
 }
 
+/// The root directory as the first entry: length, shared and own bytes of its path, kind, flags.
+#[test]
+fn flags_that_a_first_entry_cannot_have_are_refused() {
+    let chunk = write(&[directory(b"")]).remove(0).bytes;
+    let read = |flag: u8| {
+        let mut bytes = chunk.clone();
+        bytes[4] |= flag;
+        CatalogueReader::new(&bytes).collect::<Result<Vec<_>, _>>().is_ok()
+    };
+    assert!(read(0));
+    for (bit, what) in
+        [(2, "a sparse map"), (4, "the same owner"), (5, "the same time"), (6, ""), (7, "")]
+    {
+        assert!(!read(1 << bit), "bit {bit} {what}");
+    }
+}
+
+#[test]
+fn the_first_entry_of_a_chunk_says_everything_of_itself() {
+    let nobody = Entry { user: Vec::new(), group: Vec::new(), mtime_s: 0, ..directory(b"") };
+    let chunks = write(std::slice::from_ref(&nobody));
+    assert_eq!(read(&chunks).unwrap(), [nobody]);
+}
+
+#[test]
+fn paths_are_as_long_as_they_may_be_however_much_they_share() {
+    let long = |length: usize, last: u8| {
+        let mut path = vec![b'x'; length];
+        path[length - 1] = last;
+        file(&path, vec![])
+    };
+    for entries in [
+        vec![directory(b""), long(65_536, b'x')],
+        vec![directory(b""), long(65_536, b'x'), long(65_536, b'y')],
+        vec![
+            directory(b""),
+            long(600, b'x'),
+            file(&[&[b'x'; 300][..], &[b'y'; 300]].concat(), vec![]),
+        ],
+    ] {
+        assert_eq!(read(&write(&entries)).unwrap(), entries);
+    }
+}
+
+#[test]
+fn a_chunk_has_the_length_that_it_should_and_a_long_entry_chunks_of_its_own() {
+    let chunks = write(&many(20_000));
+    assert!(chunks.len() > 4);
+    for chunk in &chunks[..chunks.len() - 1] {
+        assert!((64 << 10..=256 << 10).contains(&chunk.bytes.len()), "{}", chunk.bytes.len());
+    }
+    let with = |attribute: usize| {
+        let entry =
+            Entry { xattrs: vec![(b"user.x".to_vec(), vec![0; attribute])], ..file(b"a", vec![]) };
+        let entries = [directory(b""), entry];
+        let chunks = write(&entries);
+        assert_eq!(read(&chunks).unwrap(), entries);
+        chunks[1..].iter().map(|chunk| (chunk.bytes.len(), chunk.entries)).collect::<Vec<_>>()
+    };
+    let overhead = with(4_000_000)[0].0 - 4_000_000;
+    assert_eq!(with(CHUNK_MAX - overhead), [(CHUNK_MAX, 1)]);
+    assert_eq!(with(CHUNK_MAX - overhead + 1).len(), 2);
+}
+
 #[test]
 fn an_index_goes_to_its_limits() {
     let line = |path: &[u8], length: u32, entries| IndexEntry {
