@@ -148,11 +148,13 @@ fn what_two_parties_order_is_destroyed_at_both_sites() {
     for site in [&bed.city.pusat, &bed.city.drc] {
         let (fine, said) = order(site, &file, &["--dry-run"]);
         assert!(fine && said.contains(&gone.to_string()), "{}: {said}", site.name);
+        assert!(said.contains("would be destroyed"), "{said}");
         assert!(bed.kept(site).contains(&gone), "{}: a dry run", site.name);
     }
     let carried_out = |bed: &Bed, site: &Site| {
         let (done, said) = order(site, &file, &[]);
         assert!(done && said.contains(LETTER) && said.contains(&gone.to_string()), "{said}");
+        assert!(!said.contains("would be"), "{said}");
         assert!(!bed.kept(site).contains(&gone), "{}", site.name);
         let why = output(site.command().arg("why").arg(gone.to_string())).unwrap();
         assert!(why.contains(LETTER), "{}: {why}", site.name);

@@ -549,13 +549,15 @@ fn print_line(line: &Line) {
             }
         ),
         Line::Order(done) => {
+            let would = if done.dry_run { "would be " } else { "" };
+            let released =
+                if done.released { format!(", hold {would}released") } else { String::new() };
             println!(
-                "{}: {} (letter {}): {} snapshots destroyed{}",
+                "{}: {} (letter {}): {} snapshots {would}destroyed{released}",
                 done.repository,
                 done.action,
                 done.letter,
                 done.destroyed.len(),
-                if done.released { ", hold released" } else { "" }
             );
             if done.remembered {
                 println!("  what it names and is not here yet will not be taken");

@@ -29,6 +29,8 @@ pub struct CarriedOut {
     pub action: String,
     /// Number of the letter that decides it.
     pub letter: String,
+    /// Whether it was only asked what it would do.
+    pub dry_run: bool,
     /// Snapshots that it destroyed.
     pub destroyed: Vec<ManifestId>,
     /// Whether it released a hold.
@@ -62,6 +64,7 @@ impl Vault {
             repository: repository.id,
             action: owner.body.action.to_string(),
             letter: owner.body.letter.clone(),
+            dry_run,
             destroyed: Vec::new(),
             released: false,
             remembered: matches!(owner.body.action, Action::Destroy(_)),
