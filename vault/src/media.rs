@@ -267,11 +267,10 @@ impl Import<'_> {
     fn pack(&self, intake: &Intake, wanted: &Wanted, id: &PackId) -> Result<u64, VaultError> {
         let file = intake.directory.open_pack(id)?;
         let table = file.head()?;
-        let frames = table.frame_count();
         let present = intake.directory.presence(id, &table)?;
-        let present = present.unwrap_or_else(|| Bitmap::full(frames));
+        let present = present.unwrap_or_else(|| table.all_frames());
         let used = match wanted.used.get(id) {
-            Some(used) if used.bits() == frames => present.and(used),
+            Some(used) if used.bits() == present.bits() => present.and(used),
             _ if wanted.removed.contains(id) => return Ok(0),
             // Of a snapshot whose manifest is on another medium.
             _ => present,

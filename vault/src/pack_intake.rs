@@ -11,7 +11,7 @@ use lumbung_pack::{Bitmap, Kind, PackTable};
 use lumbung_store::{PackChecker, PutOutcome, StoreError};
 
 use crate::index::{
-    Lease, PackRow, SessionRow, bad_frames, forget_verified, load_state, save_state, set_bad_frames,
+    Lease, PackRow, SessionRow, add_bad_frames, bad_frames, load_state, save_state, set_bad_frames,
 };
 use crate::quota::Room;
 use crate::repository::Repository;
@@ -120,9 +120,8 @@ impl Vault {
         let (known, state) = self
             .index
             .read(|c| Ok((PackRow::find(c, repo, &id)?.is_some(), load_state(c, repo, &id)?)))?;
-        let all = table.all_frames();
-        Ok(known
-            .then(|| state.map_or_else(|| all.clone(), |state| all.minus(&state.frames.absent))))
+        let absent = state.map_or_else(|| table.no_frames(), |state| state.frames.absent);
+        Ok(known.then(|| table.all_frames().minus(&absent)))
     }
 
     /// Enters frames as damaged of which there are no bytes, before the file is written that passes for one that has
@@ -143,12 +142,7 @@ impl Vault {
                 row.insert_new(tx, repo)?;
                 save_state(tx, repo, &row.pack, state)?;
             }
-            let mut bad = bad_frames(tx, repo, &row.pack)?;
-            bad.extend(lost.iter_ones());
-            bad.sort_unstable();
-            bad.dedup();
-            set_bad_frames(tx, repo, &row.pack, &bad)?;
-            forget_verified(tx, repo)
+            add_bad_frames(tx, repo, &row.pack, lost)
         })?;
         let detail = format!(
             "{} frames of pack {} were lost: the scrub fetches them from another site",

@@ -1,4 +1,5 @@
-//! Threads of one piece of work, such as a pass of the scrub: each takes the next piece when it is done with one, and opens the one after it ahead.
+//! Threads of one piece of work, such as a pass of the scrub: each takes the next item when it is done with one, and opens
+//! the one after it ahead.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -3,12 +3,10 @@
 //! `.cargo/mutants.toml` leaves out what no test can tell apart, each with its reason; `docs/mutants.md` has the
 //! survivors that stay. A mutant that survives, or a test that hangs on one, fails the command.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use crate::install;
-use crate::run::{check, command};
+use crate::run::{check, command, succeeds};
 
 /// What is mutated if nobody says otherwise.
 const PACKAGES: [&str; 2] = ["lumbung-pack", "lumbung-seal"];
@@ -35,8 +33,7 @@ pub(crate) struct Options {
 pub(crate) fn mutants(options: &Options) -> Result<()> {
     install::for_tests()?;
     // It gives its version only as a subcommand.
-    let version = Command::new("cargo").args(["mutants", "--version"]).output();
-    if !version.is_ok_and(|output| output.status.success()) {
+    if !succeeds(&mut command("cargo", &["mutants", "--version"])) {
         check(&mut command("cargo", &["install", "--locked", "cargo-mutants"]))?;
     }
     let mut mutants = command("cargo", &["mutants", "--test-tool", "nextest", "--jobs"]);

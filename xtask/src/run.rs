@@ -74,7 +74,12 @@ pub(crate) fn side_by_side<I: Send, T: Send>(
 
 /// Whether a program can be started.
 pub(crate) fn is_there(program: &str, argument: &str) -> bool {
-    Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+    succeeds(Command::new(program).arg(argument))
+}
+
+/// Whether a command starts and ends well; what it says is not shown.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// The programs that are installed on servers.

@@ -101,9 +101,7 @@ impl PackFile {
     /// # Errors
     /// [`StoreError::Frame`] or [`StoreError::Range`] if it is not what the table says.
     pub fn read_frame(&self, table: &PackTable, frame: usize) -> Result<Vec<u8>, StoreError> {
-        let range = table.frame_range(frame);
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let bytes = self.read_range(range.start, length)?;
+        let bytes = self.read_unchecked(table, frame)?;
         let id = *self.id.as_bytes();
         table.verify_frame(frame, &bytes).map_err(|source| StoreError::Frame {
             id,
@@ -111,6 +109,16 @@ impl PackFile {
             source,
         })?;
         Ok(bytes)
+    }
+
+    /// The bytes where a frame lies, whatever they are.
+    pub(crate) fn read_unchecked(
+        &self,
+        table: &PackTable,
+        frame: usize,
+    ) -> Result<Vec<u8>, StoreError> {
+        let length = table.frames[frame].stored_length as usize;
+        self.read_range(table.frame_range(frame).start, length)
     }
 }
 
@@ -331,12 +339,11 @@ impl RepositoryDir {
                 continue;
             }
             // A frame that stays bad keeps the bytes it has, if it has any: a later repair may come by another way.
-            let range = table.frame_range(frame);
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            match old.read_range(range.start, length) {
+            let nothing = || vec![0; table.frames[frame].stored_length as usize];
+            match old.read_unchecked(table, frame) {
                 Ok(bytes) => draft.write(&bytes)?,
-                Err(StoreError::Range { .. }) => draft.write(&vec![0; length])?,
-                Err(error) if error.is_bad_sector() => draft.write(&vec![0; length])?,
+                Err(StoreError::Range { .. }) => draft.write(&nothing())?,
+                Err(error) if error.is_bad_sector() => draft.write(&nothing())?,
                 Err(error) => return Err(error),
             }
         }

@@ -91,7 +91,8 @@ impl RepositoryDir {
 
     /// Brings a map in line with the pack's own bytes: one that cannot be read is written anew; with `counted`, the frames
     /// that the caller takes for here, those of them that the map lacks and that are good enter it, and others that the map
-    /// claims and that are not good leave it. The caller sees to it that nobody else changes this pack meanwhile.
+    /// claims and that are not good leave it. Gives what [`RepositoryDir::presence`] gives from then on. The caller sees to
+    /// it that nobody else changes this pack meanwhile.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if frames have to be looked at and the pack is not here.
@@ -100,7 +101,7 @@ impl RepositoryDir {
         id: &PackId,
         table: &PackTable,
         counted: Option<&Bitmap>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Bitmap>, StoreError> {
         let (before, damaged) = match self.read_presence(id, table.frame_count())? {
             Map::None => (table.all_frames(), false),
             Map::Read(present) => (present, false),
@@ -113,7 +114,10 @@ impl RepositoryDir {
             let claimed = before.minus(counted);
             present = present.minus(&claimed.minus(&self.good_among(id, table, &claimed)?));
         }
-        if damaged || present != before { self.set_presence(id, &present) } else { Ok(()) }
+        if damaged || present != before {
+            self.set_presence(id, &present)?;
+        }
+        Ok((!present.is_full()).then_some(present))
     }
 
     /// Those of these frames that are as the table says.
@@ -156,9 +160,7 @@ impl RepositoryDir {
         let pack = self.open_pack(id)?;
         let mut holes = table.no_frames();
         for frame in 0..table.frames.len() {
-            let range = table.frame_range(frame);
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            match pack.read_range(range.start, length) {
+            match pack.read_unchecked(table, frame) {
                 Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => {
                     holes.set(u32::try_from(frame).unwrap_or(u32::MAX));
                 }
@@ -277,7 +279,7 @@ impl RepositoryDir {
                 if old.length() == table.total_length() && old.head().is_ok() {
                     Target::Filled { file, present }
                 } else {
-                    self.anew(id, table, (file, old), present, table.no_frames())?
+                    self.anew(id, table, (file, old), present, &table.no_frames(), 0)?
                 }
             }
             Err(StoreError::NotFound { .. }) => Target::New(SparseDraft::begin(self, id, table)?),
@@ -288,6 +290,7 @@ impl RepositoryDir {
             id: *id,
             table: table.clone(),
             came: table.no_frames(),
+            next: 0,
             target,
         })
     }
@@ -298,11 +301,11 @@ impl RepositoryDir {
         table: &PackTable,
         (file, old): (File, PackFile),
         present: Bitmap,
-        came: Bitmap,
+        came: &Bitmap,
+        next: usize,
     ) -> Result<Target, StoreError> {
         let mut draft = SparseDraft::begin(self, id, table)?;
-        let next = came.iter_ones().last().map_or(0, |last| last as usize + 1);
-        let old = Old { file: old, left: present.or(&came), dropped: table.no_frames() };
+        let old = Old { file: old, left: present.or(came), dropped: table.no_frames() };
         old.carry_over(table, 0..next, &mut draft)?;
         Ok(Target::Anew { file, old, present, draft })
     }
@@ -393,15 +396,13 @@ impl Old {
             if self.dropped.get(number) {
                 continue;
             }
-            let range = table.frame_range(frame);
-            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             let read = if self.left.get(number) {
-                self.file.read_range(range.start, length)
+                self.file.read_unchecked(table, frame)
             } else {
                 self.file.read_frame(table, frame)
             };
             match read {
-                Ok(bytes) => draft.place(range.start, &bytes)?,
+                Ok(bytes) => draft.place(table.frame_range(frame).start, &bytes)?,
                 Err(StoreError::Frame { .. } | StoreError::Range { .. }) => {}
                 Err(error) if error.is_bad_sector() => {}
                 Err(error) => return Err(error),
@@ -418,6 +419,8 @@ pub struct PartialPackWriter {
     id: PackId,
     table: PackTable,
     came: Bitmap,
+    /// The frame after the last one that came.
+    next: usize,
     target: Target,
 }
 
@@ -430,45 +433,44 @@ impl PartialPackWriter {
         let refused = |source| StoreError::Frame { id: *self.id.as_bytes(), frame, source };
         self.table.verify_frame(frame, bytes).map_err(refused)?;
         let number = u32::try_from(frame).unwrap_or(u32::MAX);
-        if self.came.iter_ones().last().is_some_and(|last| last >= number) {
+        if frame < self.next {
             return Err(refused(lumbung_pack::FormatError::Frame(frame)));
         }
         let offset = self.table.frame_range(frame).start;
         if matches!(&self.target, Target::Filled { present, .. } if present.get(number)) {
             self.begin_anew()?;
         }
-        let next = self.next();
+        let path = self.path();
         match &mut self.target {
             Target::New(draft) => draft.place(offset, bytes)?,
             Target::Filled { file, .. } => {
-                let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
                 calls::write_at(&path, file, bytes, offset)
                     .map_err(|e| StoreError::io("written", &path, e))?;
             }
             Target::Anew { old, draft, .. } => {
-                old.carry_over(&self.table, next..frame, draft)?;
+                old.carry_over(&self.table, self.next..frame, draft)?;
                 draft.place(offset, bytes)?;
             }
         }
         self.came.set(number);
+        self.next = frame + 1;
         Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.repository.object_path(Kind::Pack, self.id.as_bytes())
     }
 
     /// Goes on in another file, with what came into the holes of this one.
     fn begin_anew(&mut self) -> Result<(), StoreError> {
         let Target::Filled { file, .. } = &self.target else { return Ok(()) };
-        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
+        let path = self.path();
         let file = file.try_clone().map_err(|e| StoreError::io("opened", &path, e))?;
         let (old, present) = (self.repository.open_pack(&self.id)?, self.present()?);
         is_in_place(&self.id, &path, &file)?;
-        let (files, came) = ((file, old), self.came.clone());
-        self.target = self.repository.anew(&self.id, &self.table, files, present, came)?;
+        let Self { repository, id, table, came, next, .. } = &*self;
+        self.target = repository.anew(id, table, (file, old), present, came, *next)?;
         Ok(())
-    }
-
-    /// The frame after the last one that came.
-    fn next(&self) -> usize {
-        self.came.iter_ones().last().map_or(0, |last| last as usize + 1)
     }
 
     /// Of the frames that should be here, by the pack's map or because they are `counted` on, those of which there are no
@@ -478,16 +480,12 @@ impl PartialPackWriter {
     /// # Errors
     /// [`StoreError::Changed`] if somebody did, since this writer began.
     pub fn lost(&self, counted: &Bitmap) -> Result<Bitmap, StoreError> {
-        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
+        let present = self.unchanged()?;
         let length = match &self.target {
-            Target::New(_) => {
-                self.is_still_away()?;
-                return Ok(counted.clone());
-            }
+            Target::New(_) => return Ok(counted.clone()),
             Target::Filled { .. } => self.table.total_length(),
             Target::Anew { old, .. } => old.file.length(),
         };
-        let present = self.unchanged(&path)?;
         let lacking = counted.minus(&present);
         let lacking =
             lacking.minus(&self.repository.good_among(&self.id, &self.table, &lacking)?);
@@ -499,27 +497,22 @@ impl PartialPackWriter {
         Ok(present.unwrap_or_else(|| self.table.all_frames()))
     }
 
-    /// The frames that are here by the map, if the file is the one that it was, and has nothing that this writer leaves out.
-    fn unchanged(&self, path: &Path) -> Result<Bitmap, StoreError> {
-        let present = self.present()?;
-        let (file, more) = match &self.target {
-            Target::New(_) => return Err(StoreError::Changed { id: *self.id.as_bytes() }),
-            Target::Filled { file, .. } => (file, self.table.no_frames()),
-            Target::Anew { file, present: before, .. } => (file, present.minus(before)),
+    /// The frames that are here by the map, none where the pack is not, if the file is the one that it was and has nothing
+    /// that this writer leaves out.
+    fn unchanged(&self) -> Result<Bitmap, StoreError> {
+        let (path, changed) = (self.path(), StoreError::Changed { id: *self.id.as_bytes() });
+        let (file, before) = match &self.target {
+            Target::New(_) if std::fs::symlink_metadata(&path).is_ok() => return Err(changed),
+            Target::New(_) => return Ok(self.table.no_frames()),
+            Target::Filled { file, .. } => (file, None),
+            Target::Anew { file, present, .. } => (file, Some(present)),
         };
-        is_in_place(&self.id, path, file)?;
-        if !more.minus(&self.came).is_empty() {
-            return Err(StoreError::Changed { id: *self.id.as_bytes() });
+        let present = self.present()?;
+        is_in_place(&self.id, &path, file)?;
+        if before.is_some_and(|before| !present.minus(before).minus(&self.came).is_empty()) {
+            return Err(changed);
         }
         Ok(present)
-    }
-
-    fn is_still_away(&self) -> Result<(), StoreError> {
-        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
-        match std::fs::symlink_metadata(path) {
-            Ok(_) => Err(StoreError::Changed { id: *self.id.as_bytes() }),
-            Err(_) => Ok(()),
-        }
     }
 
     /// The frames count from now on, and those in `lost` as damaged. Says which frames of the pack are here. The caller sees
@@ -528,17 +521,9 @@ impl PartialPackWriter {
     /// # Errors
     /// [`StoreError::Changed`] if somebody else did, since this writer began: the frames must be sent again.
     pub fn finish(self, lost: &Bitmap) -> Result<Bitmap, StoreError> {
-        let path = self.repository.object_path(Kind::Pack, self.id.as_bytes());
-        let added = self.came.or(lost);
-        let next = self.next();
-        let present = match &self.target {
-            Target::New(_) => {
-                self.is_still_away()?;
-                added
-            }
-            Target::Filled { .. } | Target::Anew { .. } => self.unchanged(&path)?.or(&added),
-        };
-        let Self { repository, id, table, target, .. } = self;
+        let path = self.path();
+        let present = self.unchanged()?.or(&self.came).or(lost);
+        let Self { repository, id, table, next, target, .. } = self;
         match target {
             Target::New(draft) => {
                 repository.write_presence(&id, &present)?;

@@ -34,7 +34,7 @@ pub(crate) use objects::{
     publish_sessions, set_verified, verified_segment,
 };
 pub(crate) use packs::{
-    PackRow, bad_frames, forget as forget_pack, list as list_packs,
+    PackRow, add_bad_frames, bad_frames, forget as forget_pack, list as list_packs,
     list_between as list_packs_between, set_bad_frames,
 };
 pub(crate) use removal::{

@@ -1,9 +1,10 @@
 //! Packs and their bad frames in the index.
 
 use lumbung_model::{DomainId, PackId, SessionId};
+use lumbung_pack::Bitmap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{from_sql, to_sql};
+use super::{forget_verified, from_sql, to_sql};
 
 /// What the index knows of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +151,21 @@ pub(crate) fn bad_frames(
         )?
         .query_map(params![repo, pack.as_bytes()], |row| row.get(0))?
         .collect()
+}
+
+/// Adds to what is known of a pack's bad frames; whatever was verified may rest on one of them.
+pub(crate) fn add_bad_frames(
+    tx: &Connection,
+    repo: i64,
+    pack: &PackId,
+    frames: &Bitmap,
+) -> rusqlite::Result<()> {
+    let mut bad = bad_frames(tx, repo, pack)?;
+    bad.extend(frames.iter_ones());
+    bad.sort_unstable();
+    bad.dedup();
+    set_bad_frames(tx, repo, pack, &bad)?;
+    forget_verified(tx, repo)
 }
 
 /// Replaces what is known of a pack's bad frames.

@@ -160,11 +160,10 @@ impl Vault {
         if dry_run {
             return Ok(wanted.len());
         }
-        let waiting = gate.behind;
+        // The file last: what a crash or a failure leaves of it is entered again before anything comes, and the refill can be
+        // asked for again.
+        let waiting = std::mem::replace(&mut gate.behind, true);
         for row in &wanted {
-            // The file last: what a crash or a failure leaves of it is entered again before anything comes, and the refill can
-            // be asked for again.
-            gate.behind = true;
             self.index.write(|tx| {
                 TombstoneRow::forget(tx, repository.row, &row.manifest)?;
                 // The receipt that was given is given again.
@@ -172,8 +171,8 @@ impl Vault {
                 Cursor::forget(tx, repository.row)
             })?;
             repository.store.remove(Kind::Tombstone, row.tombstone.as_bytes())?;
-            gate.behind = waiting;
         }
+        gate.behind = waiting;
         if !wanted.is_empty() {
             self.wake.pull.notify_one();
         }

@@ -11,7 +11,9 @@ use lumbung_store::{FrameScanner, Scanned, StoreError};
 
 use super::journal::Entry;
 use super::pass::{Pass, Verdict, count};
-use crate::index::{PackRow, bad_frames, forget_verified, load_state, save_state, set_bad_frames};
+use crate::index::{
+    PackRow, add_bad_frames, bad_frames, forget_verified, load_state, save_state, set_bad_frames,
+};
 use crate::pack_intake::pack_row;
 use crate::storage::PackRead;
 use crate::{Vault, VaultError};
@@ -60,7 +62,7 @@ impl Pass<'_> {
         if let Some(file) = file.as_ref().filter(|_| head_bad) {
             file.take_table(&table)?;
         }
-        let absent = match self.mend_map(id, &table).and_then(|()| self.absent(id, &table)) {
+        let absent = match self.absent(id, &table, !self.dry_run) {
             Err(VaultError::Store(error)) if Verdict::of(&error) == Verdict::Withheld => {
                 return self.withheld(id, &error).map(Some);
             }
@@ -93,28 +95,25 @@ impl Pass<'_> {
         Ok(Some(entry))
     }
 
-    fn mend_map(&self, id: &PackId, table: &PackTable) -> Result<(), VaultError> {
-        if self.dry_run {
-            return Ok(());
-        }
-        let _pack = self.repository.pack_lock(id);
-        let counted = self.vault.counted(self.repository, table)?;
-        match self.repository.store.mend_presence(id, table, counted.as_ref()) {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Frames that the sweep dropped: they are no damage here, and no snapshot is whole that needs one. What the map
-    /// lacks and the index counts on is damage.
-    fn absent(&self, id: &PackId, table: &PackTable) -> Result<Vec<u32>, VaultError> {
-        let present = match self.repository.store.presence(id, table) {
+    /// lacks and the index counts on is damage. With `mend`, which takes the pack's lock, the map is brought in line before.
+    fn absent(&self, id: &PackId, table: &PackTable, mend: bool) -> Result<Vec<u32>, VaultError> {
+        let store = &self.repository.store;
+        let counted = || self.vault.counted(self.repository, table);
+        let (present, counted) = if mend {
+            let _pack = self.repository.pack_lock(id);
+            let counted = counted()?;
+            (store.mend_presence(id, table, counted.as_ref()), counted)
+        } else {
+            // The sweep tells the index first: what it dropped by now, the index knows by now.
+            (store.presence(id, table), counted()?)
+        };
+        let present = match present {
             Ok(present) => present.unwrap_or_else(|| table.all_frames()),
             Err(StoreError::NotFound { .. }) => table.all_frames(),
             Err(error) => return Err(error.into()),
         };
-        // The sweep tells the index first: what it dropped by now, the index knows by now.
-        let Some(counted) = self.vault.counted(self.repository, table)? else {
+        let Some(counted) = counted else {
             return Ok(table.all_frames().minus(&present).iter_ones().collect());
         };
         let mut absent = table.all_frames().minus(&counted);
@@ -179,7 +178,7 @@ impl Pass<'_> {
         let store = &self.repository.store;
         let _gate = self.repository.gate();
         let _pack = self.repository.pack_lock(id);
-        entry.absent = self.absent(id, table)?;
+        entry.absent = self.absent(id, table, false)?;
         let file = match store.open_pack(id) {
             Ok(file) => Some(file),
             Err(StoreError::NotFound { .. }) => None,
@@ -311,7 +310,7 @@ impl Pass<'_> {
         let _pack = self.repository.pack_lock(id);
         let repo = self.repository.row;
         let state = self.vault.index.read(|c| load_state(c, repo, id))?;
-        let Some(mut state) = state else { return Ok(()) };
+        let Some(state) = state else { return Ok(()) };
         let damaged = state.frames.absent.and(frames);
         if damaged.is_empty() {
             return Ok(());
@@ -323,15 +322,10 @@ impl Pass<'_> {
             Err(error) => return Err(error.into()),
         };
         let left = table.all_frames().minus(&state.frames.absent).or(&damaged);
-        state = Vault::state_with(&table, &left);
+        let state = Vault::state_with(&table, &left);
         self.vault.index.write(|tx| {
             save_state(tx, repo, id, &state)?;
-            let mut bad = bad_frames(tx, repo, id)?;
-            bad.extend(damaged.iter_ones());
-            bad.sort_unstable();
-            bad.dedup();
-            set_bad_frames(tx, repo, id, &bad)?;
-            forget_verified(tx, repo)
+            add_bad_frames(tx, repo, id, &damaged)
         })?;
         // Its map as well, or the next start would follow that again.
         let store = &self.repository.store;

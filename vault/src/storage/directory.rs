@@ -126,7 +126,7 @@ impl Storage for RepositoryDir {
         id: &PackId,
         table: &PackTable,
         counted: Option<&Bitmap>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Bitmap>, StoreError> {
         Self::mend_presence(self, id, table, counted)
     }
 

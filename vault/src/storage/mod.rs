@@ -215,11 +215,11 @@ pub trait Storage: Send + Sync {
     /// [`StoreError::NotFound`] if frames have to be looked at and the pack is not here.
     fn mend_presence(
         &self,
-        _id: &PackId,
-        _table: &PackTable,
+        id: &PackId,
+        table: &PackTable,
         _counted: Option<&Bitmap>,
-    ) -> Result<(), StoreError> {
-        Ok(())
+    ) -> Result<Option<Bitmap>, StoreError> {
+        self.presence(id, table)
     }
 
     /// Ids of the packs of which frames may be missing.

@@ -155,8 +155,7 @@ impl Importer<'_> {
     fn frames(&self, id: &PackId) -> Result<Bitmap, MediaError> {
         let directory = self.medium.directory();
         let table = directory.pack_head(id)?;
-        let frames = table.frame_count();
-        Ok(directory.presence(id, &table)?.unwrap_or_else(|| Bitmap::full(frames)))
+        Ok(directory.presence(id, &table)?.unwrap_or_else(|| table.all_frames()))
     }
 
     /// Commits each snapshot after the one that it follows.

@@ -112,15 +112,11 @@ struct State {
 }
 
 impl State {
-    /// The last offset of the pack that may be asked for.
-    fn reach(&self) -> u64 {
-        self.layout.as_ref().map_or(self.stored, |layout| layout.pack_length())
-    }
-
     /// Whether the object has all bytes of a range of the pack, or they were dropped.
     fn has(&self, range: &Range<u64>) -> bool {
         let Some(layout) = &self.layout else { return range.end <= self.stored };
-        layout.pieces(range).iter().flatten().all(|stored| stored.end <= self.stored)
+        range.end <= layout.pack_length()
+            && layout.pieces(range).iter().flatten().all(|stored| stored.end <= self.stored)
     }
 }
 
@@ -238,8 +234,7 @@ impl Pack {
     }
 
     fn try_bytes(&self, range: Range<u64>) -> Result<Bytes, Unread> {
-        let within = |state: &State| range.end <= state.reach() && state.has(&range);
-        if !within(&self.state()) {
+        if !self.state().has(&range) {
             return Err(Unread::Failed(self.range_error(range.start, range.end - range.start)));
         }
         let Some(layout) = self.layout() else { return self.stored(range) };
