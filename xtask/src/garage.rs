@@ -28,6 +28,8 @@ pub(crate) fn test() -> Result<()> {
     let store = cluster.set_up()?;
     let mut tests = command("cargo", &["nextest", "run", "--package", "lumbung-vault"]);
     tests.args(["--test", "vault_s3"]).env("LUMBUNG_TEST_S3", store);
+    // They wait for the cluster far more than for a core.
+    tests.args(["--test-threads", "4"]);
     // Lives of hundreds of steps, at half a second each over the cluster.
     tests.env("LUMBUNG_TEST_CASES", "2");
     // The nodes come and go in the main thread, which owns them; the tests run beside it.

@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Only these tests, as `cargo nextest run -E` takes them: a package with slow ones has some that are about the file.
     #[arg(long)]
     tests: Option<String>,
+    /// Only the package's library and this file of tests: what need not be compiled costs a mutant the most.
+    #[arg(long)]
+    test: Option<String>,
     /// Packages; lumbung-pack and lumbung-seal if none is named.
     packages: Vec<String>,
 }
@@ -50,8 +53,13 @@ pub(crate) fn mutants(options: &Options) -> Result<()> {
     if let Some(shard) = &options.shard {
         mutants.args(["--shard", shard]);
     }
+    if let Some(test) = &options.test {
+        mutants.args(["--cargo-arg", "--lib", "--cargo-arg", "--test", "--cargo-arg", test]);
+    }
+    // One test that fails is enough.
+    mutants.args(["--", "--fail-fast"]);
     if let Some(tests) = &options.tests {
-        mutants.args(["--", "-E", tests]);
+        mutants.args(["-E", tests]);
     }
     check(&mut mutants)
 }

@@ -115,3 +115,28 @@ impl Used {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_pack_that_is_named_with_another_number_of_frames_is_in_use_altogether() {
+        let (named, unnamed) = (PackId::from_bytes([1; 32]), PackId::from_bytes([2; 32]));
+        let mut frames = Bitmap::new(3);
+        frames.set(1);
+        let used = Used {
+            domain: DomainId::ZERO,
+            arrival: 0,
+            packs: HashMap::from([(named, frames.clone())]),
+            segments: HashSet::new(),
+            usages: HashSet::new(),
+            sessions: HashSet::new(),
+        };
+        assert_eq!(used.of(&named, 3), frames);
+        assert_eq!(used.of(&named, 4), Bitmap::full(4));
+        assert!(used.of(&unnamed, 3).is_empty());
+    }
+}

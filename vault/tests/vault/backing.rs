@@ -71,8 +71,9 @@ impl Bucket {
         let text =
             format!("access_key = {:?}\nsecret_key = {:?}\n", self.access_key, self.secret_key);
         lumbung_store::durable::replace_file(&credentials, text.as_bytes(), 0o600).unwrap();
-        // Of a given store nodes may be killed meanwhile, and it may not answer for some seconds.
-        let (retry, lease) = if self.server.is_some() { ("3 s", "6 s") } else { ("60 s", "60 s") };
+        // Of a given store nodes may be killed meanwhile, and it may not answer for some seconds. A longer lease than
+        // that costs every test its length: without conditional writes each new prefix waits for so long.
+        let (retry, lease) = if self.server.is_some() { ("3 s", "6 s") } else { ("60 s", "15 s") };
         format!(
             "[storage]\nkind = \"s3\"\nendpoint = {:?}\nregion = {:?}\nbucket = {:?}\nprefix = {:?}\n\
              credentials = {credentials:?}\nallow_http = true\nretry = {retry:?}\nlease = {lease:?}\n",

@@ -295,6 +295,19 @@ impl Snapshot {
         })
     }
 
+    /// A snapshot that follows another one and names what `old` names, by the same usage list: nothing of it is sent.
+    pub(crate) fn with_usage_of(owner: &Owner, agent: &Agent, previous: &Self, old: &Self) -> Self {
+        let mut snapshot = Self::apart(owner, agent, previous);
+        snapshot.packs.clear();
+        snapshot.usage = usage_of(owner, agent, &old.packs);
+        let manifest = &mut snapshot.manifest;
+        manifest.usage = snapshot.usage.usage_id;
+        manifest.sessions.extend(&old.manifest.sessions);
+        snapshot.bytes = sign(manifest, &agent.key);
+        snapshot.id = ManifestId::from_bytes(object_id(&snapshot.bytes));
+        snapshot
+    }
+
     /// A snapshot that follows another one and uses one new pack and some frames of packs that were made before.
     pub(crate) fn of_frames(
         owner: &Owner,

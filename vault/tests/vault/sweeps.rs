@@ -47,14 +47,20 @@ fn a_snapshot_that_uses_frames_of_one_that_expired_keeps_them() {
     assert!(bytes > 0);
     expire(&bench, &owner);
     assert_eq!(bench.listed(&owner), [second.id]);
-    // The first round sees them unused, 48 h later they are condemned, 24 h later they go.
+    // The first round sees them unused, 48 h later they are condemned, 24 h later they go. A dry run sees nothing: no
+    // time runs from it on.
+    bench.vault().sweep(&bench.repository(&owner), true, &|| true).unwrap();
+    bench.time.pass(48 * 3600);
     let sweep = bench.sweep(&owner);
     assert_eq!((sweep.waiting, sweep.condemned, sweep.dropped), (3, 0, 0));
+    assert_eq!(sweep.packs, 3);
     bench.time.pass(48 * 3600 - 1);
     assert_eq!(bench.sweep(&owner).condemned, 0);
     bench.time.pass(1);
     assert_eq!(bench.sweep(&owner).condemned, 3);
-    bench.time.pass(24 * 3600);
+    bench.time.pass(24 * 3600 - 1);
+    assert_eq!(bench.sweep(&owner).dropped, 0);
+    bench.time.pass(1);
     let dry = bench.vault().sweep(&bench.repository(&owner), true, &|| true).unwrap();
     assert_eq!((dry.dropped, dry.packs_removed), (3, 0));
     let sweep = bench.sweep(&owner);
@@ -121,6 +127,39 @@ fn a_condemned_frame_is_answered_as_absent_and_a_commit_brings_it_back() {
     let file = bench.repository(&owner);
     let pack = file.store().open_pack(&first.packs[0].id).unwrap();
     assert!(pack.read_frame(&first.packs[0].table, 2).is_ok());
+}
+
+#[test]
+fn a_segment_of_which_frames_are_gone_is_looked_through_again() {
+    let (bench, owner, agent) = found(QUICK);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second = Snapshot::apart(&owner, &agent, &first);
+    bench.publish(&owner, &agent, &second);
+    expire(&bench, &owner);
+    for hours in [0, 48] {
+        bench.time.pass(hours * 3600);
+        bench.sweep(&owner);
+    }
+    bench.time.pass(24 * 3600);
+    // A sweep that is stopped behind the first of the two packs: the segment that names them stays.
+    let sweep_with = |answers: u32| {
+        let left = Cell::new(answers);
+        let go_on = || left.replace(left.get().saturating_sub(1)) > 0;
+        bench.vault().sweep(&bench.repository(&owner), false, &go_on)
+    };
+    let packs = || bench.repository(&owner).store().list(Kind::Pack).unwrap().len();
+    let before = packs();
+    assert!(matches!(sweep_with(0), Err(VaultError::Stopping)));
+    assert_eq!(packs(), before, "nothing was asked of it");
+    assert!(matches!(sweep_with(2), Err(VaultError::Stopping)));
+    assert_eq!(packs(), before - 1);
+    let third = Snapshot::with_usage_of(&owner, &agent, &second, &first);
+    bench.send(&owner, &agent, &third);
+    let Err(VaultError::Incomplete(missing)) = bench.commit(&owner, &agent, &third) else {
+        panic!("it was taken")
+    };
+    assert!(!missing.packs.is_empty());
 }
 
 #[test]
