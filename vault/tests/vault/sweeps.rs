@@ -10,7 +10,7 @@ use lumbung_vault::{Sender, VaultError};
 use crate::backing;
 use crate::support::{Agent, Bench, City, Owner, Site, Snapshot, TestPack, publish};
 
-const QUICK: &str = "lock = \"0 s\"\n[retention]\nkeep_last = 1\n";
+pub(crate) const QUICK: &str = "lock = \"0 s\"\n[retention]\nkeep_last = 1\n";
 
 fn found(extra: &str) -> (Bench, Owner, Agent) {
     let bench = Bench::new(extra);
@@ -131,17 +131,7 @@ fn a_condemned_frame_is_answered_as_absent_and_a_commit_brings_it_back() {
 
 #[test]
 fn a_segment_of_which_frames_are_gone_is_looked_through_again() {
-    let (bench, owner, agent) = found(QUICK);
-    let first = Snapshot::new(&owner, &agent, None);
-    bench.publish(&owner, &agent, &first);
-    let second = Snapshot::apart(&owner, &agent, &first);
-    bench.publish(&owner, &agent, &second);
-    expire(&bench, &owner);
-    for hours in [0, 48] {
-        bench.time.pass(hours * 3600);
-        bench.sweep(&owner);
-    }
-    bench.time.pass(24 * 3600);
+    let (bench, owner, agent, first, second) = all_due();
     // A sweep that is stopped behind the first of the two packs: the segment that names them stays.
     let sweep_with = |answers: u32| {
         let left = Cell::new(answers);
@@ -222,6 +212,77 @@ fn one_manifest_that_cannot_be_read_stops_the_sweep() {
         bench.reindex();
         bench.sweep(&owner);
     }
+}
+
+/// A site on which all four frames of two packs are due: the snapshot that used them has expired, the second is there.
+fn all_due() -> (Bench, Owner, Agent, Snapshot, Snapshot) {
+    all_due_at(Bench::new(QUICK))
+}
+
+/// The same over a bench that keeps only the last snapshot.
+pub(crate) fn all_due_at(bench: Bench) -> (Bench, Owner, Agent, Snapshot, Snapshot) {
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[]);
+    let first = Snapshot::new(&owner, &agent, None);
+    bench.publish(&owner, &agent, &first);
+    let second = Snapshot::apart(&owner, &agent, &first);
+    bench.publish(&owner, &agent, &second);
+    expire(&bench, &owner);
+    bench.sweep(&owner);
+    bench.time.pass(48 * 3600);
+    assert_eq!(bench.sweep(&owner).condemned, 4);
+    bench.time.pass(24 * 3600);
+    (bench, owner, agent, first, second)
+}
+
+#[test]
+fn a_pack_that_cannot_be_read_is_passed_over_and_the_others_give_back_theirs() {
+    let (bench, owner, _, first, _) = all_due();
+    let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
+    let good = pack.read();
+    let mut bad = good.clone();
+    bad[100] ^= 1;
+    pack.write(bad);
+    let swept = bench.sweep(&owner);
+    assert_eq!((swept.dropped, swept.packs_removed), (1, 1));
+    pack.write(good);
+    let swept = bench.sweep(&owner);
+    assert_eq!((swept.dropped, swept.packs_removed), (3, 1));
+    assert!(swept.dropped_bytes > 40_000, "{swept:?}");
+    assert!(!pack.is_there());
+}
+
+#[test]
+fn a_pack_that_is_not_there_is_passed_over() {
+    let (bench, owner, _, first, _) = all_due();
+    bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes()).remove();
+    let swept = bench.sweep(&owner);
+    assert_eq!((swept.dropped, swept.packs_removed), (1, 1));
+}
+
+#[test]
+fn a_pack_of_which_a_frame_is_named_meanwhile_is_left_to_the_next_round() {
+    let (bench, owner, agent, first, second) = all_due();
+    let third =
+        Snapshot::of_frames(&owner, &agent, Some(&second), &[(first.packs[0].clone(), vec![2])]);
+    bench.send_without_old_packs(&owner, &agent, &third);
+    let committed = Cell::new(false);
+    let asked = Cell::new(0);
+    let go_on = || {
+        asked.set(asked.get() + 1);
+        // Behind the look at the packs, before the first of them gives anything back.
+        if asked.get() == 2 {
+            bench.commit(&owner, &agent, &third).unwrap();
+            committed.set(true);
+        }
+        true
+    };
+    let swept = bench.vault().sweep(&bench.repository(&owner), false, &go_on).unwrap();
+    assert!(committed.get());
+    assert_eq!((swept.dropped, swept.packs_removed), (1, 1), "the other pack's");
+    assert!(bench.is_whole_in(&owner, &first.packs[0], &[0, 1, 2]));
+    assert_eq!(bench.sweep(&owner).dropped, 2);
+    assert!(bench.is_whole_in(&owner, &first.packs[0], &[2]));
 }
 
 /// A site on which a pack of three frames has lost the first and the last, with the pack's file as it was when it was whole.

@@ -1,5 +1,6 @@
 //! What only a store behind a network does: refuse credentials, go away, be full, list by pages, ignore conditions.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,14 @@ use http::Method;
 use lumbung_model::{PackId, RepositoryId};
 use lumbung_pack::{Kind, object_id};
 use lumbung_store::{PutOutcome, StoreError};
+use lumbung_vault::{GoOn, VaultError};
 
 use crate::backing::{self, BUCKET, Bucket};
 use crate::retention;
 use crate::server::Failure;
 use crate::storage::{contract, dropped_frames, frames, open, range};
 use crate::support::Bench;
+use crate::sweeps;
 
 const ID: RepositoryId = RepositoryId::from_bytes([7; 32]);
 
@@ -233,4 +236,36 @@ fn a_refill_that_breaks_off_is_taken_back_and_can_be_asked_for_again() {
     assert_eq!(refill(&bench, false).unwrap(), 1);
     bench.restart();
     assert_eq!(refill(&bench, true).unwrap(), 0);
+}
+
+#[test]
+fn a_store_that_goes_away_ends_the_sweep_and_a_later_one_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    backing::keep_near(dir.path());
+    let (bench, owner, _, _, second) = sweeps::all_due_at(Bench::begin(dir, sweeps::QUICK));
+    let server = backing::bucket(bench.dir.path()).server.unwrap();
+    let asked = Cell::new(0);
+    let go_on = || {
+        asked.set(asked.get() + 1);
+        // Behind the look at the packs, before the first of them gives anything back.
+        server.set_away(asked.get() == 2);
+        true
+    };
+    let sweep = |go_on: &dyn GoOn| bench.vault().sweep(&bench.repository(&owner), false, go_on);
+    let ended = sweep(&go_on);
+    server.set_away(false);
+    assert!(matches!(ended, Err(VaultError::Store(StoreError::Unavailable { .. }))), "{ended:?}");
+    let end = Instant::now() + Duration::from_secs(60);
+    // Removing goes on when the lease was confirmed again.
+    let last = loop {
+        assert!(Instant::now() < end, "the sweep never went on");
+        match sweep(&|| true) {
+            Ok(swept) => break swept,
+            Err(VaultError::Store(StoreError::Unavailable { .. })) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let last = if last.condemned > 0 { bench.sweep(&owner) } else { last };
+    assert_eq!((last.packs, last.condemned), (2, 0), "the two packs of the other snapshot stay");
+    assert!(bench.is_whole(&owner, &second));
 }
