@@ -253,6 +253,51 @@ fn a_pack_that_cannot_be_read_is_passed_over_and_the_others_give_back_theirs() {
 }
 
 #[test]
+fn a_pack_whose_map_cannot_be_read_is_passed_over_and_keeps_no_start_away() {
+    let (mut bench, owner, agent, [first, second], _) = with_a_hole();
+    let pack = &first.packs[0];
+    let map = backing::lying(
+        bench.dir.path(),
+        format!("repositories/{}/presence/{}", owner.repository, pack.id),
+    );
+    let head = bench.lying(&owner, Kind::Pack, pack.id.as_bytes());
+    let damaged = |object: &backing::Lying, at: usize| {
+        let good = object.read();
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        object.write(bad);
+        good
+    };
+    for (object, at) in [(&map, 20), (&head, 100)] {
+        if !object.is_there() {
+            // A store keeps map and head in one object.
+            continue;
+        }
+        let good = damaged(object, at);
+        for pending in [false, true] {
+            if pending {
+                interrupt(&mut bench);
+            }
+            bench.restart();
+            let asked = PackUse { pack: pack.id, used: Bitmap::full(3) };
+            let absent: Vec<u32> = bench.have(&owner, &[asked])[0].used.iter_ones().collect();
+            assert!(absent.contains(&0) && absent.contains(&2), "{absent:?}");
+        }
+        object.write(good);
+    }
+    bench.restart();
+    // What is left of it is due, and the map cannot be read again.
+    let last = Snapshot::apart(&owner, &agent, &second);
+    bench.publish(&owner, &agent, &last);
+    expire(&bench, &owner);
+    damaged(&map, 20);
+    sweep_all(&bench, &owner);
+    // Over a store the pack goes whole: nothing of it is left to be told apart.
+    assert!(crate::S3 || map.is_there());
+    assert!(bench.is_whole(&owner, &last));
+}
+
+#[test]
 fn a_pack_that_is_not_there_is_passed_over() {
     let (bench, owner, _, first, _) = all_due();
     bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes()).remove();
@@ -286,7 +331,7 @@ fn a_pack_of_which_a_frame_is_named_meanwhile_is_left_to_the_next_round() {
 }
 
 /// A site on which a pack of three frames has lost the first and the last, with the pack's file as it was when it was whole.
-fn with_a_hole() -> (Bench, Owner, Agent, Snapshot, Vec<u8>) {
+fn with_a_hole() -> (Bench, Owner, Agent, [Snapshot; 2], Vec<u8>) {
     let (bench, owner, agent) = found(QUICK);
     let first = Snapshot::new(&owner, &agent, None);
     bench.publish(&owner, &agent, &first);
@@ -296,7 +341,7 @@ fn with_a_hole() -> (Bench, Owner, Agent, Snapshot, Vec<u8>) {
     let whole = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes()).read();
     expire(&bench, &owner);
     sweep_all(&bench, &owner);
-    (bench, owner, agent, first, whole)
+    (bench, owner, agent, [first, second], whole)
 }
 
 /// The index says that it was interrupted while it gave frames back.
@@ -308,7 +353,7 @@ fn interrupt(bench: &mut Bench) {
 
 #[test]
 fn frames_that_the_index_gave_up_and_the_map_did_not_are_looked_at_anew() {
-    let (mut bench, owner, _, first, whole) = with_a_hole();
+    let (mut bench, owner, _, [first, _], whole) = with_a_hole();
     let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
     let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
     let map = backing::lying(bench.dir.path(), map);
@@ -329,7 +374,7 @@ fn frames_that_the_map_gave_up_go_from_the_file() {
         // A store keeps map and frames in one object.
         return;
     }
-    let (mut bench, owner, _, first, whole) = with_a_hole();
+    let (mut bench, owner, _, [first, _], whole) = with_a_hole();
     let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
     let holes = pack.read();
     pack.write(whole);
@@ -340,7 +385,7 @@ fn frames_that_the_map_gave_up_go_from_the_file() {
 
 #[test]
 fn a_map_that_was_lost_brings_no_frame_back() {
-    let (mut bench, owner, _, first, _) = with_a_hole();
+    let (mut bench, owner, _, [first, _], _) = with_a_hole();
     let map = format!("repositories/{}/presence/{}", owner.repository, first.packs[0].id);
     let map = backing::lying(bench.dir.path(), map);
     map.remove();
@@ -357,7 +402,7 @@ fn a_map_that_was_lost_brings_no_frame_back() {
 
 #[test]
 fn a_map_that_was_lost_brings_no_frame_back_with_another() {
-    let (bench, owner, agent, first, _) = with_a_hole();
+    let (bench, owner, agent, [first, _], _) = with_a_hole();
     let pack = &first.packs[0];
     let map = format!("repositories/{}/presence/{}", owner.repository, pack.id);
     backing::lying(bench.dir.path(), map).remove();
@@ -379,7 +424,7 @@ fn a_map_that_was_lost_brings_no_frame_back_with_another() {
 
 #[test]
 fn an_older_index_takes_nothing_away_that_came_back_since() {
-    let (mut bench, owner, agent, first, whole) = with_a_hole();
+    let (mut bench, owner, agent, [first, _], whole) = with_a_hole();
     interrupt(&mut bench);
     let index = bench.dir.path().join("index.sqlite");
     let older = std::fs::read(&index).unwrap();

@@ -239,33 +239,44 @@ fn a_refill_that_breaks_off_is_taken_back_and_can_be_asked_for_again() {
 }
 
 #[test]
-fn a_store_that_goes_away_ends_the_sweep_and_a_later_one_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    backing::keep_near(dir.path());
-    let (bench, owner, _, _, second) = sweeps::all_due_at(Bench::begin(dir, sweeps::QUICK));
-    let server = backing::bucket(bench.dir.path()).server.unwrap();
-    let asked = Cell::new(0);
-    let go_on = || {
-        asked.set(asked.get() + 1);
-        // Behind the look at the packs, before the first of them gives anything back.
-        server.set_away(asked.get() == 2);
-        true
+fn a_store_that_fails_ends_the_sweep_and_a_later_one_goes_on() {
+    type Fault = fn(&crate::server::Server, bool);
+    let away: Fault = |server, away| server.set_away(away);
+    let takes_nothing: Fault = |server, away| {
+        let failure = Failure { method: Some(Method::PUT), status: 503, code: "SlowDown" };
+        server.fail(away.then_some(failure));
     };
-    let sweep = |go_on: &dyn GoOn| bench.vault().sweep(&bench.repository(&owner), false, go_on);
-    let ended = sweep(&go_on);
-    server.set_away(false);
-    assert!(matches!(ended, Err(VaultError::Store(StoreError::Unavailable { .. }))), "{ended:?}");
-    let end = Instant::now() + Duration::from_secs(60);
-    // Removing goes on when the lease was confirmed again.
-    let last = loop {
-        assert!(Instant::now() < end, "the sweep never went on");
-        match sweep(&|| true) {
-            Ok(swept) => break swept,
-            Err(VaultError::Store(StoreError::Unavailable { .. })) => std::thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let last = if last.condemned > 0 { bench.sweep(&owner) } else { last };
-    assert_eq!((last.packs, last.condemned), (2, 0), "the two packs of the other snapshot stay");
-    assert!(bench.is_whole(&owner, &second));
+    for fault in [away, takes_nothing] {
+        let dir = tempfile::tempdir().unwrap();
+        backing::keep_near(dir.path());
+        let (bench, owner, _, _, second) = sweeps::all_due_at(Bench::begin(dir, sweeps::QUICK));
+        let server = backing::bucket(bench.dir.path()).server.unwrap();
+        let asked = Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            // Behind the look at the packs, before the first of them gives anything back.
+            fault(&server, asked.get() == 2);
+            true
+        };
+        let sweep = |go_on: &dyn GoOn| bench.vault().sweep(&bench.repository(&owner), false, go_on);
+        let ended = sweep(&go_on);
+        fault(&server, false);
+        assert!(
+            matches!(ended, Err(VaultError::Store(StoreError::Unavailable { .. }))),
+            "{ended:?}"
+        );
+        let end = Instant::now() + Duration::from_secs(60);
+        // Removing goes on when the lease was confirmed again.
+        let last = loop {
+            assert!(Instant::now() < end, "the sweep never went on");
+            match sweep(&|| true) {
+                Ok(swept) => break swept,
+                Err(VaultError::Store(StoreError::Unavailable { .. })) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let last = if last.condemned > 0 { bench.sweep(&owner) } else { last };
+        assert_eq!((last.packs, last.condemned), (2, 0), "the two packs of the other snapshot");
+        assert!(bench.is_whole(&owner, &second));
+    }
 }
