@@ -253,7 +253,7 @@ fn a_pack_that_cannot_be_read_is_passed_over_and_the_others_give_back_theirs() {
 }
 
 #[test]
-fn a_pack_whose_map_cannot_be_read_is_passed_over_and_keeps_no_start_away() {
+fn a_map_or_head_that_cannot_be_read_keeps_no_start_away_and_no_sweep() {
     let (mut bench, owner, agent, [first, second], _) = with_a_hole();
     let pack = &first.packs[0];
     let map = backing::lying(
@@ -292,8 +292,7 @@ fn a_pack_whose_map_cannot_be_read_is_passed_over_and_keeps_no_start_away() {
     expire(&bench, &owner);
     damaged(&map, 20);
     sweep_all(&bench, &owner);
-    // Over a store the pack goes whole: nothing of it is left to be told apart.
-    assert!(crate::S3 || map.is_there());
+    assert!(!map.is_there(), "the map was drawn up from the holes");
     assert!(bench.is_whole(&owner, &last));
 }
 
