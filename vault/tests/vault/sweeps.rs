@@ -351,6 +351,23 @@ fn interrupt(bench: &mut Bench) {
 }
 
 #[test]
+fn an_interrupted_index_that_counts_on_frames_which_the_map_gave_up_says_that_it_is_old() {
+    let (mut bench, owner, _, [first, _], _) = with_a_hole();
+    bench.vault = None;
+    let index = rusqlite::Connection::open(bench.dir.path().join("index.sqlite")).unwrap();
+    let mut only_first = Bitmap::new(3);
+    only_first.set(0);
+    let change = "UPDATE pack_states SET pending = 1, absent = ?1 WHERE absent IS NOT NULL";
+    assert_eq!(index.execute(change, [only_first.as_bytes()]).unwrap(), 1);
+    drop(index);
+    bench.restart();
+    let alarms = bench.vault().alarms(9).unwrap();
+    assert!(alarms.iter().any(|alarm| alarm.kind == "old-index"), "{alarms:?}");
+    let asked = PackUse { pack: first.packs[0].id, used: Bitmap::full(3) };
+    assert_eq!(bench.have(&owner, &[asked])[0].used.iter_ones().collect::<Vec<_>>(), [0, 2]);
+}
+
+#[test]
 fn frames_that_the_index_gave_up_and_the_map_did_not_are_looked_at_anew() {
     let (mut bench, owner, _, [first, _], whole) = with_a_hole();
     let pack = bench.lying(&owner, Kind::Pack, first.packs[0].id.as_bytes());
