@@ -85,6 +85,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Token(command) => commands::hand_in::token(command, terminal),
         Command::Register(command) => commands::hand_in::import(command, terminal),
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
+        Command::Audit(command) => commands::audit::run(command, terminal),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args, terminal),
     }

@@ -3,6 +3,9 @@
 //! Exit codes: 0 fine, 1 error, 2 usage. Errors go to stderr with what to do next; `--json` puts the
 //! answer on stdout as one JSON document.
 
+mod audit;
+mod people;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use lumbung_wire::Role;
 use lumbung_wire::messages::overview::TokenRequest;
 use serde_json::json;
 
+use crate::act::Act;
 use crate::config::Config;
 use crate::state_dir::StateDir;
 use crate::{api, daemon, import, issue};
@@ -56,6 +60,12 @@ enum Command {
         #[arg(long, default_value = "operator")]
         name: String,
     },
+    /// Accounts of people: the first administrator, and whoever has lost the way in
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// The audit log: who changed what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print the manual page
@@ -141,6 +151,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             let text = format!("{}\n", path.display());
             answer(cli, &json!({ "operator": path }), &text)
         }
+        Command::User(command) => people::run(cli, &state, command),
+        Command::Audit(command) => audit::run(cli, &state, command),
         Command::Openapi | Command::Man | Command::Config(_) => Ok(()),
     }
 }
@@ -150,7 +162,8 @@ fn init(cli: &Cli, config: &Config, state: &StateDir) -> anyhow::Result<()> {
     let text = format!(
         "CA fingerprint: {}\nCA certificate: {}\noperator's certificate and key: {}\n\
          Put the fingerprint on every enrolment command line. Give operator.pem to the operator, and\n\
-         keep a copy of the whole directory {} in a safe place: it is the city's CA.\n",
+         keep a copy of the whole directory {} in a safe place: it is the city's CA.\n\
+         Make the first administrator: lumbung-controller user add NAME --full-name TEXT --role admin\n",
         made.ca_fingerprint,
         made.ca.display(),
         made.operator.display(),
@@ -201,8 +214,9 @@ fn token(cli: &Cli, state: &StateDir, args: &TokenArgs) -> anyhow::Result<()> {
     };
     let db = state.open_db()?;
     let authority = state.authority()?;
-    let token =
-        db.write(|tx| issue::token(tx, SystemClock.now(), authority.fingerprint(), &request))?;
+    let token = db.write(|tx| {
+        issue::token(tx, &Act::console(SystemClock.now()), authority.fingerprint(), &request)
+    })?;
     let text = format!(
         "token: {}\nvalid until: {}\nCA fingerprint: {}\n",
         token.token, token.expires, token.ca_fingerprint
@@ -219,8 +233,8 @@ fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> any
     })?;
     let db = state.open_db()?;
     let name = file.display().to_string();
-    let outcome =
-        db.write(|tx| import::import(tx, SystemClock.now(), &name, &text, &config.compliance.rpo))?;
+    let act = Act::console(SystemClock.now());
+    let outcome = db.write(|tx| import::import(tx, &act, &name, &text, &config.compliance.rpo))?;
     let words = format!(
         "{} created, {} updated, {} unchanged\n",
         outcome.created, outcome.updated, outcome.unchanged

@@ -10,7 +10,7 @@ use lumbung_model::Clock;
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::api::{self, Shared};
 use crate::config::Config;
@@ -55,6 +55,7 @@ pub async fn run(
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
     let authority = state.authority()?;
+    let audit_key = state.audit_key()?;
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
@@ -76,7 +77,8 @@ pub async fn run(
     });
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
-    let shared = Arc::new(Shared { db, clock, authority, config, poll: signal });
+    let logins = Semaphore::new(api::LOGINS_AT_ONCE);
+    let shared = Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, logins });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;

@@ -5,15 +5,20 @@
 //! transaction. An agent's id, key, domain and repository never change; neither do a site's keys. What
 //! this grants is a name: no certificate makes anybody a reader, or a snapshot count (rosters do).
 
+use std::net::IpAddr;
+
 use lumbung_model::{AgentId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_wire::Role;
+use lumbung_wire::audit::ActorKind;
 use lumbung_wire::certs::{self, Authority, CertError, IssueRequest, Issued};
 use lumbung_wire::identity::{CertificateNames, PeerIdentity};
 use lumbung_wire::messages::register::{Server, Site};
 use lumbung_wire::messages::{EnrollRequest, EnrollResponse, RenewResponse, SiteEntry};
 use rusqlite::Connection;
 
+use crate::act::Act;
 use crate::db::agents::{self, AgentRow};
+use crate::db::audit::{self, Deed};
 use crate::db::tokens::{self as token_rows, CertificateRow, TokenSubject};
 use crate::db::{DbError, register as rows};
 use crate::register::{self, RegisterError};
@@ -93,7 +98,7 @@ impl From<RegisterError> for EnrollError {
 /// Why not; the caller rolls back, and the token can be used again.
 pub fn enroll(
     db: &Connection,
-    now: Timestamp,
+    (now, from): (Timestamp, Option<IpAddr>),
     authority: &Authority,
     request: &EnrollRequest,
 ) -> Result<EnrollResponse, EnrollError> {
@@ -103,11 +108,13 @@ pub fn enroll(
         TokenSubject::Agent(server) => {
             let server =
                 rows::server(db, &server)?.ok_or(DbError::Corrupt { what: "a token's server" })?;
-            enroll_agent(db, now, authority, request, &server)?
+            let act = Act { from, ..agent_act(now, request, &server) };
+            enroll_agent(db, &act, authority, request, &server)?
         }
         TokenSubject::Site(site) => {
             let site = rows::site(db, &site)?.ok_or(DbError::Corrupt { what: "a token's site" })?;
-            enroll_site(db, now, authority, request, site)?
+            let act = Act { from, ..site_act(now, request, &site) };
+            enroll_site(db, &act, authority, request, site)?
         }
     };
     token_rows::mark_used(db, now, &hash)?;
@@ -115,9 +122,19 @@ pub fn enroll(
     Ok(response)
 }
 
+fn agent_act(now: Timestamp, request: &EnrollRequest, server: &Server) -> Act {
+    let id = request.agent.map_or_else(String::new, |agent| agent.to_string());
+    Act::of(now, ActorKind::Agent, id, server.name.clone())
+}
+
+fn site_act(now: Timestamp, request: &EnrollRequest, site: &Site) -> Act {
+    let id = request.site.map_or_else(String::new, |site| site.to_string());
+    Act::of(now, ActorKind::Site, id, site.name.clone())
+}
+
 fn enroll_agent(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     authority: &Authority,
     request: &EnrollRequest,
     server: &Server,
@@ -131,18 +148,22 @@ fn enroll_agent(
         domain: request.domain.ok_or_else(|| lacks("domain"))?,
     };
     same_agent(db, &row)?;
-    register::bind_repository(db, now, row.repository, server.pd)?;
-    agents::put_agent(db, now, &row)?;
-    pin_datasets(db, now, server, row.repository)?;
+    register::bind_repository(db, act, row.repository, server.pd)?;
+    agents::put_agent(db, act.now, &row)?;
+    pin_datasets(db, act, server, row.repository)?;
     let names = CertificateNames::agent(row.repository, row.agent, row.key, Some(server.id));
     let wanted = IssueRequest {
         common_name: format!("lumbung agent {}", server.name),
         names,
         hosts: Vec::new(),
-        now,
+        now: act.now,
     };
     let issued = authority.issue(&request.csr_pem, &wanted)?;
-    record(db, now, Role::Agent, Some(row.agent), None, &issued)?;
+    record(db, act.now, Role::Agent, Some(row.agent), None, &issued)?;
+    let deed = Deed { action: "agent.enrol", kind: "agent", id: &row.agent, pd: Some(server.pd) };
+    let shown =
+        serde_json::json!({ "server": server.id, "repository": row.repository, "key": row.key });
+    audit::append(db, act, deed, None, Some(shown))?;
     let of_server = |dataset: &lumbung_wire::messages::register::Dataset| {
         dataset.server.is_none_or(|id| id == server.id)
     };
@@ -160,14 +181,14 @@ fn enroll_agent(
 /// token that went astray, cannot take their place. An operator changes it (`repository` in the import).
 fn pin_datasets(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     server: &Server,
     repository: RepositoryId,
 ) -> Result<(), DbError> {
     for mut dataset in rows::datasets(db, Some(&server.pd))? {
         if dataset.server == Some(server.id) && dataset.repository.is_none() {
             dataset.repository = Some(repository);
-            rows::put_dataset(db, now, &dataset)?;
+            rows::put_dataset(db, act, &dataset)?;
         }
     }
     Ok(())
@@ -201,7 +222,7 @@ fn same_agent(db: &Connection, row: &AgentRow) -> Result<(), EnrollError> {
 
 fn enroll_site(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     authority: &Authority,
     request: &EnrollRequest,
     mut site: Site,
@@ -215,7 +236,7 @@ fn enroll_site(
         common_name: format!("lumbung site {}", site.name),
         names: CertificateNames::site(own),
         hosts: vec![host],
-        now,
+        now: act.now,
     };
     let issued = authority.issue(&request.csr_pem, &wanted)?;
     let pin = certs::facts(&issued.certificate_pem)?.pin;
@@ -223,13 +244,15 @@ fn enroll_site(
         return Err(EnrollError::Pin);
     }
     same_site(db, &site, own, receipt_key, pin)?;
-    rows::enrol_site(db, now, &site.id, &own)?;
+    rows::enrol_site(db, act, &site.id, &own)?;
     site.id = own;
     site.url = Some(url);
     site.receipt_key = Some(receipt_key);
     site.tls_pin = Some(pin);
-    rows::put_site(db, now, &site)?;
-    record(db, now, Role::Site, None, Some(own), &issued)?;
+    rows::put_site(db, act, &site)?;
+    record(db, act.now, Role::Site, None, Some(own), &issued)?;
+    let deed = Deed { action: "site.enrol", kind: "site", id: &own, pd: None };
+    audit::append(db, act, deed, None, Some(audit::shown(&site)?))?;
     Ok(EnrollResponse {
         certificate_pem: issued.certificate_pem,
         ca_pems: vec![authority.certificate_pem().to_owned()],

@@ -4,12 +4,13 @@
 //! are known by name, PD by code, datasets by name on their server); whatever is refused names the line,
 //! the field, and where it can what was meant.
 
-use lumbung_model::{PdId, ServerId, Timestamp};
+use lumbung_model::{PdId, ServerId};
 use lumbung_wire::messages::register::{
     DatasetImport, DatasetInput, ImportOutcome, PdInput, RegisterImport, ServerInput,
 };
 use rusqlite::Connection;
 
+use crate::act::Act;
 use crate::config::RpoDefaults;
 use crate::db::DbError;
 use crate::register::{self, Mode, RegisterError};
@@ -41,16 +42,16 @@ type Place = Vec<(&'static str, usize)>;
 /// What is wrong, and where; the caller rolls back.
 pub fn import(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     file: &str,
     text: &str,
     defaults: &RpoDefaults,
 ) -> Result<ImportOutcome, ImportError> {
     let document: RegisterImport = toml_text::parse(file, text).map_err(ImportError::Toml)?;
-    let mut run = Run { db, now, file, text, defaults, outcome: ImportOutcome::default() };
+    let mut run = Run { db, act, file, text, defaults, outcome: ImportOutcome::default() };
     run.distinct(&document)?;
     for (index, site) in document.sites.iter().enumerate() {
-        let entered = register::put_site(db, now, site, Mode::Upsert).map(|(_, change)| change);
+        let entered = register::put_site(db, act, site, Mode::Upsert).map(|(_, change)| change);
         run.entered(&vec![("site", index)], entered)?;
     }
     for (index, pd) in document.pds.iter().enumerate() {
@@ -61,7 +62,7 @@ pub fn import(
 
 struct Run<'a> {
     db: &'a Connection,
-    now: Timestamp,
+    act: &'a Act,
     file: &'a str,
     text: &'a str,
     defaults: &'a RpoDefaults,
@@ -124,7 +125,7 @@ impl Run<'_> {
             contact: pd.contact.clone(),
             mandiri_tik: pd.mandiri_tik,
         };
-        let entered = register::put_pd(self.db, self.now, &input, Mode::Upsert);
+        let entered = register::put_pd(self.db, self.act, &input, Mode::Upsert);
         let id = entered.as_ref().map_or(PdId::ZERO, |(pd, _)| pd.id);
         self.entered(place, entered.map(|(_, change)| change))?;
         for (index, dataset) in pd.datasets.iter().enumerate() {
@@ -135,7 +136,7 @@ impl Run<'_> {
             place.push(("server", index));
             let input =
                 ServerInput { id: server.id, pd: id, name: server.name.clone(), kind: server.kind };
-            let entered = register::put_server(self.db, self.now, &input, Mode::Upsert);
+            let entered = register::put_server(self.db, self.act, &input, Mode::Upsert);
             let server_id = entered.as_ref().map_or(ServerId::ZERO, |(server, _)| server.id);
             self.entered(&place, entered.map(|(_, change)| change))?;
             for (index, dataset) in server.datasets.iter().enumerate() {
@@ -171,7 +172,7 @@ impl Run<'_> {
             repository: dataset.repository,
             paths: dataset.paths.clone(),
         };
-        let entered = register::put_dataset(self.db, self.now, &input, self.defaults, Mode::Upsert);
+        let entered = register::put_dataset(self.db, self.act, &input, self.defaults, Mode::Upsert);
         self.entered(&place, entered.map(|(_, change)| change))
     }
 

@@ -1,11 +1,12 @@
 //! Issuing enrolment tokens: for a server or a site that the register knows.
 
-use lumbung_model::Timestamp;
 use lumbung_wire::Role;
 use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::EnrollmentToken;
 use rusqlite::Connection;
 
+use crate::act::Act;
+use crate::db::audit::{self, Deed};
 use crate::db::tokens::{TokenRow, TokenSubject};
 use crate::db::{DbError, register as rows, tokens as token_rows};
 use crate::tokens::{self, Token, TokenError};
@@ -56,7 +57,7 @@ pub enum IssueError {
 /// If the request names nothing that can enrol.
 pub fn token(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     ca_fingerprint: &str,
     request: &TokenRequest,
 ) -> Result<EnrollmentToken, IssueError> {
@@ -68,9 +69,15 @@ pub fn token(
         (role @ (Role::Controller | Role::Operator), ..) => return Err(IssueError::Role(role)),
     };
     let life_h = request.life_h.unwrap_or(tokens::DEFAULT_LIFE_H);
-    let expires = tokens::expiry(now, life_h).map_err(IssueError::Token)?;
+    let expires = tokens::expiry(act.now, life_h).map_err(IssueError::Token)?;
     let token = Token::random();
-    token_rows::insert(db, now, &token.hash(), &TokenRow { subject, expires, used: None })?;
+    token_rows::insert(db, act.now, &token.hash(), &TokenRow { subject, expires, used: None })?;
+    let (kind, id) = match &subject {
+        TokenSubject::Agent(server) => ("server", server.to_string()),
+        TokenSubject::Site(site) => ("site", site.to_string()),
+    };
+    let deed = Deed { action: "enrolment_token.issue", kind, id: &id, pd: None };
+    audit::append(db, act, deed, None, Some(serde_json::json!({ "expires": expires })))?;
     Ok(EnrollmentToken {
         token: token.text().to_owned(),
         expires,

@@ -10,6 +10,7 @@
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
+pub mod act;
 pub mod api;
 pub mod cli;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod import;
 pub mod issue;
 pub mod liveness;
 pub mod overview;
+pub mod people;
 pub mod poller;
 pub mod register;
 pub mod report;

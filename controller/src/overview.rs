@@ -52,7 +52,7 @@ pub fn overview(db: &Connection, terms: &Terms, asked: &Sites) -> Result<Overvie
         at_drc: table.at_drc,
         verified: table.verified,
         proven: table.proven,
-        alarms: alarms::list(db, false, ALARMS_MAX)?.len() as u64,
+        alarms: alarms::list(db, None, false, ALARMS_MAX)?.len() as u64,
         unregistered_datasets: agents::unregistered(db)?.into_iter().map(unregistered).collect(),
         unregistered_repositories: polls::unregistered(db)?
             .into_iter()

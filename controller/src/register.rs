@@ -5,7 +5,7 @@
 //! the caller's transaction, so an import is entered whole or not at all.
 
 use lumbung_model::geo::{Coordinates, GeoError};
-use lumbung_model::{DatasetId, PdId, RepositoryId, ServerId, SiteId, Timestamp};
+use lumbung_model::{DatasetId, PdId, RepositoryId, ServerId, SiteId};
 use lumbung_wire::messages::register::{
     Dataset, DatasetInput, HeartbeatState, ImportOutcome, Pd, PdInput, Server, ServerInput, Site,
     SiteInput, Urgency,
@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 mod text;
 
+use crate::act::Act;
 use crate::config::RpoDefaults;
 use crate::db::{DbError, register as rows};
 use text::{code, free_text, line};
@@ -197,7 +198,7 @@ fn settle<T, I: PartialEq + std::fmt::Display + Copy>(
 /// If a rule forbids it.
 pub fn put_site(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     input: &SiteInput,
     mode: Mode,
 ) -> Result<(Site, Change), RegisterError> {
@@ -236,7 +237,7 @@ pub fn put_site(
     if known == Some(&site) {
         return Ok((site, Change::Unchanged));
     }
-    rows::put_site(db, now, &site)?;
+    rows::put_site(db, act, &site)?;
     Ok((site, if known.is_some() { Change::Updated } else { Change::Created }))
 }
 
@@ -246,7 +247,7 @@ pub fn put_site(
 /// If a rule forbids it.
 pub fn put_pd(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     input: &PdInput,
     mode: Mode,
 ) -> Result<(Pd, Change), RegisterError> {
@@ -266,7 +267,7 @@ pub fn put_pd(
     if found.as_ref() == Some(&pd) {
         return Ok((pd, Change::Unchanged));
     }
-    rows::put_pd(db, now, &pd)?;
+    rows::put_pd(db, act, &pd)?;
     Ok((pd, if found.is_some() { Change::Updated } else { Change::Created }))
 }
 
@@ -276,7 +277,7 @@ pub fn put_pd(
 /// If a rule forbids it.
 pub fn put_server(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     input: &ServerInput,
     mode: Mode,
 ) -> Result<(Server, Change), RegisterError> {
@@ -301,7 +302,7 @@ pub fn put_server(
     if found.as_ref() == Some(&server) {
         return Ok((server, Change::Unchanged));
     }
-    rows::put_server(db, now, &server)?;
+    rows::put_server(db, act, &server)?;
     Ok((server, if found.is_some() { Change::Updated } else { Change::Created }))
 }
 
@@ -351,7 +352,7 @@ fn default_rpo_s(urgency: Urgency, defaults: &RpoDefaults) -> u64 {
 /// If it belongs to another one.
 pub fn bind_repository(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     repository: RepositoryId,
     pd: PdId,
 ) -> Result<(), RegisterError> {
@@ -360,7 +361,7 @@ pub fn bind_repository(
             Err(RegisterError::ForeignRepository { repository, pd: owner })
         }
         Some(_) => Ok(()),
-        None => Ok(rows::bind_repository(db, now, &repository, &pd)?),
+        None => Ok(rows::bind_repository(db, act, &repository, &pd)?),
     }
 }
 
@@ -370,7 +371,7 @@ pub fn bind_repository(
 /// If a rule forbids it.
 pub fn put_dataset(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     input: &DatasetInput,
     defaults: &RpoDefaults,
     mode: Mode,
@@ -383,7 +384,7 @@ pub fn put_dataset(
     let found =
         settle(("dataset", &input.name), mode, input.id, by_id, by_name, |dataset| dataset.id)?;
     if let Some(repository) = input.repository {
-        bind_repository(db, now, repository, input.pd)?;
+        bind_repository(db, act, repository, input.pd)?;
     }
     let dataset = Dataset {
         id: found.as_ref().map(|dataset| dataset.id).or(input.id).unwrap_or_else(DatasetId::random),
@@ -406,6 +407,6 @@ pub fn put_dataset(
     if found.as_ref() == Some(&dataset) {
         return Ok((dataset, Change::Unchanged));
     }
-    rows::put_dataset(db, now, &dataset)?;
+    rows::put_dataset(db, act, &dataset)?;
     Ok((dataset, if found.is_some() { Change::Updated } else { Change::Created }))
 }

@@ -9,7 +9,9 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lumbung_model::{Clock, Timestamp};
+use data_encoding::HEXLOWER;
+use lumbung_model::{Clock, Secret, Timestamp};
+use lumbung_pack::SigningKey;
 use lumbung_wire::Role;
 use lumbung_wire::certs::{self, Authority, CertError, IssueRequest, KeyPem};
 use lumbung_wire::identity::CertificateNames;
@@ -50,6 +52,9 @@ pub enum StateError {
         "the controller's own certificate cannot be used: restore server.crt and server.key, or delete both to have new ones made"
     )]
     Tls(#[from] TlsError),
+    /// The key of the audit log is damaged.
+    #[error("{} holds no key: restore it from a copy; without one, move it away, and tell the auditors that the key changes", .0.display())]
+    AuditKey(PathBuf),
     /// The database failed.
     #[error("the database cannot be used")]
     Db(#[from] DbError),
@@ -160,6 +165,22 @@ impl StateDir {
         }
         let key = KeyPem::new(self.read("server.key")?);
         Ok(TlsIdentity::from_pem(&self.read("server.crt")?, &key)?)
+    }
+
+    /// The key that signs how far the audit log goes; a new one where there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn audit_key(&self) -> Result<SigningKey, StateError> {
+        if !self.file("audit.key").exists() {
+            let seed = SigningKey::generate().seed();
+            self.write_secret("audit.key", &(HEXLOWER.encode(seed.expose()) + "\n"))?;
+        }
+        let text = self.read("audit.key")?;
+        let seed =
+            HEXLOWER.decode(text.trim().as_bytes()).ok().and_then(|seed| seed.try_into().ok());
+        let seed: [u8; 32] = seed.ok_or_else(|| StateError::AuditKey(self.file("audit.key")))?;
+        Ok(SigningKey::from_seed(&Secret::new(seed)))
     }
 
     fn server_due(&self, names: &[String], now: Timestamp) -> Result<bool, StateError> {

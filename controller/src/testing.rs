@@ -19,6 +19,7 @@ use lumbung_wire::messages::register::{
 };
 use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm};
 
+use crate::act::Act;
 use crate::config::Config;
 use crate::db::agents::AgentRow;
 use crate::db::{Db, DbError, agents, register};
@@ -262,10 +263,10 @@ impl City {
     }
 
     fn enter(&self) {
-        let now = START;
+        let (now, act) = (START, Act::controller(START));
         let write = |tx: &rusqlite::Transaction<'_>| {
-            register::put_site(tx, now, &self.pusat.row("Pusat Data", SiteKind::PusatData))?;
-            register::put_site(tx, now, &self.drc.row("DRC", SiteKind::Drc))?;
+            register::put_site(tx, &act, &self.pusat.row("Pusat Data", SiteKind::PusatData))?;
+            register::put_site(tx, &act, &self.drc.row("DRC", SiteKind::Drc))?;
             let pd = Pd {
                 id: self.pd,
                 code: "DINKES".into(),
@@ -273,8 +274,8 @@ impl City {
                 contact: String::new(),
                 mandiri_tik: false,
             };
-            register::put_pd(tx, now, &pd)?;
-            register::bind_repository(tx, now, &self.repository, &self.pd)?;
+            register::put_pd(tx, &act, &pd)?;
+            register::bind_repository(tx, &act, &self.repository, &self.pd)?;
             let server = Server {
                 id: self.server,
                 pd: self.pd,
@@ -284,8 +285,8 @@ impl City {
                 heartbeat: HeartbeatState::Never,
                 last_seen: None,
             };
-            register::put_server(tx, now, &server)?;
-            register::put_dataset(tx, now, &self.dataset_row())?;
+            register::put_server(tx, &act, &server)?;
+            register::put_dataset(tx, &act, &self.dataset_row())?;
             agents::put_agent(tx, now, &self.agent_row())
         };
         self.db.write::<_, DbError>(write).unwrap();
@@ -414,7 +415,7 @@ impl City {
 
     /// Kinds of the alarms that last, sorted.
     pub(crate) fn alarms(&self) -> Vec<String> {
-        let rows = self.db.read(|tx| crate::db::alarms::list(tx, false, 100)).unwrap();
+        let rows = self.db.read(|tx| crate::db::alarms::list(tx, None, false, 100)).unwrap();
         let mut kinds: Vec<_> = rows.into_iter().map(|row| row.kind).collect();
         kinds.sort();
         kinds

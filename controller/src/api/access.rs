@@ -1,9 +1,30 @@
 //! Who may call what.
 //!
-//! Invariants: pure; every route states its access; what is not in the table is refused. Operators are
-//! people of the Dinas; agents and sites see nothing of the register but their own answer.
+//! Invariants: every route states its access; what is not in the table is refused. Agents and sites see nothing of the
+//! register but their own answer. People come with an API token, an operator's certificate or a session's cookie, asked
+//! for in this order; a cookie changes nothing without the session's CSRF token.
 
+use std::net::IpAddr;
+
+use axum::extract::Request;
+use http::{HeaderMap, Method, header};
+use lumbung_model::Timestamp;
+use lumbung_wire::audit::{Actor, ActorKind};
+use lumbung_wire::messages::people::{SessionState, UserRole};
+use lumbung_wire::server::RemoteAddr;
 use lumbung_wire::{Peer, Problem, Role};
+
+use super::AppState;
+use super::problems::Refused;
+use crate::act::Act;
+use crate::db::people as rows;
+use crate::people::access::{Permission, Principal, Scope};
+use crate::people::login;
+
+/// The session's cookie. Its prefix binds it to this host, to TLS and to the whole path (RFC 6265bis).
+pub(super) const COOKIE: &str = "__Host-lumbung";
+/// Where a session's requests carry its CSRF token.
+const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,19 +35,24 @@ pub enum Access {
     Agent,
     /// Whoever has a certificate that it may renew: agents, sites, operators.
     Holder,
-    /// Operators.
-    Operator,
+    /// Whoever has this permission.
+    Person(Permission),
+    /// Whoever has logged in, however far.
+    Own,
 }
 
 impl Access {
-    /// Whether the peer may call it.
+    /// Whether a certificate alone opens it. Of routes for people, [`person`] says so.
     ///
     /// # Errors
     /// The refusal: 401 without a certificate, 403 with another one.
     pub fn check(self, peer: &Peer) -> Result<(), Problem> {
-        if self == Self::Anyone {
-            return Ok(());
-        }
+        let allowed: &[Role] = match self {
+            Self::Anyone => return Ok(()),
+            Self::Agent => &[Role::Agent],
+            Self::Holder => &[Role::Agent, Role::Site, Role::Operator],
+            Self::Person(_) | Self::Own => &[],
+        };
         let role = match peer {
             Peer::Anonymous => {
                 return Err(Problem::certificate_needed(
@@ -36,29 +62,216 @@ impl Access {
             Peer::RootKey(_) => None,
             Peer::Certified(identity) => Some(identity.role),
         };
-        let allowed: &[Role] = match self {
-            Self::Anyone => &[],
-            Self::Agent => &[Role::Agent],
-            Self::Holder => &[Role::Agent, Role::Site, Role::Operator],
-            Self::Operator => &[Role::Operator],
-        };
         match role {
             Some(role) if allowed.contains(&role) => Ok(()),
-            _ => Err(Problem::forbidden(format!(
-                "this is not for {}: use the certificate that it is for",
-                peer.role_name()
-            ))),
+            _ => Err(not_for(peer)),
         }
     }
 
     /// For the documentation of the API.
     #[must_use]
     pub const fn describe(self) -> &'static str {
+        use Permission as P;
         match self {
             Self::Anyone => "No certificate needed.",
             Self::Agent => "Client certificate of an agent; it speaks for itself only.",
             Self::Holder => "Client certificate of an agent, a site or an operator.",
-            Self::Operator => "Client certificate of an operator.",
+            Self::Own => "Whoever has logged in, or has an API token.",
+            Self::Person(P::Read) => {
+                "Everybody with an account; pd and custodian see their own PD only."
+            }
+            Self::Person(P::ReadCity | P::ReadAudit) => "Roles admin, operator, auditor.",
+            Self::Person(P::WriteRegister) => "Roles admin, operator.",
+            Self::Person(P::HandInProof) => "Roles admin, operator, and custodian for its own PD.",
+            Self::Person(P::KeepAccounts) => "Role admin.",
+            Self::Person(P::OwnAccount) => "Whoever has an account.",
         }
     }
+}
+
+fn not_for(peer: &Peer) -> Problem {
+    Problem::forbidden(format!(
+        "this is not for {}: use the certificate that it is for",
+        peer.role_name()
+    ))
+}
+
+/// Who calls, and what a change by it is made with.
+#[derive(Debug, Clone)]
+pub(super) struct Who {
+    pub(super) principal: Principal,
+    pub(super) act: Act,
+    /// The session, if it came with one.
+    pub(super) session: Option<[u8; 32]>,
+    /// Its CSRF token.
+    pub(super) csrf: Option<[u8; 32]>,
+}
+
+impl Who {
+    pub(super) fn scope(&self) -> Scope {
+        self.principal.scope
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Who {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Problem> {
+        // Only a route that says it is for people has a caller.
+        let who = parts.extensions.get::<Self>().cloned();
+        who.ok_or_else(|| Problem::internal("this route names no caller: tell the developers"))
+    }
+}
+
+/// What a request says of its caller.
+pub(super) struct Asking {
+    method: Method,
+    headers: HeaderMap,
+    from: Option<IpAddr>,
+}
+
+impl Asking {
+    pub(super) fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            headers: request.headers().clone(),
+            from: request.extensions().get::<RemoteAddr>().map(|remote| remote.0.ip()),
+        }
+    }
+}
+
+/// Finds out who calls a route for people, and whether it may.
+///
+/// # Errors
+/// The refusal: 401 if it is nobody, 403 if it is somebody else.
+pub(super) async fn person(
+    app: &AppState,
+    peer: &Peer,
+    access: Access,
+    asking: Asking,
+) -> Result<Who, Refused> {
+    let now = app.clock.now();
+    let who = match bearer(&asking.headers)? {
+        Some(token) => of_token(app, now, token).await?,
+        None => match peer {
+            Peer::Certified(identity) if identity.role == Role::Operator => {
+                of_certificate(now, &identity.serial)
+            }
+            Peer::Certified(_) | Peer::RootKey(_) => return Err(not_for(peer).into()),
+            Peer::Anonymous => of_cookie(app, now, &asking).await?,
+        },
+    };
+    let who = Who { act: Act { from: asking.from, ..who.act }, ..who };
+    if let Access::Person(permission) = access {
+        check_state(who.principal.state)?;
+        if !who.principal.may(permission) {
+            return Err(may_not(&who.principal, permission).into());
+        }
+    }
+    Ok(who)
+}
+
+fn may_not(principal: &Principal, permission: Permission) -> Problem {
+    let detail = if crate::people::access::may(principal.role, permission) {
+        "this token only reads: make one that writes".to_owned()
+    } else {
+        format!("this is not for the role {}: ask an administrator", principal.role)
+    };
+    Problem::forbidden(detail)
+}
+
+fn check_state(state: SessionState) -> Result<(), Problem> {
+    let detail = match state {
+        SessionState::Full => return Ok(()),
+        SessionState::ChangePassword => {
+            "this password was given by somebody else: change it first (POST /api/v1/me/password)"
+        }
+        SessionState::SetUpTotp => {
+            "this role needs a second factor: set it up first (POST /api/v1/me/totp)"
+        }
+    };
+    Err(Problem::forbidden(detail))
+}
+
+fn unknown(detail: &str) -> Refused {
+    Problem::new(http::StatusCode::UNAUTHORIZED, "login-needed", "Log in first", detail).into()
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    token
+        .map(|token| Some(token.trim()))
+        .ok_or_else(|| unknown("write `Authorization: Bearer TOKEN`"))
+}
+
+fn who(principal: Principal, now: Timestamp) -> Who {
+    let act = Act { now, actor: principal.actor.clone(), from: None };
+    Who { principal, act, session: None, csrf: None }
+}
+
+async fn of_token(app: &AppState, now: Timestamp, token: &str) -> Result<Who, Refused> {
+    let token = token.to_owned();
+    let found = app.db.read_async(move |tx| login::by_token(tx, now, &token)).await?;
+    let refused = || {
+        unknown(
+            "this token is not known, has expired, was taken back, or its account is closed: make a new one",
+        )
+    };
+    Ok(who(found.ok_or_else(refused)?, now))
+}
+
+/// Whoever holds an operator's certificate is an operator.
+fn of_certificate(now: Timestamp, serial: &str) -> Who {
+    let actor = Actor {
+        kind: ActorKind::Certificate,
+        id: serial.to_owned(),
+        name: "operator's certificate".to_owned(),
+    };
+    let principal = Principal {
+        actor,
+        user: None,
+        role: UserRole::Operator,
+        scope: Scope::City,
+        writes: true,
+        state: SessionState::Full,
+    };
+    who(principal, now)
+}
+
+async fn of_cookie(app: &AppState, now: Timestamp, asking: &Asking) -> Result<Who, Refused> {
+    let headers = &asking.headers;
+    let cookie = cookie(headers).ok_or_else(|| {
+        unknown("log in (POST /api/v1/login), or use an API token or the operator's certificate")
+    })?;
+    let found = app.db.read_async(move |tx| login::by_cookie(tx, now, &cookie)).await?;
+    let session = found.ok_or_else(|| unknown("the session has ended: log in again"))?;
+    let changes = !matches!(asking.method, Method::GET | Method::HEAD);
+    let token = headers.get(CSRF_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if changes && !session.is_its_token(token) {
+        let detail =
+            "send the session's `csrf_token` in the header x-csrf-token (GET /api/v1/me tells it)";
+        return Err(Problem::new(
+            http::StatusCode::FORBIDDEN,
+            "csrf",
+            "The request may come from another page",
+            detail,
+        )
+        .into());
+    }
+    if session.touch {
+        let hash = session.hash;
+        app.db.write_async(move |tx| rows::touch_session(tx, &hash, now)).await?;
+    }
+    let (hash, csrf) = (session.hash, session.csrf);
+    Ok(Who { session: Some(hash), csrf: Some(csrf), ..who(session.principal, now) })
+}
+
+/// The session's cookie among those that were sent.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs =
+        all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
 }

@@ -6,19 +6,20 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use lumbung_model::AgentId;
+use lumbung_model::{AgentId, PdId};
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
 };
-use lumbung_wire::server::read_json;
+use lumbung_wire::server::{RemoteAddr, read_json};
 use lumbung_wire::{Peer, PeerIdentity, Problem};
 
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::db::{DbError, agents as rows, register};
 use crate::enroll::{self, EnrollError};
+use crate::people::access::Scope;
 
 /// Jobs in one heartbeat.
 const JOBS_MAX: usize = 1000;
@@ -42,15 +43,16 @@ pub(super) async fn ca(State(app): State<AppState>) -> Json<CaInfo> {
 
 pub(super) async fn enroll(
     State(app): State<AppState>,
+    remote: Option<axum::Extension<RemoteAddr>>,
     body: Body,
 ) -> Result<Json<EnrollResponse>, Refused> {
     let request: EnrollRequest = read_json(body, 64 << 10).await?;
-    let now = app.clock.now();
+    let (now, from) = (app.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let shared = app.clone();
     let role = request.role;
     let response = app
         .db
-        .write_async(move |tx| enroll::enroll(tx, now, &shared.authority, &request))
+        .write_async(move |tx| enroll::enroll(tx, (now, from), &shared.authority, &request))
         .await
         .inspect_err(|error: &EnrollError| tracing::warn!(%role, %error, "enrolment refused"))?;
     let server = response.server.map(tracing::field::display);
@@ -183,9 +185,10 @@ pub(super) fn with_heartbeats(
     servers
 }
 
-/// The PD that a query names, by id or code.
+/// The PD that a query names, by id or code, if the caller sees it.
 pub(super) fn find_pd(
     db: &rusqlite::Connection,
+    scope: Scope,
     text: &str,
 ) -> Result<lumbung_wire::messages::register::Pd, Refused> {
     let by_id = text.parse().ok().map(|id| register::pd(db, &id)).transpose()?.flatten();
@@ -193,7 +196,17 @@ pub(super) fn find_pd(
         Some(pd) => Some(pd),
         None => register::pd_by_code(db, text)?,
     };
-    found.ok_or_else(|| {
+    found.filter(|pd| scope.sees(pd.id)).ok_or_else(|| {
         Problem::not_found("no PD has this id or code: GET /api/v1/pd lists them").into()
     })
+}
+
+/// The PD that an answer is about: the one that is asked for, the caller's own, or all.
+pub(super) fn narrowed(
+    db: &rusqlite::Connection,
+    scope: Scope,
+    asked: Option<&str>,
+) -> Result<Option<PdId>, Refused> {
+    let asked = asked.map(|text| find_pd(db, scope, text)).transpose()?;
+    Ok(asked.map(|pd| pd.id).or(scope.pd()))
 }

@@ -1,4 +1,4 @@
-//! Compliance, overview, alarms, proofs of restore. For operators.
+//! Compliance, overview, alarms, proofs of restore.
 
 use axum::Json;
 use axum::body::Body;
@@ -12,11 +12,14 @@ use lumbung_wire::server::read_capped;
 use serde::Deserialize;
 
 use super::AppState;
-use super::agents::find_pd;
+use super::access::Who;
+use super::agents::narrowed;
 use super::extract::Asked;
 use super::problems::Refused;
-use crate::db::{alarms as alarm_rows, evidence, rosters};
+use crate::db::audit::{self, Deed};
+use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
+use crate::people::access::Scope;
 use crate::report::{self, Language, Terms};
 
 /// Alarms in one answer.
@@ -48,12 +51,13 @@ fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
 
 pub(super) async fn table(
     State(app): State<AppState>,
+    who: Who,
     Asked(query): Asked<TableQuery>,
 ) -> Result<Json<ComplianceTable>, Refused> {
     let terms = terms(&app, query.lang.as_deref())?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
-        Ok::<_, Refused>(report::table(tx, &terms, pd.map(|pd| pd.id))?)
+        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        Ok::<_, Refused>(report::table(tx, &terms, pd)?)
     };
     Ok(Json(app.db.read_async(read).await?))
 }
@@ -72,9 +76,13 @@ pub(super) struct AlarmQuery {
 
 pub(super) async fn alarms(
     State(app): State<AppState>,
+    who: Who,
     Asked(query): Asked<AlarmQuery>,
 ) -> Result<Json<Vec<AlarmEntry>>, Refused> {
-    let rows = app.db.read_async(move |tx| alarm_rows::list(tx, query.all, ALARMS_MAX)).await?;
+    let rows = app
+        .db
+        .read_async(move |tx| alarm_rows::list(tx, who.scope().pd(), query.all, ALARMS_MAX))
+        .await?;
     let entry = |row: alarm_rows::AlarmRow| AlarmEntry {
         sequence: row.sequence.unsigned_abs(),
         kind: row.kind,
@@ -98,6 +106,7 @@ pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<Contr
 
 pub(super) async fn proof(
     State(app): State<AppState>,
+    who: Who,
     body: Body,
 ) -> Result<(StatusCode, Json<ProofAccepted>), Refused> {
     let object = read_capped(body, PROOF_MAX_BYTES).await?;
@@ -106,6 +115,17 @@ pub(super) async fn proof(
     let now = app.clock.now();
     let keep = move |tx: &rusqlite::Transaction<'_>| {
         let body = &proof.body;
+        let foreign = match who.scope() {
+            Scope::City => false,
+            Scope::Pd(own) => register::repository_pd(tx, &body.repository)? != Some(own),
+        };
+        if foreign {
+            return Err(Problem::not_found(format!(
+                "no roster of repository {} is known here yet: register it, and wait for the next poll",
+                body.repository
+            ))
+            .into());
+        }
         let chain = rosters::chain(tx, &body.repository)?.ok_or_else(|| {
             Problem::not_found(format!("no roster of repository {} is known here yet: register it, and wait for the next poll", body.repository))
         })?;
@@ -132,6 +152,9 @@ pub(super) async fn proof(
             }
         }
         evidence::put_proof(tx, now, &proof, &object)?;
+        let pd = register::repository_pd(tx, &body.repository)?;
+        let deed = Deed { action: "proof.hand_in", kind: "proof", id: &proof.id, pd };
+        audit::append(tx, &who.act, deed, None, None)?;
         let dataset = evidence::dataset_of(tx, &body.manifest)?;
         Ok::<_, Refused>(ProofAccepted { proof: proof.id.to_string(), dataset })
     };

@@ -6,9 +6,11 @@
 
 pub mod access;
 mod agents;
+mod audit;
 mod compliance;
 mod extract;
 pub mod openapi;
+mod people;
 mod problems;
 mod register;
 mod schemas;
@@ -25,14 +27,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
 use lumbung_model::Clock;
+use lumbung_pack::SigningKey;
 use lumbung_wire::certs::Authority;
 use lumbung_wire::{Peer, Problem};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::db::Db;
-use access::Access;
+use crate::people::access::Permission;
+use access::{Access, Asking};
 
+/// Passwords that are looked at at one time.
+pub const LOGINS_AT_ONCE: usize = 2;
 /// Longest JSON body.
 pub const BODY_MAX_BYTES: usize = 4 << 20;
 
@@ -48,6 +54,10 @@ pub struct Shared {
     pub config: Config,
     /// Asks the poller for a round.
     pub poll: Arc<Notify>,
+    /// Signs how far the audit log goes.
+    pub audit_key: SigningKey,
+    /// Logins at one time: each takes memory and a processor for a moment.
+    pub logins: Semaphore,
 }
 
 /// [`Shared`], as handlers get it.
@@ -87,6 +97,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     let mut table = agent_routes();
     table.extend(register_routes());
     table.extend(overview_routes());
+    table.extend(people_routes());
     table
 }
 
@@ -157,10 +168,13 @@ fn agent_routes() -> Vec<(Route, MethodRouter<AppState>)> {
 }
 
 fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
-    use Access::Operator;
-    let list = |path, summary, schema| route(Method::GET, path, Operator, summary, (None, schema));
+    use Permission::{Read, ReadCity, WriteRegister};
+    let list = |path, summary, schema| {
+        route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
     let create = |path, summary, schemas: (&'static str, &'static str)| {
-        route(Method::POST, path, Operator, summary, (Some(schemas.0), schemas.1))
+        let access = Access::Person(WriteRegister);
+        route(Method::POST, path, access, summary, (Some(schemas.0), schemas.1))
     };
     let mut table = vec![
         (list("/api/v1/sites", "The sites", "[Site]"), get(register::sites)),
@@ -210,19 +224,24 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         {
             route.query = &["pd"];
         }
+        // Where the copies lie is the city's, not one PD's.
+        if route.path.starts_with("/api/v1/sites") && route.method == Method::GET {
+            route.access = Access::Person(ReadCity);
+        }
     }
     table
 }
 
 fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
-    use Access::Operator;
-    let read = |path, summary, schema, query| Route {
+    use Permission::{HandInProof, Read, ReadCity, WriteRegister};
+    let read = |permission, path, summary, schema, query| Route {
         query,
-        ..route(Method::GET, path, Operator, summary, (None, schema))
+        ..route(Method::GET, path, Access::Person(permission), summary, (None, schema))
     };
     vec![
         (
             read(
+                Read,
                 "/api/v1/compliance",
                 "The four steps of proof, by dataset",
                 "ComplianceTable",
@@ -231,11 +250,12 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             get(compliance::table),
         ),
         (
-            read("/api/v1/status", "Sites, agents, totals, findings", "Overview", &[]),
+            read(ReadCity, "/api/v1/status", "Sites, agents, totals, findings", "Overview", &[]),
             get(compliance::overview),
         ),
         (
             read(
+                Read,
                 "/api/v1/alarms",
                 "What is wrong; with all=true, also what was",
                 "[AlarmEntry]",
@@ -247,7 +267,7 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             route(
                 Method::POST,
                 "/api/v1/proofs",
-                Operator,
+                Access::Person(HandInProof),
                 "A signed proof of restore, verified before it is kept",
                 (Some("octets"), "ProofAccepted"),
             ),
@@ -257,11 +277,137 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             route(
                 Method::POST,
                 "/api/v1/poll",
-                Operator,
+                Access::Person(WriteRegister),
                 "Ask the vaults now instead of at the next interval",
                 (None, "ControllerHealth"),
             ),
             post(compliance::poll),
+        ),
+    ]
+}
+
+fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Access::{Anyone, Own, Person};
+    use Permission::{KeepAccounts, OwnAccount, ReadAudit};
+    let get_ =
+        |path, access, summary, schema| route(Method::GET, path, access, summary, (None, schema));
+    let post_ = |path, access, summary, schemas: (Option<&'static str>, &'static str)| {
+        route(Method::POST, path, access, summary, schemas)
+    };
+    let audit = Route {
+        query: &["after", "limit"],
+        ..get_("/api/v1/audit", Person(ReadAudit), "The audit log, in its order", "[AuditRecord]")
+    };
+    vec![
+        (
+            post_(
+                "/api/v1/login",
+                Anyone,
+                "Log in: the answer sets the session's cookie",
+                (Some("LoginRequest"), "Caller"),
+            ),
+            post(people::login),
+        ),
+        (
+            post_("/api/v1/logout", Own, "End this session", (None, "ControllerHealth")),
+            post(people::logout),
+        ),
+        (get_("/api/v1/me", Own, "Who the caller is", "Caller"), get(people::me)),
+        (
+            post_(
+                "/api/v1/me/password",
+                Own,
+                "Change the own password",
+                (Some("PasswordChange"), "User"),
+            ),
+            post(people::change_password),
+        ),
+        (
+            post_(
+                "/api/v1/me/totp",
+                Own,
+                "A secret for a second factor; it holds once it is confirmed",
+                (None, "TotpSecret"),
+            ),
+            post(people::new_totp),
+        ),
+        (
+            post_(
+                "/api/v1/me/totp/confirm",
+                Own,
+                "Set the second factor up",
+                (Some("TotpConfirm"), "User"),
+            ),
+            post(people::confirm_totp),
+        ),
+        (
+            get_("/api/v1/me/tokens", Person(OwnAccount), "The own API tokens", "[ApiToken]"),
+            get(people::tokens),
+        ),
+        (
+            post_(
+                "/api/v1/me/tokens",
+                Person(OwnAccount),
+                "An API token, shown once",
+                (Some("ApiTokenInput"), "NewApiToken"),
+            ),
+            post(people::add_token),
+        ),
+        (
+            post_(
+                "/api/v1/me/tokens/{id}/revoke",
+                Person(OwnAccount),
+                "Take an API token back",
+                (None, "ApiToken"),
+            ),
+            post(people::revoke_token),
+        ),
+        (get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]"), get(people::users)),
+        (
+            post_(
+                "/api/v1/users",
+                Person(KeepAccounts),
+                "Make an account",
+                (Some("UserInput"), "User"),
+            ),
+            post(people::add_user),
+        ),
+        (
+            post_(
+                "/api/v1/users/{id}/disable",
+                Person(KeepAccounts),
+                "Close an account",
+                (None, "User"),
+            ),
+            post(people::disable_user),
+        ),
+        (
+            post_(
+                "/api/v1/users/{id}/enable",
+                Person(KeepAccounts),
+                "Open a closed account again",
+                (None, "User"),
+            ),
+            post(people::enable_user),
+        ),
+        (
+            post_(
+                "/api/v1/users/{id}/password",
+                Person(KeepAccounts),
+                "Give an account a new password, which has to be changed at the next login",
+                (Some("PasswordReset"), "User"),
+            ),
+            post(people::reset_password),
+        ),
+        (audit, get(audit::records)),
+        (
+            get_(
+                "/api/v1/audit/head",
+                Person(ReadAudit),
+                "How far the audit log goes, signed",
+                "AuditHead",
+            ),
+            get(audit::head),
         ),
     ]
 }
@@ -281,23 +427,26 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::method_not_allowed("docs/openapi.json lists what each path takes")
         })
-        .route_layer(middleware::from_fn_with_state(AccessTable::new(), authorize))
+        .route_layer(middleware::from_fn_with_state(Gate::new(state.clone()), authorize))
         .with_state(state)
 }
 
 /// Access by method and path.
 #[derive(Clone)]
-struct AccessTable(Arc<Vec<Route>>);
+struct Gate {
+    app: AppState,
+    routes: Arc<Vec<Route>>,
+}
 
-impl AccessTable {
-    fn new() -> Self {
-        Self(Arc::new(routes().into_iter().map(|(route, _)| route).collect()))
+impl Gate {
+    fn new(app: AppState) -> Self {
+        Self { app, routes: Arc::new(routes().into_iter().map(|(route, _)| route).collect()) }
     }
 
     fn access(&self, method: &Method, path: &str) -> Option<Access> {
         // axum answers HEAD with the handler of GET.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.0
+        self.routes
             .iter()
             .find(|route| route.method == *method && route.path == path)
             .map(|route| route.access)
@@ -305,16 +454,23 @@ impl AccessTable {
 }
 
 async fn authorize(
-    State(table): State<AccessTable>,
+    State(gate): State<Gate>,
     peer: Peer,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let access = path.and_then(|path| table.access(request.method(), path));
+    let access = path.and_then(|path| gate.access(request.method(), path));
     // A path without such a method: only whoever may see the register learns what it takes.
-    match access.unwrap_or(Access::Operator).check(&peer) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let access = access.unwrap_or(Access::Person(Permission::Read));
+    if matches!(access, Access::Person(_) | Access::Own) {
+        let asking = Asking::of(&request);
+        match access::person(&gate.app, &peer, access, asking).await {
+            Ok(who) => drop(request.extensions_mut().insert(who)),
+            Err(refused) => return refused.into_response(),
+        }
+    } else if let Err(problem) = access.check(&peer) {
+        return problem.into_response();
     }
+    next.run(request).await
 }

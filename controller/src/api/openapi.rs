@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::access::Access;
 use super::{Route, routes, schemas};
 
 /// The whole document.
@@ -25,13 +26,17 @@ pub fn document() -> Value {
         "info": {
             "title": "Lumbung controller",
             "version": "1",
-            "description": "Register, enrolment, heartbeats and compliance. Every connection is TLS 1.3 with client certificates of the city's CA. Refusals are RFC 9457 problem documents. Ids are lower-case hexadecimal, times are seconds since 1970 UTC.",
+            "description": "Register, enrolment, heartbeats and compliance. Every connection is TLS 1.3. Agents and sites come with a certificate of the city's CA; people with an API token, an operator's certificate, or a session's cookie, whose requests that change something carry its `csrf_token` in the header x-csrf-token. Refusals are RFC 9457 problem documents. Ids are lower-case hexadecimal, times are seconds since 1970 UTC.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
         "components": {
             "schemas": schemas::all(),
-            "securitySchemes": { "mtls": { "type": "mutualTLS" } },
+            "securitySchemes": {
+                "mtls": { "type": "mutualTLS" },
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": { "type": "apiKey", "in": "cookie", "name": super::access::COOKIE },
+            },
         },
     })
 }
@@ -41,7 +46,7 @@ fn operation(route: &Route) -> Value {
         ("/api/v1/poll", _) => "202",
         (
             "/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets"
-            | "/api/v1/tokens" | "/api/v1/proofs",
+            | "/api/v1/tokens" | "/api/v1/proofs" | "/api/v1/users" | "/api/v1/me/tokens",
             "POST",
         ) => "201",
         _ => "200",
@@ -58,7 +63,7 @@ fn operation(route: &Route) -> Value {
             success: { "description": route.summary, "content": content(route.response) },
             "default": problem,
         },
-        "security": if route.access == super::access::Access::Anyone { json!([]) } else { json!([{ "mtls": [] }]) },
+        "security": security(route.access),
     });
     let parameters = parameters(route);
     if !parameters.is_empty() {
@@ -74,8 +79,19 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+fn security(access: Access) -> Value {
+    match access {
+        Access::Anyone => json!([]),
+        Access::Agent | Access::Holder => json!([{ "mtls": [] }]),
+        Access::Person(_) | Access::Own => {
+            json!([{ "token": [] }, { "session": [] }, { "mtls": [] }])
+        }
+    }
+}
+
 fn operation_id(route: &Route) -> String {
-    let words = route.path.trim_start_matches("/api/v1/").replace("/{id}", "_one");
+    let words =
+        route.path.trim_start_matches("/api/v1/").replace("/{id}", "_one").replace('/', "_");
     format!("{}_{words}", route.method.as_str().to_ascii_lowercase())
 }
 

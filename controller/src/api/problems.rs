@@ -9,6 +9,7 @@ use crate::db::DbError;
 use crate::enroll::EnrollError;
 use crate::import::ImportError;
 use crate::issue::IssueError;
+use crate::people::PeopleError;
 use crate::register::RegisterError;
 use crate::tokens::TokenError;
 
@@ -132,6 +133,35 @@ impl From<ImportError> for Refused {
                 detail,
             ),
             ImportError::Db(error) => database(&error),
+        })
+    }
+}
+
+impl From<PeopleError> for Refused {
+    fn from(error: PeopleError) -> Self {
+        use PeopleError as E;
+        let detail = error.to_string();
+        let entry = |detail| {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Problem::new(status, "account-entry", "The entry is refused", detail)
+        };
+        let login =
+            |slug| Problem::new(StatusCode::UNAUTHORIZED, slug, "The login failed", &detail);
+        Self(match error {
+            E::Login => login("login"),
+            E::CodeNeeded => login("code-needed"),
+            E::Name(_)
+            | E::FullName
+            | E::Weak
+            | E::Pd
+            | E::Code
+            | E::Secret
+            | E::Days
+            | E::TokenName => entry(detail),
+            E::Taken(_) | E::LastAdmin | E::TooManyTokens => Problem::conflict(detail),
+            E::Unknown(_) | E::UnknownToken => Problem::not_found(detail),
+            E::Hash => Problem::internal(detail),
+            E::Db(error) => database(&error),
         })
     }
 }

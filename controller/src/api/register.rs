@@ -1,4 +1,6 @@
-//! The register over HTTP: sites, PD, servers, datasets, import, tokens. For operators.
+//! The register over HTTP: sites, PD, servers, datasets, import, tokens.
+//!
+//! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
 use axum::Json;
 use axum::body::Body;
@@ -13,11 +15,13 @@ use lumbung_wire::messages::register::{
 use lumbung_wire::server::{read_capped, read_json};
 use serde::Deserialize;
 
-use super::agents::{find_pd, with_heartbeats};
+use super::access::Who;
+use super::agents::{find_pd, narrowed, with_heartbeats};
 use super::extract::{Asked, Named};
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::db::register as rows;
+use crate::people::access::Scope;
 use crate::register::{self, Mode};
 use crate::{import as importer, issue};
 
@@ -50,40 +54,50 @@ pub(super) async fn site(
     found.map(Json).ok_or_else(|| unknown("site"))
 }
 
-pub(super) async fn create_site(State(app): State<AppState>, body: Body) -> Created<Site> {
+pub(super) async fn create_site(
+    State(app): State<AppState>,
+    who: Who,
+    body: Body,
+) -> Created<Site> {
     let input: SiteInput = read_json(body, BODY_MAX_BYTES).await?;
-    let now = app.clock.now();
-    let (site, _) =
-        app.db.write_async(move |tx| register::put_site(tx, now, &input, Mode::Create)).await?;
+    let (site, _) = app
+        .db
+        .write_async(move |tx| register::put_site(tx, &who.act, &input, Mode::Create))
+        .await?;
     Ok((StatusCode::CREATED, Json(site)))
 }
 
-pub(super) async fn pds(State(app): State<AppState>) -> Listed<Pd> {
-    Ok(Json(app.db.read_async(|tx| rows::pds(tx)).await?))
+pub(super) async fn pds(State(app): State<AppState>, who: Who) -> Listed<Pd> {
+    let list = move |tx: &rusqlite::Transaction<'_>| match who.scope() {
+        Scope::City => rows::pds(tx),
+        Scope::Pd(own) => Ok(rows::pd(tx, &own)?.into_iter().collect()),
+    };
+    Ok(Json(app.db.read_async(list).await?))
 }
 
 pub(super) async fn pd(
     State(app): State<AppState>,
+    who: Who,
     Named(text): Named,
 ) -> Result<Json<Pd>, Refused> {
-    Ok(Json(app.db.read_async(move |tx| find_pd(tx, &text)).await?))
+    Ok(Json(app.db.read_async(move |tx| find_pd(tx, who.scope(), &text)).await?))
 }
 
-pub(super) async fn create_pd(State(app): State<AppState>, body: Body) -> Created<Pd> {
+pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Created<Pd> {
     let input: PdInput = read_json(body, BODY_MAX_BYTES).await?;
-    let now = app.clock.now();
     let (pd, _) =
-        app.db.write_async(move |tx| register::put_pd(tx, now, &input, Mode::Create)).await?;
+        app.db.write_async(move |tx| register::put_pd(tx, &who.act, &input, Mode::Create)).await?;
     Ok((StatusCode::CREATED, Json(pd)))
 }
 
 pub(super) async fn servers(
     State(app): State<AppState>,
+    who: Who,
     Asked(query): Asked<OfPd>,
 ) -> Listed<Server> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
-        Ok::<_, Refused>(rows::servers(tx, pd.as_ref().map(|pd| &pd.id))?)
+        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        Ok::<_, Refused>(rows::servers(tx, pd.as_ref())?)
     };
     let servers = app.db.read_async(list).await?;
     Ok(Json(with_heartbeats(&app, servers)))
@@ -91,48 +105,61 @@ pub(super) async fn servers(
 
 pub(super) async fn server(
     State(app): State<AppState>,
+    who: Who,
     Named(text): Named,
 ) -> Result<Json<Server>, Refused> {
     let id = id(&text, "server")?;
     let found = app.db.read_async(move |tx| rows::server(tx, &id)).await?;
+    let found = found.filter(|server| who.scope().sees(server.pd));
     let found = with_heartbeats(&app, found.into_iter().collect());
     found.into_iter().next().map(Json).ok_or_else(|| unknown("server"))
 }
 
-pub(super) async fn create_server(State(app): State<AppState>, body: Body) -> Created<Server> {
+pub(super) async fn create_server(
+    State(app): State<AppState>,
+    who: Who,
+    body: Body,
+) -> Created<Server> {
     let input: ServerInput = read_json(body, BODY_MAX_BYTES).await?;
-    let now = app.clock.now();
-    let (server, _) =
-        app.db.write_async(move |tx| register::put_server(tx, now, &input, Mode::Create)).await?;
+    let (server, _) = app
+        .db
+        .write_async(move |tx| register::put_server(tx, &who.act, &input, Mode::Create))
+        .await?;
     Ok((StatusCode::CREATED, Json(server)))
 }
 
 pub(super) async fn datasets(
     State(app): State<AppState>,
+    who: Who,
     Asked(query): Asked<OfPd>,
 ) -> Listed<Dataset> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = query.pd.map(|text| find_pd(tx, &text)).transpose()?;
-        Ok::<_, Refused>(rows::datasets(tx, pd.as_ref().map(|pd| &pd.id))?)
+        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        Ok::<_, Refused>(rows::datasets(tx, pd.as_ref())?)
     };
     Ok(Json(app.db.read_async(list).await?))
 }
 
 pub(super) async fn dataset(
     State(app): State<AppState>,
+    who: Who,
     Named(text): Named,
 ) -> Result<Json<Dataset>, Refused> {
     let id = id(&text, "dataset")?;
     let found = app.db.read_async(move |tx| rows::dataset(tx, &id)).await?;
+    let found = found.filter(|dataset| who.scope().sees(dataset.pd));
     found.map(Json).ok_or_else(|| unknown("dataset"))
 }
 
-pub(super) async fn create_dataset(State(app): State<AppState>, body: Body) -> Created<Dataset> {
+pub(super) async fn create_dataset(
+    State(app): State<AppState>,
+    who: Who,
+    body: Body,
+) -> Created<Dataset> {
     let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
-    let now = app.clock.now();
     let defaults = app.config.compliance.rpo;
     let write = move |tx: &rusqlite::Transaction<'_>| {
-        register::put_dataset(tx, now, &input, &defaults, Mode::Create)
+        register::put_dataset(tx, &who.act, &input, &defaults, Mode::Create)
     };
     let (dataset, _) = app.db.write_async(write).await?;
     app.poll.notify_one();
@@ -141,6 +168,7 @@ pub(super) async fn create_dataset(State(app): State<AppState>, body: Body) -> C
 
 pub(super) async fn import(
     State(app): State<AppState>,
+    who: Who,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ImportOutcome>, Refused> {
@@ -155,21 +183,24 @@ pub(super) async fn import(
             .map_err(|_| Problem::bad_request("the register is not UTF-8 text"))?;
         ImportRequest { file: String::new(), toml }
     };
-    let now = app.clock.now();
     let defaults = app.config.compliance.rpo;
     let file = if request.file.is_empty() { "import".to_owned() } else { request.file };
     let run = move |tx: &rusqlite::Transaction<'_>| {
-        importer::import(tx, now, &file, &request.toml, &defaults)
+        importer::import(tx, &who.act, &file, &request.toml, &defaults)
     };
     let outcome = app.db.write_async(run).await?;
     app.poll.notify_one();
     Ok(Json(outcome))
 }
 
-pub(super) async fn token(State(app): State<AppState>, body: Body) -> Created<EnrollmentToken> {
+pub(super) async fn token(
+    State(app): State<AppState>,
+    who: Who,
+    body: Body,
+) -> Created<EnrollmentToken> {
     let request: TokenRequest = read_json(body, 64 << 10).await?;
-    let now = app.clock.now();
     let fingerprint = app.authority.fingerprint().to_owned();
-    let token = app.db.write_async(move |tx| issue::token(tx, now, &fingerprint, &request)).await?;
+    let token =
+        app.db.write_async(move |tx| issue::token(tx, &who.act, &fingerprint, &request)).await?;
     Ok((StatusCode::CREATED, Json(token)))
 }

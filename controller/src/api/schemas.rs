@@ -3,6 +3,7 @@
 //! Invariant: a test validates every body that the API's tests send and receive against these, unknown
 //! members included, so that they cannot drift from the messages of `lumbung_wire`.
 
+use lumbung_wire::messages::people::{SessionState, UserRole};
 use lumbung_wire::messages::register::{
     Classification, DatasetKind, HeartbeatState, ServerKind, SiteKind, StepState, Urgency,
 };
@@ -19,6 +20,8 @@ pub(super) fn all() -> Map<String, Value> {
         register_inputs(),
         compliance(),
         overview(),
+        people(),
+        audit(),
     ];
     for (name, schema) in groups.into_iter().flatten() {
         schemas.insert(name.to_owned(), schema);
@@ -368,6 +371,81 @@ fn overview() -> Group {
         ),
         ("Overview", object(overview_members(), vec![])),
         ("ProofAccepted", object(vec![("proof", hex(32))], vec![("dataset", hex(16))])),
+    ]
+}
+
+fn people() -> Group {
+    let user = vec![
+        ("id", hex(16)),
+        ("name", text()),
+        ("full_name", text()),
+        ("role", words(UserRole::ALL)),
+        ("totp", boolean()),
+        ("password_is_new", boolean()),
+        ("created", time()),
+    ];
+    let user_more = vec![("pd", hex(16)), ("locked_until", time()), ("disabled", time())];
+    let input = vec![
+        ("name", text()),
+        ("full_name", text()),
+        ("role", words(UserRole::ALL)),
+        ("password", text()),
+    ];
+    let caller = vec![
+        ("kind", words(&["user", "api_token", "certificate"])),
+        ("name", text()),
+        ("role", words(UserRole::ALL)),
+        ("state", words(SessionState::ALL)),
+    ];
+    let token = vec![
+        ("id", hex(16)),
+        ("user", hex(16)),
+        ("name", text()),
+        ("writes", boolean()),
+        ("created", time()),
+        ("expires", time()),
+    ];
+    let login = vec![("name", text()), ("password", text())];
+    let confirm = vec![("secret", text()), ("code", text()), ("password", text())];
+    let token_input = vec![("name", text()), ("days", uint())];
+    vec![
+        ("User", object(user, user_more)),
+        ("UserInput", object(input, vec![("pd", hex(16))])),
+        ("LoginRequest", object(login, vec![("code", text())])),
+        ("Caller", object(caller, vec![("pd", hex(16)), ("csrf_token", hex(32))])),
+        ("PasswordChange", object(vec![("current", text()), ("new", text())], vec![])),
+        ("PasswordReset", object(vec![("password", text())], vec![("without_totp", boolean())])),
+        ("TotpSecret", object(vec![("secret", text()), ("url", text())], vec![])),
+        ("TotpConfirm", object(confirm, vec![])),
+        ("ApiToken", object(token, vec![("revoked", time())])),
+        ("ApiTokenInput", object(token_input, vec![("writes", boolean())])),
+        ("NewApiToken", object(vec![("token", of("ApiToken")), ("text", text())], vec![])),
+    ]
+}
+
+fn audit() -> Group {
+    let entry = json!({
+        "type": "string",
+        "description": "The entry as JSON text, as it was hashed: sequence, at, actor, from, action, subject, pd, before, after",
+    });
+    let hash = json!({
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "SHA-256 of the 32 bytes of `previous` and the UTF-8 bytes of `entry`",
+    });
+    let head = vec![
+        ("sequence", uint()),
+        ("hash", hex(32)),
+        ("at", time()),
+        ("signer", hex(32)),
+        ("signature", hex(64)),
+    ];
+    vec![
+        (
+            "AuditRecord",
+            object(vec![("previous", hex(32)), ("hash", hash), ("entry", entry)], vec![]),
+        ),
+        ("AuditHead", object(head, vec![])),
     ]
 }
 

@@ -1,9 +1,12 @@
 //! The API without sockets: who may call what, and what comes of it.
 
+mod audit;
 mod authorization;
 mod documents;
 mod enrolment;
 mod flows;
+mod people;
+mod tenancy;
 
 use std::sync::Arc;
 
@@ -11,17 +14,31 @@ use axum::body::Body;
 use axum::extract::Request;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use lumbung_model::{AgentId, PublicKey, RepositoryId, SiteId, Timestamp};
+use lumbung_model::{AgentId, Clock, PublicKey, RepositoryId, SiteId, Timestamp};
+use lumbung_pack::SigningKey;
 use lumbung_wire::certs::{self, Authority};
 use lumbung_wire::identity::CertificateNames;
+use lumbung_wire::messages::people::{LoginRequest, UserInput, UserRole};
 use lumbung_wire::{Peer, PeerIdentity, Role};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tower::ServiceExt;
 
 use super::{AppState, Shared, router};
+use crate::act::Act;
 use crate::config::Config;
+use crate::db::people::{self as rows, Account};
+use crate::people::{PeopleError, access, accounts, code_at, login};
 use crate::testing::{City, START};
+
+/// What everybody's password is.
+const PASSWORD: &str = "padi di lumbung kota";
+
+/// A session as a browser keeps it.
+struct Session {
+    cookie: String,
+    csrf: String,
+}
 
 /// A controller with its city.
 struct App {
@@ -39,6 +56,8 @@ impl App {
             authority,
             config: Config::default(),
             poll: Arc::new(Notify::new()),
+            audit_key: SigningKey::generate(),
+            logins: Semaphore::new(super::LOGINS_AT_ONCE),
         });
         Self { city, state }
     }
@@ -84,6 +103,101 @@ impl App {
         assert!(status.is_success() || problem, "{status} is no problem document");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Lets time pass, seconds.
+    fn wait(&self, seconds: i64) {
+        self.city.clock.set(self.city.clock.now().plus_seconds(seconds));
+    }
+
+    /// As [`App::send`], with a session's cookie and its CSRF token.
+    async fn send_as(
+        &self,
+        peer: &Peer,
+        session: Option<&Session>,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(session) = session {
+            request = request
+                .header("cookie", format!("theme=dark; __Host-lumbung={}", session.cookie))
+                .header("x-csrf-token", &session.csrf);
+        }
+        let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(peer.clone());
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: Request) -> (StatusCode, Value) {
+        let response = router(self.state.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A GET of a session, held against the OpenAPI document.
+    async fn see(&self, session: &Session, path: &str) -> (StatusCode, Value) {
+        let (status, answer) =
+            self.send_as(&Peer::Anonymous, Some(session), Method::GET, path, vec![]).await;
+        if status.is_success() {
+            documents::check(&Method::GET, path, None, &answer);
+        }
+        (status, answer)
+    }
+
+    /// A POST of a session, held against the OpenAPI document.
+    async fn tell(&self, session: &Session, path: &str, body: Value) -> (StatusCode, Value) {
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let (status, answer) =
+            self.send_as(&Peer::Anonymous, Some(session), Method::POST, path, bytes).await;
+        if status.is_success() {
+            documents::check(&Method::POST, path, Some(&body), &answer);
+        }
+        (status, answer)
+    }
+
+    /// The account of a role, ready for use; those of a PD are of the city's own PD.
+    fn account(&self, role: UserRole) -> Account {
+        let name = format!("the-{role}");
+        let found = self.state.db.read(|tx| rows::account_by_name(tx, &name)).unwrap();
+        found.unwrap_or_else(|| {
+            let pd = access::is_of_a_pd(role).then_some(self.city.pd);
+            let input = UserInput {
+                name: name.clone(),
+                full_name: "Somebody".into(),
+                role,
+                pd,
+                password: PASSWORD.into(),
+            };
+            let make = |tx: &rusqlite::Transaction<'_>| {
+                accounts::add(tx, &Act::console(START), &input)?;
+                let mut account = accounts::find(tx, &name)?;
+                account.user.password_is_new = false;
+                account.totp = access::needs_totp(role).then_some([7; 20]);
+                rows::put_account(tx, &account)?;
+                Ok::<_, PeopleError>(account)
+            };
+            self.state.db.write(make).unwrap()
+        })
+    }
+
+    /// A session of that role.
+    fn log_in(&self, role: UserRole) -> Session {
+        let account = self.account(role);
+        let mut fresh = account.clone();
+        // Codes are taken once a step; here many log in at one moment.
+        fresh.totp_step = None;
+        self.state.db.write(|tx| rows::put_account(tx, &fresh)).unwrap();
+        let now = self.city.clock.now();
+        let request = LoginRequest {
+            name: account.user.name,
+            password: PASSWORD.into(),
+            code: account.totp.map(|secret| code_at(&secret, now)),
+        };
+        let login = login::login(&self.state.db, (now, None), &request).unwrap();
+        Session { cookie: login.cookie, csrf: login.caller.csrf_token.unwrap() }
     }
 
     async fn get(&self, path: &str) -> Value {

@@ -87,13 +87,23 @@ pub struct AlarmRow {
     pub cleared: Option<Timestamp>,
 }
 
-/// Alarms, newest first: those that last, or all of them.
-pub fn list(db: &Connection, all: bool, limit: u32) -> Result<Vec<AlarmRow>, DbError> {
+/// Alarms, of all the city or of one PD, newest first: those that last, or all of them. One PD's are counted by
+/// themselves: the numbers tell nothing of other PDs' alarms.
+pub fn list(
+    db: &Connection,
+    pd: Option<PdId>,
+    all: bool,
+    limit: u32,
+) -> Result<Vec<AlarmRow>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT sequence, kind, subject, pd, site, detail, raised_s, last_s, cleared_s FROM alarms
-         WHERE ?1 OR cleared_s IS NULL ORDER BY sequence DESC LIMIT ?2",
+        "WITH seen AS (
+            SELECT *, row_number() OVER (ORDER BY sequence) AS own FROM alarms WHERE ?3 IS NULL OR pd = ?3
+         )
+         SELECT CASE WHEN ?3 IS NULL THEN sequence ELSE own END, kind, subject, pd, site, detail, raised_s, last_s,
+            cleared_s FROM seen WHERE ?1 OR cleared_s IS NULL ORDER BY sequence DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![all, limit], |row| {
+    let pd = pd.map(|pd| *pd.as_bytes());
+    let rows = statement.query_map(params![all, limit, pd], |row| {
         Ok(AlarmRow {
             sequence: row.get(0)?,
             kind: row.get(1)?,

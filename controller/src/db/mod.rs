@@ -7,9 +7,11 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod audit;
 pub mod evidence;
 pub mod facts;
 pub mod findings;
+pub mod people;
 pub mod polls;
 pub mod register;
 pub mod removals;

@@ -1,6 +1,7 @@
 //! Rows of the register: sites, PD, servers, datasets, and which PD a repository belongs to.
 //!
-//! Invariants: every change of a row writes its new version to `register_history`; nothing is deleted.
+//! Invariants: every change of a row writes its new version to `register_history` and to the audit log, with who made
+//! it; nothing is deleted.
 //! Rules (what a name may be, who may own what) are `crate::register`'s.
 
 use lumbung_model::{
@@ -10,20 +11,30 @@ use lumbung_wire::messages::register::{Dataset, HeartbeatState, Pd, Server, Site
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
+use super::audit::{self, Deed};
 use super::{DbError, count, id, maybe_id, signed, word};
+use crate::act::Act;
 
+/// Writes a row's new version down, and who made it.
 fn record(
     db: &Connection,
-    now: Timestamp,
-    kind: &str,
-    id: &[u8],
+    act: &Act,
+    (kind, action): (&str, &str),
+    (id, pd): ((&[u8], &dyn std::fmt::Display), Option<PdId>),
     row: &impl Serialize,
 ) -> Result<(), DbError> {
-    let row =
-        serde_json::to_string(row).map_err(|_| DbError::Corrupt { what: "a register row" })?;
+    let corrupt = |_| DbError::Corrupt { what: "a register row" };
+    let before: Option<String> = db
+        .prepare_cached(
+            "SELECT row FROM register_history WHERE id = ? ORDER BY sequence DESC LIMIT 1",
+        )?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    let before = before.map(|text| serde_json::from_str(&text)).transpose().map_err(corrupt)?;
+    let after = serde_json::to_value(row).map_err(corrupt)?;
     db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
-        .execute(params![now.0, kind, id, row])?;
-    Ok(())
+        .execute(params![act.now.0, kind, id.0, after.to_string()])?;
+    audit::append(db, act, Deed { action, kind, id: id.1, pd }, before, Some(after))
 }
 
 const SITE: &str =
@@ -70,7 +81,7 @@ pub fn site_enrolled(db: &Connection, site: &SiteId) -> Result<Option<Timestamp>
 }
 
 /// Writes a site: new, or in place of the one with its id.
-pub fn put_site(db: &Connection, now: Timestamp, site: &Site) -> Result<(), DbError> {
+pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO sites (id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -88,19 +99,19 @@ pub fn put_site(db: &Connection, now: Timestamp, site: &Site) -> Result<(), DbEr
         site.receipt_key.map(|key| *key.as_bytes()),
         site.tls_pin.map(|pin| *pin.as_bytes()),
     ])?;
-    record(db, now, "site", site.id.as_bytes(), site)
+    record(db, act, ("site", "site.put"), ((site.id.as_bytes(), &site.id), None), site)
 }
 
 /// Gives a registered site the id that its vault was made with, and marks it enrolled.
 pub fn enrol_site(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     registered: &SiteId,
     own: &SiteId,
 ) -> Result<(), DbError> {
     db.execute(
         "UPDATE sites SET id = ?1, enrolled_s = ?2 WHERE id = ?3",
-        params![own.as_bytes(), now.0, registered.as_bytes()],
+        params![own.as_bytes(), act.now.0, registered.as_bytes()],
     )?;
     Ok(())
 }
@@ -136,13 +147,13 @@ pub fn pd_by_code(db: &Connection, code: &str) -> Result<Option<Pd>, DbError> {
 }
 
 /// Writes a PD.
-pub fn put_pd(db: &Connection, now: Timestamp, pd: &Pd) -> Result<(), DbError> {
+pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO pds (id, code, name, contact, mandiri_tik) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5",
     )?
     .execute(params![pd.id.as_bytes(), pd.code, pd.name, pd.contact, pd.mandiri_tik])?;
-    record(db, now, "pd", pd.id.as_bytes(), pd)
+    record(db, act, ("pd", "pd.put"), ((pd.id.as_bytes(), &pd.id), Some(pd.id)), pd)
 }
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
@@ -182,7 +193,7 @@ pub fn servers_by_name(db: &Connection, name: &str) -> Result<Vec<Server>, DbErr
 }
 
 /// Writes a server.
-pub fn put_server(db: &Connection, now: Timestamp, server: &Server) -> Result<(), DbError> {
+pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO servers (id, pd, name, kind) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4",
@@ -193,7 +204,8 @@ pub fn put_server(db: &Connection, now: Timestamp, server: &Server) -> Result<()
         server.name,
         server.kind.as_str()
     ])?;
-    record(db, now, "server", server.id.as_bytes(), server)
+    let id = (&server.id.as_bytes()[..], &server.id as &dyn std::fmt::Display);
+    record(db, act, ("server", "server.put"), (id, Some(server.pd)), server)
 }
 
 const DATASET: &str =
@@ -234,7 +246,7 @@ pub fn dataset(db: &Connection, dataset: &DatasetId) -> Result<Option<Dataset>, 
 }
 
 /// Writes a dataset.
-pub fn put_dataset(db: &Connection, now: Timestamp, dataset: &Dataset) -> Result<(), DbError> {
+pub fn put_dataset(db: &Connection, act: &Act, dataset: &Dataset) -> Result<(), DbError> {
     let paths =
         serde_json::to_string(&dataset.paths).map_err(|_| DbError::Corrupt { what: "paths" })?;
     db.prepare_cached(
@@ -263,7 +275,8 @@ pub fn put_dataset(db: &Connection, now: Timestamp, dataset: &Dataset) -> Result
     ])?;
     db.prepare_cached("DELETE FROM unregistered_datasets WHERE dataset = ?")?
         .execute([dataset.id.as_bytes()])?;
-    record(db, now, "dataset", dataset.id.as_bytes(), dataset)
+    let id = (&dataset.id.as_bytes()[..], &dataset.id as &dyn std::fmt::Display);
+    record(db, act, ("dataset", "dataset.put"), (id, Some(dataset.pd)), dataset)
 }
 
 /// The PD that the repository belongs to.
@@ -285,15 +298,17 @@ pub fn repositories(db: &Connection) -> Result<Vec<(RepositoryId, PdId)>, DbErro
 /// Notes that the repository belongs to the PD; a binding that stands is kept.
 pub fn bind_repository(
     db: &Connection,
-    now: Timestamp,
+    act: &Act,
     repository: &RepositoryId,
     pd: &PdId,
 ) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO repositories (id, pd, bound_s) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )?
-    .execute(params![repository.as_bytes(), pd.as_bytes(), now.0])?;
+    .execute(params![repository.as_bytes(), pd.as_bytes(), act.now.0])?;
     db.prepare_cached("DELETE FROM unregistered_repositories WHERE repository = ?")?
         .execute([repository.as_bytes()])?;
-    Ok(())
+    let deed =
+        Deed { action: "repository.bind", kind: "repository", id: repository, pd: Some(*pd) };
+    audit::append(db, act, deed, None, None)
 }

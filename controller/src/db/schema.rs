@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_register", include_str!("../../migrations/0001_register.sql")),
     ("0002_evidence", include_str!("../../migrations/0002_evidence.sql")),
     ("0003_removals", include_str!("../../migrations/0003_removals.sql")),
+    ("0004_people", include_str!("../../migrations/0004_people.sql")),
 ];
 
 /// Brings the schema up to date.

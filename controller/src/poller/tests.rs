@@ -7,6 +7,7 @@ use lumbung_pack::{
 };
 use lumbung_wire::messages::register::{ComplianceRow, StepState};
 
+use crate::act::Act;
 use crate::testing::{City, FakeVault, START};
 
 pub(super) const HOUR: i64 = 3600;
@@ -191,7 +192,7 @@ async fn forged_receipts_are_no_evidence() {
         let row = city.row();
         assert_eq!(row.backed_up.state, StepState::Missing, "{what}");
         assert!(city.alarms().contains(&"refused".to_owned()), "{what}");
-        let rows = city.db.read(|tx| crate::db::alarms::list(tx, false, 9)).unwrap();
+        let rows = city.db.read(|tx| crate::db::alarms::list(tx, None, false, 9)).unwrap();
         assert!(rows[0].finding.detail.contains(words), "{what}: {}", rows[0].finding.detail);
     }
     let kept: i64 = city
@@ -459,8 +460,13 @@ async fn snapshots_of_another_repository_do_not_count_for_the_dataset() {
                 contact: String::new(),
                 mandiri_tik: false,
             };
-            crate::db::register::put_pd(tx, START, &pd)?;
-            crate::db::register::bind_repository(tx, START, &thief.repository, &other)
+            crate::db::register::put_pd(tx, &Act::controller(START), &pd)?;
+            crate::db::register::bind_repository(
+                tx,
+                &Act::controller(START),
+                &thief.repository,
+                &other,
+            )
         })
         .unwrap();
     city.clock.set(at(24 * HOUR + 1));
@@ -540,7 +546,7 @@ async fn a_vaults_own_alarms_are_shown_for_a_week() {
     city.pusat.vault.inner().alarms = vec![alarm];
     city.poll(&city.pusat).await;
     assert_eq!(city.alarms(), ["vault"]);
-    let rows = city.db.read(|tx| crate::db::alarms::list(tx, false, 9)).unwrap();
+    let rows = city.db.read(|tx| crate::db::alarms::list(tx, None, false, 9)).unwrap();
     assert_eq!(rows[0].finding.detail, "damaged: frame 3 [31m");
     assert_eq!(rows[0].finding.pd, Some(city.pd));
     city.clock.set(at(HOUR + 7 * 24 * HOUR + 1));

@@ -157,6 +157,7 @@ id!(/** A signed proof of restore. */ ProofId, 32, "a proof id");
 id!(/** A signed copy of an order. */ OrderId, 32, "an order id");
 id!(/** A site's tombstone of a snapshot. */ TombstoneId, 32, "a tombstone id");
 id!(/** A list of what lies on a portable medium. */ MediumListId, 32, "a medium list id");
+id!(/** An entry of the controller's audit log, and the chain up to it. */ AuditHash, 32, "an audit hash");
 id!(/** A chunk: keyed hash of its plaintext. */ ChunkId, 32, "a chunk id");
 id!(/** The hash of a stored frame. */ FrameHash, 32, "a frame hash");
 id!(/** An Ed25519 or X25519 public key. */ PublicKey, 32, "a public key");
@@ -167,10 +168,16 @@ id!(/** A dataset of the register. */ DatasetId, 16, "a dataset id");
 id!(/** A site that keeps data: Pusat Data, DRC. */ SiteId, 16, "a site id");
 id!(/** A hold at a site. */ HoldId, 16, "a hold id");
 id!(/** A server of the register. */ ServerId, 16, "a server id");
+id!(/** A person with an account at the controller. */ UserId, 16, "a user id");
+id!(/** A token with which a program speaks for a user. */ ApiTokenId, 16, "an API token id");
+id!(/** Something that a second person has to confirm. */ ApprovalId, 16, "an approval id");
 id!(/** A Perangkat Daerah of the register. */ PdId, 16, "a PD id");
 id!(/** A portable medium. */ MediumId, 16, "a medium id");
 
-random_id!(AgentId, DomainId, DatasetId, HoldId, SiteId, ServerId, PdId, MediumId);
+random_id!(
+    AgentId, DomainId, DatasetId, HoldId, SiteId, ServerId, PdId, MediumId, UserId, ApiTokenId,
+    ApprovalId
+);
 
 #[cfg(test)]
 mod tests {

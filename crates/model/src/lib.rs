@@ -19,9 +19,10 @@ pub mod toml_text;
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
-    AgentId, ChunkId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
-    MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId,
-    RosterId, ScrubId, SegmentId, ServerId, SessionId, SiteId, TlsPin, TombstoneId, UsageId,
+    AgentId, ApiTokenId, ApprovalId, AuditHash, ChunkId, DatasetId, DomainId, FrameHash, HoldId,
+    IdError, InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, ProofId,
+    PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId, SegmentId, ServerId, SessionId, SiteId,
+    TlsPin, TombstoneId, UsageId, UserId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

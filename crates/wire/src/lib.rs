@@ -1,5 +1,6 @@
 //! How the programs of Lumbung talk: messages, TLS identities, the server's accept loop, the clients.
 //!
+//! - [`audit`]: the chained log of the controller.
 //! - [`messages`]: the JSON bodies, versioned by the path they are sent to (`/v1`, `/api/v1`).
 //! - [`identity`]: who the other side is, from its certificate: a role and ids, or a root key.
 //! - [`tls`]: rustls set up with pins and the city's own CA; [`certs`] makes keys and certificates.
@@ -10,6 +11,7 @@
 //!
 //! Whatever comes from the network is hostile until it has been checked. No key ever leaves through here.
 
+pub mod audit;
 pub mod certs;
 pub mod client;
 pub mod identity;

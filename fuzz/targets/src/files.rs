@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
+use lumbung_controller::act::Act;
 use lumbung_controller::config::RpoDefaults;
 use lumbung_controller::db::{Db, DbError};
 use lumbung_controller::import::{ImportError, import};
@@ -105,7 +106,8 @@ pub(crate) fn register_import(data: &[u8]) {
     }
     let held = DATABASE.lock().expect("no import panicked before");
     let undone: Result<(), Undo> = held.1.write(|db| {
-        let enter = || import(db, NOW, "register.toml", text, &RpoDefaults::default());
+        let enter =
+            || import(db, &Act::controller(NOW), "register.toml", text, &RpoDefaults::default());
         match enter() {
             Ok(first) => {
                 let second = enter().expect("what was taken once is taken again");

@@ -3,15 +3,34 @@
 use http::{Method, StatusCode};
 use lumbung_model::PublicKey;
 use lumbung_wire::identity::CertificateNames;
+use lumbung_wire::messages::people::UserRole;
 use lumbung_wire::{Peer, Role};
 
 use super::super::routes;
 use super::{App, certified, operator, site, stranger_agent};
 
-const ANYONE: &[&str] = &["anonymous", "root key", "agent", "site", "controller", "operator"];
-const HOLDERS: &[&str] = &["agent", "site", "operator"];
+const ANYONE: &[&str] = &[
+    "anonymous",
+    "root key",
+    "agent",
+    "site",
+    "controller",
+    "certificate",
+    "admin",
+    "operator",
+    "pd",
+    "custodian",
+    "auditor",
+];
+const HOLDERS: &[&str] = &["agent", "site", "certificate"];
 const AGENTS: &[&str] = &["agent"];
-const OPERATORS: &[&str] = &["operator"];
+const PEOPLE: &[&str] = &["certificate", "admin", "operator", "pd", "custodian", "auditor"];
+/// Who has a password.
+const ACCOUNTS: &[&str] = &["admin", "operator", "pd", "custodian", "auditor"];
+const CITY: &[&str] = &["certificate", "admin", "operator", "auditor"];
+const OPERATORS: &[&str] = &["certificate", "admin", "operator"];
+const PROVERS: &[&str] = &["certificate", "admin", "operator", "custodian"];
+const ADMINS: &[&str] = &["admin"];
 
 /// (method, path, who may call it)
 const ALLOWED: &[(&str, &str, &[&str])] = &[
@@ -21,25 +40,41 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/renew", HOLDERS),
     ("POST", "/api/v1/heartbeat", AGENTS),
     ("POST", "/api/v1/reports", AGENTS),
-    ("GET", "/api/v1/sites", OPERATORS),
-    ("GET", "/api/v1/sites/{id}", OPERATORS),
+    ("GET", "/api/v1/sites", CITY),
+    ("GET", "/api/v1/sites/{id}", CITY),
     ("POST", "/api/v1/sites", OPERATORS),
-    ("GET", "/api/v1/pd", OPERATORS),
-    ("GET", "/api/v1/pd/{id}", OPERATORS),
+    ("GET", "/api/v1/pd", PEOPLE),
+    ("GET", "/api/v1/pd/{id}", PEOPLE),
     ("POST", "/api/v1/pd", OPERATORS),
-    ("GET", "/api/v1/servers", OPERATORS),
-    ("GET", "/api/v1/servers/{id}", OPERATORS),
+    ("GET", "/api/v1/servers", PEOPLE),
+    ("GET", "/api/v1/servers/{id}", PEOPLE),
     ("POST", "/api/v1/servers", OPERATORS),
-    ("GET", "/api/v1/datasets", OPERATORS),
-    ("GET", "/api/v1/datasets/{id}", OPERATORS),
+    ("GET", "/api/v1/datasets", PEOPLE),
+    ("GET", "/api/v1/datasets/{id}", PEOPLE),
     ("POST", "/api/v1/datasets", OPERATORS),
     ("POST", "/api/v1/import", OPERATORS),
     ("POST", "/api/v1/tokens", OPERATORS),
-    ("GET", "/api/v1/compliance", OPERATORS),
-    ("GET", "/api/v1/status", OPERATORS),
-    ("GET", "/api/v1/alarms", OPERATORS),
-    ("POST", "/api/v1/proofs", OPERATORS),
+    ("GET", "/api/v1/compliance", PEOPLE),
+    ("GET", "/api/v1/status", CITY),
+    ("GET", "/api/v1/alarms", PEOPLE),
+    ("POST", "/api/v1/proofs", PROVERS),
     ("POST", "/api/v1/poll", OPERATORS),
+    ("POST", "/api/v1/login", ANYONE),
+    ("POST", "/api/v1/logout", PEOPLE),
+    ("GET", "/api/v1/me", PEOPLE),
+    ("POST", "/api/v1/me/password", ACCOUNTS),
+    ("POST", "/api/v1/me/totp", ACCOUNTS),
+    ("POST", "/api/v1/me/totp/confirm", ACCOUNTS),
+    ("GET", "/api/v1/me/tokens", PEOPLE),
+    ("POST", "/api/v1/me/tokens", ACCOUNTS),
+    ("POST", "/api/v1/me/tokens/{id}/revoke", ACCOUNTS),
+    ("GET", "/api/v1/users", ADMINS),
+    ("POST", "/api/v1/users", ADMINS),
+    ("POST", "/api/v1/users/{id}/disable", ADMINS),
+    ("POST", "/api/v1/users/{id}/enable", ADMINS),
+    ("POST", "/api/v1/users/{id}/password", ADMINS),
+    ("GET", "/api/v1/audit", CITY),
+    ("GET", "/api/v1/audit/head", CITY),
 ];
 
 fn callers() -> Vec<(&'static str, Peer)> {
@@ -49,7 +84,7 @@ fn callers() -> Vec<(&'static str, Peer)> {
         ("agent", stranger_agent()),
         ("site", site()),
         ("controller", certified(CertificateNames::of_role(Role::Controller))),
-        ("operator", operator()),
+        ("certificate", operator()),
     ]
 }
 
@@ -70,14 +105,21 @@ async fn who_may_call_what() {
     for (method, path, allowed) in ALLOWED {
         let method: Method = method.parse().unwrap();
         let path = path.replace("{id}", "00000000000000000000000000000000");
-        for (who, peer) in callers() {
+        let strangers = callers().into_iter().map(|(who, peer)| (who, peer, None));
+        // A new session for each: a logout ends it.
+        let people = UserRole::ALL
+            .iter()
+            .map(|role| (role.as_str(), Peer::Anonymous, Some(app.log_in(*role))));
+        for (who, peer, session) in strangers.chain(people) {
             let (status, _) =
-                app.send(&peer, method.clone(), &path, "application/json", b"-".to_vec()).await;
+                app.send_as(&peer, session.as_ref(), method.clone(), &path, b"-".to_vec()).await;
             let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             if allowed.contains(&who) {
                 assert!(!refused, "{method} {path} as {who}: {status}");
             } else {
-                let expected = if who == "anonymous" {
+                // Of routes for agents and sites, a password opens none: a certificate is missing.
+                let uncertified = session.is_some() && [AGENTS, HOLDERS].contains(allowed);
+                let expected = if who == "anonymous" || uncertified {
                     StatusCode::UNAUTHORIZED
                 } else {
                     StatusCode::FORBIDDEN

@@ -4,8 +4,12 @@
 //! ignore them, so that an older client understands a newer server. Ids are lower-case hex, times
 //! are seconds since 1970 UTC, units stand in the names. Nothing here decides anything.
 
+#[macro_use]
+mod vocabulary;
+
 pub mod control;
 pub mod overview;
+pub mod people;
 pub mod register;
 pub mod vault;
 
@@ -20,3 +24,4 @@ pub use vault::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
     ManifestSummary, SiteInfo, VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms,
 };
+pub use vocabulary::UnknownWord;

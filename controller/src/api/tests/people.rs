@@ -1,0 +1,296 @@
+//! From a new account to a session that is good for everything, and what ends it.
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::{Method, StatusCode};
+use lumbung_model::Clock as _;
+use lumbung_wire::Peer;
+use lumbung_wire::messages::people::{LoginRequest, UserRole};
+use serde_json::{Value, json};
+
+use super::{App, PASSWORD, Session, code_at, login, operator, slug};
+use crate::people::PeopleError;
+
+const NEW: &str = "gabah kering giling 2026";
+
+impl App {
+    async fn log_in_as(
+        &self,
+        name: &str,
+        password: &str,
+        code: Option<&str>,
+    ) -> (StatusCode, Value) {
+        let mut body = json!({ "name": name, "password": password });
+        if let Some(code) = code {
+            body["code"] = code.into();
+        }
+        self.post(&Peer::Anonymous, "/api/v1/login", body).await
+    }
+
+    /// A login over HTTP, with its cookie.
+    async fn session(&self, name: &str, password: &str, code: Option<&str>) -> Session {
+        let body = json!({ "name": name, "password": password, "code": code });
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/api/v1/login")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        request.extensions_mut().insert(Peer::Anonymous);
+        let router = super::router(self.state.clone());
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        for needed in ["__Host-lumbung=", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Strict"]
+        {
+            assert!(cookie.contains(needed), "{cookie}");
+        }
+        let cookie = cookie["__Host-lumbung=".len()..].split(';').next().unwrap().to_owned();
+        let bytes =
+            http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        let answer: Value = serde_json::from_slice(&bytes).unwrap();
+        Session { cookie, csrf: answer["csrf_token"].as_str().unwrap().to_owned() }
+    }
+}
+
+#[tokio::test]
+async fn a_new_account_changes_its_password_and_sets_up_a_second_factor_first() {
+    let app = App::new();
+    let admin = app.log_in(UserRole::Admin);
+    let input = json!({ "name": "siti", "full_name": "Siti Aminah", "role": "operator", "password": PASSWORD });
+    let (status, siti) = app.tell(&admin, "/api/v1/users", input.clone()).await;
+    assert_eq!((status, siti["password_is_new"].as_bool()), (StatusCode::CREATED, Some(true)));
+    assert_eq!(app.tell(&admin, "/api/v1/users", input).await.0, StatusCode::CONFLICT);
+
+    let session = app.session("siti", PASSWORD, None).await;
+    assert_eq!(app.see(&session, "/api/v1/me").await.1["state"], "change_password");
+    let (status, refused) = app.see(&session, "/api/v1/pd").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(refused["detail"].as_str().unwrap().contains("/api/v1/me/password"), "{refused}");
+    let change = |current: &str, new: &str| json!({ "current": current, "new": new });
+    let to = "/api/v1/me/password";
+    for (body, expected) in [
+        (change("wrong password here", NEW), StatusCode::UNAUTHORIZED),
+        (change(PASSWORD, "short"), StatusCode::UNPROCESSABLE_ENTITY),
+        (change(PASSWORD, PASSWORD), StatusCode::UNPROCESSABLE_ENTITY),
+        (change(PASSWORD, "my name is SITI 123"), StatusCode::UNPROCESSABLE_ENTITY),
+        (change(PASSWORD, NEW), StatusCode::OK),
+    ] {
+        assert_eq!(app.tell(&session, to, body).await.0, expected);
+    }
+
+    assert_eq!(app.see(&session, "/api/v1/me").await.1["state"], "set_up_totp");
+    assert_eq!(app.see(&session, "/api/v1/pd").await.0, StatusCode::FORBIDDEN);
+    let (_, given) = app.tell(&session, "/api/v1/me/totp", json!({})).await;
+    let text = given["secret"].as_str().unwrap();
+    assert!(given["url"].as_str().unwrap().starts_with("otpauth://totp/Lumbung:siti?secret="));
+    let secret: [u8; 20] =
+        data_encoding::BASE32_NOPAD.decode(text.as_bytes()).unwrap().try_into().unwrap();
+    let code = code_at(&secret, app.city.clock.now());
+    let confirm =
+        |code: &str, password: &str| json!({ "secret": text, "code": code, "password": password });
+    let to = "/api/v1/me/totp/confirm";
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for (body, expected) in [
+        (confirm(wrong, NEW), StatusCode::UNPROCESSABLE_ENTITY),
+        (confirm(&code, PASSWORD), StatusCode::UNAUTHORIZED),
+        (confirm(&code, NEW), StatusCode::OK),
+    ] {
+        assert_eq!(app.tell(&session, to, body).await.0, expected);
+    }
+    assert_eq!(app.see(&session, "/api/v1/me").await.1["state"], "full");
+    assert_eq!(app.see(&session, "/api/v1/pd").await.0, StatusCode::OK);
+
+    // The next login needs a code, and none is taken twice.
+    let (status, refused) = app.log_in_as("siti", NEW, None).await;
+    assert_eq!((status, slug(&refused)), (StatusCode::UNAUTHORIZED, "code-needed"));
+    let (status, refused) = app.log_in_as("siti", NEW, Some(&code)).await;
+    assert_eq!((status, slug(&refused)), (StatusCode::UNAUTHORIZED, "login"), "used already");
+    app.wait(30);
+    let code = code_at(&secret, app.city.clock.now());
+    assert_eq!(app.log_in_as("siti", NEW, Some(&code)).await.0, StatusCode::OK);
+    assert_eq!(app.log_in_as("siti", NEW, Some(&code)).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn failures_lock_for_a_while_and_say_nothing_of_whether_there_is_an_account() {
+    let app = App::new();
+    app.account(UserRole::Auditor);
+    let (_, unknown) = app.log_in_as("nobody", PASSWORD, None).await;
+    for _ in 0..4 {
+        let (status, wrong) = app.log_in_as("the-auditor", "something else 1", None).await;
+        assert_eq!((status, &wrong), (StatusCode::UNAUTHORIZED, &unknown));
+    }
+    assert_eq!(app.log_in_as("the-auditor", PASSWORD, None).await.0, StatusCode::OK);
+    for _ in 0..5 {
+        app.log_in_as("the-auditor", "something else 1", None).await;
+    }
+    let (status, locked) = app.log_in_as("the-auditor", PASSWORD, None).await;
+    assert_eq!((status, locked), (StatusCode::UNAUTHORIZED, unknown), "locked");
+    app.wait(59);
+    assert_eq!(app.log_in_as("the-auditor", PASSWORD, None).await.0, StatusCode::UNAUTHORIZED);
+    app.wait(1);
+    assert_eq!(app.log_in_as("the-auditor", PASSWORD, None).await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_side_by_side_are_all_counted() {
+    let app = App::new();
+    let account = app.account(UserRole::Auditor);
+    let now = app.city.clock.now();
+    let guess = |n: u32| {
+        let db = app.state.db.clone();
+        let request = LoginRequest {
+            name: "the-auditor".into(),
+            password: format!("something else {n}"),
+            code: None,
+        };
+        std::thread::spawn(move || login::login(&db, (now, None), &request).map(|_| ()))
+    };
+    let guesses: Vec<_> = (0..12).map(guess).collect();
+    for guess in guesses {
+        assert!(matches!(guess.join().unwrap(), Err(PeopleError::Login)));
+    }
+    let after =
+        app.state.db.read(|tx| super::rows::account(tx, &account.user.id)).unwrap().unwrap();
+    assert_eq!(after.failures, 5, "no password was looked at after the fifth");
+    assert!(after.user.locked_until.is_some());
+}
+
+#[tokio::test]
+async fn a_cookie_alone_changes_nothing() {
+    let app = App::new();
+    let session = app.log_in(UserRole::Operator);
+    let stolen = Session { cookie: session.cookie.clone(), csrf: String::new() };
+    let other = app.log_in(UserRole::Operator);
+    let mixed = Session { cookie: session.cookie.clone(), csrf: other.csrf };
+    for forged in [stolen, mixed, Session { csrf: "é".repeat(32), cookie: session.cookie.clone() }]
+    {
+        let (status, refused) = app.tell(&forged, "/api/v1/poll", Value::Null).await;
+        assert_eq!((status, slug(&refused)), (StatusCode::FORBIDDEN, "csrf"));
+        assert_eq!(app.see(&forged, "/api/v1/pd").await.0, StatusCode::OK, "reading needs none");
+    }
+    assert_eq!(app.tell(&session, "/api/v1/poll", Value::Null).await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_itself_by_a_logout_and_with_its_account() {
+    let app = App::new();
+    let is_open =
+        async |session: &Session| app.see(session, "/api/v1/me").await.0 == StatusCode::OK;
+    let idle = app.log_in(UserRole::Auditor);
+    app.wait(30 * 60 - 1);
+    assert!(is_open(&idle).await);
+    app.wait(30 * 60 - 1);
+    assert!(is_open(&idle).await, "it was used meanwhile");
+    app.wait(30 * 60);
+    assert!(!is_open(&idle).await);
+
+    let long = app.log_in(UserRole::Auditor);
+    for _ in 0..47 {
+        app.wait(15 * 60);
+        assert!(is_open(&long).await);
+    }
+    app.wait(15 * 60);
+    assert!(!is_open(&long).await, "twelve hours");
+
+    let left = app.log_in(UserRole::Auditor);
+    assert_eq!(app.tell(&left, "/api/v1/logout", Value::Null).await.0, StatusCode::OK);
+    assert!(!is_open(&left).await);
+
+    let (closed, admin) = (app.log_in(UserRole::Auditor), app.log_in(UserRole::Admin));
+    let to = "/api/v1/users/the-auditor/disable";
+    assert_eq!(app.tell(&admin, to, Value::Null).await.0, StatusCode::OK);
+    assert!(!is_open(&closed).await);
+    assert_eq!(app.log_in_as("the-auditor", PASSWORD, None).await.0, StatusCode::UNAUTHORIZED);
+    let (status, _) = app.tell(&admin, "/api/v1/users/the-admin/disable", Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT, "the last administrator");
+    app.tell(&admin, "/api/v1/users/the-auditor/enable", Value::Null).await;
+    assert!(!is_open(&closed).await, "its sessions are gone for good");
+
+    let reset = app.log_in(UserRole::Auditor);
+    let to = "/api/v1/users/the-auditor/password";
+    assert_eq!(app.tell(&admin, to, json!({ "password": NEW })).await.0, StatusCode::OK);
+    assert!(!is_open(&reset).await);
+    let (_, caller) = app.log_in_as("the-auditor", NEW, None).await;
+    assert_eq!(caller["state"], "change_password");
+}
+
+#[tokio::test]
+async fn a_token_speaks_for_its_account_within_its_limits() {
+    let app = App::new();
+    let session = app.log_in(UserRole::Operator);
+    let make = async |writes: bool| {
+        let input = json!({ "name": "cron", "writes": writes, "days": 30 });
+        let (status, made) = app.tell(&session, "/api/v1/me/tokens", input).await;
+        assert_eq!(status, StatusCode::CREATED);
+        (
+            made["token"]["id"].as_str().unwrap().to_owned(),
+            made["text"].as_str().unwrap().to_owned(),
+        )
+    };
+    let call = async |token: &str, method: Method, path: &str| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        request.extensions_mut().insert(Peer::Anonymous);
+        app.answer(request).await.0
+    };
+    let (id, reads) = make(false).await;
+    let (_, writes) = make(true).await;
+    assert_eq!(call(&reads, Method::GET, "/api/v1/pd").await, StatusCode::OK);
+    assert_eq!(call(&reads, Method::POST, "/api/v1/poll").await, StatusCode::FORBIDDEN);
+    assert_eq!(call(&writes, Method::POST, "/api/v1/poll").await, StatusCode::ACCEPTED);
+    // A token makes no tokens, and changes no password.
+    for path in ["/api/v1/me/tokens", "/api/v1/me/password", "/api/v1/me/totp"] {
+        assert_eq!(call(&writes, Method::POST, path).await, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(call("lbt_00", Method::GET, "/api/v1/pd").await, StatusCode::UNAUTHORIZED);
+    let (_, mine) = app.see(&session, "/api/v1/me/tokens").await;
+    assert!(!mine.to_string().contains("lbt_"), "no text of a token is shown again");
+    let to = format!("/api/v1/me/tokens/{id}/revoke");
+    assert_eq!(app.tell(&session, &to, Value::Null).await.0, StatusCode::OK);
+    assert_eq!(call(&reads, Method::GET, "/api/v1/pd").await, StatusCode::UNAUTHORIZED);
+    app.wait(30 * 86_400);
+    assert_eq!(call(&writes, Method::GET, "/api/v1/pd").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_account_is_told_by_its_field() {
+    let app = App::new();
+    let admin = app.log_in(UserRole::Admin);
+    let good =
+        json!({ "name": "budi", "full_name": "Budi", "role": "auditor", "password": PASSWORD });
+    let pd = app.city.pd.to_string();
+    for (field, value, said) in [
+        ("name", json!("Budi"), "name \"Budi\""),
+        ("name", json!("b"), "name \"b\""),
+        ("full_name", json!(" "), "full_name"),
+        ("full_name", json!("a\nb"), "full_name"),
+        ("password", json!("short"), "password"),
+        ("role", json!("pd"), "pd:"),
+        ("pd", json!(pd), "pd:"),
+        ("role", json!("mayor"), "use one of"),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        let (status, refused) = app.tell(&admin, "/api/v1/users", bad).await;
+        assert!(status.is_client_error(), "{field}: {status}");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains(said) || field == "role", "{field}: {detail}");
+    }
+    assert_eq!(app.tell(&admin, "/api/v1/users", good).await.0, StatusCode::CREATED);
+    let (_, all) = app.see(&admin, "/api/v1/users").await;
+    assert_eq!(all.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_is_an_operator_without_an_account() {
+    let app = App::new();
+    let (_, me) = app.call(&operator(), Method::GET, "/api/v1/me", None).await;
+    assert_eq!((&me["kind"], &me["role"]), (&json!("certificate"), &json!("operator")));
+    let (status, _) = app.post(&operator(), "/api/v1/me/password", json!({})).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,142 @@
+//! Whoever belongs to one PD learns nothing of another: not from an answer, not from a refusal, not from a count.
+
+use http::{Method, StatusCode};
+use lumbung_model::{DatasetId, PdId, RepositoryId, ServerId};
+use lumbung_wire::messages::people::UserRole;
+use serde_json::{Value, json};
+
+use super::super::access::Access;
+use super::super::routes;
+use super::{App, operator};
+use crate::db::alarms::{self, Finding};
+use crate::people::access::Permission;
+
+/// Another PD with everything that the register and the alarms may hold of it; whatever is its own has a name with this.
+const MARK: &str = "zzz-other";
+
+struct Other {
+    pd: PdId,
+    server: ServerId,
+    dataset: DatasetId,
+    repository: RepositoryId,
+}
+
+impl Other {
+    async fn enter(app: &App) -> Self {
+        let other = Self {
+            pd: PdId::random(),
+            server: ServerId::random(),
+            dataset: DatasetId::random(),
+            repository: RepositoryId::from_bytes([9; 32]),
+        };
+        let toml = format!(
+            "[[pd]]\nid = \"{}\"\ncode = \"ZZZ\"\nname = \"{MARK}\"\ncontact = \"{MARK}\"\n\
+             [[pd.server]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"vps\"\n\
+             [[pd.server.dataset]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"files\"\nclassification = \"non_public\"\n\
+             urgency = \"critical\"\nrepository = \"{}\"\n",
+            other.pd, other.server, other.dataset, other.repository
+        );
+        let (status, answer) =
+            app.post(&operator(), "/api/v1/import", json!({ "toml": toml })).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let finding = Finding {
+            subject: MARK.to_owned(),
+            pd: Some(other.pd),
+            site: None,
+            detail: MARK.to_owned(),
+        };
+        let now = super::START;
+        app.state.db.write(|tx| alarms::raise(tx, now, "test", &finding)).unwrap();
+        other
+    }
+
+    /// Every text by which it could be known.
+    fn traces(&self) -> Vec<String> {
+        vec![
+            MARK.to_owned(),
+            "ZZZ".to_owned(),
+            self.pd.to_string(),
+            self.server.to_string(),
+            self.dataset.to_string(),
+            self.repository.to_string(),
+        ]
+    }
+}
+
+/// The routes that somebody of a PD may read.
+fn readable() -> Vec<&'static str> {
+    let reads = |access| {
+        matches!(access, Access::Person(permission) if [Permission::Read, Permission::OwnAccount].contains(&permission))
+            || access == Access::Own
+    };
+    let found = routes().into_iter().map(|(route, _)| route);
+    found
+        .filter(|route| route.method == Method::GET && reads(route.access))
+        .map(|route| route.path)
+        .collect()
+}
+
+#[tokio::test]
+async fn no_answer_and_no_refusal_shows_anything_of_another_pd() {
+    let app = App::new();
+    let before: Vec<_> = answers(&app).await;
+    let other = Other::enter(&app).await;
+    let after: Vec<_> = answers(&app).await;
+    // The city's own answers do show it: the test would notice.
+    let (_, all) = app.call(&operator(), Method::GET, "/api/v1/datasets", None).await;
+    assert!(all.to_string().contains(MARK));
+    for (role, path, answer) in &after {
+        for trace in other.traces() {
+            assert!(!answer.to_string().contains(&trace), "{role} {path}: {trace}");
+        }
+    }
+    // Nothing is counted that is not the PD's own.
+    assert_eq!(before, after);
+}
+
+async fn answers(app: &App) -> Vec<(UserRole, &'static str, Value)> {
+    let mut answers = Vec::new();
+    for role in [UserRole::Pd, UserRole::Custodian] {
+        let session = app.log_in(role);
+        for path in readable().into_iter().filter(|path| !path.contains("{id}")) {
+            let (status, mut answer) = app.see(&session, path).await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            // Of each session its own.
+            if let Some(token) = answer.get_mut("csrf_token") {
+                *token = Value::Null;
+            }
+            answers.push((role, path, answer));
+        }
+    }
+    answers
+}
+
+#[tokio::test]
+async fn another_pds_ids_are_answered_like_ids_that_are_not_there() {
+    let app = App::new();
+    let other = Other::enter(&app).await;
+    let session = app.log_in(UserRole::Pd);
+    let nobody = "00000000000000000000000000000000";
+    for path in readable().into_iter().filter(|path| path.contains("{id}")) {
+        let missing = app.see(&session, &path.replace("{id}", nobody)).await;
+        assert_eq!(missing.0, StatusCode::NOT_FOUND, "{path}");
+        for trace in other.traces() {
+            let found = app.see(&session, &path.replace("{id}", &trace)).await;
+            assert_eq!(found, missing, "{path} {trace}");
+        }
+    }
+    let asks_for_a_pd = |route: &super::super::Route| route.query.contains(&"pd");
+    let queried: Vec<_> =
+        routes().into_iter().map(|(route, _)| route).filter(asks_for_a_pd).collect();
+    assert!(queried.len() >= 3);
+    for route in queried {
+        let missing = app.see(&session, &format!("{}?pd=NOBODY", route.path)).await;
+        assert_eq!(missing.0, StatusCode::NOT_FOUND, "{}", route.path);
+        for pd in [other.pd.to_string(), "ZZZ".to_owned()] {
+            let found = app.see(&session, &format!("{}?pd={pd}", route.path)).await;
+            assert_eq!(found, missing, "{}", route.path);
+        }
+        let own = app.see(&session, &format!("{}?pd=DINKES", route.path)).await;
+        assert_eq!(own.0, StatusCode::OK);
+    }
+}

@@ -1,0 +1,226 @@
+//! Who somebody is: logins, sessions, API tokens.
+//!
+//! Invariants: a failure is counted before the password is looked at and taken back by a success, so that guesses made
+//! side by side are all counted; passwords are compared outside of any transaction.
+
+use std::net::IpAddr;
+
+use data_encoding::HEXLOWER;
+use lumbung_model::{Secret, Timestamp};
+use lumbung_wire::audit::{Actor, ActorKind};
+use lumbung_wire::messages::people::{Caller, LoginRequest, SessionState, User};
+use rusqlite::Connection;
+
+use super::access::{self, Principal, Scope};
+use super::accounts::{PeopleError, secret_hash, secret_text, token_holds};
+use super::{lockout, passwords, totp};
+use crate::act::Act;
+use crate::db::audit::{self, Deed};
+use crate::db::people::{self as rows, Account, SessionRow};
+use crate::db::{Db, DbError};
+
+/// A session that is not used for so long ends.
+const IDLE_S: i64 = 30 * 60;
+/// A session ends after so long however it is used.
+const LONGEST_S: i64 = 12 * 3600;
+/// How exactly it is noted when a session was used.
+const TOUCH_S: i64 = 60;
+
+/// A new session: the cookie's text goes to the browser, once.
+pub struct Login {
+    /// The cookie.
+    pub cookie: String,
+    /// Who it is.
+    pub caller: Caller,
+}
+
+/// Logs somebody in. Blocks for as long as a password takes.
+///
+/// # Errors
+/// [`PeopleError::Login`] whatever was wrong; [`PeopleError::CodeNeeded`] if only the code is missing.
+pub fn login(
+    db: &Db,
+    (now, from): (Timestamp, Option<IpAddr>),
+    request: &LoginRequest,
+) -> Result<Login, PeopleError> {
+    let account = db.write(|tx| begin(tx, now, &request.name))?;
+    let kept = account.as_ref().map(|account| account.password.as_str());
+    let right = passwords::is_right(&request.password, kept);
+    let Some(account) = account else {
+        tracing::warn!(?from, "login of no account, or of one that takes none now");
+        return Err(PeopleError::Login);
+    };
+    // A right password without a code is how an app learns to ask for it; it is no failure.
+    let code = match (&account.totp, &request.code) {
+        (Some(_), None) if right => Err(PeopleError::CodeNeeded),
+        (Some(secret), Some(code)) => {
+            let step = totp::step_of(secret, code, now, account.totp_step);
+            step.map(Some).ok_or(PeopleError::Login)
+        }
+        (Some(_), None) => Err(PeopleError::Login),
+        (None, _) => Ok(None),
+    };
+    let act = Act { now, actor: actor_of(&account.user), from };
+    db.write(|tx| {
+        // Read anew: another login may have used the same code meanwhile.
+        let fresh = rows::account(tx, &account.user.id)?.ok_or(PeopleError::Login)?;
+        let step = match code {
+            Ok(step) if right => step,
+            Err(PeopleError::CodeNeeded) => {
+                forgive(tx, &fresh)?;
+                return Ok(Err(PeopleError::CodeNeeded));
+            }
+            _ => {
+                tell(tx, &act, "login.fail", &fresh.user)?;
+                return Ok(Err(PeopleError::Login));
+            }
+        };
+        if step.is_some() && fresh.totp_step >= step || fresh.password != account.password {
+            tell(tx, &act, "login.fail", &fresh.user)?;
+            return Ok(Err(PeopleError::Login));
+        }
+        open_session(tx, &act, fresh, step).map(Ok)
+    })?
+}
+
+/// The account, if it takes a login now. The failure is counted beforehand.
+fn begin(db: &Connection, now: Timestamp, name: &str) -> Result<Option<Account>, DbError> {
+    let Some(mut account) = rows::account_by_name(db, name)? else { return Ok(None) };
+    let locked = account.user.locked_until.is_some_and(|until| now < until);
+    if locked || account.user.disabled.is_some() {
+        return Ok(None);
+    }
+    account.failures = account.failures.saturating_add(1);
+    account.user.locked_until = lockout::lock_s(account.failures).map(|s| now.plus_seconds(s));
+    rows::put_account(db, &account)?;
+    Ok(Some(account))
+}
+
+/// Takes the failure back that was counted beforehand.
+fn forgive(db: &Connection, account: &Account) -> Result<(), DbError> {
+    let mut account = account.clone();
+    account.failures = account.failures.saturating_sub(1);
+    account.user.locked_until = None;
+    rows::put_account(db, &account)
+}
+
+fn tell(db: &Connection, act: &Act, action: &str, user: &User) -> Result<(), DbError> {
+    let deed = Deed { action, kind: "user", id: &user.id, pd: user.pd };
+    audit::append(db, act, deed, None, None)
+}
+
+fn open_session(
+    db: &Connection,
+    act: &Act,
+    mut account: Account,
+    step: Option<u64>,
+) -> Result<Login, PeopleError> {
+    (account.failures, account.user.locked_until) = (0, None);
+    account.totp_step = step.or(account.totp_step);
+    rows::put_account(db, &account)?;
+    let (began, unused) = (act.now.plus_seconds(-LONGEST_S), act.now.plus_seconds(-IDLE_S));
+    rows::forget_old_sessions(db, began, unused)?;
+    let cookie = secret_text("");
+    let csrf = *Secret::<32>::random().expose();
+    let row = SessionRow { user: account.user.id, csrf, created: act.now, seen: act.now };
+    rows::insert_session(db, &secret_hash(&cookie), &row)?;
+    tell(db, act, "login", &account.user)?;
+    let principal = principal(&account.user, ActorKind::User, true);
+    Ok(Login { cookie, caller: caller(&principal, Some(&csrf)) })
+}
+
+fn actor_of(user: &User) -> Actor {
+    Actor { kind: ActorKind::User, id: user.id.to_string(), name: user.name.clone() }
+}
+
+fn principal(user: &User, kind: ActorKind, writes: bool) -> Principal {
+    let state = if user.password_is_new {
+        SessionState::ChangePassword
+    } else if access::needs_totp(user.role) && !user.totp {
+        SessionState::SetUpTotp
+    } else {
+        SessionState::Full
+    };
+    Principal {
+        actor: Actor { kind, ..actor_of(user) },
+        user: Some(user.id),
+        role: user.role,
+        scope: user.pd.map_or(Scope::City, Scope::Pd),
+        writes,
+        state,
+    }
+}
+
+/// A principal as it is told who it is.
+#[must_use]
+pub fn caller(principal: &Principal, csrf: Option<&[u8; 32]>) -> Caller {
+    Caller {
+        kind: principal.actor.kind,
+        name: principal.actor.name.clone(),
+        role: principal.role,
+        pd: principal.scope.pd(),
+        state: principal.state,
+        csrf_token: csrf.map(|csrf| HEXLOWER.encode(csrf)),
+    }
+}
+
+/// A session that holds.
+pub struct Session {
+    /// Who it is.
+    pub principal: Principal,
+    /// What the cookie is kept as.
+    pub hash: [u8; 32],
+    /// What requests that change something carry.
+    pub csrf: [u8; 32],
+    /// Whether it is time to note that it was used.
+    pub touch: bool,
+}
+
+impl Session {
+    /// Whether the header carries this session's CSRF token.
+    #[must_use]
+    pub fn is_its_token(&self, header: &[u8]) -> bool {
+        // Of random values hashes are compared: how long it takes says nothing of them.
+        let mut given = [0; 32];
+        let decoded = HEXLOWER.decode_len(header.len()).is_ok_and(|length| length == 32)
+            && HEXLOWER.decode_mut(header, &mut given).is_ok();
+        decoded
+            && secret_hash(&HEXLOWER.encode(&given)) == secret_hash(&HEXLOWER.encode(&self.csrf))
+    }
+}
+
+/// The session of a cookie.
+///
+/// # Errors
+/// If the database fails.
+pub fn by_cookie(
+    db: &Connection,
+    now: Timestamp,
+    cookie: &str,
+) -> Result<Option<Session>, DbError> {
+    let hash = secret_hash(cookie);
+    let Some(row) = rows::session(db, &hash)? else { return Ok(None) };
+    let over = now.seconds_since(row.created) >= LONGEST_S || now.seconds_since(row.seen) >= IDLE_S;
+    let account = rows::account(db, &row.user)?.filter(|one| one.user.disabled.is_none());
+    let Some(account) = account.filter(|_| !over) else { return Ok(None) };
+    Ok(Some(Session {
+        principal: principal(&account.user, ActorKind::User, true),
+        hash,
+        csrf: row.csrf,
+        touch: now.seconds_since(row.seen) >= TOUCH_S,
+    }))
+}
+
+/// Whose token this is, if it holds.
+///
+/// # Errors
+/// If the database fails.
+pub fn by_token(db: &Connection, now: Timestamp, text: &str) -> Result<Option<Principal>, DbError> {
+    let Some(token) = rows::token_by_hash(db, &secret_hash(text))? else { return Ok(None) };
+    let account = rows::account(db, &token.user)?.filter(|one| one.user.disabled.is_none());
+    let Some(account) = account.filter(|_| token_holds(&token, now)) else { return Ok(None) };
+    let mut principal = principal(&account.user, ActorKind::ApiToken, token.writes);
+    principal.actor.id = token.id.to_string();
+    principal.actor.name = format!("{} ({})", account.user.name, token.name);
+    Ok(Some(principal))
+}

@@ -1,0 +1,48 @@
+//! Words with one spelling everywhere: JSON, TOML, the database, the command line.
+
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$item_doc])* #[serde(rename = $text)] $item),+
+        }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$item),+];
+
+            /// As it stands in JSON, TOML and the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$item => $text),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::messages::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, $crate::messages::UnknownWord> {
+                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| $crate::messages::UnknownWord {
+                    found: text.chars().take(64).collect(),
+                    allowed: concat!($($text, " "),+).trim_end(),
+                })
+            }
+        }
+    };
+}
+
+/// A word that is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not known here; use one of: {allowed}")]
+pub struct UnknownWord {
+    /// What was given.
+    pub found: String,
+    /// What there is, separated by spaces.
+    pub allowed: &'static str,
+}
