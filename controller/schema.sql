@@ -1,6 +1,7 @@
 CREATE INDEX agents_by_server ON agents (server, enrolled_s);
 CREATE UNIQUE INDEX alarms_open ON alarms (kind, subject) WHERE cleared_s IS NULL;
 CREATE INDEX api_tokens_by_user ON api_tokens (user);
+CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
@@ -49,6 +50,21 @@ CREATE TABLE api_tokens (
     created_s INTEGER NOT NULL,
     expires_s INTEGER NOT NULL,
     revoked_s INTEGER
+) STRICT;
+CREATE TABLE approvals (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    -- What is to be done, as JSON (crates/wire/src/messages/approvals.rs).
+    wanted TEXT NOT NULL CHECK (json_valid(wanted)),
+    reason TEXT NOT NULL,
+    -- The account of whoever asked; null for an operator's certificate.
+    asked_user BLOB REFERENCES users (id),
+    asked_by TEXT NOT NULL,
+    asked_s INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'refused', 'withdrawn')),
+    decided_by TEXT,
+    decided_s INTEGER,
+    CHECK ((state = 'open') = (decided_s IS NULL))
 ) STRICT;
 CREATE TABLE audit (
     sequence INTEGER NOT NULL PRIMARY KEY,
@@ -286,7 +302,7 @@ CREATE TABLE sites (
     url TEXT,
     receipt_key BLOB UNIQUE CHECK (length(receipt_key) = 32),
     tls_pin BLOB CHECK (length(tls_pin) = 32),
-    enrolled_s INTEGER,
+    enrolled_s INTEGER, removed_s INTEGER,
     CHECK ((latitude IS NULL) = (longitude IS NULL))
 ) STRICT;
 CREATE TABLE tokens (

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 error, 2 usage. Errors go to stderr with what to do next; `--json` puts the
 //! answer on stdout as one JSON document.
 
+mod approvals;
 mod audit;
 mod people;
 
@@ -63,6 +64,9 @@ enum Command {
     /// Accounts of people: the first administrator, and whoever has lost the way in
     #[command(subcommand)]
     User(people::UserCommand),
+    /// What waits for a second person; the console is one
+    #[command(subcommand)]
+    Approval(approvals::ApprovalCommand),
     /// The audit log: who changed what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -152,6 +156,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             answer(cli, &json!({ "operator": path }), &text)
         }
         Command::User(command) => people::run(cli, &state, command),
+        Command::Approval(command) => approvals::run(cli, &state, command),
         Command::Audit(command) => audit::run(cli, &state, command),
         Command::Openapi | Command::Man | Command::Config(_) => Ok(()),
     }

@@ -12,6 +12,7 @@
 
 pub mod act;
 pub mod api;
+pub mod approvals;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod agents;
+mod approvals;
 mod audit;
 mod compliance;
 mod extract;
@@ -98,6 +99,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(register_routes());
     table.extend(overview_routes());
     table.extend(people_routes());
+    table.extend(approval_routes());
     table
 }
 
@@ -408,6 +410,66 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "AuditHead",
             ),
             get(audit::head),
+        ),
+    ]
+}
+
+fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Access::Person;
+    use Permission::{Decide, KeepAccounts, ReadAudit};
+    let post_ = |path, permission, summary, request| {
+        route(Method::POST, path, Person(permission), summary, (request, "Approval"))
+    };
+    vec![
+        (
+            route(
+                Method::GET,
+                "/api/v1/approvals",
+                Person(ReadAudit),
+                "What waits for a second person, and what became of it; newest first",
+                (None, "[Approval]"),
+            ),
+            get(approvals::list),
+        ),
+        (
+            post_(
+                "/api/v1/users/{id}/role",
+                KeepAccounts,
+                "Ask for another role of an account; a second administrator approves it",
+                Some("RoleChange"),
+            ),
+            post(approvals::ask_for_role),
+        ),
+        (
+            post_(
+                "/api/v1/sites/{id}/remove",
+                Decide,
+                "Ask for a site to be taken out of the register; a second person approves it",
+                Some("Reasoned"),
+            ),
+            post(approvals::ask_for_removal),
+        ),
+        (
+            post_(
+                "/api/v1/approvals/{id}/approve",
+                Decide,
+                "Approve a request of somebody else, and have it done",
+                None,
+            ),
+            post(approvals::approve),
+        ),
+        (
+            post_(
+                "/api/v1/approvals/{id}/refuse",
+                Decide,
+                "Refuse a request of somebody else",
+                None,
+            ),
+            post(approvals::refuse),
+        ),
+        (
+            post_("/api/v1/approvals/{id}/withdraw", Decide, "Take the own request back", None),
+            post(approvals::withdraw),
         ),
     ]
 }

@@ -43,7 +43,7 @@ pub fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let success = match (route.path, route.method.as_str()) {
-        ("/api/v1/poll", _) => "202",
+        ("/api/v1/poll" | "/api/v1/users/{id}/role" | "/api/v1/sites/{id}/remove", _) => "202",
         (
             "/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets"
             | "/api/v1/tokens" | "/api/v1/proofs" | "/api/v1/users" | "/api/v1/me/tokens",

@@ -5,6 +5,7 @@
 use http::StatusCode;
 use lumbung_wire::Problem;
 
+use crate::approvals::ApprovalError;
 use crate::db::DbError;
 use crate::enroll::EnrollError;
 use crate::import::ImportError;
@@ -161,6 +162,26 @@ impl From<PeopleError> for Refused {
             E::Taken(_) | E::LastAdmin | E::TooManyTokens => Problem::conflict(detail),
             E::Unknown(_) | E::UnknownToken => Problem::not_found(detail),
             E::Hash => Problem::internal(detail),
+            E::Db(error) => database(&error),
+        })
+    }
+}
+
+impl From<ApprovalError> for Refused {
+    fn from(error: ApprovalError) -> Self {
+        use ApprovalError as E;
+        let detail = error.to_string();
+        Self(match error {
+            E::Unknown | E::UnknownSite => Problem::not_found(detail),
+            E::Over(_) => Problem::conflict(detail),
+            E::SamePerson | E::NotFor(_) | E::NotYours => Problem::forbidden(detail),
+            E::Reason => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "approval-entry",
+                "The request is refused",
+                detail,
+            ),
+            E::People(error) => return error.into(),
             E::Db(error) => database(&error),
         })
     }

@@ -3,6 +3,7 @@
 //! Invariant: a test validates every body that the API's tests send and receive against these, unknown
 //! members included, so that they cannot drift from the messages of `lumbung_wire`.
 
+use lumbung_wire::messages::approvals::ApprovalState;
 use lumbung_wire::messages::people::{SessionState, UserRole};
 use lumbung_wire::messages::register::{
     Classification, DatasetKind, HeartbeatState, ServerKind, SiteKind, StepState, Urgency,
@@ -22,6 +23,7 @@ pub(super) fn all() -> Map<String, Value> {
         overview(),
         people(),
         audit(),
+        approvals(),
     ];
     for (name, schema) in groups.into_iter().flatten() {
         schemas.insert(name.to_owned(), schema);
@@ -420,6 +422,30 @@ fn people() -> Group {
         ("ApiToken", object(token, vec![("revoked", time())])),
         ("ApiTokenInput", object(token_input, vec![("writes", boolean())])),
         ("NewApiToken", object(vec![("token", of("ApiToken")), ("text", text())], vec![])),
+    ]
+}
+
+fn approvals() -> Group {
+    let wanted = object(
+        vec![("action", words(&["change_role", "remove_site"]))],
+        vec![("user", hex(16)), ("role", words(UserRole::ALL)), ("pd", hex(16)), ("site", hex(16))],
+    );
+    let approval = vec![
+        ("id", hex(16)),
+        ("wanted", of("Wanted")),
+        ("words", text()),
+        ("reason", text()),
+        ("asked_by", text()),
+        ("asked", time()),
+        ("expires", time()),
+        ("state", words(ApprovalState::ALL)),
+    ];
+    let change = vec![("role", words(UserRole::ALL)), ("reason", text())];
+    vec![
+        ("Wanted", wanted),
+        ("Approval", object(approval, vec![("decided_by", text()), ("decided", time())])),
+        ("RoleChange", object(change, vec![("pd", hex(16))])),
+        ("Reasoned", object(vec![("reason", text())], vec![])),
     ]
 }
 

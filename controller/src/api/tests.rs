@@ -1,5 +1,6 @@
 //! The API without sockets: who may call what, and what comes of it.
 
+mod approvals;
 mod audit;
 mod authorization;
 mod documents;
@@ -185,16 +186,19 @@ impl App {
 
     /// A session of that role.
     fn log_in(&self, role: UserRole) -> Session {
-        let account = self.account(role);
+        self.log_in_to(&self.account(role))
+    }
+
+    fn log_in_to(&self, account: &Account) -> Session {
         let mut fresh = account.clone();
         // Codes are taken once a step; here many log in at one moment.
         fresh.totp_step = None;
         self.state.db.write(|tx| rows::put_account(tx, &fresh)).unwrap();
         let now = self.city.clock.now();
         let request = LoginRequest {
-            name: account.user.name,
+            name: fresh.user.name,
             password: PASSWORD.into(),
-            code: account.totp.map(|secret| code_at(&secret, now)),
+            code: fresh.totp.map(|secret| code_at(&secret, now)),
         };
         let login = login::login(&self.state.db, (now, None), &request).unwrap();
         Session { cookie: login.cookie, csrf: login.caller.csrf_token.unwrap() }

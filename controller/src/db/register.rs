@@ -38,7 +38,8 @@ fn record(
 }
 
 const SITE: &str =
-    "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites";
+    "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites
+     WHERE removed_s IS NULL";
 
 fn site_row(row: &Row<'_>) -> rusqlite::Result<Site> {
     Ok(Site {
@@ -62,13 +63,13 @@ pub fn sites(db: &Connection) -> Result<Vec<Site>, DbError> {
 
 /// The site of that id.
 pub fn site(db: &Connection, site: &SiteId) -> Result<Option<Site>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{SITE} WHERE id = ?"))?;
+    let mut statement = db.prepare_cached(&format!("{SITE} AND id = ?"))?;
     Ok(statement.query_row([site.as_bytes()], site_row).optional()?)
 }
 
 /// The site of that name.
 pub fn site_by_name(db: &Connection, name: &str) -> Result<Option<Site>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{SITE} WHERE name = ?"))?;
+    let mut statement = db.prepare_cached(&format!("{SITE} AND name = ?"))?;
     Ok(statement.query_row([name], site_row).optional()?)
 }
 
@@ -100,6 +101,28 @@ pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> 
         site.tls_pin.map(|pin| *pin.as_bytes()),
     ])?;
     record(db, act, ("site", "site.put"), ((site.id.as_bytes(), &site.id), None), site)
+}
+
+/// Takes a site out of the register. Its row stays, for what it signed, without the keys by which that would count, and under
+/// a name that another site may not take.
+pub fn remove_site(db: &Connection, act: &Act, site: &SiteId) -> Result<(), DbError> {
+    let Some(before) = self::site(db, site)? else { return Ok(()) };
+    db.prepare_cached(
+        "UPDATE sites SET removed_s = ?1, name = ?2, url = NULL, receipt_key = NULL, tls_pin = NULL WHERE id = ?3",
+    )?
+    .execute(params![
+        act.now.0,
+        format!("{} (removed, {})", before.name, site.short()),
+        site.as_bytes()
+    ])?;
+    let deed = Deed { action: "site.remove", kind: "site", id: site, pd: None };
+    audit::append(db, act, deed, Some(audit::shown(&before)?), None)
+}
+
+/// The name of a site that is in the register, or was.
+pub fn site_ever(db: &Connection, site: &SiteId) -> Result<Option<String>, DbError> {
+    let mut statement = db.prepare_cached("SELECT name FROM sites WHERE id = ?")?;
+    Ok(statement.query_row([site.as_bytes()], |row| row.get(0)).optional()?)
 }
 
 /// Gives a registered site the id that its vault was made with, and marks it enrolled.

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_evidence", include_str!("../../migrations/0002_evidence.sql")),
     ("0003_removals", include_str!("../../migrations/0003_removals.sql")),
     ("0004_people", include_str!("../../migrations/0004_people.sql")),
+    ("0005_approvals", include_str!("../../migrations/0005_approvals.sql")),
 ];
 
 /// Brings the schema up to date.

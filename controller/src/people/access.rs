@@ -19,6 +19,8 @@ pub enum Permission {
     KeepAccounts,
     /// Read the audit log.
     ReadAudit,
+    /// Ask for what a second person has to confirm, and confirm it: what exactly depends on the role again.
+    Decide,
     /// Whatever one does with one's own account.
     OwnAccount,
 }
@@ -31,7 +33,7 @@ pub const fn may(role: UserRole, permission: Permission) -> bool {
     match permission {
         P::Read | P::OwnAccount => true,
         P::ReadCity => matches!(role, R::Admin | R::Operator | R::Auditor),
-        P::WriteRegister => matches!(role, R::Admin | R::Operator),
+        P::WriteRegister | P::Decide => matches!(role, R::Admin | R::Operator),
         P::HandInProof => matches!(role, R::Admin | R::Operator | R::Custodian),
         P::KeepAccounts => matches!(role, R::Admin),
         P::ReadAudit => matches!(role, R::Admin | R::Operator | R::Auditor),
@@ -42,7 +44,10 @@ pub const fn may(role: UserRole, permission: Permission) -> bool {
 #[must_use]
 pub const fn changes(permission: Permission) -> bool {
     use Permission as P;
-    matches!(permission, P::WriteRegister | P::HandInProof | P::KeepAccounts | P::OwnAccount)
+    matches!(
+        permission,
+        P::WriteRegister | P::HandInProof | P::KeepAccounts | P::Decide | P::OwnAccount
+    )
 }
 
 /// Whether accounts of this role belong to one PD.
@@ -122,6 +127,7 @@ mod tests {
             (P::HandInProof, "admin operator custodian"),
             (P::KeepAccounts, "admin"),
             (P::ReadAudit, "admin operator auditor"),
+            (P::Decide, "admin operator"),
             (P::OwnAccount, "admin operator pd custodian auditor"),
         ];
         for (permission, expected) in all {

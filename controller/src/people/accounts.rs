@@ -3,7 +3,7 @@
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use lumbung_model::{ApiTokenId, PdId, Secret, Timestamp, UserId};
 use lumbung_wire::messages::people::{
-    ApiToken, ApiTokenInput, NewApiToken, TotpConfirm, TotpSecret, User, UserInput,
+    ApiToken, ApiTokenInput, NewApiToken, TotpConfirm, TotpSecret, User, UserInput, UserRole,
 };
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -223,10 +223,47 @@ pub fn set_disabled(
     Ok(after.user)
 }
 
+/// Whether an account could have this role.
+///
+/// # Errors
+/// [`PeopleError::Pd`], [`PeopleError::LastAdmin`].
+pub fn check_role(
+    db: &Connection,
+    account: &Account,
+    role: UserRole,
+    pd: Option<PdId>,
+) -> Result<(), PeopleError> {
+    check_pd(db, access::is_of_a_pd(role), pd)?;
+    if role != UserRole::Admin && is_last_admin(db, &account.user)? {
+        return Err(PeopleError::LastAdmin);
+    }
+    Ok(())
+}
+
+/// Gives an account another role; its sessions and tokens end.
+///
+/// # Errors
+/// As [`check_role`].
+pub fn change_role(
+    db: &Connection,
+    act: &Act,
+    account: &Account,
+    role: UserRole,
+    pd: Option<PdId>,
+) -> Result<User, PeopleError> {
+    check_role(db, account, role, pd)?;
+    let mut after = account.clone();
+    (after.user.role, after.user.pd) = (role, pd);
+    rows::end_sessions(db, &after.user.id, None)?;
+    for token in rows::tokens(db, &after.user.id)?.iter().filter(|one| token_holds(one, act.now)) {
+        rows::revoke_token(db, &token.id, act.now)?;
+    }
+    write(db, act, "user.change_role", Some(account), &after)?;
+    Ok(after.user)
+}
+
 fn is_last_admin(db: &Connection, user: &User) -> Result<bool, DbError> {
-    let is_admin = |user: &User| {
-        user.role == lumbung_wire::messages::people::UserRole::Admin && user.disabled.is_none()
-    };
+    let is_admin = |user: &User| user.role == UserRole::Admin && user.disabled.is_none();
     let others = rows::accounts(db)?;
     Ok(is_admin(user)
         && !others.iter().any(|other| other.user.id != user.id && is_admin(&other.user)))

@@ -73,6 +73,12 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/users/{id}/disable", ADMINS),
     ("POST", "/api/v1/users/{id}/enable", ADMINS),
     ("POST", "/api/v1/users/{id}/password", ADMINS),
+    ("GET", "/api/v1/approvals", CITY),
+    ("POST", "/api/v1/users/{id}/role", ADMINS),
+    ("POST", "/api/v1/sites/{id}/remove", OPERATORS),
+    ("POST", "/api/v1/approvals/{id}/approve", OPERATORS),
+    ("POST", "/api/v1/approvals/{id}/refuse", OPERATORS),
+    ("POST", "/api/v1/approvals/{id}/withdraw", OPERATORS),
     ("GET", "/api/v1/audit", CITY),
     ("GET", "/api/v1/audit/head", CITY),
 ];

@@ -7,6 +7,7 @@
 #[macro_use]
 mod vocabulary;
 
+pub mod approvals;
 pub mod control;
 pub mod overview;
 pub mod people;
