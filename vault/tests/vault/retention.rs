@@ -73,6 +73,8 @@ pub(crate) fn let_it_expire(bench: &Bench, owner: &Owner) -> Vec<ManifestId> {
 #[test]
 fn what_has_no_place_goes_after_its_lock_and_leaves_a_signed_tombstone() {
     let (mut bench, owner, agent, [old, new]) = two(LAST);
+    let plan = bench.vault().plan_retention(&bench.repository(&owner)).unwrap();
+    assert!(plan.iter().all(|one| one.candidate.authorized), "the roster lists their agent");
     assert!(bench.retain(&owner).is_empty(), "found without a place: its last lock period begins");
     bench.time.pass_days(29);
     let retained = bench.vault().retain(&bench.repository(&owner), false).unwrap();
