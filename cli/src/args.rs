@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, diff, generate, hand_in, key, media, order, register, repo, restore,
-    roster, snapshots, status, verify,
+    audit, backup, browse, diff, generate, hand_in, key, media, order, people, register, repo,
+    restore, roster, snapshots, status, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -100,6 +100,9 @@ pub(crate) enum Command {
     Register(hand_in::RegisterCommand),
     #[command(subcommand)]
     Proof(hand_in::ProofCommand),
+    Login(people::LoginArgs),
+    #[command(subcommand)]
+    Approval(people::ApprovalCommand),
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     Completions(generate::CompletionsArgs),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lumbung_model::SystemClock;
-use lumbung_wire::client::{ClientError, ControllerClient};
+use lumbung_wire::client::{ClientError, ControllerClient, Credentials};
+use lumbung_wire::messages::people::{Caller, LoginRequest};
 use lumbung_wire::tls::{ServerTrust, client_config};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub(crate) struct ControllerArgs {
     /// Operator's certificate and key, PEM in one file
     #[arg(long, value_name = "FILE", env = "LUMBUNG_IDENTITY", hide_env_values = true)]
     identity: Option<PathBuf>,
+    /// File with an API token, instead of a certificate (`lumbung login` makes one)
+    #[arg(long, value_name = "FILE", env = "LUMBUNG_TOKEN_FILE", hide_env_values = true)]
+    token_file: Option<PathBuf>,
     /// Fingerprint of the city's CA, sha256:… (the controller printed it at its init)
     #[arg(long, value_name = "SHA256", env = "LUMBUNG_CA_FINGERPRINT", hide_env_values = true)]
     ca_fingerprint: Option<String>,
@@ -39,7 +43,16 @@ pub(crate) struct ControllerArgs {
 struct Settings {
     controller: Option<String>,
     identity: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     ca_fingerprint: Option<String>,
+}
+
+/// As whom the controller is asked.
+enum As {
+    Certificate(PathBuf),
+    Token(PathBuf),
+    /// Nobody yet: before a login.
+    Nobody,
 }
 
 /// A controller at hand.
@@ -55,24 +68,42 @@ impl ControllerArgs {
     /// If something that is needed is said nowhere.
     pub(crate) fn connect(&self) -> Outcome<Controller> {
         let settings = self.settings()?;
+        // What the command line names stands before what the file names; of one place the token stands first.
+        let from = |token: Option<PathBuf>, identity: Option<PathBuf>| {
+            token.map(As::Token).or(identity.map(As::Certificate))
+        };
+        let who = from(self.token_file.clone(), self.identity.clone())
+            .or(from(settings.token_file.clone(), settings.identity.clone()));
+        let who =
+            who.ok_or_else(|| unsaid("an API token or the operator's certificate", "identity"))?;
+        self.connect_as(settings, &who)
+    }
+
+    /// As [`Self::connect`], as nobody yet: for a login.
+    ///
+    /// # Errors
+    /// If something that is needed is said nowhere.
+    pub(crate) fn connect_to_log_in(&self) -> Outcome<Controller> {
+        self.connect_as(self.settings()?, &As::Nobody)
+    }
+
+    fn connect_as(&self, settings: Settings, who: &As) -> Outcome<Controller> {
         let url = self
             .controller
             .clone()
             .or(settings.controller)
             .ok_or_else(|| unsaid("the controller's address", "controller"))?;
-        let identity = self
-            .identity
-            .clone()
-            .or(settings.identity)
-            .ok_or_else(|| unsaid("the operator's certificate", "identity"))?;
         let fingerprint = self
             .ca_fingerprint
             .clone()
             .or(settings.ca_fingerprint)
             .ok_or_else(|| unsaid("the fingerprint of the city's CA", "ca-fingerprint"))?;
-        let identity = pem_identity(&identity)?;
+        let identity = match who {
+            As::Certificate(path) => Some(pem_identity(path)?),
+            As::Token(_) | As::Nobody => None,
+        };
         let tls = client_config(
-            Some(&identity),
+            identity.as_ref(),
             ServerTrust::CaFingerprint(fingerprint),
             Arc::new(SystemClock),
         )
@@ -81,7 +112,11 @@ impl ControllerArgs {
             || "TLS to the controller could not be set up".to_owned(),
             "write the fingerprint as sha256: and 64 hex digits, as the controller printed it",
         )?;
-        let client = ControllerClient::new(&url, &tls).map_err(|e| refused(&url, e))?;
+        let mut client = ControllerClient::new(&url, &tls).map_err(|e| refused(&url, e))?;
+        if let As::Token(path) = who {
+            let token = read_text(path, "the API token")?;
+            client = client.with_credentials(&Credentials::Token(token.trim().to_owned()));
+        }
         Ok(Controller { client, url })
     }
 
@@ -95,8 +130,10 @@ impl ControllerArgs {
         let text = read_text(&path, "the configuration")?;
         let mut settings = parse(&path, &text)?;
         // A path in the file is meant from where the file lies.
-        if let (Some(identity), Some(folder)) = (&mut settings.identity, path.parent()) {
-            *identity = folder.join(&identity);
+        for named in [&mut settings.identity, &mut settings.token_file] {
+            if let (Some(named), Some(folder)) = (named, path.parent()) {
+                *named = folder.join(&named);
+            }
         }
         Ok(settings)
     }
@@ -141,6 +178,27 @@ impl Controller {
     /// If it does not answer or refuses.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         runtime()?.block_on(self.client.get(path)).map_err(|e| self.explain(e))
+    }
+
+    /// Logs somebody in: the same controller, asked by that person.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses; `None` if only the code of the second factor is missing.
+    pub(crate) fn log_in(&self, request: &LoginRequest) -> Outcome<Option<(Caller, Self)>> {
+        match runtime()?.block_on(self.client.login(request)) {
+            Ok((caller, credentials)) => {
+                let client = self.client.clone().with_credentials(&credentials);
+                Ok(Some((caller, Self { client, url: self.url.clone() })))
+            }
+            Err(ClientError::Refused { problem, .. }) if problem.slug() == "code-needed" => {
+                Ok(None)
+            }
+            Err(ClientError::Refused { problem, .. }) if problem.status == 401 => {
+                let next = "type name and password again; after several failures wait a minute";
+                Err(Failure::new(Code::NotEntitled, problem.detail, next))
+            }
+            Err(error) => Err(self.explain(error)),
+        }
     }
 
     /// Sends something.

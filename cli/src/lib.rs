@@ -29,6 +29,7 @@ mod progress;
 mod remote;
 mod roster_edit;
 mod roster_text;
+mod session;
 mod sites;
 mod table;
 mod terminal;
@@ -85,6 +86,8 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Token(command) => commands::hand_in::token(command, terminal),
         Command::Register(command) => commands::hand_in::import(command, terminal),
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
+        Command::Login(args) => commands::people::login(args, terminal),
+        Command::Approval(command) => commands::people::approval(command, terminal),
         Command::Audit(command) => commands::audit::run(command, terminal),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args, terminal),

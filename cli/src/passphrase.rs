@@ -51,6 +51,17 @@ pub(crate) fn existing(file: Option<&Path>, key_file: &Path) -> Outcome<Zeroizin
     ask(&format!("Passphrase of {}: ", key_file.display()), Which::Present)
 }
 
+/// Gets the password of an account at the controller.
+///
+/// # Errors
+/// If there is none and nobody can be asked.
+pub(crate) fn of_account(file: Option<&Path>, name: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+    if let Some(found) = given(file, Which::Present)? {
+        return Ok(found);
+    }
+    ask(&format!("Password of {name}: "), Which::Present)
+}
+
 /// Gets a passphrase for a key that is being written: asked twice on a terminal.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod house;
 mod main_job;
 mod media;
 mod orders;
+mod people;
 mod reader;
 mod replicated;
 mod thieves;

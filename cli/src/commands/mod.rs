@@ -9,6 +9,7 @@ pub(crate) mod hand_in;
 pub(crate) mod key;
 pub(crate) mod media;
 pub(crate) mod order;
+pub(crate) mod people;
 pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;

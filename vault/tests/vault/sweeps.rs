@@ -189,6 +189,28 @@ fn what_a_run_left_behind_goes_when_nobody_comes_back_for_it() {
 }
 
 #[test]
+fn objects_wait_for_runs_that_began_before_they_did_and_for_no_later_one() {
+    for (later_s, expected) in [(0, 0), (1, 3)] {
+        let (bench, owner, agent) = found(QUICK);
+        let first = Snapshot::new(&owner, &agent, None);
+        bench.publish(&owner, &agent, &first);
+        let second = Snapshot::apart(&owner, &agent, &first);
+        bench.publish(&owner, &agent, &second);
+        expire(&bench, &owner);
+        let (kind, id, session) = Snapshot::apart(&owner, &agent, &second).objects().remove(0);
+        bench.sweep(&owner);
+        bench.time.pass(later_s);
+        bench.put(&owner, &agent, kind, id, &session);
+        let mut removed = 0;
+        for hours in [48, 24] {
+            bench.time.pass(hours * 3600);
+            removed += bench.sweep(&owner).objects_removed;
+        }
+        assert_eq!(removed, expected, "a run that began {later_s} s later");
+    }
+}
+
+#[test]
 fn one_manifest_that_cannot_be_read_stops_the_sweep() {
     let (mut bench, owner, agent) = found(QUICK);
     let first = Snapshot::new(&owner, &agent, None);

@@ -2,13 +2,14 @@
 //!
 //! Invariant: what it says about keys and sites is a claim, to be held against the roster.
 
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use lumbung_model::TlsPin;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
+use crate::messages::people::{Caller, LoginRequest};
 use crate::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -17,6 +18,41 @@ use crate::tls::ClientTls;
 
 /// Longest JSON answer of the controller.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
+
+/// How somebody without a certificate shows who it is.
+#[derive(Clone)]
+pub enum Credentials {
+    /// An API token.
+    Token(String),
+    /// A session.
+    Session {
+        /// Its cookie, `NAME=VALUE`.
+        cookie: String,
+        /// Its CSRF token.
+        csrf: String,
+    },
+}
+
+impl Credentials {
+    fn headers(&self) -> HeaderMap {
+        let pairs = match self {
+            Self::Token(token) => vec![(header::AUTHORIZATION, format!("Bearer {}", token.trim()))],
+            Self::Session { cookie, csrf } => vec![
+                (header::COOKIE, cookie.clone()),
+                (HeaderName::from_static("x-csrf-token"), csrf.clone()),
+            ],
+        };
+        let mut headers = HeaderMap::new();
+        for (name, text) in pairs {
+            // What is no header is sent as nothing, and refused by the server.
+            if let Ok(mut value) = HeaderValue::try_from(text) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+}
 
 /// The controller. Clones share their connections.
 #[derive(Clone)]
@@ -37,6 +73,30 @@ impl ControllerClient {
         timeouts: Timeouts,
     ) -> Result<Self, ClientError> {
         Ok(Self { transport: Transport::new(url, tls, timeouts)? })
+    }
+
+    /// The same connections for somebody who shows these credentials.
+    #[must_use]
+    pub fn with_credentials(self, credentials: &Credentials) -> Self {
+        Self { transport: self.transport.with_headers(credentials.headers()) }
+    }
+
+    /// Logs somebody in; the session's credentials go to [`Self::with_credentials`].
+    pub async fn login(
+        &self,
+        request: &LoginRequest,
+    ) -> Result<(Caller, Credentials), ClientError> {
+        let call = self.transport.json(Method::POST, "/api/v1/login".to_owned(), request)?;
+        let answer = self.transport.send(call).await?;
+        let cookie = answer.headers.get(header::SET_COOKIE).and_then(|value| value.to_str().ok());
+        let cookie = cookie.and_then(|text| text.split(';').next()).map(str::to_owned);
+        let body = self.transport.body(answer, ANSWER_MAX_BYTES).await?;
+        let caller: Caller = serde_json::from_slice(&body)
+            .map_err(|error| self.transport.protocol(error.to_string()))?;
+        match (cookie, caller.csrf_token.clone()) {
+            (Some(cookie), Some(csrf)) => Ok((caller, Credentials::Session { cookie, csrf })),
+            _ => Err(self.transport.protocol("the login's answer has no session")),
+        }
     }
 
     /// Where it is, for messages.

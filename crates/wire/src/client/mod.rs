@@ -11,7 +11,7 @@ mod transport;
 mod upload;
 mod vault;
 
-pub use controller::ControllerClient;
+pub use controller::{ControllerClient, Credentials};
 pub use error::ClientError;
 pub use transport::Timeouts;
 pub use vault::{CommitAnswer, PutOutcome, VaultClient};

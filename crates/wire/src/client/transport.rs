@@ -67,6 +67,8 @@ pub(super) struct Answer {
 #[derive(Clone)]
 pub(super) struct Transport {
     http: reqwest::Client,
+    /// Of every request: who asks, if a certificate does not say it.
+    headers: HeaderMap,
     /// Without a slash at the end.
     server: Arc<str>,
     pub(super) timeouts: Timeouts,
@@ -100,12 +102,18 @@ impl Transport {
             .map_err(|_| wrong())?;
         Ok(Self {
             http,
+            headers: HeaderMap::new(),
             server: url.trim_end_matches('/').into(),
             timeouts,
             seen: tls.seen.clone(),
             clock: tls.clock.clone(),
             skew_s: Arc::new(AtomicI64::new(NO_SKEW)),
         })
+    }
+
+    /// The same connections, with these headers in every request.
+    pub(super) fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     pub(super) fn server(&self) -> &str {
@@ -164,7 +172,8 @@ impl Transport {
 
     /// Sends, and gives back the answer if it is a success; a refusal becomes an error.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, ClientError> {
-        let mut request = self.http.request(call.method, format!("{}{}", self.server, call.path));
+        let url = format!("{}{}", self.server, call.path);
+        let mut request = self.http.request(call.method, url).headers(self.headers.clone());
         if let Some(range) = call.range {
             request = request.header(header::RANGE, range);
         }
