@@ -153,6 +153,22 @@ fn no_clock_frees_anything_before_its_time() {
 }
 
 #[test]
+fn the_retention_clock_outlives_a_start_of_the_machine() {
+    let (mut bench, owner, _, [old, _]) = two(LAST);
+    assert!(bench.retain(&owner).is_empty());
+    let then = bench.time.wall();
+    bench.time.pass_days(29);
+    assert!(bench.retain(&owner).is_empty());
+    // Neither the wall clock nor the time since the start tells of the 29 days: the file does.
+    bench.time.reboot();
+    bench.time.set_wall(then);
+    bench.restart();
+    bench.time.set_wall(then.plus_seconds(29 * 86_400));
+    bench.time.pass_days(1);
+    assert_eq!(bench.retain(&owner), [old.id]);
+}
+
+#[test]
 fn thousands_of_junk_snapshots_evict_no_day_and_nothing_within_its_lock() {
     let bench = Bench::new("lock = \"10 d\"\n[retention]\nkeep_last = 2\nkeep_daily = 30\n");
     let agent = Agent::new();
@@ -203,6 +219,9 @@ fn a_hold_keeps_and_only_an_order_of_two_releases_it() {
         )
         .unwrap();
     assert!(let_it_expire(&bench, &owner).is_empty());
+    let plan = bench.vault().plan_retention(&bench.repository(&owner)).unwrap();
+    let held = plan.iter().find_map(|one| one.candidate.held.clone()).unwrap();
+    assert!(held.contains("perkara 12/2026") && held.contains(&hold.to_string()), "{held}");
     bench.reindex();
     assert!(let_it_expire(&bench, &owner).is_empty(), "a hold survives the loss of the index");
 
