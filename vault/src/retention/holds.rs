@@ -222,3 +222,42 @@ fn open_hold(repository: &Repository, id: &[u8; 32]) -> Result<Signed<Hold>, Vau
     let bytes = repository.store.get(Kind::Hold, id)?;
     open_signed::<Hold>(&bytes).map_err(VaultError::format(Kind::Hold))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use lumbung_model::{DatasetId, ManifestId};
+
+    use super::*;
+
+    #[test]
+    fn a_subject_is_written_as_it_is_read_and_a_view_of_a_hold_goes_through_json() {
+        let snapshot = Subject::Snapshot(ManifestId::from_bytes([0xab; 32]));
+        let dataset = Subject::Dataset(DatasetId::from_bytes([0xcd; 16]));
+        let texts = [
+            format!("snapshot:{}", "ab".repeat(32)),
+            format!("dataset:{}", "cd".repeat(16)),
+            "repository".to_owned(),
+        ];
+        for (subject, text) in [snapshot, dataset, Subject::Repository].into_iter().zip(texts) {
+            assert_eq!(subject_text::write(&subject), text);
+            assert_eq!(subject_text::parse(&text).unwrap(), subject);
+            let view = HoldView {
+                hold: HoldId::from_bytes([7; 16]),
+                subject,
+                automatic: true,
+                placed: Timestamp(1),
+                by: "Inspektorat".to_owned(),
+                reason: "perkara 12/2026".to_owned(),
+                lapses_in_s: Some(9),
+            };
+            let json = serde_json::to_string(&view).unwrap();
+            assert!(json.contains(&text), "{json}");
+            assert_eq!(serde_json::from_str::<HoldView>(&json).unwrap(), view);
+        }
+        for wrong in ["snapshot:", "snapshot:ab", "dataset:xy", "repository:x", "repo", ""] {
+            assert!(subject_text::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
+        }
+    }
+}

@@ -270,3 +270,32 @@ fn cause_of(repository: &Repository, gone: &TombstoneRow) -> Result<String, Vaul
 fn in_words(order: &Signed<Order>) -> String {
     format!(" ({}; letter {}: {})", order.id, order.body.letter, order.body.reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_subjects_meet_where_one_snapshot_may_be_meant_by_both() {
+        let (one, other) = (ManifestId::from_bytes([1; 32]), ManifestId::from_bytes([2; 32]));
+        let (here, away) = (DatasetId::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]));
+        // The first is of the dataset `here`; of the other nobody knows.
+        let dataset_of = |snapshot: &ManifestId| (*snapshot == one).then_some(here);
+        let (snapshot, dataset) = (Subject::Snapshot, Subject::Dataset);
+        for (left, right, meet) in [
+            (Subject::Repository, snapshot(one), true),
+            (Subject::Repository, dataset(here), true),
+            (Subject::Repository, Subject::Repository, true),
+            (snapshot(one), snapshot(one), true),
+            (snapshot(one), snapshot(other), false),
+            (dataset(here), dataset(here), true),
+            (dataset(here), dataset(away), false),
+            (snapshot(one), dataset(here), true),
+            (snapshot(one), dataset(away), false),
+            (snapshot(other), dataset(away), true),
+        ] {
+            assert_eq!(may_meet(&left, &right, dataset_of), meet, "{left} {right}");
+            assert_eq!(may_meet(&right, &left, dataset_of), meet, "{right} {left}");
+        }
+    }
+}
