@@ -393,7 +393,8 @@ JOIN entitled_sites AS e
     ON e.repository = t.repository AND e.site = t.site AND e.signer = t.signer;
 CREATE VIEW entitled_sites AS
 SELECT r.repository, s.id AS site, s.receipt_key AS signer FROM sites AS s
-JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key;
+JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key
+WHERE s.removed_s IS NULL;
 CREATE VIEW removals AS
 SELECT t.*, CASE
     WHEN t.ordered_by IS NOT NULL THEN t.letter IS NOT NULL

@@ -29,6 +29,10 @@ pub(crate) enum Which {
     Present,
     /// The one that will open it from now on.
     New,
+    /// An account's at the controller: never a key's, which no server may see.
+    Account,
+    /// An account's from now on.
+    NewAccount,
 }
 
 impl Which {
@@ -36,6 +40,8 @@ impl Which {
         match self {
             Self::Present => "LUMBUNG_PASSPHRASE",
             Self::New => "LUMBUNG_NEW_PASSPHRASE",
+            Self::Account => "LUMBUNG_PASSWORD",
+            Self::NewAccount => "LUMBUNG_NEW_PASSWORD",
         }
     }
 }
@@ -56,10 +62,10 @@ pub(crate) fn existing(file: Option<&Path>, key_file: &Path) -> Outcome<Zeroizin
 /// # Errors
 /// If there is none and nobody can be asked.
 pub(crate) fn of_account(file: Option<&Path>, name: &str) -> Outcome<Zeroizing<Vec<u8>>> {
-    if let Some(found) = given(file, Which::Present)? {
+    if let Some(found) = given(file, Which::Account)? {
         return Ok(found);
     }
-    ask(&format!("Password of {name}: "), Which::Present)
+    ask(&format!("Password of {name}: "), Which::Account)
 }
 
 /// Gets a passphrase for a key that is being written: asked twice on a terminal.

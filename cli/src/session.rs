@@ -22,11 +22,11 @@ use crate::terminal::Terminal;
 /// Who logs in, and with what.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SessionArgs {
-    /// File whose content is the password (else LUMBUNG_PASSPHRASE, LUMBUNG_PASSPHRASE_FILE, or the terminal)
+    /// File whose content is the password (else LUMBUNG_PASSWORD, LUMBUNG_PASSWORD_FILE, or the terminal)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// File whose content is the new password, where the present one was given by somebody else (else
-    /// LUMBUNG_NEW_PASSPHRASE, LUMBUNG_NEW_PASSPHRASE_FILE, or the terminal)
+    /// LUMBUNG_NEW_PASSWORD, LUMBUNG_NEW_PASSWORD_FILE, or the terminal)
     #[arg(long, value_name = "FILE")]
     new_password_file: Option<PathBuf>,
     /// File whose content is the code of the second factor (else it is asked for)
@@ -75,7 +75,7 @@ fn change_password(
         "Kata sandi ini diberikan oleh orang lain: pilih yang baru, 12 karakter atau lebih.",
         "This password was given by somebody else: choose a new one of 12 characters or more.",
     ));
-    let new = text(passphrase::chosen(args.new_password_file.as_deref(), Which::New)?)?;
+    let new = text(passphrase::chosen(args.new_password_file.as_deref(), Which::NewAccount)?)?;
     let change = PasswordChange { current: present.to_owned(), new: new.to_string() };
     session.post::<_, User>("/api/v1/me/password", &change)?;
     Ok(new)
@@ -94,8 +94,12 @@ fn set_up_totp(
         "This role needs a second factor. Read this with an app for codes, or type the secret in:",
     ));
     terminal.note(&format!("{}\n{}", drawn.unwrap_or_default(), secret.secret));
-    let confirm =
-        TotpConfirm { secret: secret.secret, code: code(args)?, password: password.to_owned() };
+    let confirm = TotpConfirm {
+        secret: secret.secret,
+        code: code(args)?,
+        password: password.to_owned(),
+        present_code: None,
+    };
     session.post::<_, User>("/api/v1/me/totp/confirm", &confirm)?;
     Ok(())
 }

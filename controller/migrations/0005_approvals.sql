@@ -2,6 +2,12 @@
 
 ALTER TABLE sites ADD COLUMN removed_s INTEGER;
 
+DROP VIEW entitled_sites;
+CREATE VIEW entitled_sites AS
+SELECT r.repository, s.id AS site, s.receipt_key AS signer FROM sites AS s
+JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key
+WHERE s.removed_s IS NULL;
+
 CREATE TABLE approvals (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     -- What is to be done, as JSON (crates/wire/src/messages/approvals.rs).

@@ -34,6 +34,9 @@ pub enum ApprovalError {
         "a second person has to decide, who has logged in: whoever asked cannot, nor can a token or an operator's certificate"
     )]
     SamePerson,
+    /// A certificate asks.
+    #[error("log in for this (`lumbung login`): an operator's certificate names nobody")]
+    Nobody,
     /// Not for this role.
     #[error("this is for {0} to decide")]
     NotFor(&'static str),
@@ -65,6 +68,9 @@ pub fn ask(
     wanted: Wanted,
     reason: &str,
 ) -> Result<Approval, ApprovalError> {
+    if principal.user.is_none() {
+        return Err(ApprovalError::Nobody);
+    }
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(char::is_control) {
         return Err(ApprovalError::Reason);
@@ -165,9 +171,7 @@ pub fn withdraw(
     id: &ApprovalId,
 ) -> Result<Approval, ApprovalError> {
     let row = open(db, act, id)?;
-    if row.asked_user != principal.user
-        || row.asked_by != act.actor.name && principal.user.is_none()
-    {
+    if principal.user.is_none() || row.asked_user != principal.user {
         return Err(ApprovalError::NotYours);
     }
     end(db, act, row, ApprovalState::Withdrawn)

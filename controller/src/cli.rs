@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::act::Act;
 use crate::config::Config;
+use crate::db::audit::{self as audit_rows, Deed};
 use crate::state_dir::StateDir;
 use crate::{api, daemon, import, issue};
 
@@ -151,7 +152,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Token(args) => token(cli, &state, args),
         Command::Import { file } => import_file(cli, &config, &state, file),
         Command::Operator { name } => {
-            let path = state.issue_operator(&state.authority()?, name, SystemClock.now())?;
+            let act = Act::console(SystemClock.now());
+            let path = state.issue_operator(&state.authority()?, name, act.now)?;
+            let deed = Deed { action: "operator.issue", kind: "certificate", id: name, pd: None };
+            let db = state.open_db()?;
+            db.write(|tx| audit_rows::append(tx, &act, deed, None, None))?;
             let text = format!("{}\n", path.display());
             answer(cli, &json!({ "operator": path }), &text)
         }

@@ -10,7 +10,7 @@ use lumbung_model::Clock;
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::api::{self, Shared};
 use crate::config::Config;
@@ -77,8 +77,9 @@ pub async fn run(
     });
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
-    let logins = Semaphore::new(api::LOGINS_AT_ONCE);
-    let shared = Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, logins });
+    let hashing = api::Hashing::default();
+    let shared =
+        Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, hashing });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;

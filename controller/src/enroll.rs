@@ -285,6 +285,9 @@ fn same_site(
     if rows::site_enrolled(db, &known.id)?.is_some() {
         return differs("id");
     }
+    if rows::is_removed_site(db, &own)? {
+        return Err(EnrollError::Register(RegisterError::RemovedSite(own)));
+    }
     if let Some(other) = rows::site(db, &own)? {
         return Err(EnrollError::SiteDiffers { name: other.name, site: own, what: "name" });
     }
@@ -334,6 +337,11 @@ pub fn site_entries(db: &Connection) -> Result<Vec<SiteEntry>, DbError> {
     Ok(rows::sites(db)?.into_iter().filter_map(entry).collect())
 }
 
+fn common_name_of(peer: &PeerIdentity) -> String {
+    let id = peer.agent.map(|agent| agent.short()).or(peer.site.map(|site| site.short()));
+    format!("{} {}", peer.role, id.unwrap_or_default()).trim_end().to_owned()
+}
+
 /// A new certificate with the names of the one that the caller holds, if the register still knows them.
 ///
 /// # Errors
@@ -380,6 +388,15 @@ pub fn renew(
         return Err(EnrollError::Pin);
     }
     record(db, now, peer.role, peer.agent, peer.site, &issued)?;
+    let kind = match peer.role {
+        Role::Agent => ActorKind::Agent,
+        Role::Site => ActorKind::Site,
+        Role::Operator | Role::Controller => ActorKind::Certificate,
+    };
+    let act = Act::of(now, kind, peer.serial.clone(), common_name_of(peer));
+    let deed =
+        Deed { action: "certificate.renew", kind: "certificate", id: &issued.serial, pd: None };
+    audit::append(db, &act, deed, None, None)?;
     Ok(RenewResponse {
         certificate_pem: issued.certificate_pem,
         ca_pems: vec![authority.certificate_pem().to_owned()],

@@ -86,6 +86,16 @@ pub enum RegisterError {
         /// The PD that it belongs to.
         pd: PdId,
     },
+    /// Two people took the site out.
+    #[error(
+        "site {0} was taken out of the register: leave it out of the file, or make its vault anew"
+    )]
+    RemovedSite(SiteId),
+    /// It takes along what belongs to the PD that it comes from.
+    #[error(
+        "server {0} has an agent or datasets, which are the present PD's: enter it anew for the other PD, and enrol it there"
+    )]
+    Moves(ServerId),
     /// What enrolment sets is not changed by hand.
     #[error(
         "site {0:?} has enrolled: its receipt key and TLS pin come from its enrolment and are not changed here"
@@ -105,7 +115,8 @@ impl RegisterError {
             Self::Place(GeoError::Latitude(_)) | Self::HalfPlace => Some("latitude"),
             Self::Place(GeoError::Longitude(_)) => Some("longitude"),
             Self::Rpo(_) => Some("rpo_s"),
-            Self::OtherId { .. } => Some("id"),
+            Self::OtherId { .. } | Self::RemovedSite(_) => Some("id"),
+            Self::Moves(_) => Some("pd"),
             Self::ForeignRepository { .. } => Some("repository"),
             Self::ForeignServer(_) => Some("server"),
             Self::EnrolledKeys(_) => Some("receipt_key"),
@@ -212,6 +223,11 @@ pub fn put_site(
         (None, None) => {}
         _ => return Err(RegisterError::HalfPlace),
     }
+    if let Some(id) = input.id
+        && rows::is_removed_site(db, &id)?
+    {
+        return Err(RegisterError::RemovedSite(id));
+    }
     let by_id = input.id.map(|id| rows::site(db, &id)).transpose()?.flatten();
     let by_name = rows::site_by_name(db, &input.name)?;
     let found = settle(("site", &input.name), mode, input.id, by_id, by_name, |site| site.id)?;
@@ -290,6 +306,12 @@ pub fn put_server(
         rows::servers(db, Some(&input.pd))?.into_iter().find(|server| server.name == input.name);
     let found =
         settle(("server", &input.name), mode, input.id, by_id, by_name, |server| server.id)?;
+    if let Some(found) = found.as_ref().filter(|found| found.pd != input.pd) {
+        let datasets = rows::datasets(db, Some(&found.pd))?;
+        if found.agent.is_some() || datasets.iter().any(|one| one.server == Some(found.id)) {
+            return Err(RegisterError::Moves(found.id));
+        }
+    }
     let server = Server {
         id: found.as_ref().map(|server| server.id).or(input.id).unwrap_or_else(ServerId::random),
         pd: input.pd,
@@ -399,9 +421,11 @@ pub fn put_dataset(
         retention: input.retention.clone(),
         period: input.period.clone(),
         media: input.media.clone(),
-        repository: input
-            .repository
-            .or_else(|| found.as_ref().and_then(|dataset| dataset.repository)),
+        repository: input.repository.or_else(|| {
+            // The repository is of the PD that it was.
+            let same = found.as_ref().filter(|found| found.pd == input.pd);
+            same.and_then(|dataset| dataset.repository)
+        }),
         paths: input.paths.clone(),
     };
     if found.as_ref() == Some(&dataset) {

@@ -45,7 +45,8 @@ pub(crate) struct VerifyArgs {
 fn seen(text: &str) -> Result<(u64, AuditHash), String> {
     let wrong = || "write the entry's number, a colon and its hash of 64 digits".to_owned();
     let (number, hash) = text.split_once(':').ok_or_else(wrong)?;
-    Ok((number.parse().map_err(|_| wrong())?, hash.parse().map_err(|_| wrong())?))
+    let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+    Ok((number, hash.parse().map_err(|_| wrong())?))
 }
 
 /// What was found.
@@ -57,6 +58,8 @@ struct Checked {
     first: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Timestamp>,
+    /// When the head was signed: what was done later is not in this log.
+    signed: Timestamp,
     key: PublicKey,
     /// Whether that key was named on the command line.
     key_named: bool,
@@ -92,6 +95,7 @@ fn text(checked: &Checked, terminal: &Terminal) -> String {
         (terminal.pick("Entri", "Entries"), checked.entries.to_string()),
         (terminal.pick("Pertama", "First"), time(checked.first)),
         (terminal.pick("Terakhir", "Last"), time(checked.last)),
+        (terminal.pick("Ditandatangani", "Signed"), terminal.time(checked.signed)),
         (terminal.pick("Hash terakhir", "Last hash"), checked.hash.to_string()),
         (terminal.pick("Kunci", "Key"), checked.key.to_string()),
     ])
@@ -138,7 +142,7 @@ impl Check<'_> {
             if let Ok(record) = serde_json::from_str::<AuditRecord>(&line) {
                 self.take(&record)?;
             } else if let Ok(head) = serde_json::from_str::<AuditHead>(&line) {
-                return Ok(head);
+                return Self::nothing_follows(&mut reader, path, number).map(|()| head);
             } else {
                 let message = match read {
                     0 => format!("{} ends without its signed head", path.display()),
@@ -148,6 +152,21 @@ impl Check<'_> {
                 return Err(Failure::new(Code::Damaged, message, next));
             }
         }
+    }
+
+    /// An export ends with its head.
+    fn nothing_follows(reader: &mut impl std::io::Read, path: &Path, line: u64) -> Outcome<()> {
+        let mut more = Vec::new();
+        let read = reader.take(1).read_to_end(&mut more);
+        if matches!(read, Ok(0)) {
+            return Ok(());
+        }
+        let message = format!("{}: something follows the head in line {line}", path.display());
+        Err(Failure::new(
+            Code::Damaged,
+            message,
+            "it is no export as it was written: ask for it again",
+        ))
     }
 
     /// Reads the log from the controller; its head first, so that what is added meanwhile is left out.
@@ -178,6 +197,7 @@ impl Check<'_> {
             hash,
             first: self.times.map(|(first, _)| first),
             last: self.times.map(|(_, last)| last),
+            signed: head.at,
             key,
             key_named: self.args.key.is_some(),
             seen: self.args.seen.len(),
@@ -202,7 +222,7 @@ mod tests {
     fn what_was_written_down_is_a_number_and_a_hash() {
         let hash = "ab".repeat(32);
         assert_eq!(seen(&format!("7:{hash}")).unwrap(), (7, hash.parse().unwrap()));
-        for wrong in ["7", "7:ab", &format!("x:{hash}"), &hash] {
+        for wrong in ["7", "7:ab", &format!("x:{hash}"), &format!("0:{hash}"), &hash] {
             assert!(seen(wrong).is_err(), "{wrong}");
         }
     }

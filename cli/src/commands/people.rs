@@ -71,7 +71,7 @@ pub(crate) fn login(args: &LoginArgs, terminal: &Terminal) -> Outcome<Exit> {
     };
     let made: NewApiToken = session.post("/api/v1/me/tokens", &input)?;
     replace_secret(&args.out, "the API token", &format!("{}\n", made.text))?;
-    session.post::<_, serde_json::Value>("/api/v1/logout", &())?;
+    let _ = session.post::<_, serde_json::Value>("/api/v1/logout", &());
     terminal.result(&made.token, || {
         pairs(&[
             (terminal.pick("Token", "Token"), args.out.display().to_string()),
@@ -98,7 +98,8 @@ pub(crate) fn approval(command: &ApprovalCommand, terminal: &Terminal) -> Outcom
     let session = session::open(&args.session, &args.name, terminal)?;
     let path = format!("/api/v1/approvals/{}/{what}", args.id);
     let decided = session.post::<_, Approval>(&path, &());
-    session.post::<_, serde_json::Value>("/api/v1/logout", &())?;
+    // It was done, or not; a session that stays ends by itself.
+    let _ = session.post::<_, serde_json::Value>("/api/v1/logout", &());
     let decided = decided?;
     terminal.result(&decided, || lines(&decided, terminal))?;
     Ok(Exit::Fine)

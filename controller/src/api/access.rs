@@ -19,7 +19,7 @@ use super::problems::Refused;
 use crate::act::Act;
 use crate::db::people as rows;
 use crate::people::access::{Permission, Principal, Scope};
-use crate::people::login;
+use crate::people::{PeopleError, login};
 
 /// The session's cookie. Its prefix binds it to this host, to TLS and to the whole path (RFC 6265bis).
 pub(super) const COOKIE: &str = "__Host-lumbung";
@@ -111,6 +111,16 @@ impl Who {
     pub(super) fn scope(&self) -> Scope {
         self.principal.scope
     }
+
+    /// Fails unless the caller is still what it was when its request began, which may be a while ago.
+    ///
+    /// # Errors
+    /// [`PeopleError::Login`].
+    pub(super) fn still(&self, db: &rusqlite::Connection) -> Result<(), PeopleError> {
+        let (principal, session) = (&self.principal, self.session.as_ref());
+        let still = login::is_still(db, self.act.now, principal, session)?;
+        if still { Ok(()) } else { Err(PeopleError::Login) }
+    }
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Who {
@@ -138,6 +148,29 @@ impl Asking {
             from: request.extensions().get::<RemoteAddr>().map(|remote| remote.0.ip()),
         }
     }
+
+    fn changes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+}
+
+/// Fails if a browser says that another page makes this request: certificates are sent along by themselves (Fetch
+/// Metadata, `Sec-Fetch-Site`).
+///
+/// # Errors
+/// The refusal.
+pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes) {
+        None | Some(b"none" | b"same-origin") => Ok(()),
+        Some(_) => Err(forged(
+            "another page may not do this: use the command line, or the controller's own pages",
+        )),
+    }
+}
+
+fn forged(detail: &str) -> Problem {
+    let title = "The request may come from another page";
+    Problem::new(http::StatusCode::FORBIDDEN, "csrf", title, detail)
 }
 
 /// Finds out who calls a route for people, and whether it may.
@@ -162,6 +195,9 @@ pub(super) async fn person(
         },
     };
     let who = Who { act: Act { from: asking.from, ..who.act }, ..who };
+    if who.session.is_none() && asking.changes() {
+        same_origin(&asking.headers)?;
+    }
     if let Access::Person(permission) = access {
         check_state(who.principal.state)?;
         if !who.principal.may(permission) {
@@ -247,18 +283,11 @@ async fn of_cookie(app: &AppState, now: Timestamp, asking: &Asking) -> Result<Wh
     })?;
     let found = app.db.read_async(move |tx| login::by_cookie(tx, now, &cookie)).await?;
     let session = found.ok_or_else(|| unknown("the session has ended: log in again"))?;
-    let changes = !matches!(asking.method, Method::GET | Method::HEAD);
     let token = headers.get(CSRF_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    if changes && !session.is_its_token(token) {
+    if asking.changes() && !session.is_its_token(token) {
         let detail =
             "send the session's `csrf_token` in the header x-csrf-token (GET /api/v1/me tells it)";
-        return Err(Problem::new(
-            http::StatusCode::FORBIDDEN,
-            "csrf",
-            "The request may come from another page",
-            detail,
-        )
-        .into());
+        return Err(forged(detail).into());
     }
     if session.touch {
         let hash = session.hash;

@@ -38,8 +38,30 @@ use crate::db::Db;
 use crate::people::access::Permission;
 use access::{Access, Asking};
 
-/// Passwords that are looked at at one time.
-pub const LOGINS_AT_ONCE: usize = 2;
+/// Passwords that are looked at at one time, of strangers and of people who have logged in.
+const HASHES_AT_ONCE: usize = 2;
+/// Logins that wait for their turn; more are told to come again.
+const LOGINS_WAITING: usize = 64;
+
+/// Turns at what hashes passwords: each takes memory and a processor for a moment. Whoever has logged in never waits
+/// behind strangers.
+#[derive(Debug)]
+pub struct Hashing {
+    strangers: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
+    people: Arc<Semaphore>,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let of = |turns| Arc::new(Semaphore::new(turns));
+        Self {
+            strangers: of(HASHES_AT_ONCE),
+            queue: of(LOGINS_WAITING),
+            people: of(HASHES_AT_ONCE),
+        }
+    }
+}
 /// Longest JSON body.
 pub const BODY_MAX_BYTES: usize = 4 << 20;
 
@@ -57,8 +79,8 @@ pub struct Shared {
     pub poll: Arc<Notify>,
     /// Signs how far the audit log goes.
     pub audit_key: SigningKey,
-    /// Logins at one time: each takes memory and a processor for a moment.
-    pub logins: Semaphore,
+    /// Turns at what hashes passwords.
+    pub hashing: Hashing,
 }
 
 /// [`Shared`], as handlers get it.
@@ -342,10 +364,7 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             ),
             post(people::confirm_totp),
         ),
-        (
-            get_("/api/v1/me/tokens", Person(OwnAccount), "The own API tokens", "[ApiToken]"),
-            get(people::tokens),
-        ),
+        (get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]"), get(people::tokens)),
         (
             post_(
                 "/api/v1/me/tokens",

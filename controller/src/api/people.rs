@@ -1,10 +1,12 @@
 //! Logins, the own account, and the accounts of others.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use lumbung_model::UserId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::ControllerHealth;
@@ -14,12 +16,12 @@ use lumbung_wire::messages::people::{
 };
 use lumbung_wire::server::{RemoteAddr, read_json};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
-use super::access::{COOKIE, Who};
+use super::access::{COOKIE, Who, same_origin};
 use super::extract::Named;
 use super::problems::Refused;
-use crate::act::Act;
 use crate::db::people::{self as rows, Account};
 use crate::people::{PeopleError, accounts, login as logins};
 
@@ -38,34 +40,59 @@ fn session_cookie(value: &str, more: &str) -> HeaderValue {
 pub(super) async fn login(
     State(app): State<AppState>,
     remote: Option<axum::Extension<RemoteAddr>>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
+    same_origin(&headers)?;
     let request: LoginRequest = body_of(body).await?;
     let (now, from) = (app.clock.now(), remote.map(|remote| remote.0.0.ip()));
-    let login = blocking(&app, move |app| logins::login(&app.db, (now, from), &request)).await?;
+    let turn = strangers_turn(&app).await?;
+    let run = move |app: &AppState| logins::login(&app.db, (now, from), &request);
+    let login = blocking(&app, turn, run).await?;
     let cookie = session_cookie(&login.cookie, "");
     Ok(([(header::SET_COOKIE, cookie)], Json(login.caller)).into_response())
 }
 
-/// Runs what hashes a password, beside few others.
+/// Runs what hashes a password, beside few others. The turn ends with the work, not with the request: whoever hangs up
+/// makes no room for another.
 async fn blocking<T: Send + 'static>(
     app: &AppState,
+    turn: OwnedSemaphorePermit,
     run: impl FnOnce(&AppState) -> Result<T, PeopleError> + Send + 'static,
 ) -> Result<T, Refused> {
-    let Ok(_turn) = app.logins.acquire().await else {
-        return Err(Problem::internal("the controller is stopping: try again").into());
-    };
     let shared = app.clone();
-    let done = tokio::task::spawn_blocking(move || run(&shared)).await;
-    done.unwrap_or(Err(PeopleError::Db(crate::db::DbError::Worker))).map_err(Refused::from)
+    let done = tokio::task::spawn_blocking(move || {
+        let done = run(&shared);
+        drop(turn);
+        done
+    });
+    done.await.unwrap_or(Err(PeopleError::Db(crate::db::DbError::Worker))).map_err(Refused::from)
+}
+
+/// A turn for whoever has logged in.
+async fn turn(app: &AppState) -> Result<OwnedSemaphorePermit, Refused> {
+    turn_of(&app.hashing.people).await
+}
+
+async fn turn_of(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refused> {
+    let stopping = |_| Problem::internal("the controller is stopping: try again").into();
+    turns.clone().acquire_owned().await.map_err(stopping)
+}
+
+/// A turn for a stranger, if the queue is not too long.
+async fn strangers_turn(app: &AppState) -> Result<OwnedSemaphorePermit, Refused> {
+    let Ok(_waiting) = app.hashing.queue.clone().try_acquire_owned() else {
+        return Err(Problem::too_many("too many logins at one time: try again in a minute").into());
+    };
+    turn_of(&app.hashing.strangers).await
 }
 
 pub(super) async fn logout(State(app): State<AppState>, who: Who) -> Result<Response, Refused> {
-    if let Some(hash) = who.session {
-        app.db.write_async(move |tx| rows::end_session(tx, &hash)).await?;
-    }
     let health =
         ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: who.act.now };
+    if let Some(hash) = who.session {
+        app.db.write_async(move |tx| logins::logout(tx, &who.act, &hash)).await?;
+    }
     let cookie = session_cookie("", "; Max-Age=0");
     Ok(([(header::SET_COOKIE, cookie)], Json(health)).into_response())
 }
@@ -94,13 +121,14 @@ pub(super) async fn change_password(
     let user = own_account(&who)?;
     let change: PasswordChange = body_of(body).await?;
     let run = move |app: &AppState| {
+        let account = logins::prove(&app.db, &who.act, &user, &change.current)?;
+        let new = accounts::new_password(&account.user.name, &change.current, &change.new)?;
         app.db.write(|tx| {
-            let passwords = (change.current.as_str(), change.new.as_str());
-            let account = account(tx, &user)?;
-            accounts::change_password(tx, &who.act, &account, passwords, who.session.as_ref())
+            who.still(tx)?;
+            accounts::change_password(tx, &who.act, &account, new, who.session.as_ref())
         })
     };
-    Ok(Json(blocking(&app, run).await?))
+    Ok(Json(blocking(&app, turn(&app).await?, run).await?))
 }
 
 pub(super) async fn new_totp(
@@ -120,12 +148,13 @@ pub(super) async fn confirm_totp(
     let user = own_account(&who)?;
     let confirm: TotpConfirm = body_of(body).await?;
     let run = move |app: &AppState| {
+        let account = logins::prove(&app.db, &who.act, &user, &confirm.password)?;
         app.db.write(|tx| {
-            let account = account(tx, &user)?;
+            who.still(tx)?;
             accounts::confirm_totp(tx, &who.act, &account, &confirm, who.session.as_ref())
         })
     };
-    Ok(Json(blocking(&app, run).await?))
+    Ok(Json(blocking(&app, turn(&app).await?, run).await?))
 }
 
 pub(super) async fn tokens(
@@ -144,6 +173,7 @@ pub(super) async fn add_token(
     let user = own_account(&who)?;
     let input: ApiTokenInput = body_of(body).await?;
     let write = move |tx: &rusqlite::Transaction<'_>| {
+        who.still(tx)?;
         accounts::add_token(tx, &who.act, &account(tx, &user)?.user, &input)
     };
     Ok((StatusCode::CREATED, Json(app.db.write_async(write).await?)))
@@ -167,27 +197,46 @@ pub(super) async fn users(State(app): State<AppState>) -> Result<Json<Vec<User>>
     Ok(Json(all.into_iter().map(|account| account.user).collect()))
 }
 
+/// Accounts of others are kept by a person who has logged in, not by a program with a token: what was stolen from a script
+/// does not grow.
+fn logged_in(who: &Who) -> Result<(), Refused> {
+    own_account(who).map(|_| ())
+}
+
 pub(super) async fn add_user(
     State(app): State<AppState>,
     who: Who,
     body: Body,
 ) -> Result<(StatusCode, Json<User>), Refused> {
+    logged_in(&who)?;
     let input: UserInput = body_of(body).await?;
-    let run = move |app: &AppState| app.db.write(|tx| accounts::add(tx, &who.act, &input));
-    Ok((StatusCode::CREATED, Json(blocking(&app, run).await?)))
+    let run = move |app: &AppState| {
+        accounts::is_for_the_console(input.role)?;
+        let password = accounts::first_password(&input.name, &input.password)?;
+        app.db.write(|tx| {
+            who.still(tx)?;
+            accounts::add(tx, &who.act, &input, password)
+        })
+    };
+    Ok((StatusCode::CREATED, Json(blocking(&app, turn(&app).await?, run).await?)))
 }
 
-async fn change_user(
+async fn set_disabled(
     app: &AppState,
     who: Who,
     name: String,
-    change: impl FnOnce(&rusqlite::Connection, &Act, &Account) -> Result<User, PeopleError>
-    + Send
-    + 'static,
+    disabled: bool,
 ) -> Result<Json<User>, Refused> {
-    let run =
-        move |app: &AppState| app.db.write(|tx| change(tx, &who.act, &accounts::find(tx, &name)?));
-    Ok(Json(blocking(app, run).await?))
+    logged_in(&who)?;
+    let write = move |tx: &rusqlite::Transaction<'_>| {
+        who.still(tx)?;
+        let account = accounts::find(tx, &name)?;
+        if !disabled {
+            accounts::is_for_the_console(account.user.role)?;
+        }
+        accounts::set_disabled(tx, &who.act, &account, disabled)
+    };
+    Ok(Json(app.db.write_async(write).await?))
 }
 
 pub(super) async fn disable_user(
@@ -195,7 +244,7 @@ pub(super) async fn disable_user(
     who: Who,
     Named(name): Named,
 ) -> Result<Json<User>, Refused> {
-    change_user(&app, who, name, |tx, act, one| accounts::set_disabled(tx, act, one, true)).await
+    set_disabled(&app, who, name, true).await
 }
 
 pub(super) async fn enable_user(
@@ -203,7 +252,7 @@ pub(super) async fn enable_user(
     who: Who,
     Named(name): Named,
 ) -> Result<Json<User>, Refused> {
-    change_user(&app, who, name, |tx, act, one| accounts::set_disabled(tx, act, one, false)).await
+    set_disabled(&app, who, name, false).await
 }
 
 pub(super) async fn reset_password(
@@ -212,9 +261,17 @@ pub(super) async fn reset_password(
     Named(name): Named,
     body: Body,
 ) -> Result<Json<User>, Refused> {
+    logged_in(&who)?;
     let reset: PasswordReset = body_of(body).await?;
-    change_user(&app, who, name, move |tx, act, one| {
-        accounts::reset_password(tx, act, one, &reset.password, reset.without_totp)
-    })
-    .await
+    let run = move |app: &AppState| {
+        let account = app.db.read(|tx| accounts::find(tx, &name))?;
+        let password = accounts::first_password(&account.user.name, &reset.password)?;
+        app.db.write(|tx| {
+            who.still(tx)?;
+            let account = accounts::find(tx, &name)?;
+            accounts::is_for_the_console(account.user.role)?;
+            accounts::reset_password(tx, &who.act, &account, password, reset.without_totp)
+        })
+    };
+    Ok(Json(blocking(&app, turn(&app).await?, run).await?))
 }

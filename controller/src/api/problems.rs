@@ -60,6 +60,8 @@ impl From<RegisterError> for Refused {
             | RegisterError::OtherId { .. }
             | RegisterError::ForeignServer(_)
             | RegisterError::ForeignRepository { .. }
+            | RegisterError::RemovedSite(_)
+            | RegisterError::Moves(_)
             | RegisterError::EnrolledKeys(_) => Problem::conflict(detail),
             RegisterError::Unknown { .. } => Problem::not_found(detail),
             RegisterError::Db(error) => database(&error),
@@ -159,6 +161,7 @@ impl From<PeopleError> for Refused {
             | E::Secret
             | E::Days
             | E::TokenName => entry(detail),
+            E::Console(_) => Problem::forbidden(detail),
             E::Taken(_) | E::LastAdmin | E::TooManyTokens => Problem::conflict(detail),
             E::Unknown(_) | E::UnknownToken => Problem::not_found(detail),
             E::Hash => Problem::internal(detail),
@@ -174,7 +177,7 @@ impl From<ApprovalError> for Refused {
         Self(match error {
             E::Unknown | E::UnknownSite => Problem::not_found(detail),
             E::Over(_) => Problem::conflict(detail),
-            E::SamePerson | E::NotFor(_) | E::NotYours => Problem::forbidden(detail),
+            E::SamePerson | E::Nobody | E::NotFor(_) | E::NotYours => Problem::forbidden(detail),
             E::Reason => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "approval-entry",

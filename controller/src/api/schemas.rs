@@ -418,7 +418,7 @@ fn people() -> Group {
         ("PasswordChange", object(vec![("current", text()), ("new", text())], vec![])),
         ("PasswordReset", object(vec![("password", text())], vec![("without_totp", boolean())])),
         ("TotpSecret", object(vec![("secret", text()), ("url", text())], vec![])),
-        ("TotpConfirm", object(confirm, vec![])),
+        ("TotpConfirm", object(confirm, vec![("present_code", text())])),
         ("ApiToken", object(token, vec![("revoked", time())])),
         ("ApiTokenInput", object(token_input, vec![("writes", boolean())])),
         ("NewApiToken", object(vec![("token", of("ApiToken")), ("text", text())], vec![])),

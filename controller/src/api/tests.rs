@@ -22,7 +22,7 @@ use lumbung_wire::identity::CertificateNames;
 use lumbung_wire::messages::people::{LoginRequest, UserInput, UserRole};
 use lumbung_wire::{Peer, PeerIdentity, Role};
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::{AppState, Shared, router};
@@ -58,7 +58,7 @@ impl App {
             config: Config::default(),
             poll: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
-            logins: Semaphore::new(super::LOGINS_AT_ONCE),
+            hashing: super::Hashing::default(),
         });
         Self { city, state }
     }
@@ -172,8 +172,9 @@ impl App {
                 pd,
                 password: PASSWORD.into(),
             };
+            let hashed = accounts::first_password(&name, PASSWORD).unwrap();
             let make = |tx: &rusqlite::Transaction<'_>| {
-                accounts::add(tx, &Act::console(START), &input)?;
+                accounts::add(tx, &Act::console(START), &input, hashed)?;
                 let mut account = accounts::find(tx, &name)?;
                 account.user.password_is_new = false;
                 account.totp = access::needs_totp(role).then_some([7; 20]);

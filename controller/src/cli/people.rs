@@ -88,6 +88,7 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &UserCommand) -> anyhow:
     match command {
         UserCommand::Add(args) => {
             let password = first_password();
+            let hashed = accounts::first_password(&args.name, &password)?;
             let user = db.write(|tx| {
                 let pd = args.pd.as_deref().map(|code| {
                     let found = register::pd_by_code(tx, code)?;
@@ -100,7 +101,7 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &UserCommand) -> anyhow:
                     pd: pd.transpose()?.map(|pd| pd.id),
                     password: password.clone(),
                 };
-                anyhow::Ok(accounts::add(tx, &act, &input)?)
+                anyhow::Ok(accounts::add(tx, &act, &input, hashed)?)
             })?;
             show_password(cli, &user, &password)
         }
@@ -111,9 +112,10 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &UserCommand) -> anyhow:
         }
         UserCommand::Password { name, without_totp } => {
             let password = first_password();
+            let hashed = accounts::first_password(name, &password)?;
             let user = db.write(|tx| {
                 let account = accounts::find(tx, name)?;
-                accounts::reset_password(tx, &act, &account, &password, *without_totp)
+                accounts::reset_password(tx, &act, &account, hashed, *without_totp)
             })?;
             show_password(cli, &user, &password)
         }

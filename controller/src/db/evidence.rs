@@ -261,15 +261,16 @@ pub fn put_scrub(
     Ok(())
 }
 
-/// Keeps a proof of restore.
+/// Keeps a proof of restore; says whether it was new.
 pub fn put_proof(
     db: &Connection,
     now: Timestamp,
     proof: &Signed<Proof>,
     object: &[u8],
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     let body = &proof.body;
-    db.prepare_cached(
+    let inserted = db
+        .prepare_cached(
         "INSERT INTO proofs (id, repository, manifest, site, signer, started_s, finished_s, entries, bytes, failed, seen_s, object)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )?
@@ -287,7 +288,7 @@ pub fn put_proof(
         now.0,
         object,
     ])?;
-    Ok(())
+    Ok(inserted > 0)
 }
 
 /// The repository, the domain and whether it is partial, of a kept manifest.

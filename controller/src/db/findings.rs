@@ -229,7 +229,7 @@ pub fn all_sites_shown(db: &Connection) -> Result<Option<Timestamp>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT CASE WHEN count(*) = count(p.succeeded_s) THEN min(p.succeeded_s) END FROM sites AS s
          LEFT JOIN site_polls AS p ON p.site = s.id
-         WHERE s.url IS NOT NULL AND s.receipt_key IS NOT NULL AND s.tls_pin IS NOT NULL",
+         WHERE s.removed_s IS NULL AND s.url IS NOT NULL AND s.receipt_key IS NOT NULL AND s.tls_pin IS NOT NULL",
     )?;
     let shown: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(shown.map(Timestamp))

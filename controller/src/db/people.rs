@@ -146,14 +146,9 @@ pub fn end_session(db: &Connection, hash: &[u8; 32]) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Ends every session of an account, save one.
-pub fn end_sessions(
-    db: &Connection,
-    user: &UserId,
-    save: Option<&[u8; 32]>,
-) -> Result<(), DbError> {
-    db.prepare_cached("DELETE FROM sessions WHERE user = ?1 AND (?2 IS NULL OR hash <> ?2)")?
-        .execute(params![user.as_bytes(), save])?;
+/// Ends every session of an account.
+pub fn end_sessions(db: &Connection, user: &UserId) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM sessions WHERE user = ?")?.execute([user.as_bytes()])?;
     Ok(())
 }
 

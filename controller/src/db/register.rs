@@ -103,8 +103,8 @@ pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> 
     record(db, act, ("site", "site.put"), ((site.id.as_bytes(), &site.id), None), site)
 }
 
-/// Takes a site out of the register. Its row stays, for what it signed, without the keys by which that would count, and under
-/// a name that another site may not take.
+/// Takes a site out of the register. Its row stays, for what it signed, without the keys by which that would count, and
+/// under a name that another site may take over; what was open about it goes.
 pub fn remove_site(db: &Connection, act: &Act, site: &SiteId) -> Result<(), DbError> {
     let Some(before) = self::site(db, site)? else { return Ok(()) };
     db.prepare_cached(
@@ -115,8 +115,21 @@ pub fn remove_site(db: &Connection, act: &Act, site: &SiteId) -> Result<(), DbEr
         format!("{} (removed, {})", before.name, site.short()),
         site.as_bytes()
     ])?;
+    db.prepare_cached("UPDATE alarms SET cleared_s = ? WHERE site = ? AND cleared_s IS NULL")?
+        .execute(params![act.now.0, site.as_bytes()])?;
+    db.prepare_cached("DELETE FROM tokens WHERE site = ? AND used_s IS NULL")?
+        .execute([site.as_bytes()])?;
+    db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
+        .execute(params![act.now.0, "site", site.as_bytes(), "{\"removed\":true}"])?;
     let deed = Deed { action: "site.remove", kind: "site", id: site, pd: None };
     audit::append(db, act, deed, Some(audit::shown(&before)?), None)
+}
+
+/// Whether the site was in the register and is no longer.
+pub fn is_removed_site(db: &Connection, site: &SiteId) -> Result<bool, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT 1 FROM sites WHERE id = ? AND removed_s IS NOT NULL")?;
+    Ok(statement.exists([site.as_bytes()])?)
 }
 
 /// The name of a site that is in the register, or was.

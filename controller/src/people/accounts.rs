@@ -38,6 +38,12 @@ pub enum PeopleError {
     /// A name that people could not read.
     #[error("full_name: write 1 to 200 characters on one line")]
     FullName,
+    /// Not over the network.
+    #[error(
+        "accounts of the role {0} are made, opened and given a new password at the controller's console \
+         (`lumbung-controller user`), or get their role by two people (`POST /api/v1/users/NAME/role`)"
+    )]
+    Console(UserRole),
     /// The name is taken.
     #[error("there is an account {0:?} already: choose another name")]
     Taken(String),
@@ -58,7 +64,7 @@ pub enum PeopleError {
     /// The second factor's code does not fit its secret.
     #[error("the code does not fit: check the clock of the telephone, and write the newest code")]
     Code,
-    /// A secret that this controller did not give.
+    /// No secret of 20 bytes.
     #[error("secret: write it as it was given")]
     Secret,
     /// A life that a token cannot have.
@@ -98,11 +104,36 @@ fn is_line(text: &str, longest: usize) -> bool {
         && !text.chars().any(char::is_control)
 }
 
-fn hashed(password: &str, name: &str) -> Result<String, PeopleError> {
+/// A password as it is kept. Made outside of any transaction: it takes a while.
+pub struct Hashed(String);
+
+/// A password that somebody gives to somebody else.
+///
+/// # Errors
+/// [`PeopleError::Weak`].
+pub fn first_password(name: &str, password: &str) -> Result<Hashed, PeopleError> {
     if !passwords::is_acceptable(password, name) {
         return Err(PeopleError::Weak);
     }
-    passwords::hash(password).map_err(|_| PeopleError::Hash)
+    passwords::hash(password).map(Hashed).map_err(|_| PeopleError::Hash)
+}
+
+/// A password that somebody chooses for the own account.
+///
+/// # Errors
+/// [`PeopleError::Weak`], also if it is the present one.
+pub fn new_password(name: &str, current: &str, new: &str) -> Result<Hashed, PeopleError> {
+    if current == new { Err(PeopleError::Weak) } else { first_password(name, new) }
+}
+
+/// Whoever decides on what takes two people is made, let in again and opened again at the console only: else one
+/// administrator could be both.
+///
+/// # Errors
+/// [`PeopleError::Console`].
+pub fn is_for_the_console(role: UserRole) -> Result<(), PeopleError> {
+    let decides = access::may(role, access::Permission::Decide);
+    if decides { Err(PeopleError::Console(role)) } else { Ok(()) }
 }
 
 /// Writes an account and its entry in the audit log.
@@ -123,7 +154,12 @@ fn write(
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn add(db: &Connection, act: &Act, input: &UserInput) -> Result<User, PeopleError> {
+pub fn add(
+    db: &Connection,
+    act: &Act,
+    input: &UserInput,
+    password: Hashed,
+) -> Result<User, PeopleError> {
     check_name(&input.name)?;
     if !is_line(&input.full_name, 200) {
         return Err(PeopleError::FullName);
@@ -145,7 +181,7 @@ pub fn add(db: &Connection, act: &Act, input: &UserInput) -> Result<User, People
             created: act.now,
             disabled: None,
         },
-        password: hashed(&input.password, &input.name)?,
+        password: password.0,
         totp: None,
         totp_step: None,
         failures: 0,
@@ -184,17 +220,17 @@ pub fn reset_password(
     db: &Connection,
     act: &Act,
     account: &Account,
-    password: &str,
+    password: Hashed,
     without_totp: bool,
 ) -> Result<User, PeopleError> {
     let mut after = account.clone();
-    after.password = hashed(password, &after.user.name)?;
+    after.password = password.0;
     after.user.password_is_new = true;
     (after.failures, after.user.locked_until) = (0, None);
     if without_totp {
         (after.totp, after.totp_step, after.user.totp) = (None, None, false);
     }
-    rows::end_sessions(db, &after.user.id, None)?;
+    end_access(db, act, &after.user)?;
     write(db, act, "user.reset_password", Some(account), &after)?;
     Ok(after.user)
 }
@@ -217,7 +253,7 @@ pub fn set_disabled(
         return Err(PeopleError::LastAdmin);
     }
     after.user.disabled = disabled.then_some(act.now);
-    rows::end_sessions(db, &after.user.id, None)?;
+    end_access(db, act, &after.user)?;
     let action = if disabled { "user.disable" } else { "user.enable" };
     write(db, act, action, Some(account), &after)?;
     Ok(after.user)
@@ -254,10 +290,7 @@ pub fn change_role(
     check_role(db, account, role, pd)?;
     let mut after = account.clone();
     (after.user.role, after.user.pd) = (role, pd);
-    rows::end_sessions(db, &after.user.id, None)?;
-    for token in rows::tokens(db, &after.user.id)?.iter().filter(|one| token_holds(one, act.now)) {
-        rows::revoke_token(db, &token.id, act.now)?;
-    }
+    end_access(db, act, &after.user)?;
     write(db, act, "user.change_role", Some(account), &after)?;
     Ok(after.user)
 }
@@ -269,28 +302,23 @@ fn is_last_admin(db: &Connection, user: &User) -> Result<bool, DbError> {
         && !others.iter().any(|other| other.user.id != user.id && is_admin(&other.user)))
 }
 
-/// Changes the own password; other sessions end.
+/// Changes the own password, which `login::prove` has seen; other sessions and all tokens end.
 ///
 /// # Errors
-/// [`PeopleError::Login`] if the present one is wrong; [`PeopleError::Weak`].
+/// [`PeopleError::Login`] if it changed meanwhile.
 pub fn change_password(
     db: &Connection,
     act: &Act,
-    account: &Account,
-    (current, new): (&str, &str),
+    proven: &Account,
+    new: Hashed,
     session: Option<&[u8; 32]>,
 ) -> Result<User, PeopleError> {
-    if !passwords::is_right(current, Some(&account.password)) {
-        return Err(PeopleError::Login);
-    }
-    if current == new {
-        return Err(PeopleError::Weak);
-    }
+    let account = as_proven(db, proven)?;
     let mut after = account.clone();
-    after.password = hashed(new, &after.user.name)?;
+    after.password = new.0;
     after.user.password_is_new = false;
-    rows::end_sessions(db, &after.user.id, session)?;
-    write(db, act, "user.change_password", Some(account), &after)?;
+    end_access_but(db, act, &after.user, session)?;
+    write(db, act, "user.change_password", Some(&account), &after)?;
     Ok(after.user)
 }
 
@@ -301,19 +329,22 @@ pub fn new_totp(user: &User) -> TotpSecret {
     TotpSecret { url: totp::url(&user.name, &secret), secret }
 }
 
-/// Sets the second factor up: from now on each login needs a code.
+/// Sets the second factor up, by a password that `login::prove` has seen: from now on each login needs a code. Where there
+/// is one already, it takes a code of that too.
 ///
 /// # Errors
-/// If password, secret or code is wrong.
+/// If secret or code is wrong.
 pub fn confirm_totp(
     db: &Connection,
     act: &Act,
-    account: &Account,
+    proven: &Account,
     confirm: &TotpConfirm,
     session: Option<&[u8; 32]>,
 ) -> Result<User, PeopleError> {
-    if !passwords::is_right(&confirm.password, Some(&account.password)) {
-        return Err(PeopleError::Login);
+    let account = as_proven(db, proven)?;
+    if let Some(present) = &account.totp {
+        let code = confirm.present_code.as_deref().ok_or(PeopleError::CodeNeeded)?;
+        totp::step_of(present, code, act.now, account.totp_step).ok_or(PeopleError::Code)?;
     }
     let secret = BASE32_NOPAD.decode(confirm.secret.trim().as_bytes()).ok();
     let secret: [u8; totp::SECRET_BYTES] =
@@ -321,9 +352,39 @@ pub fn confirm_totp(
     let step = totp::step_of(&secret, &confirm.code, act.now, None).ok_or(PeopleError::Code)?;
     let mut after = account.clone();
     (after.totp, after.totp_step, after.user.totp) = (Some(secret), Some(step), true);
-    rows::end_sessions(db, &after.user.id, session)?;
-    write(db, act, "user.set_totp", Some(account), &after)?;
+    end_access_but(db, act, &after.user, session)?;
+    write(db, act, "user.set_totp", Some(&account), &after)?;
     Ok(after.user)
+}
+
+/// The account as it is now, if its password and second factor are those that were proven.
+fn as_proven(db: &Connection, proven: &Account) -> Result<Account, PeopleError> {
+    let fresh = rows::account(db, &proven.user.id)?.ok_or(PeopleError::Login)?;
+    let same = fresh.password == proven.password && fresh.totp == proven.totp;
+    if same && fresh.user.disabled.is_none() { Ok(fresh) } else { Err(PeopleError::Login) }
+}
+
+/// Sessions and tokens of an account end.
+fn end_access(db: &Connection, act: &Act, user: &User) -> Result<(), PeopleError> {
+    rows::end_sessions(db, &user.id)?;
+    let tokens = rows::tokens(db, &user.id)?;
+    let mut held = tokens.iter().filter(|token| token_holds(token, act.now));
+    held.try_for_each(|token| revoke_token(db, act, user, &token.id).map(|_| ()))
+}
+
+/// As [`end_access`], but for one session.
+fn end_access_but(
+    db: &Connection,
+    act: &Act,
+    user: &User,
+    session: Option<&[u8; 32]>,
+) -> Result<(), PeopleError> {
+    let kept = session.map(|hash| rows::session(db, hash)).transpose()?.flatten();
+    end_access(db, act, user)?;
+    match (session, kept) {
+        (Some(hash), Some(row)) => Ok(rows::insert_session(db, hash, &row)?),
+        _ => Ok(()),
+    }
 }
 
 /// What is kept of a token's or a cookie's text.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
-use lumbung_model::{Secret, Timestamp};
+use lumbung_model::{Secret, Timestamp, UserId};
 use lumbung_wire::audit::{Actor, ActorKind};
 use lumbung_wire::messages::people::{Caller, LoginRequest, SessionState, User};
 use rusqlite::Connection;
@@ -61,6 +61,7 @@ pub fn login(
         (None, _) => Ok(None),
     };
     let act = Act { now, actor: actor_of(&account.user), from };
+    let stranger = stranger(&act);
     db.write(|tx| {
         // Read anew: another login may have used the same code meanwhile.
         let fresh = rows::account(tx, &account.user.id)?.ok_or(PeopleError::Login)?;
@@ -68,19 +69,83 @@ pub fn login(
             Ok(step) if right => step,
             Err(PeopleError::CodeNeeded) => {
                 forgive(tx, &fresh)?;
+                tell(tx, &stranger, "login.code_needed", &fresh.user)?;
                 return Ok(Err(PeopleError::CodeNeeded));
             }
             _ => {
-                tell(tx, &act, "login.fail", &fresh.user)?;
+                tell(tx, &stranger, "login.fail", &fresh.user)?;
                 return Ok(Err(PeopleError::Login));
             }
         };
-        if step.is_some() && fresh.totp_step >= step || fresh.password != account.password {
-            tell(tx, &act, "login.fail", &fresh.user)?;
+        let changed = fresh.password != account.password
+            || fresh.totp != account.totp
+            || fresh.user.disabled.is_some();
+        if step.is_some() && fresh.totp_step >= step || changed {
+            tell(tx, &stranger, "login.fail", &fresh.user)?;
             return Ok(Err(PeopleError::Login));
         }
         open_session(tx, &act, fresh, step).map(Ok)
     })?
+}
+
+/// Whoever it was that failed: nobody is known, least of all the account's owner.
+fn stranger(act: &Act) -> Act {
+    let actor = Actor { kind: ActorKind::Unknown, id: String::new(), name: "unknown".to_owned() };
+    Act { actor, ..act.clone() }
+}
+
+/// The account of somebody who has logged in, if the password is its own. Wrong ones count as failed logins do: a stolen
+/// session guesses no password. Blocks for as long as a password takes.
+///
+/// # Errors
+/// [`PeopleError::Login`].
+pub fn prove(db: &Db, act: &Act, user: &UserId, password: &str) -> Result<Account, PeopleError> {
+    let account = db.write::<_, DbError>(|tx| {
+        let Some(account) = rows::account(tx, user)? else { return Ok(None) };
+        begin(tx, act.now, &account.user.name)
+    })?;
+    let account = account.ok_or(PeopleError::Login)?;
+    let right = passwords::is_right(password, Some(&account.password));
+    db.write::<_, DbError>(|tx| {
+        let Some(fresh) = rows::account(tx, user)? else { return Ok(()) };
+        if right { forgive(tx, &fresh) } else { tell(tx, act, "password.fail", &fresh.user) }
+    })?;
+    if right { Ok(account) } else { Err(PeopleError::Login) }
+}
+
+/// Ends a session.
+///
+/// # Errors
+/// If the database fails.
+pub fn logout(db: &Connection, act: &Act, session: &[u8; 32]) -> Result<(), DbError> {
+    let Some(row) = rows::session(db, session)? else { return Ok(()) };
+    rows::end_session(db, session)?;
+    let account = rows::account(db, &row.user)?;
+    account.map_or(Ok(()), |account| tell(db, act, "logout", &account.user))
+}
+
+/// Whether a principal is still what it was when its request began: its account open, with the same role and PD, its
+/// session or token in force. Asked in the transaction of what it changes.
+///
+/// # Errors
+/// If the database fails.
+pub fn is_still(
+    db: &Connection,
+    now: Timestamp,
+    principal: &Principal,
+    session: Option<&[u8; 32]>,
+) -> Result<bool, DbError> {
+    let Some(user) = &principal.user else { return Ok(true) };
+    let account = rows::account(db, user)?.filter(|one| one.user.disabled.is_none());
+    let Some(account) = account else { return Ok(false) };
+    let same = account.user.role == principal.role && account.user.pd == principal.scope.pd();
+    let in_force = match session {
+        Some(hash) => rows::session(db, hash)?.is_some(),
+        None => rows::tokens(db, user)?
+            .iter()
+            .any(|token| token.id.to_string() == principal.actor.id && token_holds(token, now)),
+    };
+    Ok(same && in_force)
 }
 
 /// The account, if it takes a login now. The failure is counted beforehand.

@@ -7,12 +7,13 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 const LENGTH: std::ops::RangeInclusive<usize> = 12..=256;
 
 /// Why a password is refused.
-pub(super) const RULE: &str = "write 12 to 256 characters, and not the account's own name";
+pub(super) const RULE: &str = "write 12 to 256 characters, without the account's own name in them";
 
 /// Whether it may be used for the account of this name.
 pub(super) fn is_acceptable(password: &str, name: &str) -> bool {
-    LENGTH.contains(&password.chars().count())
-        && !password.to_lowercase().contains(&name.to_lowercase())
+    // Names of two or three letters stand in many words.
+    let named = name.len() >= 4 && password.to_lowercase().contains(&name.to_lowercase());
+    LENGTH.contains(&password.chars().count()) && !named
 }
 
 fn argon2() -> Argon2<'static> {

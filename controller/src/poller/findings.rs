@@ -33,7 +33,9 @@ impl<S: Source> SitePoll<'_, S> {
                 .map(printable)
                 .take(500)
                 .collect();
-            let key = RepositoryId::from_bytes(object_id(words.as_bytes()));
+            // The same words about two repositories are two alarms: they may be two PDs'.
+            let of = alarm.repository.map_or_else(String::new, |id| id.to_string());
+            let key = RepositoryId::from_bytes(object_id(format!("{of} {words}").as_bytes()));
             let pd = registered
                 .iter()
                 .find(|(known, _)| Some(*known) == alarm.repository)

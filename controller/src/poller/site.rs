@@ -381,7 +381,9 @@ impl<S: Source> SitePoll<'_, S> {
             match check::proof(&object, &id, &repository) {
                 Ok(proof) => {
                     self.db
-                        .write_async(move |tx| evidence::put_proof(tx, now, &proof, &object))
+                        .write_async(move |tx| {
+                            evidence::put_proof(tx, now, &proof, &object).map(|_| ())
+                        })
                         .await?
                 }
                 Err(error) => rejected = Some(error),

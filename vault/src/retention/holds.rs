@@ -105,15 +105,12 @@ impl Vault {
     ) -> Result<HoldId, VaultError> {
         let gate = repository.gate();
         if automatic {
-            let standing = self.holds(repository)?;
-            let same =
-                |hold: &&HoldView| hold.automatic && hold.is_effective() && hold.subject == subject;
-            if let Some(hold) = standing.iter().find(same) {
+            let mut standing = self.holds(repository)?;
+            standing.retain(|hold| hold.automatic && hold.is_effective());
+            if let Some(hold) = standing.iter().find(|hold| hold.subject == subject) {
                 return Ok(hold.hold);
             }
-            if standing.iter().filter(|hold| hold.automatic && hold.is_effective()).count()
-                >= AUTOMATIC_MAX
-            {
+            if standing.len() >= AUTOMATIC_MAX {
                 return Err(VaultError::Refused {
                     kind: Kind::Hold,
                     reason: format!(

@@ -472,15 +472,18 @@ async fn what_an_order_names_before_it_is_here_never_comes() {
 
 #[test]
 fn an_automatic_hold_lapses_unless_a_person_places_another() {
-    let (bench, owner, _, [old, _]) = two(LAST);
+    let (bench, owner, _, [old, new]) = two(LAST);
     let repository = bench.repository(&owner);
-    let hold = |reason| {
-        bench
-            .vault()
-            .place_hold(&repository, Subject::Snapshot(old.id), true, ("deteksi", reason))
-            .unwrap()
+    let place = |snapshot: &Snapshot, automatic, reason| {
+        let subject = Subject::Snapshot(snapshot.id);
+        bench.vault().place_hold(&repository, subject, automatic, ("deteksi", reason)).unwrap()
     };
-    assert_eq!(hold("enkripsi massal"), hold("lagi"), "one of the same is enough");
+    let hold = |reason| place(&old, true, reason);
+    let first = hold("enkripsi massal");
+    assert_eq!(first, hold("lagi"), "one of the same is enough");
+    let by_hand = place(&new, false, "a person's");
+    assert_ne!(place(&new, true, "of another snapshot"), first);
+    assert_ne!(place(&new, true, "beside a person's"), by_hand);
     bench.retain(&owner);
     bench.time.pass_days(29);
     assert!(bench.vault().holds(&repository).unwrap()[0].is_effective());
@@ -489,6 +492,7 @@ fn an_automatic_hold_lapses_unless_a_person_places_another() {
     assert!(bench.retain(&owner).is_empty(), "its last lock period begins only now");
     bench.time.pass_days(30);
     assert_eq!(bench.retain(&owner), [old.id]);
+    assert_ne!(hold("again"), first, "one that has lapsed keeps nothing");
 }
 
 #[test]

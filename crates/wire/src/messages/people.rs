@@ -16,7 +16,7 @@ vocabulary! {
         Operator = "operator",
         /// A PD's contact: sees its own PD.
         Pd = "pd",
-        /// A PD's key custodian: sees its own PD, hands in proofs, confirms what narrows its protection.
+        /// A PD's key custodian: sees its own PD, hands in proofs of restore.
         Custodian = "custodian",
         /// Inspektorat, assessor: sees everything, changes nothing.
         Auditor = "auditor",
@@ -152,6 +152,9 @@ pub struct TotpConfirm {
     pub code: String,
     /// The password: a stolen session alone sets up no second factor.
     pub password: String,
+    /// A code of the second factor that holds now, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present_code: Option<String>,
 }
 
 /// A token to be made for the caller.
