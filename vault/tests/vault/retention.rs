@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::Method;
-use lumbung_model::{DatasetId, ManifestId, Timestamp};
+use lumbung_model::{DatasetId, HoldId, ManifestId, SiteId, Timestamp};
 use lumbung_pack::order::write_order;
 use lumbung_pack::{
-    Action, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
+    Action, Hold, Kind, Order, OrderError, SigningKey, Subject, Tombstone, open_signed, sign,
 };
 use lumbung_store::StoreError;
 use lumbung_vault::{Sender, VaultError};
@@ -242,6 +242,15 @@ fn a_hold_keeps_and_only_an_order_of_two_releases_it() {
     ));
     let late = order(Action::Release(hold), Timestamp(bench.time.wall().0 - 1));
     assert!(matches!(carry(&signed(&late, &both), false), Err(VaultError::OrderExpired { .. })));
+    // The last second counts, and a clock that is an hour ahead.
+    let unknown = HoldId::random();
+    let now = bench.time.wall();
+    for times in [(Timestamp(0), now), (now.plus_seconds(3600), soon)] {
+        let last = self::order(&owner, Action::Release(unknown), times);
+        assert!(matches!(carry(&signed(&last, &both), false), Err(VaultError::NoHold(_))));
+    }
+    let ahead = self::order(&owner, Action::Release(unknown), (now.plus_seconds(3601), soon));
+    assert!(matches!(carry(&signed(&ahead, &both), false), Err(VaultError::OrderAhead { .. })));
     assert!(carry(&signed(&release, &both), true).unwrap().released);
     assert_eq!(bench.vault().holds(&bench.repository(&owner)).unwrap().len(), 1, "a dry run");
     assert!(carry(&signed(&release, &both), false).unwrap().released);
@@ -331,6 +340,74 @@ fn a_hold_that_cannot_be_read_keeps_everything_and_stops_nothing_else() {
     hold.write(good);
     assert_eq!(bench.vault().holds(&bench.repository(&owner)).unwrap().len(), 3);
     assert!(bench.retain(&owner).is_empty(), "the loss of the index began the waiting anew");
+}
+
+#[test]
+fn a_hold_that_another_signed_keeps_nothing_here() {
+    let (mut bench, owner, _, [old, _]) = two(LAST);
+    for site in [bench.vault().site(), SiteId::random()] {
+        let hold = Hold {
+            repository: owner.repository,
+            site,
+            hold: HoldId::random(),
+            subject: Subject::Snapshot(old.id),
+            automatic: false,
+            placed: bench.time.wall(),
+            by: "somebody".into(),
+            reason: "who could write here".into(),
+        };
+        let bytes = sign(&hold, &SigningKey::generate());
+        let id = lumbung_pack::object_id(&bytes);
+        bench.repository(&owner).store().put(Kind::Hold, &id, &bytes).unwrap();
+    }
+    assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());
+    bench.reindex();
+    assert!(bench.vault().holds(&bench.repository(&owner)).unwrap().is_empty());
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+}
+
+#[test]
+fn a_hold_on_one_dataset_does_not_stand_against_an_order_for_a_snapshot_of_another() {
+    let dinas = SigningKey::generate();
+    let bench = Bench::new(&format!("dinas_keys = [\"{}\"]\n", dinas.public()));
+    let agents = [Agent::new(), Agent::new()];
+    let owner = Owner::new(&[&agents[0], &agents[1]], &[]);
+    let snapshots = agents.each_ref().map(|agent| {
+        let snapshot = Snapshot::new(&owner, agent, None);
+        bench.publish(&owner, agent, &snapshot);
+        snapshot
+    });
+    let subject = Subject::Dataset(agents[0].dataset);
+    let repository = bench.repository(&owner);
+    bench.vault().place_hold(&repository, subject, false, ("Inspektorat", "perkara")).unwrap();
+    let destroy = |snapshot: &Snapshot| {
+        let subject = Subject::Snapshot(snapshot.id);
+        let text = to_destroy(subject, bench.time.wall(), &owner, &dinas);
+        bench.vault().carry_out(&text, true)
+    };
+    assert!(matches!(destroy(&snapshots[0]), Err(VaultError::Held { .. })));
+    assert_eq!(destroy(&snapshots[1]).unwrap().destroyed, [snapshots[1].id]);
+}
+
+#[test]
+fn two_halves_of_two_orders_are_no_order_after_the_index_was_lost() {
+    let dinas = SigningKey::generate();
+    let (mut bench, owner, agent, [_, new]) =
+        two(&format!("dinas_keys = [\"{}\"]\n", dinas.public()));
+    let third = Snapshot::apart(&owner, &agent, &new);
+    let fourth = Snapshot::apart(&owner, &agent, &third);
+    let until = (Timestamp(0), Timestamp(i64::MAX));
+    for (snapshot, key) in [(&third, &owner.root), (&fourth, &dinas)] {
+        let half = order(&owner, Action::Destroy(Subject::Snapshot(snapshot.id)), until);
+        let bytes = sign(&half, key);
+        let id = lumbung_pack::object_id(&bytes);
+        bench.repository(&owner).store().put(Kind::Order, &id, &bytes).unwrap();
+    }
+    bench.reindex();
+    for snapshot in [&third, &fourth] {
+        bench.publish(&owner, &agent, snapshot);
+        assert!(bench.listed(&owner).contains(&snapshot.id));
+    }
 }
 
 #[test]
@@ -486,9 +563,10 @@ fn an_automatic_hold_lapses_unless_a_person_places_another() {
     assert_ne!(place(&new, true, "beside a person's"), by_hand);
     bench.retain(&owner);
     bench.time.pass_days(29);
-    assert!(bench.vault().holds(&repository).unwrap()[0].is_effective());
+    let is_effective = || bench.vault().hold(&repository, &first).unwrap().is_effective();
+    assert!(is_effective());
     bench.time.pass_days(1);
-    assert!(!bench.vault().holds(&repository).unwrap()[0].is_effective());
+    assert!(!is_effective());
     assert!(bench.retain(&owner).is_empty(), "its last lock period begins only now");
     bench.time.pass_days(30);
     assert_eq!(bench.retain(&owner), [old.id]);
