@@ -6,6 +6,7 @@
 //! backup, adds no reader and deletes nothing.
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`import`]: rules over it.
+//! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.

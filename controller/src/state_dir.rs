@@ -2,7 +2,7 @@
 //!
 //! Invariants: keys are written with mode 0600 before a byte stands in them, whole or not at all;
 //! `init` never writes over a CA. Names: `controller.db`, `ca.crt`, `ca.key`, `server.crt`, `server.key`,
-//! `operator.pem`.
+//! `operator.pem`, `audit.key`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;

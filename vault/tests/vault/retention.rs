@@ -75,6 +75,10 @@ fn what_has_no_place_goes_after_its_lock_and_leaves_a_signed_tombstone() {
     let (mut bench, owner, agent, [old, new]) = two(LAST);
     let plan = bench.vault().plan_retention(&bench.repository(&owner)).unwrap();
     assert!(plan.iter().all(|one| one.candidate.authorized), "the roster lists their agent");
+    for snapshot in [old.id, new.id, ManifestId::from_bytes([9; 32])] {
+        let gone = bench.vault().why_gone(&bench.repository(&owner), &snapshot).unwrap();
+        assert_eq!(gone, None, "what is here, or what nobody has heard of");
+    }
     assert!(bench.retain(&owner).is_empty(), "found without a place: its last lock period begins");
     bench.time.pass_days(29);
     let retained = bench.vault().retain(&bench.repository(&owner), false).unwrap();
