@@ -107,15 +107,7 @@ fn a_snapshot_that_uses_frames_of_one_that_expired_keeps_them() {
 
 #[test]
 fn a_condemned_frame_is_answered_as_absent_and_a_commit_brings_it_back() {
-    let (bench, owner, agent) = found(QUICK);
-    let first = Snapshot::new(&owner, &agent, None);
-    bench.publish(&owner, &agent, &first);
-    let second = Snapshot::apart(&owner, &agent, &first);
-    bench.publish(&owner, &agent, &second);
-    expire(&bench, &owner);
-    bench.sweep(&owner);
-    bench.time.pass(48 * 3600);
-    assert_eq!(bench.sweep(&owner).condemned, 4);
+    let (bench, owner, agent, first, second) = all_condemned_at(Bench::new(QUICK));
     let third =
         Snapshot::of_frames(&owner, &agent, Some(&second), &[(first.packs[0].clone(), vec![2])]);
     bench.send_without_old_packs(&owner, &agent, &third);
@@ -243,6 +235,13 @@ fn all_due() -> (Bench, Owner, Agent, Snapshot, Snapshot) {
 
 /// The same over a bench that keeps only the last snapshot.
 pub(crate) fn all_due_at(bench: Bench) -> (Bench, Owner, Agent, Snapshot, Snapshot) {
+    let all = all_condemned_at(bench);
+    all.0.time.pass(24 * 3600);
+    all
+}
+
+/// As [`all_due_at`], a day earlier.
+fn all_condemned_at(bench: Bench) -> (Bench, Owner, Agent, Snapshot, Snapshot) {
     let agent = Agent::new();
     let owner = Owner::new(&[&agent], &[]);
     let first = Snapshot::new(&owner, &agent, None);
@@ -253,7 +252,6 @@ pub(crate) fn all_due_at(bench: Bench) -> (Bench, Owner, Agent, Snapshot, Snapsh
     bench.sweep(&owner);
     bench.time.pass(48 * 3600);
     assert_eq!(bench.sweep(&owner).condemned, 4);
-    bench.time.pass(24 * 3600);
     (bench, owner, agent, first, second)
 }
 
