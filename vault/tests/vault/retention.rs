@@ -89,6 +89,8 @@ fn what_has_no_place_goes_after_its_lock_and_leaves_a_signed_tombstone() {
     assert_eq!((dry.expired, bench.listed(&owner).len()), (vec![old.id], 2), "nothing but said");
     assert_eq!(bench.retain(&owner), [old.id]);
     assert_eq!(bench.listed(&owner), [new.id]);
+    let gone = bench.vault().why_gone(&bench.repository(&owner), &old.id).unwrap().unwrap();
+    assert!(gone.contains("it had expired"), "{gone}");
 
     let repository = bench.repository(&owner);
     let [id] = repository.store().list(Kind::Tombstone).unwrap()[..] else {
@@ -129,6 +131,39 @@ fn a_crash_between_tombstone_and_file_is_finished_by_the_next_start() {
     }
     assert!(!object.is_there());
     assert!(bench.vault().alarms(10).unwrap().is_empty());
+}
+
+#[test]
+fn a_tombstone_that_the_index_lacks_is_taken_up_beside_those_that_it_has_and_no_strangers() {
+    let (mut bench, owner, agent, [old, new]) = two(LAST);
+    assert_eq!(let_it_expire(&bench, &owner), [old.id]);
+    let third = Snapshot::apart(&owner, &agent, &new);
+    bench.publish(&owner, &agent, &third);
+    let object = bench.lying(&owner, Kind::Manifest, new.id.as_bytes());
+    let manifest = object.read();
+    assert_eq!(let_it_expire(&bench, &owner), [new.id]);
+    // Somebody who may write here, and has not the site's key.
+    let repository = bench.repository(&owner);
+    let [name, _] = repository.store().list(Kind::Tombstone).unwrap()[..] else { panic!("two") };
+    let bytes = repository.store().get(Kind::Tombstone, &name).unwrap();
+    let mut forged = open_signed::<Tombstone>(&bytes).unwrap().body;
+    forged.manifest = third.id;
+    let forged = sign(&forged, &SigningKey::generate());
+    let id = lumbung_pack::object_id(&forged);
+    repository.store().put(Kind::Tombstone, &id, &forged).unwrap();
+    drop(repository);
+    bench.vault = None;
+    let index = rusqlite::Connection::open(bench.dir.path().join("index.sqlite")).unwrap();
+    let gone = "DELETE FROM tombstones WHERE manifest = ?1";
+    assert_eq!(index.execute(gone, [new.id.as_bytes()]).unwrap(), 1);
+    drop(index);
+    object.write(manifest);
+    bench.restart();
+    bench.sweep(&owner);
+    assert_eq!(bench.listed(&owner), [third.id]);
+    assert!(!object.is_there());
+    bench.reindex();
+    assert_eq!(bench.listed(&owner), [third.id]);
 }
 
 #[test]
@@ -279,6 +314,8 @@ fn an_order_destroys_whatever_the_lock_and_it_never_comes_back() {
     both.sort_unstable();
     assert_eq!(destroyed, both);
     assert!(bench.listed(&owner).is_empty());
+    let gone = bench.vault().why_gone(&bench.repository(&owner), &old.id).unwrap().unwrap();
+    assert!(gone.contains("an order destroyed it") && gone.contains("letter 800/2"), "{gone}");
     assert_eq!(bench.vault().refill(&bench.repository(&owner), None, false).unwrap(), 0);
     assert!(matches!(
         bench.commit(&owner, &agent, &new),
@@ -439,6 +476,11 @@ fn a_damaged_order_or_tombstone_keeps_no_other_from_its_work() {
         if manifest == new.id {
             lying.write(vec![0; 9]);
             assert_eq!(refill(&bench), 0, "nobody can say whether an order names it");
+            bench.reindex();
+            let alarms = bench.vault().alarms(100).unwrap();
+            let told = alarms.iter().any(|alarm| alarm.detail.contains("tombstone"));
+            assert!(told, "{alarms:?}");
+            assert!(matches!(bench.commit(&owner, &agent, &old), Err(VaultError::Removed { .. })));
             lying.write(good);
         }
     }
