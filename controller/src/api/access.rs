@@ -42,7 +42,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether a certificate alone opens it. Of routes for people, [`person`] says so.
+    /// Whether a certificate alone opens it; of routes for people it never does.
     ///
     /// # Errors
     /// The refusal: 401 without a certificate, 403 with another one.
