@@ -1,8 +1,8 @@
 //! Four eyes: what one person asks for and another has to confirm.
 //!
-//! Invariants: whoever asked never decides, and only a person who has logged in does, not a program with a token; what is done is checked at the moment of the
-//! approval, in its transaction; a request that nobody decided lapses. The console counts as a person of its own: whoever
-//! is there holds the keys anyway.
+//! Invariants: whoever asked never decides, and only a person who has logged in does, not a program with a token; what is
+//! done is checked at the moment of the approval, in its transaction; a request that nobody decided lapses. The console
+//! counts as a person of its own: whoever is there holds the keys anyway.
 
 use lumbung_model::{ApprovalId, SiteId};
 use lumbung_wire::audit::ActorKind;
@@ -96,9 +96,7 @@ pub fn ask(
 fn check(db: &Connection, wanted: &Wanted) -> Result<(), ApprovalError> {
     match wanted {
         Wanted::ChangeRole { user, role, pd } => {
-            let account = people::account(db, user)?;
-            let account = account.ok_or_else(|| PeopleError::Unknown(user.to_string()))?;
-            Ok(accounts::check_role(db, &account, *role, *pd)?)
+            Ok(accounts::check_role(db, &accounts::by_id(db, user)?, *role, *pd)?)
         }
         Wanted::RemoveSite { site } => {
             register::site(db, site)?.map(|_| ()).ok_or(ApprovalError::UnknownSite)
@@ -195,14 +193,15 @@ fn end(
 }
 
 fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), ApprovalError> {
-    check(db, wanted)?;
     match wanted {
+        // It is checked there again.
         Wanted::ChangeRole { user, role, pd } => {
-            let account = people::account(db, user)?;
-            let account = account.ok_or_else(|| PeopleError::Unknown(user.to_string()))?;
-            accounts::change_role(db, act, &account, *role, *pd)?;
+            accounts::change_role(db, act, &accounts::by_id(db, user)?, *role, *pd)?;
         }
-        Wanted::RemoveSite { site } => register::remove_site(db, act, site)?,
+        Wanted::RemoveSite { site } => {
+            check(db, wanted)?;
+            register::remove_site(db, act, site)?;
+        }
     }
     Ok(())
 }

@@ -37,8 +37,8 @@ pub(super) async fn ask_for_role(
 ) -> Asked {
     let change: RoleChange = read_json(body, BODY_MAX_BYTES).await?;
     let ask = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx).map_err(ApprovalError::from)?;
-        let user = accounts::find(tx, &name).map_err(ApprovalError::from)?.user.id;
+        who.still(tx)?;
+        let user = accounts::find(tx, &name)?.user.id;
         let wanted = Wanted::ChangeRole { user, role: change.role, pd: change.pd };
         approvals::ask(tx, &who.act, &who.principal, wanted, &change.reason)
     };
@@ -53,7 +53,7 @@ pub(super) async fn ask_for_removal(
 ) -> Asked {
     let request: Reasoned = read_json(body, BODY_MAX_BYTES).await?;
     let ask = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx).map_err(ApprovalError::from)?;
+        who.still(tx)?;
         let site = text.parse().map_err(|_| ApprovalError::UnknownSite)?;
         let wanted = Wanted::RemoveSite { site };
         approvals::ask(tx, &who.act, &who.principal, wanted, &request.reason)
@@ -68,7 +68,7 @@ async fn decide(
     approve: bool,
 ) -> Result<Json<Approval>, Refused> {
     let decide = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx).map_err(ApprovalError::from)?;
+        who.still(tx)?;
         let id = text.parse().map_err(|_| ApprovalError::Unknown)?;
         approvals::decide(tx, &who.act, Some(&who.principal), &id, approve)
     };
@@ -99,7 +99,7 @@ pub(super) async fn withdraw(
     Named(text): Named,
 ) -> Result<Json<Approval>, Refused> {
     let withdraw = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx).map_err(ApprovalError::from)?;
+        who.still(tx)?;
         let id = text.parse().map_err(|_| ApprovalError::Unknown)?;
         approvals::withdraw(tx, &who.act, &who.principal, &id)
     };

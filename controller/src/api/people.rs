@@ -22,7 +22,7 @@ use super::AppState;
 use super::access::{COOKIE, Who, same_origin};
 use super::extract::Named;
 use super::problems::Refused;
-use crate::db::people::{self as rows, Account};
+use crate::db::people as rows;
 use crate::people::{PeopleError, accounts, login as logins};
 
 /// Longest body of a request about people.
@@ -109,10 +109,6 @@ fn own_account(who: &Who) -> Result<UserId, Refused> {
     })
 }
 
-fn account(tx: &rusqlite::Connection, user: &UserId) -> Result<Account, PeopleError> {
-    rows::account(tx, user)?.ok_or_else(|| PeopleError::Unknown(user.to_string()))
-}
-
 pub(super) async fn change_password(
     State(app): State<AppState>,
     who: Who,
@@ -136,7 +132,7 @@ pub(super) async fn new_totp(
     who: Who,
 ) -> Result<Json<TotpSecret>, Refused> {
     let user = own_account(&who)?;
-    let account = app.db.read_async(move |tx| account(tx, &user)).await?;
+    let account = app.db.read_async(move |tx| accounts::by_id(tx, &user)).await?;
     Ok(Json(accounts::new_totp(&account.user)))
 }
 
@@ -174,7 +170,7 @@ pub(super) async fn add_token(
     let input: ApiTokenInput = body_of(body).await?;
     let write = move |tx: &rusqlite::Transaction<'_>| {
         who.still(tx)?;
-        accounts::add_token(tx, &who.act, &account(tx, &user)?.user, &input)
+        accounts::add_token(tx, &who.act, &accounts::by_id(tx, &user)?.user, &input)
     };
     Ok((StatusCode::CREATED, Json(app.db.write_async(write).await?)))
 }
@@ -187,7 +183,7 @@ pub(super) async fn revoke_token(
     let user = own_account(&who)?;
     let write = move |tx: &rusqlite::Transaction<'_>| {
         let token = text.parse().map_err(|_| PeopleError::UnknownToken)?;
-        accounts::revoke_token(tx, &who.act, &account(tx, &user)?.user, &token)
+        accounts::revoke_token(tx, &who.act, &accounts::by_id(tx, &user)?.user, &token)
     };
     Ok(Json(app.db.write_async(write).await?))
 }

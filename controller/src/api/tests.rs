@@ -88,22 +88,7 @@ impl App {
         kind: &str,
         body: Vec<u8>,
     ) -> (StatusCode, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", kind)
-            .body(Body::from(body))
-            .unwrap();
-        request.extensions_mut().insert(peer.clone());
-        let response = router(self.state.clone()).oneshot(request).await.unwrap();
-        let status = response.status();
-        let problem = response
-            .headers()
-            .get("content-type")
-            .is_some_and(|kind| kind == "application/problem+json");
-        assert!(status.is_success() || problem, "{status} is no problem document");
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        self.answer(request_of(peer, &[("content-type", kind)], method, path, body)).await
     }
 
     /// Lets time pass, seconds.
@@ -120,20 +105,37 @@ impl App {
         path: &str,
         body: Vec<u8>,
     ) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(session) = session {
-            request = request
-                .header("cookie", format!("theme=dark; __Host-lumbung={}", session.cookie))
-                .header("x-csrf-token", &session.csrf);
-        }
-        let mut request = request.body(Body::from(body)).unwrap();
-        request.extensions_mut().insert(peer.clone());
-        self.answer(request).await
+        let cookie = session.map(|one| format!("theme=dark; __Host-lumbung={}", one.cookie));
+        let csrf = session.map(|one| one.csrf.as_str());
+        let headers: Vec<_> = [("cookie", cookie.as_deref()), ("x-csrf-token", csrf)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        self.answer(request_of(peer, &headers, method, path, body)).await
+    }
+
+    /// As [`App::send`], with an API token.
+    async fn send_with_token(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> StatusCode {
+        let header = format!("Bearer {token}");
+        let (headers, body) = ([("authorization", header.as_str())], body.to_string());
+        let request = request_of(&Peer::Anonymous, &headers, method, path, body.into_bytes());
+        self.answer(request).await.0
     }
 
     async fn answer(&self, request: Request) -> (StatusCode, Value) {
         let response = router(self.state.clone()).oneshot(request).await.unwrap();
         let status = response.status();
+        let problem = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind == "application/problem+json");
+        assert!(status.is_success() || problem, "{status} is no problem document");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
@@ -224,6 +226,22 @@ impl App {
             Some(self.city.server),
         ))
     }
+}
+
+fn request_of(
+    peer: &Peer,
+    headers: &[(&str, &str)],
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Request {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(Body::from(body)).unwrap();
+    request.extensions_mut().insert(peer.clone());
+    request
 }
 
 fn certified(names: CertificateNames) -> Peer {

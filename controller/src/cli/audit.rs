@@ -10,7 +10,7 @@ use lumbung_wire::audit::{AuditHead, AuditRecord, Verifier};
 use serde_json::json;
 
 use super::{Cli, answer};
-use crate::db::{Db, DbError, audit as rows};
+use crate::db::{Db, audit as rows};
 use crate::state_dir::StateDir;
 
 /// Records read at one time.
@@ -73,8 +73,7 @@ fn each(
     db.read(|tx| {
         let mut verifier = Verifier::default();
         loop {
-            let page = rows::records(tx, verifier.end().0, PAGE)
-                .map_err(|error: DbError| anyhow::Error::new(error))?;
+            let page = rows::records(tx, verifier.end().0, PAGE)?;
             if page.is_empty() {
                 return Ok(verifier);
             }

@@ -62,6 +62,11 @@ pub fn account(db: &Connection, user: &UserId) -> Result<Option<Account>, DbErro
     Ok(statement.query_row([user.as_bytes()], account_row).optional()?)
 }
 
+/// The account of that id, unless it is closed.
+pub fn open_account(db: &Connection, user: &UserId) -> Result<Option<Account>, DbError> {
+    Ok(account(db, user)?.filter(|account| account.user.disabled.is_none()))
+}
+
 /// The account of that name.
 pub fn account_by_name(db: &Connection, name: &str) -> Result<Option<Account>, DbError> {
     let mut statement = db.prepare_cached(&format!("{ACCOUNT} WHERE name = ?"))?;
@@ -146,9 +151,10 @@ pub fn end_session(db: &Connection, hash: &[u8; 32]) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Ends every session of an account.
-pub fn end_sessions(db: &Connection, user: &UserId) -> Result<(), DbError> {
-    db.prepare_cached("DELETE FROM sessions WHERE user = ?")?.execute([user.as_bytes()])?;
+/// Ends every session of an account, but for one.
+pub fn end_sessions(db: &Connection, user: &UserId, but: Option<&[u8; 32]>) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM sessions WHERE user = ?1 AND (?2 IS NULL OR hash <> ?2)")?
+        .execute(params![user.as_bytes(), but])?;
     Ok(())
 }
 

@@ -19,8 +19,8 @@ use crate::act::Act;
 fn record(
     db: &Connection,
     act: &Act,
-    (kind, action): (&str, &str),
-    (id, pd): ((&[u8], &dyn std::fmt::Display), Option<PdId>),
+    deed: Deed<'_>,
+    id: &[u8],
     row: &impl Serialize,
 ) -> Result<(), DbError> {
     let corrupt = |_| DbError::Corrupt { what: "a register row" };
@@ -28,13 +28,24 @@ fn record(
         .prepare_cached(
             "SELECT row FROM register_history WHERE id = ? ORDER BY sequence DESC LIMIT 1",
         )?
-        .query_row([id.0], |row| row.get(0))
+        .query_row([id], |row| row.get(0))
         .optional()?;
     let before = before.map(|text| serde_json::from_str(&text)).transpose().map_err(corrupt)?;
     let after = serde_json::to_value(row).map_err(corrupt)?;
+    keep_version(db, act, deed.kind, id, &after.to_string())?;
+    audit::append(db, act, deed, before, Some(after))
+}
+
+fn keep_version(
+    db: &Connection,
+    act: &Act,
+    kind: &str,
+    id: &[u8],
+    row: &str,
+) -> Result<(), DbError> {
     db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
-        .execute(params![act.now.0, kind, id.0, after.to_string()])?;
-    audit::append(db, act, Deed { action, kind, id: id.1, pd }, before, Some(after))
+        .execute(params![act.now.0, kind, id, row])?;
+    Ok(())
 }
 
 const SITE: &str =
@@ -100,7 +111,8 @@ pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> 
         site.receipt_key.map(|key| *key.as_bytes()),
         site.tls_pin.map(|pin| *pin.as_bytes()),
     ])?;
-    record(db, act, ("site", "site.put"), ((site.id.as_bytes(), &site.id), None), site)
+    let deed = Deed { action: "site.put", kind: "site", id: &site.id, pd: None };
+    record(db, act, deed, site.id.as_bytes(), site)
 }
 
 /// Takes a site out of the register. Its row stays, for what it signed, without the keys by which that would count, and
@@ -119,8 +131,7 @@ pub fn remove_site(db: &Connection, act: &Act, site: &SiteId) -> Result<(), DbEr
         .execute(params![act.now.0, site.as_bytes()])?;
     db.prepare_cached("DELETE FROM tokens WHERE site = ? AND used_s IS NULL")?
         .execute([site.as_bytes()])?;
-    db.prepare_cached("INSERT INTO register_history (at_s, kind, id, row) VALUES (?, ?, ?, ?)")?
-        .execute(params![act.now.0, "site", site.as_bytes(), "{\"removed\":true}"])?;
+    keep_version(db, act, "site", site.as_bytes(), "{\"removed\":true}")?;
     let deed = Deed { action: "site.remove", kind: "site", id: site, pd: None };
     audit::append(db, act, deed, Some(audit::shown(&before)?), None)
 }
@@ -189,7 +200,8 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
          ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5",
     )?
     .execute(params![pd.id.as_bytes(), pd.code, pd.name, pd.contact, pd.mandiri_tik])?;
-    record(db, act, ("pd", "pd.put"), ((pd.id.as_bytes(), &pd.id), Some(pd.id)), pd)
+    let deed = Deed { action: "pd.put", kind: "pd", id: &pd.id, pd: Some(pd.id) };
+    record(db, act, deed, pd.id.as_bytes(), pd)
 }
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
@@ -240,8 +252,8 @@ pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbE
         server.name,
         server.kind.as_str()
     ])?;
-    let id = (&server.id.as_bytes()[..], &server.id as &dyn std::fmt::Display);
-    record(db, act, ("server", "server.put"), (id, Some(server.pd)), server)
+    let deed = Deed { action: "server.put", kind: "server", id: &server.id, pd: Some(server.pd) };
+    record(db, act, deed, server.id.as_bytes(), server)
 }
 
 const DATASET: &str =
@@ -311,8 +323,9 @@ pub fn put_dataset(db: &Connection, act: &Act, dataset: &Dataset) -> Result<(), 
     ])?;
     db.prepare_cached("DELETE FROM unregistered_datasets WHERE dataset = ?")?
         .execute([dataset.id.as_bytes()])?;
-    let id = (&dataset.id.as_bytes()[..], &dataset.id as &dyn std::fmt::Display);
-    record(db, act, ("dataset", "dataset.put"), (id, Some(dataset.pd)), dataset)
+    let deed =
+        Deed { action: "dataset.put", kind: "dataset", id: &dataset.id, pd: Some(dataset.pd) };
+    record(db, act, deed, dataset.id.as_bytes(), dataset)
 }
 
 /// The PD that the repository belongs to.

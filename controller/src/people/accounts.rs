@@ -198,6 +198,14 @@ fn check_pd(db: &Connection, needed: bool, pd: Option<PdId>) -> Result<(), Peopl
     }
 }
 
+/// The account of that id.
+///
+/// # Errors
+/// [`PeopleError::Unknown`].
+pub fn by_id(db: &Connection, user: &UserId) -> Result<Account, PeopleError> {
+    rows::account(db, user)?.ok_or_else(|| PeopleError::Unknown(user.to_string()))
+}
+
 /// The account that a path or a command names, by id or name.
 ///
 /// # Errors
@@ -230,7 +238,7 @@ pub fn reset_password(
     if without_totp {
         (after.totp, after.totp_step, after.user.totp) = (None, None, false);
     }
-    end_access(db, act, &after.user)?;
+    end_access(db, act, &after.user, None)?;
     write(db, act, "user.reset_password", Some(account), &after)?;
     Ok(after.user)
 }
@@ -253,7 +261,7 @@ pub fn set_disabled(
         return Err(PeopleError::LastAdmin);
     }
     after.user.disabled = disabled.then_some(act.now);
-    end_access(db, act, &after.user)?;
+    end_access(db, act, &after.user, None)?;
     let action = if disabled { "user.disable" } else { "user.enable" };
     write(db, act, action, Some(account), &after)?;
     Ok(after.user)
@@ -290,16 +298,18 @@ pub fn change_role(
     check_role(db, account, role, pd)?;
     let mut after = account.clone();
     (after.user.role, after.user.pd) = (role, pd);
-    end_access(db, act, &after.user)?;
+    end_access(db, act, &after.user, None)?;
     write(db, act, "user.change_role", Some(account), &after)?;
     Ok(after.user)
 }
 
 fn is_last_admin(db: &Connection, user: &User) -> Result<bool, DbError> {
     let is_admin = |user: &User| user.role == UserRole::Admin && user.disabled.is_none();
-    let others = rows::accounts(db)?;
-    Ok(is_admin(user)
-        && !others.iter().any(|other| other.user.id != user.id && is_admin(&other.user)))
+    if !is_admin(user) {
+        return Ok(false);
+    }
+    let all = rows::accounts(db)?;
+    Ok(!all.iter().any(|other| other.user.id != user.id && is_admin(&other.user)))
 }
 
 /// Changes the own password, which `login::prove` has seen; other sessions and all tokens end.
@@ -317,7 +327,7 @@ pub fn change_password(
     let mut after = account.clone();
     after.password = new.0;
     after.user.password_is_new = false;
-    end_access_but(db, act, &after.user, session)?;
+    end_access(db, act, &after.user, session)?;
     write(db, act, "user.change_password", Some(&account), &after)?;
     Ok(after.user)
 }
@@ -352,44 +362,35 @@ pub fn confirm_totp(
     let step = totp::step_of(&secret, &confirm.code, act.now, None).ok_or(PeopleError::Code)?;
     let mut after = account.clone();
     (after.totp, after.totp_step, after.user.totp) = (Some(secret), Some(step), true);
-    end_access_but(db, act, &after.user, session)?;
+    end_access(db, act, &after.user, session)?;
     write(db, act, "user.set_totp", Some(&account), &after)?;
     Ok(after.user)
 }
 
 /// The account as it is now, if its password and second factor are those that were proven.
 fn as_proven(db: &Connection, proven: &Account) -> Result<Account, PeopleError> {
-    let fresh = rows::account(db, &proven.user.id)?.ok_or(PeopleError::Login)?;
+    let fresh = rows::open_account(db, &proven.user.id)?.ok_or(PeopleError::Login)?;
     let same = fresh.password == proven.password && fresh.totp == proven.totp;
-    if same && fresh.user.disabled.is_none() { Ok(fresh) } else { Err(PeopleError::Login) }
+    if same { Ok(fresh) } else { Err(PeopleError::Login) }
 }
 
-/// Sessions and tokens of an account end.
-fn end_access(db: &Connection, act: &Act, user: &User) -> Result<(), PeopleError> {
-    rows::end_sessions(db, &user.id)?;
-    let tokens = rows::tokens(db, &user.id)?;
-    let mut held = tokens.iter().filter(|token| token_holds(token, act.now));
-    held.try_for_each(|token| revoke_token(db, act, user, &token.id).map(|_| ()))
-}
-
-/// As [`end_access`], but for one session.
-fn end_access_but(
+/// Sessions and tokens of an account end, but for one session.
+fn end_access(
     db: &Connection,
     act: &Act,
     user: &User,
-    session: Option<&[u8; 32]>,
+    but: Option<&[u8; 32]>,
 ) -> Result<(), PeopleError> {
-    let kept = session.map(|hash| rows::session(db, hash)).transpose()?.flatten();
-    end_access(db, act, user)?;
-    match (session, kept) {
-        (Some(hash), Some(row)) => Ok(rows::insert_session(db, hash, &row)?),
-        _ => Ok(()),
+    rows::end_sessions(db, &user.id, but)?;
+    for token in rows::tokens(db, &user.id)?.iter().filter(|token| token_holds(token, act.now)) {
+        take_back(db, act, user, token)?;
     }
+    Ok(())
 }
 
 /// What is kept of a token's or a cookie's text.
-pub(super) fn secret_hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+pub(super) fn secret_hash(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// A text that nobody can guess: 256 random bits.
@@ -427,7 +428,7 @@ pub fn add_token(
         revoked: None,
     };
     let text = secret_text(TOKEN_PREFIX);
-    rows::insert_token(db, &secret_hash(&text), &token)?;
+    rows::insert_token(db, &secret_hash(text.as_bytes()), &token)?;
     let deed = Deed { action: "api_token.add", kind: "api_token", id: &token.id, pd: user.pd };
     audit::append(db, act, deed, None, Some(audit::shown(&token)?))?;
     Ok(NewApiToken { token, text })
@@ -449,13 +450,20 @@ pub fn revoke_token(
     token: &ApiTokenId,
 ) -> Result<ApiToken, PeopleError> {
     let mut own = rows::tokens(db, &user.id)?.into_iter();
-    let before = own.find(|own| own.id == *token).ok_or(PeopleError::UnknownToken)?;
-    if before.revoked.is_some() {
-        return Ok(before);
-    }
-    rows::revoke_token(db, token, act.now)?;
+    let found = own.find(|own| own.id == *token).ok_or(PeopleError::UnknownToken)?;
+    if found.revoked.is_some() { Ok(found) } else { Ok(take_back(db, act, user, &found)?) }
+}
+
+/// Takes a token back that was not, and tells of it.
+fn take_back(
+    db: &Connection,
+    act: &Act,
+    user: &User,
+    before: &ApiToken,
+) -> Result<ApiToken, DbError> {
+    rows::revoke_token(db, &before.id, act.now)?;
     let after = ApiToken { revoked: Some(act.now), ..before.clone() };
-    let deed = Deed { action: "api_token.revoke", kind: "api_token", id: token, pd: user.pd };
-    audit::append(db, act, deed, Some(audit::shown(&before)?), Some(audit::shown(&after)?))?;
+    let deed = Deed { action: "api_token.revoke", kind: "api_token", id: &before.id, pd: user.pd };
+    audit::append(db, act, deed, Some(audit::shown(before)?), Some(audit::shown(&after)?))?;
     Ok(after)
 }

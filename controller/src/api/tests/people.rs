@@ -1,14 +1,12 @@
 //! From a new account to a session that is good for everything, and what ends it.
 
-use axum::body::Body;
-use axum::extract::Request;
 use http::{Method, StatusCode};
 use lumbung_model::Clock as _;
 use lumbung_wire::Peer;
 use lumbung_wire::messages::people::{LoginRequest, UserRole};
 use serde_json::{Value, json};
 
-use super::{App, PASSWORD, Session, code_at, login, operator, slug};
+use super::{App, PASSWORD, Session, code_at, login, operator, request_of, slug};
 use crate::people::PeopleError;
 
 const NEW: &str = "gabah kering giling 2026";
@@ -30,12 +28,8 @@ impl App {
     /// A login over HTTP, with its cookie.
     async fn session(&self, name: &str, password: &str, code: Option<&str>) -> Session {
         let body = json!({ "name": name, "password": password, "code": code });
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri("/api/v1/login")
-            .body(Body::from(body.to_string()))
-            .unwrap();
-        request.extensions_mut().insert(Peer::Anonymous);
+        let bytes = body.to_string().into_bytes();
+        let request = request_of(&Peer::Anonymous, &[], Method::POST, "/api/v1/login", bytes);
         let router = super::router(self.state.clone());
         let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -230,14 +224,7 @@ async fn a_token_speaks_for_its_account_within_its_limits() {
         )
     };
     let call = async |token: &str, method: Method, path: &str| {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {token}"))
-            .body(Body::empty())
-            .unwrap();
-        request.extensions_mut().insert(Peer::Anonymous);
-        app.answer(request).await.0
+        app.send_with_token(token, method, path, Value::Null).await
     };
     let (id, reads) = make(false).await;
     let (_, writes) = make(true).await;
@@ -307,16 +294,6 @@ async fn an_administrators_token_keeps_no_accounts_and_a_reset_takes_tokens_alon
         let input = json!({ "name": "cron", "writes": true, "days": 30 });
         app.tell(session, "/api/v1/me/tokens", input).await.1["text"].as_str().unwrap().to_owned()
     };
-    let call = async |token: &str, method: Method, path: &str, body: Value| {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {token}"))
-            .body(Body::from(body.to_string()))
-            .unwrap();
-        request.extensions_mut().insert(Peer::Anonymous);
-        app.answer(request).await.0
-    };
     let token = make(&admin).await;
     let account =
         json!({ "name": "budi", "full_name": "Budi", "role": "auditor", "password": NEW });
@@ -327,7 +304,11 @@ async fn an_administrators_token_keeps_no_accounts_and_a_reset_takes_tokens_alon
         ("/api/v1/users/the-auditor/disable", Value::Null),
         ("/api/v1/users/the-auditor/enable", Value::Null),
     ] {
-        assert_eq!(call(&token, Method::POST, path, body).await, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(
+            app.send_with_token(&token, Method::POST, path, body).await,
+            StatusCode::FORBIDDEN,
+            "{path}"
+        );
     }
     // Nobody who decides is let in again over the network, least of all by themselves.
     for name in ["the-admin", "the-operator"] {
@@ -337,13 +318,19 @@ async fn an_administrators_token_keeps_no_accounts_and_a_reset_takes_tokens_alon
         assert_eq!(status, StatusCode::FORBIDDEN, "{name}");
     }
     let old = make(&auditor).await;
-    assert_eq!(call(&old, Method::GET, "/api/v1/pd", Value::Null).await, StatusCode::OK);
+    assert_eq!(
+        app.send_with_token(&old, Method::GET, "/api/v1/pd", Value::Null).await,
+        StatusCode::OK
+    );
     let (status, _) = app.tell(&admin, "/api/v1/users/the-auditor/password", reset).await;
     assert_eq!(status, StatusCode::OK);
     let session = app.session("the-auditor", NEW, None).await;
     let change = json!({ "current": NEW, "new": PASSWORD });
     assert_eq!(app.tell(&session, "/api/v1/me/password", change).await.0, StatusCode::OK);
-    assert_eq!(call(&old, Method::GET, "/api/v1/pd", Value::Null).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        app.send_with_token(&old, Method::GET, "/api/v1/pd", Value::Null).await,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -380,14 +367,8 @@ async fn a_stolen_session_guesses_no_password_and_moves_no_second_factor() {
 async fn a_browser_that_tells_of_another_page_changes_nothing_by_a_certificate() {
     let app = App::new();
     let call = async |site: &str, method: Method, path: &str| {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("sec-fetch-site", site)
-            .body(Body::empty())
-            .unwrap();
-        request.extensions_mut().insert(operator());
-        app.answer(request).await.0
+        let headers = [("sec-fetch-site", site)];
+        app.answer(request_of(&operator(), &headers, method, path, vec![])).await.0
     };
     for site in ["cross-site", "same-site", "x"] {
         assert_eq!(call(site, Method::POST, "/api/v1/poll").await, StatusCode::FORBIDDEN);
