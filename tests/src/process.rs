@@ -207,10 +207,14 @@ pub fn eventually<T>(
     }
 }
 
-/// A port of loopback that is free now.
+/// A port of loopback that is free now: a random one below those that outgoing connections are given (32768 on), since
+/// one of these would take it before its daemon does, or while that is down.
 ///
 /// # Errors
 /// If there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    let first = 10_000 + u16::try_from(getrandom::u32()? % 10_000)?;
+    (first..30_000)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no port is free")
 }
