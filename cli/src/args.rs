@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, diff, generate, hand_in, key, media, order, people, register, repo,
-    restore, roster, snapshots, status, verify,
+    audit, backup, browse, diff, exchange, generate, hand_in, key, kinds, media, order, people,
+    register, repo, restore, roster, snapshots, status, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -95,9 +95,19 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Site(register::SiteCommand),
     #[command(subcommand)]
+    Building(kinds::BuildingCommand),
+    #[command(subcommand)]
+    Room(kinds::RoomCommand),
+    #[command(subcommand)]
+    Service(kinds::ServiceCommand),
+    #[command(subcommand)]
+    Application(kinds::ApplicationCommand),
+    #[command(subcommand)]
+    Contact(kinds::ContactCommand),
+    #[command(subcommand)]
     Token(hand_in::TokenCommand),
     #[command(subcommand)]
-    Register(hand_in::RegisterCommand),
+    Register(exchange::RegisterCommand),
     #[command(subcommand)]
     Proof(hand_in::ProofCommand),
     Login(people::LoginArgs),

@@ -180,6 +180,14 @@ impl Controller {
         runtime()?.block_on(self.client.get(path)).map_err(|e| self.explain(e))
     }
 
+    /// Asks for a text.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn get_text(&self, path: &str) -> Outcome<String> {
+        runtime()?.block_on(self.client.get_text(path)).map_err(|e| self.explain(e))
+    }
+
     /// Logs somebody in: the same controller, asked by that person.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::act::Act;
 use crate::config::Config;
 use crate::db::audit::{self as audit_rows, Deed};
 use crate::state_dir::StateDir;
-use crate::{api, daemon, import, issue};
+use crate::{api, daemon, exchange, issue};
 
 /// The register, the CA and the compliance table of a city's backups.
 #[derive(Debug, Parser)]
@@ -244,7 +244,9 @@ fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> any
     let db = state.open_db()?;
     let name = file.display().to_string();
     let act = Act::console(SystemClock.now());
-    let outcome = db.write(|tx| import::import(tx, &act, &name, &text, &config.compliance.rpo))?;
+    let source = exchange::Source::Toml(&text);
+    let defaults = &config.compliance.rpo;
+    let outcome = db.write(|tx| exchange::import(tx, &act, (&name, source), defaults, false))?;
     let words = format!(
         "{} created, {} updated, {} unchanged\n",
         outcome.created, outcome.updated, outcome.unchanged

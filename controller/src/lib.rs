@@ -5,7 +5,7 @@
 //! repository, and no channel by which it could command an agent: losing it, or having it stolen, stops no
 //! backup, adds no reader and deletes nothing.
 //!
-//! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`import`]: rules over it.
+//! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
@@ -19,7 +19,7 @@ pub mod config;
 pub mod daemon;
 pub mod db;
 pub mod enroll;
-pub mod import;
+pub mod exchange;
 pub mod issue;
 pub mod liveness;
 pub mod overview;

@@ -14,8 +14,8 @@ use lumbung_pack::{
     Statistics, object_id, sign,
 };
 use lumbung_wire::messages::register::{
-    Classification, ComplianceRow, Dataset, DatasetKind, HeartbeatState, Pd, Server, ServerKind,
-    Site, SiteKind, Urgency,
+    Classification, ComplianceRow, Dataset, DatasetKind, HeartbeatState, Pd, PdKind, Server,
+    ServerKind, Site, SiteKind, Urgency,
 };
 use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm};
 
@@ -272,7 +272,9 @@ impl City {
                 code: "DINKES".into(),
                 name: "Dinas Kesehatan".into(),
                 contact: String::new(),
+                kind: PdKind::Dinas,
                 mandiri_tik: false,
+                runs_pusat_data: false,
             };
             register::put_pd(tx, &act, &pd)?;
             register::bind_repository(tx, &act, &self.repository, &self.pd)?;
@@ -281,6 +283,8 @@ impl City {
                 pd: self.pd,
                 name: "simrs-1".into(),
                 kind: ServerKind::Physical,
+                site: None,
+                room: None,
                 agent: None,
                 heartbeat: HeartbeatState::Never,
                 last_seen: None,
@@ -309,15 +313,21 @@ impl City {
             server: Some(self.server),
             name: "SIMRS".into(),
             kind: DatasetKind::Files,
+            application: None,
             owner: String::new(),
             classification: Classification::NonPublic,
+            distribution: String::new(),
+            location: String::new(),
             urgency: Urgency::High,
             rpo_s: 86_400,
+            own_rpo: true,
+            schedule: None,
             retention: String::new(),
             period: String::new(),
             media: String::new(),
             repository: None,
             paths: Vec::new(),
+            exclude: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use lumbung_wire::certs::{self, KeyPem};
 use lumbung_wire::client::ControllerClient;
 use lumbung_wire::messages::overview::{ControllerHealth, Overview, TokenRequest};
 use lumbung_wire::messages::register::{
-    EnrollmentToken, Pd, PdInput, Server, ServerInput, ServerKind,
+    EnrollmentToken, Pd, PdInput, PdKind, Server, ServerInput, ServerKind,
 };
 use lumbung_wire::messages::{EnrollRequest, HeartbeatRequest, HostHealth, RenewRequest};
 use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
@@ -58,11 +58,20 @@ impl Running {
             id: None,
             code: "A".into(),
             name: "A".into(),
+            kind: PdKind::Other,
             contact: String::new(),
             mandiri_tik: false,
+            runs_pusat_data: false,
         };
         let pd: Pd = operator.post("/api/v1/pd", &pd).await.unwrap();
-        let server = ServerInput { id: None, pd: pd.id, name: "s".into(), kind: ServerKind::Vps };
+        let server = ServerInput {
+            id: None,
+            pd: pd.id,
+            name: "s".into(),
+            kind: ServerKind::Vps,
+            site: None,
+            room: None,
+        };
         let _: Server = operator.post("/api/v1/servers", &server).await.unwrap();
         let request =
             TokenRequest { role: Role::Agent, server: Some("s".into()), site: None, life_h: None };

@@ -1,15 +1,15 @@
-//! `lumbung token`, `register`, `proof`: what is handed to the controller as a whole.
+//! `lumbung token`, `proof`: what is handed out, and handed in.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use lumbung_wire::Role;
-use lumbung_wire::messages::overview::{ImportRequest, ProofAccepted, TokenRequest};
-use lumbung_wire::messages::register::{EnrollmentToken, ImportOutcome};
+use lumbung_wire::messages::overview::{ProofAccepted, TokenRequest};
+use lumbung_wire::messages::register::EnrollmentToken;
 
 use crate::controller::ControllerArgs;
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::files::{read_bytes, read_text};
+use crate::files::read_bytes;
 use crate::table::pairs;
 use crate::terminal::Terminal;
 
@@ -33,22 +33,6 @@ pub(crate) struct TokenNew {
     /// How long it can be used
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     life_h: u32,
-    #[command(flatten)]
-    controller: ControllerArgs,
-}
-
-/// The register as a file
-#[derive(Debug, Subcommand)]
-pub(crate) enum RegisterCommand {
-    /// Import a register in TOML: all of it or nothing; importing again changes nothing
-    Import(ImportArgs),
-}
-
-/// Arguments of `register import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// The TOML file
-    file: PathBuf,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -88,25 +72,6 @@ pub(crate) fn token(command: &TokenCommand, terminal: &Terminal) -> Outcome<Exit
             (terminal.pick("Berlaku sampai", "Valid until"), terminal.time(token.expires)),
             (terminal.pick("Sidik jari CA", "CA fingerprint"), token.ca_fingerprint.clone()),
         ])
-    })?;
-    Ok(Exit::Fine)
-}
-
-/// Runs `lumbung register`.
-///
-/// # Errors
-/// If the controller does not answer or refuses.
-pub(crate) fn import(command: &RegisterCommand, terminal: &Terminal) -> Outcome<Exit> {
-    let RegisterCommand::Import(args) = command;
-    let toml = read_text(&args.file, "the register")?.to_string();
-    let request = ImportRequest { file: args.file.display().to_string(), toml };
-    let outcome: ImportOutcome = args.controller.connect()?.post("/api/v1/import", &request)?;
-    terminal.result(&outcome, || {
-        let words = terminal.pick(["baru", "diubah", "tetap"], ["new", "changed", "unchanged"]);
-        format!(
-            "{} {}, {} {}, {} {}\n",
-            outcome.created, words[0], outcome.updated, words[1], outcome.unchanged, words[2]
-        )
     })?;
     Ok(Exit::Fine)
 }

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use lumbung_model::RepositoryId;
 use lumbung_wire::messages::overview::Overview;
 use lumbung_wire::messages::register::{
-    Classification, Dataset, DatasetInput, DatasetKind, Pd, PdInput, Server, ServerInput,
-    ServerKind, Site, SiteInput, SiteKind, Urgency,
+    Application, Classification, Dataset, DatasetInput, DatasetKind, Pd, PdInput, PdKind, Server,
+    ServerInput, ServerKind, Site, SiteInput, SiteKind, Urgency,
 };
 use serde_json::json;
 
@@ -37,12 +37,18 @@ pub(crate) struct PdAdd {
     /// Full name
     #[arg(long)]
     name: String,
-    /// Whom to call
+    /// dinas, badan, sekretariat, inspektorat, rsud, puskesmas, kecamatan or other
+    #[arg(long, default_value_t = PdKind::Other)]
+    kind: PdKind,
+    /// A note on whom to call; `lumbung contact add` enters persons
     #[arg(long, default_value = "")]
     contact: String,
     /// It runs its own IT (mandiri TIK)
     #[arg(long)]
     mandiri_tik: bool,
+    /// It is the one that runs the Pusat Data
+    #[arg(long)]
+    runs_pusat_data: bool,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -70,9 +76,9 @@ pub(crate) enum ServerCommand {
 pub(crate) struct OfPd {
     /// Only this PD, by code or id
     #[arg(long, value_name = "PD")]
-    pd: Option<String>,
+    pub(crate) pd: Option<String>,
     #[command(flatten)]
-    controller: ControllerArgs,
+    pub(crate) controller: ControllerArgs,
 }
 
 /// Arguments of `server add`.
@@ -86,6 +92,9 @@ pub(crate) struct ServerAdd {
     /// physical, vps, virtual or other
     #[arg(long, default_value_t = ServerKind::Physical)]
     kind: ServerKind,
+    /// The site it stands at: name or id (default: with the PD itself)
+    #[arg(long)]
+    site: Option<String>,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -113,9 +122,18 @@ pub(crate) struct DatasetAdd {
     /// files, postgresql, mysql, sqlite, sqlserver, oracle, virtual_machine or other
     #[arg(long, default_value_t = DatasetKind::Files)]
     kind: DatasetKind,
+    /// The application it belongs to: name or id
+    #[arg(long)]
+    application: Option<String>,
     /// Who answers for it
     #[arg(long, default_value = "")]
     owner: String,
+    /// To whom it is given
+    #[arg(long, default_value = "")]
+    distribution: String,
+    /// Where it is stored
+    #[arg(long, default_value = "")]
+    location: String,
     /// public or non_public
     #[arg(long, default_value_t = Classification::NonPublic)]
     classification: Classification,
@@ -125,6 +143,9 @@ pub(crate) struct DatasetAdd {
     /// Longest time between two backups, for instance 24h or 7d (default: by urgency)
     #[arg(long, value_name = "TIME")]
     rpo: Option<Seconds>,
+    /// When it is backed up: five fields as in crontab(5) (default: by urgency)
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<String>,
     /// How long copies are kept
     #[arg(long, default_value = "")]
     retention: String,
@@ -140,6 +161,9 @@ pub(crate) struct DatasetAdd {
     /// A path it consists of; may be given again
     #[arg(long)]
     path: Vec<String>,
+    /// What of them is left out; may be given again
+    #[arg(long)]
+    exclude: Vec<String>,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -180,12 +204,12 @@ pub(crate) struct SiteAdd {
 }
 
 /// The one PD of a code or id.
-fn find_pd(controller: &Controller, named: &str) -> Outcome<Pd> {
+pub(crate) fn find_pd(controller: &Controller, named: &str) -> Outcome<Pd> {
     // The path takes a code too; a slash in it would be another path.
     controller.get(&format!("/api/v1/pd/{}", query(named)))
 }
 
-fn list_of<T: serde::de::DeserializeOwned>(
+pub(crate) fn list_of<T: serde::de::DeserializeOwned>(
     controller: &Controller,
     what: &str,
     pd: Option<&str>,
@@ -209,8 +233,10 @@ pub(crate) fn pd(command: &PdCommand, terminal: &Terminal) -> Outcome<Exit> {
                 id: None,
                 code: args.code.clone(),
                 name: args.name.clone(),
+                kind: args.kind,
                 contact: args.contact.clone(),
                 mandiri_tik: args.mandiri_tik,
+                runs_pusat_data: args.runs_pusat_data,
             };
             let pd: Pd = args.controller.connect()?.post("/api/v1/pd", &input)?;
             terminal.result(&pd, || text::pds(std::slice::from_ref(&pd), terminal))?;
@@ -248,8 +274,15 @@ pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Ex
         ServerCommand::Add(args) => {
             let controller = args.controller.connect()?;
             let pd = find_pd(&controller, &args.pd)?;
-            let input =
-                ServerInput { id: None, pd: pd.id, name: args.name.clone(), kind: args.kind };
+            let site = args.site.as_deref().map(|named| find_site(&controller, named));
+            let input = ServerInput {
+                id: None,
+                pd: pd.id,
+                name: args.name.clone(),
+                kind: args.kind,
+                site: site.transpose()?.map(|site| site.id),
+                room: None,
+            };
             let server: Server = controller.post("/api/v1/servers", &input)?;
             terminal.result(&server, || {
                 text::servers(std::slice::from_ref(&server), &[pd], terminal)
@@ -282,22 +315,35 @@ fn add_dataset(args: &DatasetAdd, terminal: &Terminal) -> Outcome<()> {
     let controller = args.controller.connect()?;
     let pd = find_pd(&controller, &args.pd)?;
     let servers: Vec<Server> = list_of(&controller, "servers", Some(&args.pd))?;
-    let server = args.server.as_deref().map(|named| find_server(&servers, named)).transpose()?;
+    let server = args
+        .server
+        .as_deref()
+        .map(|named| find(servers.clone(), "server", named, |one| (&one.name, one.id.to_string())));
+    let server = server.transpose()?;
+    let application = args.application.as_deref().map(|named| {
+        let all: Vec<Application> = list_of(&controller, "applications", Some(&args.pd))?;
+        find(all, "application", named, |one| (&one.name, one.id.to_string()))
+    });
     let input = DatasetInput {
         id: None,
         pd: pd.id,
         server: server.map(|server| server.id),
         name: args.name.clone(),
         kind: args.kind,
+        application: application.transpose()?.map(|application| application.id),
         owner: args.owner.clone(),
         classification: args.classification,
+        distribution: args.distribution.clone(),
+        location: args.location.clone(),
         urgency: args.urgency,
         rpo_s: args.rpo.map(|rpo| rpo.0),
+        schedule: args.schedule.clone(),
         retention: args.retention.clone(),
         period: args.period.clone(),
         media: args.media.clone(),
         repository: args.repository,
         paths: args.path.clone(),
+        exclude: args.exclude.clone(),
     };
     let dataset: Dataset = controller.post("/api/v1/datasets", &input)?;
     terminal.result(&dataset, || {
@@ -305,18 +351,26 @@ fn add_dataset(args: &DatasetAdd, terminal: &Terminal) -> Outcome<()> {
     })
 }
 
-fn find_server<'a>(servers: &'a [Server], named: &str) -> Outcome<&'a Server> {
-    servers.iter().find(|server| server.name == named || server.id.to_string() == named).ok_or_else(
-        || {
-            let message = format!("that PD has no server {named:?}");
-            Failure::new(
-                Code::Controller,
-                message,
-                "enter it first with `lumbung server add`, or name one of these",
-            )
-            .listing(servers.iter().map(|server| server.name.clone()).collect())
-        },
-    )
+/// The one row of a name or id.
+pub(crate) fn find<T>(
+    rows: Vec<T>,
+    what: &str,
+    named: &str,
+    called: impl Fn(&T) -> (&str, String),
+) -> Outcome<T> {
+    let names: Vec<String> = rows.iter().map(|row| called(row).0.to_owned()).collect();
+    let fits = |row: &T| called(row).0 == named || called(row).1 == named;
+    rows.into_iter().find(fits).ok_or_else(|| {
+        let message = format!("there is no {what} {named:?}");
+        let next = format!("enter it first with `lumbung {what} add`, or name one of these");
+        Failure::new(Code::Controller, message, next).listing(names)
+    })
+}
+
+/// The site of a name or id.
+pub(crate) fn find_site(controller: &Controller, named: &str) -> Outcome<Site> {
+    let sites = controller.get("/api/v1/sites")?;
+    find(sites, "site", named, |site: &Site| (&site.name, site.id.to_string()))
 }
 
 /// Runs `lumbung site`.

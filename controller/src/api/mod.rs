@@ -9,7 +9,9 @@ mod agents;
 mod approvals;
 mod audit;
 mod compliance;
+mod exchange;
 mod extract;
+mod kinds;
 pub mod openapi;
 mod people;
 mod problems;
@@ -119,6 +121,7 @@ fn route(
 pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     let mut table = agent_routes();
     table.extend(register_routes());
+    table.extend(kind_routes());
     table.extend(overview_routes());
     table.extend(people_routes());
     table.extend(approval_routes());
@@ -227,14 +230,6 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         ),
         (
             create(
-                "/api/v1/import",
-                "Import a register in TOML: all of it or none",
-                ("ImportRequest", "ImportOutcome"),
-            ),
-            post(register::import),
-        ),
-        (
-            create(
                 "/api/v1/tokens",
                 "A one-time enrolment token, shown once",
                 ("TokenRequest", "EnrollmentToken"),
@@ -253,6 +248,67 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             route.access = Access::Person(ReadCity);
         }
     }
+    table
+}
+
+/// The three routes of a kind of rows.
+fn kind<K: kinds::Kind>(
+    read: Permission,
+    (list, one): (&'static str, &'static str),
+    (listed, row, input): (&'static str, &'static str, &'static str),
+) -> [(Route, MethodRouter<AppState>); 3] {
+    let (read, write) = (Access::Person(read), Access::Person(Permission::WriteRegister));
+    let query: &[&str] = if read == Access::Person(Permission::Read) { &["pd"] } else { &[] };
+    let all = route(Method::GET, list, read, "The rows of this table", (None, listed));
+    let found = route(Method::GET, one, read, "One row of this table", (None, row));
+    let new = route(Method::POST, list, write, "Enter a row", (Some(input), row));
+    [
+        (Route { query, ..all }, get(kinds::list::<K>)),
+        (found, get(kinds::one::<K>)),
+        (new, post(kinds::create::<K>)),
+    ]
+}
+
+fn kind_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Permission::{Read, ReadCity, WriteRegister};
+    let write = Access::Person(WriteRegister);
+    let summary = "Import a register as TOML, or one table of it as CSV: all of it or none";
+    let schemas = (Some("ImportRequest"), "ImportOutcome");
+    let import = Route {
+        query: &["table", "dry_run"],
+        ..route(Method::POST, "/api/v1/import", write, summary, schemas)
+    };
+    let summary = "The register as TOML, or one table of it as CSV";
+    let export = Route {
+        query: &["table", "pd"],
+        ..route(Method::GET, "/api/v1/export", Access::Person(Read), summary, (None, "text"))
+    };
+    let mut table = vec![(import, post(exchange::import)), (export, get(exchange::export))];
+    table.extend(kind::<kinds::Buildings>(
+        ReadCity,
+        ("/api/v1/buildings", "/api/v1/buildings/{id}"),
+        ("[Building]", "Building", "BuildingInput"),
+    ));
+    table.extend(kind::<kinds::Rooms>(
+        ReadCity,
+        ("/api/v1/rooms", "/api/v1/rooms/{id}"),
+        ("[Room]", "Room", "RoomInput"),
+    ));
+    table.extend(kind::<kinds::Services>(
+        Read,
+        ("/api/v1/services", "/api/v1/services/{id}"),
+        ("[Service]", "Service", "ServiceInput"),
+    ));
+    table.extend(kind::<kinds::Applications>(
+        Read,
+        ("/api/v1/applications", "/api/v1/applications/{id}"),
+        ("[Application]", "Application", "ApplicationInput"),
+    ));
+    table.extend(kind::<kinds::ContactPersons>(
+        Read,
+        ("/api/v1/contact-persons", "/api/v1/contact-persons/{id}"),
+        ("[ContactPerson]", "ContactPerson", "ContactPersonInput"),
+    ));
     table
 }
 

@@ -45,8 +45,19 @@ fn operation(route: &Route) -> Value {
     let success = match (route.path, route.method.as_str()) {
         ("/api/v1/poll" | "/api/v1/users/{id}/role" | "/api/v1/sites/{id}/remove", _) => "202",
         (
-            "/api/v1/sites" | "/api/v1/pd" | "/api/v1/servers" | "/api/v1/datasets"
-            | "/api/v1/tokens" | "/api/v1/proofs" | "/api/v1/users" | "/api/v1/me/tokens",
+            "/api/v1/sites"
+            | "/api/v1/buildings"
+            | "/api/v1/rooms"
+            | "/api/v1/pd"
+            | "/api/v1/servers"
+            | "/api/v1/services"
+            | "/api/v1/applications"
+            | "/api/v1/contact-persons"
+            | "/api/v1/datasets"
+            | "/api/v1/tokens"
+            | "/api/v1/proofs"
+            | "/api/v1/users"
+            | "/api/v1/me/tokens",
             "POST",
         ) => "201",
         _ => "200",
@@ -73,6 +84,7 @@ fn operation(route: &Route) -> Value {
         let mut body = content(request);
         if request == "ImportRequest" {
             body["application/toml"] = json!({ "schema": { "type": "string" } });
+            body["text/csv"] = json!({ "schema": { "type": "string" } });
         }
         operation["requestBody"] = json!({ "required": true, "content": body });
     }
@@ -108,6 +120,10 @@ fn reference(name: &str) -> Value {
 fn content(name: &str) -> Value {
     if name == "octets" {
         return json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+    }
+    if name == "text" {
+        let text = json!({ "schema": { "type": "string" } });
+        return json!({ "application/toml": text, "text/csv": text });
     }
     let schema = match name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => json!({ "type": "array", "items": reference(inner) }),

@@ -8,7 +8,7 @@ use lumbung_wire::Problem;
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
 use crate::enroll::EnrollError;
-use crate::import::ImportError;
+use crate::exchange::ImportError;
 use crate::issue::IssueError;
 use crate::people::PeopleError;
 use crate::register::RegisterError;
@@ -50,7 +50,9 @@ impl From<RegisterError> for Refused {
             RegisterError::Text { .. }
             | RegisterError::Place(_)
             | RegisterError::HalfPlace
-            | RegisterError::Rpo(_) => Problem::new(
+            | RegisterError::Rpo(_)
+            | RegisterError::Schedule { .. }
+            | RegisterError::Number { .. } => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "register-entry",
                 "The entry is refused",
@@ -62,7 +64,9 @@ impl From<RegisterError> for Refused {
             | RegisterError::ForeignRepository { .. }
             | RegisterError::RemovedSite(_)
             | RegisterError::Moves(_)
-            | RegisterError::EnrolledKeys(_) => Problem::conflict(detail),
+            | RegisterError::Foreign { .. }
+            | RegisterError::RoomElsewhere(_)
+            | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
             RegisterError::Unknown { .. } => Problem::not_found(detail),
             RegisterError::Db(error) => database(&error),
         })
@@ -129,7 +133,7 @@ impl From<ImportError> for Refused {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         Self(match error {
-            ImportError::Toml(_) | ImportError::Entry { .. } => Problem::new(
+            ImportError::Refused(_) | ImportError::Tried(_) => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "import",
                 "Nothing was imported",

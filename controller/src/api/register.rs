@@ -1,18 +1,17 @@
-//! The register over HTTP: sites, PD, servers, datasets, import, tokens.
+//! The register over HTTP: sites, PD, servers, datasets, tokens.
 //!
 //! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use lumbung_wire::Problem;
-use lumbung_wire::messages::overview::{ImportRequest, TokenRequest};
+use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput, Server, ServerInput, Site,
-    SiteInput,
+    Dataset, DatasetInput, EnrollmentToken, Pd, PdInput, Server, ServerInput, Site, SiteInput,
 };
-use lumbung_wire::server::{read_capped, read_json};
+use lumbung_wire::server::read_json;
 use serde::Deserialize;
 
 use super::access::Who;
@@ -21,23 +20,23 @@ use super::extract::{Asked, Named};
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::db::register as rows;
+use crate::issue;
 use crate::people::access::Scope;
 use crate::register::{self, Mode};
-use crate::{import as importer, issue};
 
 #[derive(Deserialize)]
 pub(super) struct OfPd {
-    pd: Option<String>,
+    pub(super) pd: Option<String>,
 }
 
-type Listed<T> = Result<Json<Vec<T>>, Refused>;
-type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+pub(super) type Listed<T> = Result<Json<Vec<T>>, Refused>;
+pub(super) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
 
-fn unknown(what: &str) -> Refused {
+pub(super) fn unknown(what: &str) -> Refused {
     Problem::not_found(format!("no {what} has this id: the list without an id shows all")).into()
 }
 
-fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refused> {
+pub(super) fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refused> {
     text.parse().map_err(|_| unknown(what))
 }
 
@@ -164,33 +163,6 @@ pub(super) async fn create_dataset(
     let (dataset, _) = app.db.write_async(write).await?;
     app.poll.notify_one();
     Ok((StatusCode::CREATED, Json(dataset)))
-}
-
-pub(super) async fn import(
-    State(app): State<AppState>,
-    who: Who,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ImportOutcome>, Refused> {
-    let json = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let request: ImportRequest = if json {
-        read_json(body, BODY_MAX_BYTES).await?
-    } else {
-        let bytes = read_capped(body, BODY_MAX_BYTES).await?;
-        let toml = String::from_utf8(bytes.to_vec())
-            .map_err(|_| Problem::bad_request("the register is not UTF-8 text"))?;
-        ImportRequest { file: String::new(), toml }
-    };
-    let defaults = app.config.compliance.rpo;
-    let file = if request.file.is_empty() { "import".to_owned() } else { request.file };
-    let run = move |tx: &rusqlite::Transaction<'_>| {
-        importer::import(tx, &who.act, &file, &request.toml, &defaults)
-    };
-    let outcome = app.db.write_async(run).await?;
-    app.poll.notify_one();
-    Ok(Json(outcome))
 }
 
 pub(super) async fn token(

@@ -13,11 +13,13 @@ pub mod evidence;
 pub mod facts;
 pub mod findings;
 pub mod people;
+pub mod places;
 pub mod polls;
 pub mod register;
 pub mod removals;
 pub mod rosters;
 pub mod schema;
+pub mod services;
 pub mod tokens;
 
 use std::path::{Path, PathBuf};
@@ -238,6 +240,23 @@ where
             Box::new(error),
         )
     })
+}
+
+/// What was written as JSON into column `index`.
+fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(index)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            index,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+/// As [`json`] reads it.
+fn to_json(value: &impl serde::Serialize) -> Result<String, DbError> {
+    serde_json::to_string(value).map_err(|_| DbError::Corrupt { what: "a value for JSON" })
 }
 
 /// A count in column `index`; they are written from unsigned numbers below 2^63.

@@ -5,18 +5,19 @@
 //! Rules (what a name may be, who may own what) are `crate::register`'s.
 
 use lumbung_model::{
-    AgentId, DatasetId, PdId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp, TlsPin,
+    AgentId, ApplicationId, DatasetId, PdId, PublicKey, RepositoryId, RoomId, ServerId, SiteId,
+    Timestamp, TlsPin,
 };
 use lumbung_wire::messages::register::{Dataset, HeartbeatState, Pd, Server, Site};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::audit::{self, Deed};
-use super::{DbError, count, id, maybe_id, signed, word};
+use super::{DbError, count, id, json, maybe_id, signed, to_json, word};
 use crate::act::Act;
 
 /// Writes a row's new version down, and who made it.
-fn record(
+pub(super) fn record(
     db: &Connection,
     act: &Act,
     deed: Deed<'_>,
@@ -163,7 +164,7 @@ pub fn enrol_site(
     Ok(())
 }
 
-const PD: &str = "SELECT id, code, name, contact, mandiri_tik FROM pds";
+const PD: &str = "SELECT id, code, name, contact, mandiri_tik, kind, runs_pusat_data FROM pds";
 
 fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
     Ok(Pd {
@@ -172,6 +173,8 @@ fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
         name: row.get(2)?,
         contact: row.get(3)?,
         mandiri_tik: row.get(4)?,
+        kind: word(row, 5)?,
+        runs_pusat_data: row.get(6)?,
     })
 }
 
@@ -196,16 +199,27 @@ pub fn pd_by_code(db: &Connection, code: &str) -> Result<Option<Pd>, DbError> {
 /// Writes a PD.
 pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO pds (id, code, name, contact, mandiri_tik) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5",
+        "INSERT INTO pds (id, code, name, contact, mandiri_tik, kind, runs_pusat_data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5, kind = ?6,
+            runs_pusat_data = ?7",
     )?
-    .execute(params![pd.id.as_bytes(), pd.code, pd.name, pd.contact, pd.mandiri_tik])?;
+    .execute(params![
+        pd.id.as_bytes(),
+        pd.code,
+        pd.name,
+        pd.contact,
+        pd.mandiri_tik,
+        pd.kind.as_str(),
+        pd.runs_pusat_data
+    ])?;
     let deed = Deed { action: "pd.put", kind: "pd", id: &pd.id, pd: Some(pd.id) };
     record(db, act, deed, pd.id.as_bytes(), pd)
 }
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
-const SERVER: &str = "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s FROM servers AS s
+const SERVER: &str =
+    "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s, s.site, s.room FROM servers AS s
     LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
         ORDER BY b.enrolled_s DESC, b.rowid DESC LIMIT 1)";
 
@@ -218,6 +232,8 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
         agent: maybe_id(row, 4)?.map(AgentId::from_bytes),
         heartbeat: HeartbeatState::Never,
         last_seen: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        site: maybe_id(row, 6)?.map(SiteId::from_bytes),
+        room: maybe_id(row, 7)?.map(RoomId::from_bytes),
     })
 }
 
@@ -234,6 +250,12 @@ pub fn server(db: &Connection, server: &ServerId) -> Result<Option<Server>, DbEr
     Ok(statement.query_row([server.as_bytes()], server_row).optional()?)
 }
 
+/// The PD's server of that name.
+pub fn server_by_name(db: &Connection, pd: &PdId, name: &str) -> Result<Option<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.pd = ? AND s.name = ?"))?;
+    Ok(statement.query_row(params![pd.as_bytes(), name], server_row).optional()?)
+}
+
 /// Every server of that name, whosever it is.
 pub fn servers_by_name(db: &Connection, name: &str) -> Result<Vec<Server>, DbError> {
     let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.name = ? ORDER BY s.id"))?;
@@ -243,14 +265,16 @@ pub fn servers_by_name(db: &Connection, name: &str) -> Result<Vec<Server>, DbErr
 /// Writes a server.
 pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO servers (id, pd, name, kind) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4",
+        "INSERT INTO servers (id, pd, name, kind, site, room) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4, site = ?5, room = ?6",
     )?
     .execute(params![
         server.id.as_bytes(),
         server.pd.as_bytes(),
         server.name,
-        server.kind.as_str()
+        server.kind.as_str(),
+        server.site.map(|site| *site.as_bytes()),
+        server.room.map(|room| *room.as_bytes()),
     ])?;
     let deed = Deed { action: "server.put", kind: "server", id: &server.id, pd: Some(server.pd) };
     record(db, act, deed, server.id.as_bytes(), server)
@@ -258,10 +282,10 @@ pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbE
 
 const DATASET: &str =
     "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
-    period, media, repository, paths FROM datasets";
+    period, media, repository, paths, application, distribution, location, schedule, exclude, own_rpo
+    FROM datasets";
 
 fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
-    let paths: String = row.get(13)?;
     Ok(Dataset {
         id: DatasetId::from_bytes(id(row, 0)?),
         pd: PdId::from_bytes(id(row, 1)?),
@@ -276,7 +300,13 @@ fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
         period: row.get(10)?,
         media: row.get(11)?,
         repository: maybe_id(row, 12)?.map(RepositoryId::from_bytes),
-        paths: serde_json::from_str(&paths).unwrap_or_default(),
+        paths: json(row, 13)?,
+        application: maybe_id(row, 14)?.map(ApplicationId::from_bytes),
+        distribution: row.get(15)?,
+        location: row.get(16)?,
+        schedule: row.get(17)?,
+        exclude: json(row, 18)?,
+        own_rpo: row.get(19)?,
     })
 }
 
@@ -293,17 +323,35 @@ pub fn dataset(db: &Connection, dataset: &DatasetId) -> Result<Option<Dataset>, 
     Ok(statement.query_row([dataset.as_bytes()], dataset_row).optional()?)
 }
 
+/// The PD's dataset of that name on that server, or on none.
+pub fn dataset_by_name(
+    db: &Connection,
+    pd: &PdId,
+    server: Option<&ServerId>,
+    name: &str,
+) -> Result<Option<Dataset>, DbError> {
+    let sql = format!("{DATASET} WHERE pd = ? AND coalesce(server, x'') = ? AND name = ?");
+    let server = server.map_or(&[][..], |server| server.as_bytes());
+    let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_row(params![pd.as_bytes(), server, name], dataset_row).optional()?)
+}
+
+/// Whether a dataset lies on the server.
+pub fn has_datasets(db: &Connection, server: &ServerId) -> Result<bool, DbError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM datasets WHERE server = ?")?;
+    Ok(statement.exists([server.as_bytes()])?)
+}
+
 /// Writes a dataset.
 pub fn put_dataset(db: &Connection, act: &Act, dataset: &Dataset) -> Result<(), DbError> {
-    let paths =
-        serde_json::to_string(&dataset.paths).map_err(|_| DbError::Corrupt { what: "paths" })?;
     db.prepare_cached(
         "INSERT INTO datasets (id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
-            period, media, repository, paths)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            period, media, repository, paths, application, distribution, location, schedule, exclude, own_rpo)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
          ON CONFLICT (id) DO UPDATE SET pd = ?2, server = ?3, name = ?4, kind = ?5, owner = ?6,
             classification = ?7, urgency = ?8, rpo_s = ?9, retention = ?10, period = ?11, media = ?12,
-            repository = ?13, paths = ?14",
+            repository = ?13, paths = ?14, application = ?15, distribution = ?16, location = ?17,
+            schedule = ?18, exclude = ?19, own_rpo = ?20",
     )?
     .execute(params![
         dataset.id.as_bytes(),
@@ -319,7 +367,13 @@ pub fn put_dataset(db: &Connection, act: &Act, dataset: &Dataset) -> Result<(), 
         dataset.period,
         dataset.media,
         dataset.repository.map(|repository| *repository.as_bytes()),
-        paths,
+        to_json(&dataset.paths)?,
+        dataset.application.map(|application| *application.as_bytes()),
+        dataset.distribution,
+        dataset.location,
+        dataset.schedule,
+        to_json(&dataset.exclude)?,
+        dataset.own_rpo,
     ])?;
     db.prepare_cached("DELETE FROM unregistered_datasets WHERE dataset = ?")?
         .execute([dataset.id.as_bytes()])?;

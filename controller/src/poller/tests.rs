@@ -459,6 +459,8 @@ async fn snapshots_of_another_repository_do_not_count_for_the_dataset() {
                 name: "X".into(),
                 contact: String::new(),
                 mandiri_tik: false,
+                kind: lumbung_wire::messages::register::PdKind::Other,
+                runs_pusat_data: false,
             };
             crate::db::register::put_pd(tx, &Act::controller(START), &pd)?;
             crate::db::register::bind_repository(

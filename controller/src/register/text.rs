@@ -27,6 +27,8 @@ pub(super) fn free_text(field: &'static str, text: &str) -> Result<(), RegisterE
         "at most 4096 characters"
     } else if text.chars().any(|c| c.is_control() && c != '\n') {
         "no control characters"
+    } else if !text.is_empty() && text.trim().is_empty() {
+        "leave it empty, or write something"
     } else {
         return Ok(());
     };
@@ -44,4 +46,60 @@ pub(super) fn code(text: &str) -> Result<(), RegisterError> {
         });
     }
     Ok(())
+}
+
+/// Most paths, and most patterns, of one dataset.
+const PATHS_MAX: usize = 1000;
+
+/// Paths or patterns, one each: no line breaks, since one cell of a table holds them line by line.
+pub(super) fn paths(field: &'static str, paths: &[String]) -> Result<(), RegisterError> {
+    if paths.len() > PATHS_MAX {
+        let (found, reason) = (paths.len() as u64, "at most 1000 entries");
+        return Err(RegisterError::Number { field, found, reason });
+    }
+    for path in paths {
+        free_text(field, path)?;
+        let reason = if path.trim().is_empty() {
+            "it may not be empty"
+        } else if path.contains('\n') {
+            "no line breaks: write each as an entry of its own"
+        } else {
+            continue;
+        };
+        return Err(RegisterError::Text { field, found: path.chars().take(64).collect(), reason });
+    }
+    Ok(())
+}
+
+/// A schedule as crontab(5) writes it.
+pub(super) fn schedule(text: &str) -> Result<(), RegisterError> {
+    let Err(error) = text.parse::<lumbung_model::schedule::Expression>() else { return Ok(()) };
+    Err(RegisterError::Schedule {
+        found: text.chars().take(64).collect(),
+        reason: error.to_string(),
+    })
+}
+
+pub(super) fn phone(text: &str) -> Result<(), RegisterError> {
+    let fits = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | ' ' | '(' | ')' | '.');
+    if text.len() <= 40 && text.chars().all(fits) {
+        return Ok(());
+    }
+    let reason = "digits, spaces, '+', '-', '(' and ')', as in +62 61 4512345";
+    Err(RegisterError::Text { field: "phone", found: text.chars().take(64).collect(), reason })
+}
+
+/// An address that a message can be sent to: one '@', no spaces. Whether it exists, only a message tells.
+pub(super) fn email(text: &str) -> Result<(), RegisterError> {
+    let halves = text.split_once('@');
+    let fits = |half: &str| {
+        !half.is_empty() && !half.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@')
+    };
+    if text.is_empty()
+        || text.len() <= 254 && halves.is_some_and(|(name, host)| fits(name) && fits(host))
+    {
+        return Ok(());
+    }
+    let reason = "write NAME@HOST, as in pusatdata@example.go.id";
+    Err(RegisterError::Text { field: "email", found: text.chars().take(64).collect(), reason })
 }

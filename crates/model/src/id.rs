@@ -173,10 +173,29 @@ id!(/** A token with which a program speaks for a user. */ ApiTokenId, 16, "an A
 id!(/** Something that a second person has to confirm. */ ApprovalId, 16, "an approval id");
 id!(/** A Perangkat Daerah of the register. */ PdId, 16, "a PD id");
 id!(/** A portable medium. */ MediumId, 16, "a medium id");
+id!(/** A building of a site. */ BuildingId, 16, "a building id");
+id!(/** A room of a building. */ RoomId, 16, "a room id");
+id!(/** A service of a PD. */ ServiceId, 16, "a service id");
+id!(/** An application of a PD. */ ApplicationId, 16, "an application id");
+id!(/** A contact person of a PD. */ ContactPersonId, 16, "a contact person id");
 
 random_id!(
-    AgentId, DomainId, DatasetId, HoldId, SiteId, ServerId, PdId, MediumId, UserId, ApiTokenId,
-    ApprovalId
+    AgentId,
+    DomainId,
+    DatasetId,
+    HoldId,
+    SiteId,
+    ServerId,
+    PdId,
+    MediumId,
+    UserId,
+    ApiTokenId,
+    ApprovalId,
+    BuildingId,
+    RoomId,
+    ServiceId,
+    ApplicationId,
+    ContactPersonId
 );
 
 #[cfg(test)]

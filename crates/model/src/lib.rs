@@ -19,10 +19,11 @@ pub mod toml_text;
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
-    AgentId, ApiTokenId, ApprovalId, AuditHash, ChunkId, DatasetId, DomainId, FrameHash, HoldId,
-    IdError, InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, ProofId,
-    PublicKey, ReceiptId, RepositoryId, RosterId, ScrubId, SegmentId, ServerId, SessionId, SiteId,
-    TlsPin, TombstoneId, UsageId, UserId,
+    AgentId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, ChunkId,
+    ContactPersonId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
+    MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId,
+    RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin,
+    TombstoneId, UsageId, UserId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -36,7 +36,8 @@ pub fn line_at(text: &str, offset: usize) -> usize {
 }
 
 /// serde's message in one line, with the nearest of the names that it expected.
-fn explain(message: &str) -> String {
+#[must_use]
+pub fn explain(message: &str) -> String {
     let message = message.trim().replace('\n', " ");
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");

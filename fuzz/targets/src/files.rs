@@ -8,10 +8,9 @@ use std::sync::{LazyLock, Mutex};
 use lumbung_controller::act::Act;
 use lumbung_controller::config::RpoDefaults;
 use lumbung_controller::db::{Db, DbError};
-use lumbung_controller::import::{ImportError, import};
+use lumbung_controller::exchange::{Form, ImportError, Source, export, import};
 use lumbung_model::Timestamp;
-use lumbung_model::toml_text;
-use lumbung_wire::messages::register::RegisterImport;
+use lumbung_wire::messages::register::RegisterTable;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -63,24 +62,6 @@ pub(crate) fn controller_toml(data: &[u8]) {
     }
 }
 
-pub(crate) fn register_toml(data: &[u8]) {
-    let text = text(data);
-    match toml_text::parse::<RegisterImport>("register.toml", text) {
-        Ok(register) => {
-            let written = toml::to_string(&register).expect("a register is TOML");
-            let again: RegisterImport = toml::from_str(&written).expect("what was written is read");
-            // Not a number is not equal to itself, and refused later.
-            assert_eq!(toml::to_string(&again).expect("TOML"), written);
-            let json = serde_json::to_value(&register).expect("a register is JSON");
-            assert!(json.is_object());
-        }
-        Err(error) => {
-            check_line(text, error.line);
-            assert!(!error.message.contains('\n'), "{error}");
-        }
-    }
-}
-
 /// What rolls an import back once it was looked at.
 enum Undo {
     Done,
@@ -93,33 +74,49 @@ impl From<DbError> for Undo {
     }
 }
 
-/// The same file twice changes nothing the second time.
+/// A register in TOML.
 pub(crate) fn register_import(data: &[u8]) {
+    enter(Source::Toml(text(data)));
+}
+
+/// Rows of a table; the first byte says of which.
+pub(crate) fn register_csv(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let table = RegisterTable::ALL[usize::from(*first) % RegisterTable::ALL.len()];
+    enter(Source::Csv(table, text(rest)));
+}
+
+/// The same file twice changes nothing the second time, and neither does what is exported after it.
+fn enter(source: Source<'_>) {
     static DATABASE: LazyLock<Mutex<(tempfile::TempDir, Db)>> = LazyLock::new(|| {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let db = Db::create(&directory.path().join("controller.db")).expect("a new database");
         Mutex::new((directory, db))
     });
-    let text = text(data);
-    if toml_text::parse::<RegisterImport>("register.toml", text).is_err() {
-        return;
-    }
     let held = DATABASE.lock().expect("no import panicked before");
     let undone: Result<(), Undo> = held.1.write(|db| {
-        let enter =
-            || import(db, &Act::controller(NOW), "register.toml", text, &RpoDefaults::default());
-        match enter() {
+        let act = Act::controller(NOW);
+        let enter = |source| import(db, &act, ("register", source), &RpoDefaults::default(), false);
+        match enter(source) {
             Ok(first) => {
-                let second = enter().expect("what was taken once is taken again");
-                assert_eq!(
-                    (second.created, second.updated),
-                    (0, 0),
-                    "the second time changed something"
-                );
-                assert_eq!(second.unchanged, first.created + first.updated + first.unchanged);
+                let entered = first.created + first.updated + first.unchanged;
+                let exported = export(db, Form::Toml, None)?;
+                for again in [source, Source::Toml(&exported)] {
+                    let second = enter(again).expect("what was taken once is taken again");
+                    assert_eq!((second.created, second.updated), (0, 0), "something changed");
+                    assert!(second.unchanged >= entered);
+                }
             }
             Err(ImportError::Db(error)) => panic!("the database failed: {error:?}"),
-            Err(ImportError::Toml(at) | ImportError::Entry { at }) => check_line(text, at.line),
+            Err(ImportError::Tried(_)) => unreachable!("it is not tried"),
+            Err(ImportError::Refused(faults)) => {
+                let (Source::Toml(text) | Source::Csv(_, text)) = source;
+                assert!(faults.count >= faults.first.len() && faults.count > 0);
+                for fault in faults.first {
+                    check_line(text, fault.line);
+                    assert!(!fault.detail.is_empty());
+                }
+            }
         }
         Err(Undo::Done)
     });

@@ -448,7 +448,17 @@ fn texts(seeds: &mut Vec<Seed>) {
     example(seeds, "vault_toml", include_str!("../../../config/vault.toml"));
     example(seeds, "controller_toml", include_str!("../../../config/controller.toml"));
     let register = include_str!("../../../config/register.example.toml");
-    example(seeds, "register_toml", register);
+    let rows = [
+        (3, "pd", "code,name,kind,mandiri_tik\nA,\"x\ny\",rsud,ya\n"),
+        (
+            8,
+            "datasets",
+            "pd;name;kind;classification;urgency;paths\nA;d;files;public;low;\"/a\n'-b\"\n",
+        ),
+    ];
+    for (table, name, text) in rows {
+        seeds.push(("register_csv", name.to_owned(), [&[table], text.as_bytes()].concat()));
+    }
     example(seeds, "register_import", register);
     let expressions =
         ["30 2 * * *", "*/15 8-17 * * mon-fri", "0 0 29 2 *", "@weekly", "1,2 3 4 5 0"];

@@ -16,6 +16,8 @@ use crate::messages::{
 };
 use crate::tls::ClientTls;
 
+/// Longest export: a register of a million rows.
+const EXPORT_MAX_BYTES: usize = 1 << 30;
 /// Longest JSON answer of the controller.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
@@ -143,6 +145,16 @@ impl ControllerClient {
     /// Any GET of the API, for instance `/api/v1/compliance`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.transport.read_json(self.transport.get(path.to_owned()), ANSWER_MAX_BYTES).await
+    }
+
+    /// Any GET of the API whose answer is text: an export.
+    ///
+    /// # Errors
+    /// If it does not answer, refuses, or answers no text.
+    pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let answer = self.transport.send(self.transport.get(path.to_owned())).await?;
+        let bytes = self.transport.body(answer, EXPORT_MAX_BYTES).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Any POST of the API.

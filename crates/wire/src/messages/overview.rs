@@ -6,7 +6,7 @@ use lumbung_model::{AgentId, DatasetId, PdId, RepositoryId, ServerId, SiteId, Ti
 use serde::{Deserialize, Serialize};
 
 use super::control::{HostHealth, JobState};
-use super::register::{HeartbeatState, SiteKind, StepTotals};
+use super::register::{HeartbeatState, RegisterTable, SiteKind, StepTotals};
 use crate::identity::Role;
 
 /// `POST /api/v1/tokens`: name the server (or the site) by id or by name.
@@ -27,14 +27,24 @@ pub struct TokenRequest {
 }
 
 /// `POST /api/v1/import` as JSON. The TOML itself, as `application/toml`, does as well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// What errors call it.
     #[serde(default)]
     pub file: String,
-    /// The document.
+    /// The register as TOML; empty if `csv` is given.
+    #[serde(default)]
     pub toml: String,
+    /// Rows of one table as CSV, with a header; empty if `toml` is given.
+    #[serde(default)]
+    pub csv: String,
+    /// The table that the rows are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<RegisterTable>,
+    /// Only look what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `GET /api/v1/ca`.

@@ -5,10 +5,18 @@
 //! signed; what only the agent says stands apart, in `menurut_agen`. Inputs refuse unknown fields.
 
 use lumbung_model::{
-    AgentId, DatasetId, ManifestId, PdId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp,
-    TlsPin,
+    AgentId, ApplicationId, DatasetId, ManifestId, PdId, PublicKey, RepositoryId, RoomId, ServerId,
+    SiteId, Timestamp, TlsPin,
 };
 use serde::{Deserialize, Serialize};
+
+mod places;
+mod services;
+
+pub use places::{Building, BuildingInput, Room, RoomInput, RoomKind};
+pub use services::{
+    Application, ApplicationInput, ContactPerson, ContactPersonInput, Service, ServiceInput,
+};
 
 vocabulary! {
     /// What a site is.
@@ -17,6 +25,28 @@ vocabulary! {
         PusatData = "pusat_data",
         /// The disaster recovery center.
         Drc = "drc",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+vocabulary! {
+    /// What a PD is.
+    PdKind {
+        /// A *dinas*.
+        Dinas = "dinas",
+        /// A *badan*.
+        Badan = "badan",
+        /// The secretariat of the city or of its council.
+        Sekretariat = "sekretariat",
+        /// The *inspektorat*.
+        Inspektorat = "inspektorat",
+        /// A regional hospital.
+        Rsud = "rsud",
+        /// A community health centre.
+        Puskesmas = "puskesmas",
+        /// A district.
+        Kecamatan = "kecamatan",
         /// Any other.
         Other = "other",
     }
@@ -53,6 +83,10 @@ vocabulary! {
         Oracle = "oracle",
         /// A whole virtual machine.
         VirtualMachine = "virtual_machine",
+        /// Source code of an application.
+        SourceCode = "source_code",
+        /// Documents of the SPBE: architecture, plans, procedures.
+        SpbeDocuments = "spbe_documents",
         /// Any other.
         Other = "other",
     }
@@ -107,6 +141,30 @@ vocabulary! {
         Missing = "missing",
         /// A site's inventory is too old to rely on, or shows that what was there is gone.
         Unknown = "unknown",
+    }
+}
+
+vocabulary! {
+    /// A table of the register, as it is imported and exported.
+    RegisterTable {
+        /// Sites.
+        Sites = "sites",
+        /// Buildings of sites.
+        Buildings = "buildings",
+        /// Rooms of buildings.
+        Rooms = "rooms",
+        /// PD.
+        Pd = "pd",
+        /// Servers.
+        Servers = "servers",
+        /// Services.
+        Services = "services",
+        /// Applications.
+        Applications = "applications",
+        /// Contact persons.
+        ContactPersons = "contact_persons",
+        /// Datasets.
+        Datasets = "datasets",
     }
 }
 
@@ -179,12 +237,22 @@ pub struct Pd {
     pub code: String,
     /// Its name.
     pub name: String,
-    /// Whom to call.
+    /// What it is.
+    #[serde(default = "other_pd")]
+    pub kind: PdKind,
+    /// A note on whom to call; the contact persons stand on their own.
     #[serde(default)]
     pub contact: String,
     /// Whether it runs its own IT (*mandiri TIK*).
     #[serde(default)]
     pub mandiri_tik: bool,
+    /// Whether it is the one that runs the Pusat Data.
+    #[serde(default)]
+    pub runs_pusat_data: bool,
+}
+
+const fn other_pd() -> PdKind {
+    PdKind::Other
 }
 
 /// A PD to be entered.
@@ -198,12 +266,18 @@ pub struct PdInput {
     pub code: String,
     /// Its name.
     pub name: String,
-    /// Whom to call.
+    /// What it is.
+    #[serde(default = "other_pd")]
+    pub kind: PdKind,
+    /// A note on whom to call; the contact persons stand on their own.
     #[serde(default)]
     pub contact: String,
     /// Whether it runs its own IT.
     #[serde(default)]
     pub mandiri_tik: bool,
+    /// Whether it is the one that runs the Pusat Data.
+    #[serde(default)]
+    pub runs_pusat_data: bool,
 }
 
 /// A server of a PD.
@@ -217,6 +291,12 @@ pub struct Server {
     pub name: String,
     /// What it is.
     pub kind: ServerKind,
+    /// The site it stands at; none: with the PD itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteId>,
+    /// The room it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomId>,
     /// The agent that enrolled for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
@@ -240,6 +320,12 @@ pub struct ServerInput {
     pub name: String,
     /// What it is.
     pub kind: ServerKind,
+    /// The site it stands at; none: with the PD itself, or at the room's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteId>,
+    /// The room it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomId>,
 }
 
 /// A dataset: what must be backed up (regulation map, O13).
@@ -256,15 +342,30 @@ pub struct Dataset {
     pub name: String,
     /// What it is made of.
     pub kind: DatasetKind,
+    /// The application it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationId>,
     /// Who answers for it.
     #[serde(default)]
     pub owner: String,
     /// Who may see it.
     pub classification: Classification,
+    /// To whom it is given.
+    #[serde(default)]
+    pub distribution: String,
+    /// Where it is stored.
+    #[serde(default)]
+    pub location: String,
     /// How urgent it is.
     pub urgency: Urgency,
     /// Longest time between two backups, seconds.
     pub rpo_s: u64,
+    /// Whether that is its own, and not its urgency's.
+    #[serde(default)]
+    pub own_rpo: bool,
+    /// When it is backed up, as five fields of crontab(5); none: as its urgency says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// How long copies are kept, in the register's own words.
     #[serde(default)]
     pub retention: String,
@@ -280,6 +381,9 @@ pub struct Dataset {
     /// The paths it consists of.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// What of them is left out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
 }
 
 /// A dataset to be entered.
@@ -298,16 +402,28 @@ pub struct DatasetInput {
     pub name: String,
     /// What it is made of.
     pub kind: DatasetKind,
+    /// The application it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationId>,
     /// Who answers for it.
     #[serde(default)]
     pub owner: String,
     /// Who may see it.
     pub classification: Classification,
+    /// To whom it is given.
+    #[serde(default)]
+    pub distribution: String,
+    /// Where it is stored.
+    #[serde(default)]
+    pub location: String,
     /// How urgent it is.
     pub urgency: Urgency,
     /// Longest time between two backups, seconds; the urgency's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo_s: Option<u64>,
+    /// When it is backed up, as five fields of crontab(5); the urgency's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// How long copies are kept.
     #[serde(default)]
     pub retention: String,
@@ -323,99 +439,9 @@ pub struct DatasetInput {
     /// The paths it consists of.
     #[serde(default)]
     pub paths: Vec<String>,
-}
-
-/// The TOML document that fills the register: `[[site]]`, `[[pd]]`, `[[pd.server]]`, `[[pd.server.dataset]]`, `[[pd.dataset]]`.
-///
-/// Sites and servers are known by their names, PD by their codes: importing twice changes nothing.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RegisterImport {
-    /// Sites.
-    #[serde(default, rename = "site")]
-    pub sites: Vec<SiteInput>,
-    /// PD with their servers and datasets.
-    #[serde(default, rename = "pd")]
-    pub pds: Vec<PdImport>,
-}
-
-/// A PD in [`RegisterImport`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PdImport {
-    /// Its id, if it has one already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<PdId>,
-    /// Its short code.
-    pub code: String,
-    /// Its name.
-    pub name: String,
-    /// Whom to call.
+    /// What of them is left out.
     #[serde(default)]
-    pub contact: String,
-    /// Whether it runs its own IT.
-    #[serde(default)]
-    pub mandiri_tik: bool,
-    /// Its servers.
-    #[serde(default, rename = "server")]
-    pub servers: Vec<ServerImport>,
-    /// Datasets that no server is known for.
-    #[serde(default, rename = "dataset")]
-    pub datasets: Vec<DatasetImport>,
-}
-
-/// A server in [`RegisterImport`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerImport {
-    /// Its id, if it has one already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<ServerId>,
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub kind: ServerKind,
-    /// Its datasets.
-    #[serde(default, rename = "dataset")]
-    pub datasets: Vec<DatasetImport>,
-}
-
-/// A dataset in [`RegisterImport`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetImport {
-    /// Its id, if it has one already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<DatasetId>,
-    /// Its name.
-    pub name: String,
-    /// What it is made of.
-    pub kind: DatasetKind,
-    /// Who answers for it.
-    #[serde(default)]
-    pub owner: String,
-    /// Who may see it.
-    pub classification: Classification,
-    /// How urgent it is.
-    pub urgency: Urgency,
-    /// Longest time between two backups, seconds; the urgency's default if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rpo_s: Option<u64>,
-    /// How long copies are kept.
-    #[serde(default)]
-    pub retention: String,
-    /// How often it is backed up.
-    #[serde(default)]
-    pub period: String,
-    /// On what it is kept.
-    #[serde(default)]
-    pub media: String,
-    /// The repository its snapshots lie in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<RepositoryId>,
-    /// The paths it consists of.
-    #[serde(default)]
-    pub paths: Vec<String>,
+    pub exclude: Vec<String>,
 }
 
 /// What an import did.
@@ -585,31 +611,5 @@ mod tests {
             error.to_string(),
             r#""Pusat Data" is not known here; use one of: pusat_data drc other"#
         );
-    }
-
-    #[test]
-    fn an_import_nests_and_refuses_what_it_does_not_know() {
-        let document = serde_json::json!({
-            "site": [{ "name": "DRC Batam", "kind": "drc", "latitude": 1.13, "longitude": 104.05 }],
-            "pd": [{
-                "code": "DINKES",
-                "name": "Dinas Kesehatan",
-                "server": [{
-                    "name": "simpus", "kind": "vps",
-                    "dataset": [{
-                        "name": "rekam medis", "kind": "files",
-                        "classification": "non_public", "urgency": "critical",
-                        "paths": ["/srv/simpus"],
-                    }],
-                }],
-            }],
-        });
-        let import: RegisterImport = serde_json::from_value(document.clone()).unwrap();
-        assert_eq!(import.pds[0].servers[0].datasets[0].paths, ["/srv/simpus"]);
-        assert_eq!(import.sites[0].kind, SiteKind::Drc);
-        let mut misspelt = document;
-        misspelt["pd"][0]["server"][0]["dataset"][0]["rpo"] = 3600.into();
-        let error = serde_json::from_value::<RegisterImport>(misspelt).unwrap_err();
-        assert!(error.to_string().contains("unknown field `rpo`"), "{error}");
     }
 }

@@ -1,0 +1,114 @@
+//! The register as files over HTTP: import and export.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use lumbung_wire::Problem;
+use lumbung_wire::messages::overview::ImportRequest;
+use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
+use lumbung_wire::server::{read_capped, read_json};
+use serde::Deserialize;
+
+use super::access::Who;
+use super::agents::narrowed;
+use super::extract::Asked;
+use super::problems::Refused;
+use super::{AppState, BODY_MAX_BYTES};
+use crate::exchange::{self, Form, ImportError, Source};
+
+/// How a body that is no JSON is to be read.
+#[derive(Deserialize)]
+pub(super) struct HowToRead {
+    table: Option<RegisterTable>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(super) async fn import(
+    State(app): State<AppState>,
+    who: Who,
+    Asked(how): Asked<HowToRead>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ImportOutcome>, Refused> {
+    let request = request(&headers, how, body).await?;
+    let defaults = app.config.compliance.rpo;
+    let run = move |tx: &rusqlite::Transaction<'_>| {
+        let file = if request.file.is_empty() { "import" } else { &request.file };
+        let source = match request.table {
+            Some(table) => Source::Csv(table, &request.csv),
+            None => Source::Toml(&request.toml),
+        };
+        exchange::import(tx, &who.act, (file, source), &defaults, request.dry_run)
+    };
+    let outcome = match app.db.write_async(run).await {
+        Err(ImportError::Tried(outcome)) => outcome,
+        other => other?,
+    };
+    app.poll.notify_one();
+    Ok(Json(outcome))
+}
+
+/// The request, however it came: as JSON, or as the file itself.
+async fn request(
+    headers: &HeaderMap,
+    how: HowToRead,
+    body: Body,
+) -> Result<ImportRequest, Refused> {
+    let is = |kind: &str| {
+        let given = headers.get(header::CONTENT_TYPE);
+        given.is_some_and(|given| given.as_bytes().starts_with(kind.as_bytes()))
+    };
+    if is("application/json") {
+        let request: ImportRequest = read_json(body, BODY_MAX_BYTES).await?;
+        if request.csv.is_empty() != request.table.is_none() {
+            let detail = "csv and table go together: name the table that the rows are of";
+            return Err(Problem::bad_request(detail).into());
+        }
+        return Ok(request);
+    }
+    let bytes = read_capped(body, BODY_MAX_BYTES).await?;
+    let text = String::from_utf8(bytes.to_vec())
+        .map_err(|_| Problem::bad_request("the register is not UTF-8 text"))?;
+    let mut request =
+        ImportRequest { table: how.table, dry_run: how.dry_run, ..ImportRequest::default() };
+    match (is("text/csv"), request.table) {
+        (true, None) => {
+            let detail = "name the table that the rows are of, as in ?table=datasets";
+            return Err(Problem::bad_request(detail).into());
+        }
+        (true, Some(_)) => request.csv = text,
+        (false, Some(_)) => {
+            let detail = "a table is for text/csv: set the content type, or leave the table out";
+            return Err(Problem::bad_request(detail).into());
+        }
+        (false, None) => request.toml = text,
+    }
+    Ok(request)
+}
+
+/// What is to be written.
+#[derive(Deserialize)]
+pub(super) struct WhatToWrite {
+    table: Option<RegisterTable>,
+    pd: Option<String>,
+}
+
+pub(super) async fn export(
+    State(app): State<AppState>,
+    who: Who,
+    Asked(what): Asked<WhatToWrite>,
+) -> Result<Response, Refused> {
+    let (form, kind) = match what.table {
+        Some(table) => (Form::Csv(table), "text/csv; charset=utf-8; header=present"),
+        None => (Form::Toml, "application/toml"),
+    };
+    let write = move |tx: &rusqlite::Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), what.pd.as_deref())?;
+        Ok::<_, Refused>(exchange::export(tx, form, pd)?)
+    };
+    let text = app.db.read_async(write).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

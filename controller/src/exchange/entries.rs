@@ -1,0 +1,361 @@
+//! Entries as files hold them: what an entry belongs to and refers to is named, not numbered.
+//!
+//! Invariant: each kind has its list of columns, which is the list of its fields: a test holds the two together.
+
+use lumbung_model::{
+    ApplicationId, BuildingId, ContactPersonId, DatasetId, RepositoryId, RoomId, ServerId,
+    ServiceId,
+};
+use lumbung_wire::messages::register::{
+    Classification, DatasetKind, PdInput, RegisterTable, RoomKind, ServerKind, SiteInput, Urgency,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// Text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// Texts, each on a line of its own.
+    Lines,
+}
+
+/// The columns of a table, in their order.
+pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Cell)] {
+    use Cell::{Flag, Integer, Lines, Number, Text};
+    match table {
+        RegisterTable::Sites => &[
+            ("id", Text),
+            ("name", Text),
+            ("kind", Text),
+            ("latitude", Number),
+            ("longitude", Number),
+            ("address", Text),
+            ("url", Text),
+            ("receipt_key", Text),
+            ("tls_pin", Text),
+        ],
+        RegisterTable::Buildings => &[
+            ("id", Text),
+            ("site", Text),
+            ("name", Text),
+            ("address", Text),
+            ("jurisdiction", Text),
+            ("hazard_assessment", Text),
+        ],
+        RegisterTable::Rooms => {
+            &[("id", Text), ("site", Text), ("building", Text), ("name", Text), ("kind", Text)]
+        }
+        RegisterTable::Pd => &[
+            ("id", Text),
+            ("code", Text),
+            ("name", Text),
+            ("kind", Text),
+            ("contact", Text),
+            ("mandiri_tik", Flag),
+            ("runs_pusat_data", Flag),
+        ],
+        RegisterTable::Servers => &[
+            ("id", Text),
+            ("pd", Text),
+            ("name", Text),
+            ("kind", Text),
+            ("site", Text),
+            ("building", Text),
+            ("room", Text),
+        ],
+        RegisterTable::Services => &[
+            ("id", Text),
+            ("pd", Text),
+            ("name", Text),
+            ("critical", Flag),
+            ("sla_millipercent", Integer),
+            ("hours", Text),
+            ("rto_s", Integer),
+            ("sla_document", Text),
+            ("standby", Text),
+        ],
+        RegisterTable::Applications => &[
+            ("id", Text),
+            ("pd", Text),
+            ("name", Text),
+            ("service", Text),
+            ("technology", Text),
+            ("servers", Lines),
+        ],
+        RegisterTable::ContactPersons => &[
+            ("id", Text),
+            ("pd", Text),
+            ("service", Text),
+            ("tier", Integer),
+            ("name", Text),
+            ("phone", Text),
+            ("email", Text),
+        ],
+        RegisterTable::Datasets => &[
+            ("id", Text),
+            ("pd", Text),
+            ("server", Text),
+            ("name", Text),
+            ("kind", Text),
+            ("application", Text),
+            ("owner", Text),
+            ("classification", Text),
+            ("distribution", Text),
+            ("location", Text),
+            ("urgency", Text),
+            ("rpo_s", Integer),
+            ("schedule", Text),
+            ("retention", Text),
+            ("period", Text),
+            ("media", Text),
+            ("repository", Text),
+            ("paths", Lines),
+            ("exclude", Lines),
+        ],
+    }
+}
+
+/// A building.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuildingEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<BuildingId>,
+    /// Name of its site.
+    pub(super) site: String,
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) address: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) jurisdiction: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) hazard_assessment: String,
+}
+
+/// A room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoomEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<RoomId>,
+    /// Name of its building's site.
+    pub(super) site: String,
+    /// Name of its building.
+    pub(super) building: String,
+    pub(super) name: String,
+    pub(super) kind: RoomKind,
+}
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServerEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<ServerId>,
+    /// Code of its PD.
+    pub(super) pd: String,
+    pub(super) name: String,
+    pub(super) kind: ServerKind,
+    /// Name of the site it stands at.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) site: String,
+    /// Name of the building of that site.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) building: String,
+    /// Name of the room of that building.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) room: String,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<ServiceId>,
+    pub(super) pd: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) critical: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sla_millipercent: Option<u32>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) hours: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rto_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) sla_document: String,
+    /// Name of the server that takes over; `CODE/name` where it is another PD's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) standby: String,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApplicationEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<ApplicationId>,
+    pub(super) pd: String,
+    pub(super) name: String,
+    /// Name of the PD's service.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) service: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) technology: String,
+    /// Names of servers; `CODE/name` where one is another PD's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) servers: Vec<String>,
+}
+
+/// A contact person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactPersonEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<ContactPersonId>,
+    pub(super) pd: String,
+    /// Name of the PD's service.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) service: String,
+    #[serde(default = "first_tier")]
+    pub(super) tier: u8,
+    pub(super) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) phone: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) email: String,
+}
+
+const fn first_tier() -> u8 {
+    1
+}
+
+/// A dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DatasetEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<DatasetId>,
+    pub(super) pd: String,
+    /// Name of the PD's server; empty: it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) server: String,
+    pub(super) name: String,
+    pub(super) kind: DatasetKind,
+    /// Name of the PD's application.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) application: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) owner: String,
+    pub(super) classification: Classification,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) distribution: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) location: String,
+    pub(super) urgency: Urgency,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rpo_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) retention: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) period: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) media: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repository: Option<RepositoryId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) paths: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) exclude: Vec<String>,
+}
+
+/// One entry of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Entry {
+    Site(SiteInput),
+    Building(BuildingEntry),
+    Room(RoomEntry),
+    Pd(PdInput),
+    Server(ServerEntry),
+    Service(ServiceEntry),
+    Application(ApplicationEntry),
+    ContactPerson(ContactPersonEntry),
+    Dataset(Box<DatasetEntry>),
+}
+
+impl Entry {
+    /// Reads an entry of a table.
+    pub(super) fn read<'de, D: serde::Deserializer<'de>>(
+        table: RegisterTable,
+        from: D,
+    ) -> Result<Self, D::Error> {
+        Ok(match table {
+            RegisterTable::Sites => Self::Site(Deserialize::deserialize(from)?),
+            RegisterTable::Buildings => Self::Building(Deserialize::deserialize(from)?),
+            RegisterTable::Rooms => Self::Room(Deserialize::deserialize(from)?),
+            RegisterTable::Pd => Self::Pd(Deserialize::deserialize(from)?),
+            RegisterTable::Servers => Self::Server(Deserialize::deserialize(from)?),
+            RegisterTable::Services => Self::Service(Deserialize::deserialize(from)?),
+            RegisterTable::Applications => Self::Application(Deserialize::deserialize(from)?),
+            RegisterTable::ContactPersons => Self::ContactPerson(Deserialize::deserialize(from)?),
+            RegisterTable::Datasets => Self::Dataset(Deserialize::deserialize(from)?),
+        })
+    }
+
+    /// Its fields; what is empty is left out.
+    pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = match self {
+            Self::Site(entry) => toml::Table::try_from(entry),
+            Self::Building(entry) => toml::Table::try_from(entry),
+            Self::Room(entry) => toml::Table::try_from(entry),
+            Self::Pd(entry) => toml::Table::try_from(entry),
+            Self::Server(entry) => toml::Table::try_from(entry),
+            Self::Service(entry) => toml::Table::try_from(entry),
+            Self::Application(entry) => toml::Table::try_from(entry),
+            Self::ContactPerson(entry) => toml::Table::try_from(entry),
+            Self::Dataset(entry) => toml::Table::try_from(entry),
+        }?;
+        table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
+        Ok(table)
+    }
+
+    /// The table that it is of.
+    pub(super) const fn table(&self) -> RegisterTable {
+        match self {
+            Self::Site(_) => RegisterTable::Sites,
+            Self::Building(_) => RegisterTable::Buildings,
+            Self::Room(_) => RegisterTable::Rooms,
+            Self::Pd(_) => RegisterTable::Pd,
+            Self::Server(_) => RegisterTable::Servers,
+            Self::Service(_) => RegisterTable::Services,
+            Self::Application(_) => RegisterTable::Applications,
+            Self::ContactPerson(_) => RegisterTable::ContactPersons,
+            Self::Dataset(_) => RegisterTable::Datasets,
+        }
+    }
+
+    /// What it is called, from what it belongs to down to itself.
+    pub(super) fn path(&self) -> Vec<&str> {
+        match self {
+            Self::Site(entry) => vec![&entry.name],
+            Self::Building(entry) => vec![&entry.site, &entry.name],
+            Self::Room(entry) => vec![&entry.site, &entry.building, &entry.name],
+            Self::Pd(entry) => vec![&entry.code],
+            Self::Server(entry) => vec![&entry.pd, &entry.name],
+            Self::Service(entry) => vec![&entry.pd, &entry.name],
+            Self::Application(entry) => vec![&entry.pd, &entry.name],
+            Self::ContactPerson(entry) => vec![&entry.pd, &entry.service, &entry.name],
+            Self::Dataset(entry) => vec![&entry.pd, &entry.server, &entry.name],
+        }
+    }
+}
