@@ -103,3 +103,15 @@ fn vault_and_controller_cannot_reach_the_secret_half() {
         }
     }
 }
+
+#[test]
+fn only_the_controller_describes_its_messages() {
+    let links = |program: &str| {
+        let tree = cargo(&["tree", "--edges", "normal", "--prefix", "none", "--package", program]);
+        tree.lines().any(|line| line.starts_with("utoipa "))
+    };
+    for program in ["lumbung-agent", "lumbung-vault", "lumbung-cli"] {
+        assert!(!links(program), "{program} turns on the feature openapi: it has no use for it");
+    }
+    assert!(links("lumbung-controller"));
+}

@@ -14,6 +14,7 @@ use super::{Route, routes, schemas};
 #[must_use]
 pub fn document() -> Value {
     let mut paths: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
+    let bodies: Vec<&str> = routes().iter().filter_map(|(route, _)| route.request).collect();
     for (route, _) in routes() {
         let operation = operation(&route);
         paths
@@ -31,7 +32,7 @@ pub fn document() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": schemas::all(bodies.iter().map(|name| element(name))),
             "securitySchemes": {
                 "mtls": { "type": "mutualTLS" },
                 "token": { "type": "http", "scheme": "bearer" },
@@ -117,6 +118,11 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
+/// What a body named so is made of: itself, or the elements of a list.
+fn element(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(name)
+}
+
 fn content(name: &str) -> Value {
     if name == "octets" {
         return json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
@@ -125,9 +131,9 @@ fn content(name: &str) -> Value {
         let text = json!({ "schema": { "type": "string" } });
         return json!({ "application/toml": text, "text/csv": text });
     }
-    let schema = match name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-        Some(inner) => json!({ "type": "array", "items": reference(inner) }),
-        None => reference(name),
+    let schema = match element(name) {
+        inner if inner != name => json!({ "type": "array", "items": reference(inner) }),
+        _ => reference(name),
     };
     json!({ "application/json": { "schema": schema } })
 }

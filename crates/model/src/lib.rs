@@ -9,6 +9,8 @@ pub mod clock;
 pub mod compliance;
 pub mod geo;
 pub mod id;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod rate;
 pub mod retention;
 pub mod schedule;

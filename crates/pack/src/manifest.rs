@@ -12,6 +12,7 @@ use crate::object::{Kind, Object};
 
 /// What an agent says of a snapshot in plaintext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Statistics {
     /// Regular files.
     pub files: u64,

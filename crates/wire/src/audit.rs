@@ -27,6 +27,7 @@ pub struct Actor {
 
 /// As what somebody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A person who logged in.
@@ -102,6 +103,7 @@ pub struct AuditEntry {
 
 /// One entry with its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// Hash of the record before; zeros before the first.
     pub previous: AuditHash,
@@ -113,6 +115,7 @@ pub struct AuditRecord {
 
 /// How far the log goes, signed by the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditHead {
     /// The last entry's number; 0 while there is none.
     pub sequence: u64,
@@ -123,6 +126,7 @@ pub struct AuditHead {
     /// The controller's key for it.
     pub signer: PublicKey,
     /// Ed25519 over [`AuditHead::message`], hex.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{128}$"))]
     pub signature: String,
 }
 

@@ -24,6 +24,14 @@ pub enum Role {
     Operator,
 }
 
+/// The roles that enrolment gives.
+#[cfg(feature = "openapi")]
+pub(crate) fn enrolled() -> utoipa::openapi::Schema {
+    let roles = [(Role::Agent, "backs up one server"), (Role::Site, "a vault")];
+    let roles = roles.map(|(role, meaning)| (role.as_str(), meaning));
+    lumbung_model::openapi::words("What the token makes of its holder.", &roles).into()
+}
+
 impl Role {
     /// As it stands in certificates and messages.
     #[must_use]

@@ -20,6 +20,7 @@ const FOREIGN_TEXT_MAX_CHARS: usize = 2000;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:lumbung:problem:<slug>`.
     #[serde(rename = "type")]
@@ -33,6 +34,8 @@ pub struct Problem {
     pub detail: String,
     /// What a commit lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    // A vault's: the controller takes no snapshots.
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub missing: Option<Box<Missing>>,
 }
 

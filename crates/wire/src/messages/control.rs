@@ -18,11 +18,13 @@ use crate::identity::Role;
 
 /// `POST /api/v1/enroll`, without a certificate: a one-time token and a certificate request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EnrollRequest {
     /// The one-time token.
     pub token: String,
     /// What the caller wants to be; the token must be for the same role.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::identity::enrolled))]
     pub role: Role,
     /// PKCS#10, PEM. Only its key is used: what the certificate says follows from the token.
     pub csr_pem: String,
@@ -54,6 +56,7 @@ pub struct EnrollRequest {
 
 /// The answer to [`EnrollRequest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollResponse {
     /// The certificate for the caller's key, PEM.
     pub certificate_pem: String,
@@ -75,6 +78,7 @@ pub struct EnrollResponse {
 
 /// A site as its users need it: where it is, and by which keys to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SiteEntry {
     /// The site.
     pub site: SiteId,
@@ -92,6 +96,7 @@ pub struct SiteEntry {
 
 /// `POST /api/v1/renew`, with the certificate that is to be renewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RenewRequest {
     /// PKCS#10, PEM.
@@ -100,6 +105,7 @@ pub struct RenewRequest {
 
 /// The answer to [`RenewRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenewResponse {
     /// The new certificate, PEM.
     pub certificate_pem: String,
@@ -109,6 +115,7 @@ pub struct RenewResponse {
 
 /// `POST /api/v1/heartbeat`, from an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatRequest {
     /// The agent's clock.
@@ -124,6 +131,7 @@ pub struct HeartbeatRequest {
 
 /// The answer to [`HeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatResponse {
     /// The controller's clock.
     pub now: Timestamp,
@@ -134,6 +142,7 @@ pub struct HeartbeatResponse {
 
 /// How the host is, as the agent sees it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct HostHealth {
     /// Host name.
@@ -147,6 +156,7 @@ pub struct HostHealth {
     /// Processors.
     pub cpus: u32,
     /// Load averages over 1, 5 and 15 minutes.
+    #[cfg_attr(feature = "openapi", schema(min_items = 3, max_items = 3))]
     pub load: [f64; 3],
     /// Memory, bytes.
     pub memory_total_bytes: u64,
@@ -160,6 +170,7 @@ pub struct HostHealth {
 
 /// One file system of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DiskHealth {
     /// Where it is mounted.
@@ -172,6 +183,7 @@ pub struct DiskHealth {
 
 /// What a job of an agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobPhase {
     /// Waiting for its next run.
@@ -186,6 +198,7 @@ pub enum JobPhase {
 
 /// One job of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JobState {
     /// What it backs up.
@@ -228,6 +241,20 @@ impl ReportId {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for ReportId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        lumbung_model::openapi::hex("A report's id: sending it twice counts once.", 16).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for ReportId {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ReportId".into()
+    }
+}
+
 impl fmt::Display for ReportId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -254,6 +281,7 @@ impl FromStr for ReportId {
 
 /// What a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReportKind {
     /// A backup run.
@@ -268,6 +296,7 @@ pub enum ReportKind {
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All well.
@@ -282,6 +311,7 @@ pub enum Outcome {
 
 /// One element of `POST /api/v1/reports`: the body is an array of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Its id.
@@ -307,6 +337,7 @@ pub struct Report {
 
 /// The answer to reports: what is now durable at the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportsAck {
     /// Reports that need not be sent again.
     pub acknowledged: Vec<ReportId>,

@@ -11,9 +11,11 @@ use crate::identity::Role;
 
 /// `POST /api/v1/tokens`: name the server (or the site) by id or by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// `agent` or `site`.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::identity::enrolled))]
     pub role: Role,
     /// The server: its id, its name, or `PD/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +30,7 @@ pub struct TokenRequest {
 
 /// `POST /api/v1/import` as JSON. The TOML itself, as `application/toml`, does as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// What errors call it.
@@ -49,6 +52,7 @@ pub struct ImportRequest {
 
 /// `GET /api/v1/ca`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CaInfo {
     /// `sha256:<hex>` of the CA's certificate.
     pub fingerprint: String,
@@ -58,6 +62,7 @@ pub struct CaInfo {
 
 /// `GET /api/v1/health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ControllerHealth {
     /// Version of the controller.
     pub version: String,
@@ -67,6 +72,7 @@ pub struct ControllerHealth {
 
 /// An element of `GET /api/v1/alarms`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlarmEntry {
     /// Counts alarms.
     pub sequence: u64,
@@ -94,6 +100,7 @@ pub struct AlarmEntry {
 
 /// How a site is, as seen by the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SiteStatus {
     /// The site.
     pub site: SiteId,
@@ -122,6 +129,7 @@ pub struct SiteStatus {
 
 /// How far two sites are apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SiteDistance {
     /// One site.
     pub from: SiteId,
@@ -139,6 +147,7 @@ pub struct SiteDistance {
 
 /// How an agent is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentStatus {
     /// The agent.
     pub agent: AgentId,
@@ -165,6 +174,7 @@ pub struct AgentStatus {
 
 /// A dataset id that agents or snapshots name and the register does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UnregisteredDataset {
     /// The id.
     pub dataset: DatasetId,
@@ -185,6 +195,7 @@ pub struct UnregisteredDataset {
 
 /// A repository at a site that belongs to no PD of the register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UnregisteredRepository {
     /// The repository.
     pub repository: RepositoryId,
@@ -194,6 +205,7 @@ pub struct UnregisteredRepository {
 
 /// How many agents are how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentCounts {
     /// Heard of within their interval.
     pub up: u64,
@@ -207,6 +219,7 @@ pub struct AgentCounts {
 
 /// `GET /api/v1/status`: the morning's overview.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Overview {
     /// When it was made.
     pub at: Timestamp,
@@ -244,8 +257,10 @@ pub struct Overview {
 
 /// `POST /api/v1/proofs`: the proof was verified and is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProofAccepted {
     /// The proof's id, hex.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub proof: String,
     /// The dataset that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,7 @@ vocabulary! {
 
 /// A person's account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct User {
     /// Its id.
     pub id: UserId,
@@ -53,6 +54,7 @@ pub struct User {
 
 /// An account to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserInput {
     /// What is typed to log in: 2 to 32 of a–z, 0–9, `.`, `_`, `-`.
@@ -70,6 +72,7 @@ pub struct UserInput {
 
 /// A login.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     /// The account's name.
@@ -95,6 +98,7 @@ vocabulary! {
 
 /// Who the caller is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Caller {
     /// As what.
     pub kind: ActorKind,
@@ -109,11 +113,13 @@ pub struct Caller {
     pub state: SessionState,
     /// What goes into the header `x-csrf-token` of every request of this session that changes something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub csrf_token: Option<String>,
 }
 
 /// A change of the own password.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
     /// The one that holds now.
@@ -124,6 +130,7 @@ pub struct PasswordChange {
 
 /// A new password for somebody else's account.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PasswordReset {
     /// The new one; it opens nothing but the change of it.
@@ -135,6 +142,7 @@ pub struct PasswordReset {
 
 /// A new secret of the second factor: it holds from [`TotpConfirm`] on.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TotpSecret {
     /// For typing in: base32.
     pub secret: String,
@@ -144,6 +152,7 @@ pub struct TotpSecret {
 
 /// Shows that the secret has arrived in an app.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TotpConfirm {
     /// The secret, as it was given.
@@ -159,6 +168,7 @@ pub struct TotpConfirm {
 
 /// A token to be made for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenInput {
     /// What it is for.
@@ -172,6 +182,7 @@ pub struct ApiTokenInput {
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiToken {
     /// Its id.
     pub id: ApiTokenId,
@@ -192,6 +203,7 @@ pub struct ApiToken {
 
 /// A new token, shown once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewApiToken {
     /// What is kept of it.
     pub token: ApiToken,

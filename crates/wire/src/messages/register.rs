@@ -170,6 +170,7 @@ vocabulary! {
 
 /// A site that keeps data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Site {
     /// Its id.
     pub id: SiteId,
@@ -199,6 +200,7 @@ pub struct Site {
 
 /// A site to be entered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SiteInput {
     /// Its id, if it has one already.
@@ -230,6 +232,7 @@ pub struct SiteInput {
 
 /// A Perangkat Daerah.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pd {
     /// Its id.
     pub id: PdId,
@@ -257,6 +260,7 @@ const fn other_pd() -> PdKind {
 
 /// A PD to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PdInput {
     /// Its id, if it has one already.
@@ -282,6 +286,7 @@ pub struct PdInput {
 
 /// A server of a PD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Server {
     /// Its id.
     pub id: ServerId,
@@ -309,6 +314,7 @@ pub struct Server {
 
 /// A server to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServerInput {
     /// Its id, if it has one already.
@@ -330,6 +336,7 @@ pub struct ServerInput {
 
 /// A dataset: what must be backed up (regulation map, O13).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dataset {
     /// Its id.
     pub id: DatasetId,
@@ -388,6 +395,7 @@ pub struct Dataset {
 
 /// A dataset to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DatasetInput {
     /// Its id, if it has one already.
@@ -446,6 +454,7 @@ pub struct DatasetInput {
 
 /// What an import did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImportOutcome {
     /// Rows that are new.
     pub created: u64,
@@ -457,6 +466,7 @@ pub struct ImportOutcome {
 
 /// A one-time enrolment token, shown once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollmentToken {
     /// The token.
     pub token: String,
@@ -468,10 +478,12 @@ pub struct EnrollmentToken {
 
 /// What a step of proof rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// The kind of object: `receipt`, `inventory`, `scrub`, `proof`.
     pub kind: String,
     /// Its id, hex.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub id: String,
     /// The site that signed it; `None` for proofs of restore read from a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -480,6 +492,7 @@ pub struct Evidence {
 
 /// One step of proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Step {
     /// How far it has come.
     pub state: StepState,
@@ -499,6 +512,7 @@ pub struct Step {
 
 /// What only the agent says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentFigures {
     /// When it reported.
     pub at: Timestamp,
@@ -516,6 +530,7 @@ pub struct AgentFigures {
 
 /// One row of the compliance table: a dataset, or a PD or server that has none yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ComplianceRow {
     /// The PD.
     pub pd: PdId,
@@ -568,6 +583,7 @@ pub struct ComplianceRow {
 
 /// How many datasets and bytes have come how far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepTotals {
     /// Datasets that meet the step.
     pub datasets: u64,
@@ -577,6 +593,7 @@ pub struct StepTotals {
 
 /// `GET /api/v1/compliance`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ComplianceTable {
     /// When it was computed.
     pub at: Timestamp,

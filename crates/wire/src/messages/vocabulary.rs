@@ -1,11 +1,11 @@
 //! Words with one spelling everywhere: JSON, TOML, the database, the command line.
 
 macro_rules! vocabulary {
-    ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $item_doc:literal])* $item:ident = $text:literal),+ $(,)? }) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
-            $($(#[$item_doc])* #[serde(rename = $text)] $item),+
+            $($(#[doc = $item_doc])* #[serde(rename = $text)] $item),+
         }
 
         impl $name {
@@ -32,6 +32,21 @@ macro_rules! vocabulary {
                     found: text.chars().take(64).collect(),
                     allowed: concat!($($text, " "),+).trim_end(),
                 })
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = [$(($text, concat!($($item_doc),*))),+];
+                lumbung_model::openapi::words(concat!($($doc),*), &words).into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
             }
         }
     };

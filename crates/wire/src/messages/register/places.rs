@@ -17,6 +17,7 @@ vocabulary! {
 
 /// A building of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Building {
     /// Its id.
     pub id: BuildingId,
@@ -37,6 +38,7 @@ pub struct Building {
 
 /// A building to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BuildingInput {
     /// Its id, if it has one already.
@@ -59,6 +61,7 @@ pub struct BuildingInput {
 
 /// A room of a building.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Room {
     /// Its id.
     pub id: RoomId,
@@ -72,6 +75,7 @@ pub struct Room {
 
 /// A room to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoomInput {
     /// Its id, if it has one already.

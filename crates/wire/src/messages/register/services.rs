@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A service of a PD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Service {
     /// Its id.
     pub id: ServiceId,
@@ -35,6 +36,7 @@ pub struct Service {
 
 /// A service to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInput {
     /// Its id, if it has one already.
@@ -66,6 +68,7 @@ pub struct ServiceInput {
 
 /// An application of a PD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Application {
     /// Its id.
     pub id: ApplicationId,
@@ -86,6 +89,7 @@ pub struct Application {
 
 /// An application to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationInput {
     /// Its id, if it has one already.
@@ -108,6 +112,7 @@ pub struct ApplicationInput {
 
 /// Whom to call at a PD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ContactPerson {
     /// Its id.
     pub id: ContactPersonId,
@@ -130,6 +135,7 @@ pub struct ContactPerson {
 
 /// A contact person to be entered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactPersonInput {
     /// Its id, if it has one already.
