@@ -4,6 +4,7 @@ CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
+CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
@@ -51,6 +52,16 @@ CREATE TABLE api_tokens (
     expires_s INTEGER NOT NULL,
     revoked_s INTEGER
 ) STRICT;
+CREATE TABLE applications (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    service BLOB REFERENCES services (id),
+    technology TEXT NOT NULL,
+    -- Ids of servers, as JSON.
+    servers TEXT NOT NULL CHECK (json_valid(servers)),
+    UNIQUE (pd, name)
+) STRICT;
 CREATE TABLE approvals (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     -- What is to be done, as JSON (crates/wire/src/messages/approvals.rs).
@@ -78,6 +89,15 @@ CREATE TABLE audit (
     previous BLOB NOT NULL CHECK (length(previous) = 32),
     hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)
 ) STRICT;
+CREATE TABLE buildings (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    jurisdiction TEXT NOT NULL,
+    hazard_assessment TEXT NOT NULL,
+    UNIQUE (site, name)
+) STRICT;
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL,
@@ -86,6 +106,15 @@ CREATE TABLE certificates (
     issued_s INTEGER NOT NULL,
     not_after_s INTEGER NOT NULL,
     pem TEXT NOT NULL
+) STRICT;
+CREATE TABLE contact_persons (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    service BLOB REFERENCES services (id),
+    tier INTEGER NOT NULL CHECK (tier BETWEEN 1 AND 3),
+    name TEXT NOT NULL,
+    phone TEXT NOT NULL,
+    email TEXT NOT NULL
 ) STRICT;
 CREATE TABLE datasets (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -102,7 +131,7 @@ CREATE TABLE datasets (
     media TEXT NOT NULL,
     repository BLOB REFERENCES repositories (id),
     paths TEXT NOT NULL CHECK (json_valid(paths))
-) STRICT;
+, application BLOB REFERENCES applications (id), distribution TEXT NOT NULL DEFAULT '', location TEXT NOT NULL DEFAULT '', schedule TEXT, exclude TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(exclude)), own_rpo INTEGER NOT NULL DEFAULT 1 CHECK (own_rpo IN (0, 1))) STRICT;
 CREATE TABLE heartbeat_spans (
     agent BLOB NOT NULL REFERENCES agents (id),
     first_s INTEGER NOT NULL,
@@ -163,7 +192,7 @@ CREATE TABLE pds (
     name TEXT NOT NULL,
     contact TEXT NOT NULL,
     mandiri_tik INTEGER NOT NULL CHECK (mandiri_tik IN (0, 1))
-) STRICT;
+, kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1))) STRICT;
 CREATE TABLE poll_cursors (
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
     repository BLOB NOT NULL,
@@ -227,6 +256,13 @@ CREATE TABLE repositories (
     pd BLOB NOT NULL REFERENCES pds (id),
     bound_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE rooms (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    building BLOB NOT NULL REFERENCES buildings (id),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    UNIQUE (building, name)
+) STRICT;
 CREATE TABLE roster_agents (
     repository BLOB NOT NULL, agent BLOB NOT NULL, key BLOB NOT NULL, domain BLOB NOT NULL,
     PRIMARY KEY (repository, agent)
@@ -272,7 +308,19 @@ CREATE TABLE servers (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
     name TEXT NOT NULL,
-    kind TEXT NOT NULL,
+    kind TEXT NOT NULL, site BLOB REFERENCES sites (id) ON UPDATE CASCADE, room BLOB REFERENCES rooms (id),
+    UNIQUE (pd, name)
+) STRICT;
+CREATE TABLE services (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    critical INTEGER NOT NULL CHECK (critical IN (0, 1)),
+    sla_millipercent INTEGER CHECK (sla_millipercent BETWEEN 1 AND 100000),
+    hours TEXT NOT NULL,
+    rto_s INTEGER CHECK (rto_s > 0),
+    sla_document TEXT NOT NULL,
+    standby BLOB REFERENCES servers (id),
     UNIQUE (pd, name)
 ) STRICT;
 CREATE TABLE sessions (

@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::act::Act;
 use crate::config::Config;
 use crate::db::audit::{self as audit_rows, Deed};
+use crate::profile::{BUILT_IN, Profile};
 use crate::state_dir::StateDir;
 use crate::{api, daemon, exchange, issue};
 
@@ -78,6 +79,25 @@ enum Command {
     /// About the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// About cities' profiles
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ProfileCommand {
+    /// List the profiles that come with the program
+    List,
+    /// Read a profile and say what is wrong with it
+    Check {
+        /// Name or file, if it is not the configured one
+        profile: Option<String>,
+    },
+    /// Print a profile that comes with the program, to be copied and changed
+    Show {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,9 +156,10 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Openapi => return print_json(&api::openapi::document()),
         Command::Man => return man(),
         Command::Config(ConfigCommand::Check { file }) => {
-            Config::load(file.as_deref().or(cli.config.as_deref()))?;
+            Profile::load(&Config::load(file.as_deref().or(cli.config.as_deref()))?.profile)?;
             return answer(cli, &json!({ "ok": true }), "the configuration is in order\n");
         }
+        Command::Profile(command) => return profile(cli, command),
         _ => {}
     }
     let mut config = Config::load(cli.config.as_deref())?;
@@ -163,7 +184,39 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::User(command) => people::run(cli, &state, command),
         Command::Approval(command) => approvals::run(cli, &state, command),
         Command::Audit(command) => audit::run(cli, &state, command),
-        Command::Openapi | Command::Man | Command::Config(_) => Ok(()),
+        Command::Openapi | Command::Man | Command::Config(_) | Command::Profile(_) => Ok(()),
+    }
+}
+
+fn profile(cli: &Cli, command: &ProfileCommand) -> anyhow::Result<()> {
+    match command {
+        ProfileCommand::List => {
+            let mut rows = Vec::new();
+            let mut text = String::new();
+            for (name, _) in BUILT_IN {
+                let city = Profile::load(name)?.city;
+                text += &format!("{name:16}{:24}{}\n", city.name, city.regulation);
+                rows.push(
+                    json!({ "profile": name, "city": city.name, "regulation": city.regulation }),
+                );
+            }
+            answer(cli, &rows, &text)
+        }
+        ProfileCommand::Check { profile } => {
+            let named = match profile {
+                Some(named) => named.clone(),
+                None => Config::load(cli.config.as_deref())?.profile,
+            };
+            let profile = Profile::load(&named)?;
+            let (rules, duties) = (profile.rules.len(), profile.duties.len());
+            let text = format!("the profile is in order: {rules} rules, {duties} duties\n");
+            answer(cli, &json!({ "ok": true, "rules": rules, "duties": duties }), &text)
+        }
+        ProfileCommand::Show { name } => {
+            let known = BUILT_IN.iter().find(|(known, _)| known == name);
+            let (_, text) = known.with_context(|| format!("no profile {name:?} comes with the program: `lumbung-controller profile list` names them"))?;
+            answer(cli, &json!({ "profile": name, "toml": text }), text)
+        }
     }
 }
 
@@ -245,8 +298,9 @@ fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> any
     let name = file.display().to_string();
     let act = Act::console(SystemClock.now());
     let source = exchange::Source::Toml(&text);
-    let defaults = &config.compliance.rpo;
-    let outcome = db.write(|tx| exchange::import(tx, &act, (&name, source), defaults, false))?;
+    let profile = Profile::load(&config.profile)?;
+    let outcome =
+        db.write(|tx| exchange::import(tx, &act, (&name, source), &profile.urgency, false))?;
     let words = format!(
         "{} created, {} updated, {} unchanged\n",
         outcome.created, outcome.updated, outcome.unchanged

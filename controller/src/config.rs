@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lumbung_model::compliance::Rules;
 use serde::Deserialize;
 
 use crate::liveness::Patience;
@@ -31,10 +30,8 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     /// How often the vaults are asked.
     pub poll: Poll,
-    /// How long evidence lasts.
-    pub compliance: Compliance,
-    /// What the city profile asks of the sites.
-    pub sites: Sites,
+    /// The city's profile: the name of one that comes with the program, or a file.
+    pub profile: String,
 }
 
 impl Default for Config {
@@ -46,8 +43,7 @@ impl Default for Config {
             max_connections: 16_384,
             heartbeat: Heartbeat::default(),
             poll: Poll::default(),
-            compliance: Compliance::default(),
-            sites: Sites::default(),
+            profile: "kota".to_owned(),
         }
     }
 }
@@ -85,79 +81,6 @@ pub struct Poll {
 impl Default for Poll {
     fn default() -> Self {
         Self { interval_s: 300 }
-    }
-}
-
-/// `[compliance]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Compliance {
-    /// An inventory older than this proves nothing, hours.
-    pub inventory_max_age_h: u32,
-    /// A verified snapshot speaks for its dataset this long, days.
-    pub verification_interval_days: u32,
-    /// A proof of restore lasts this long, days.
-    pub proof_interval_days: u32,
-    /// RPO by urgency.
-    pub rpo: RpoDefaults,
-}
-
-impl Default for Compliance {
-    fn default() -> Self {
-        Self {
-            inventory_max_age_h: 48,
-            verification_interval_days: 7,
-            proof_interval_days: 180,
-            rpo: RpoDefaults::default(),
-        }
-    }
-}
-
-impl Compliance {
-    /// As the rules that they are.
-    #[must_use]
-    pub fn rules(&self) -> Rules {
-        Rules {
-            inventory_max_age_s: i64::from(self.inventory_max_age_h) * 3600,
-            verification_interval_s: i64::from(self.verification_interval_days) * 86_400,
-            proof_interval_s: i64::from(self.proof_interval_days) * 86_400,
-        }
-    }
-}
-
-/// `[compliance.rpo]`: hours, for datasets that do not say their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RpoDefaults {
-    /// Services stop without it.
-    pub critical_h: u32,
-    /// Needed within the day.
-    pub high_h: u32,
-    /// Ordinary.
-    pub normal_h: u32,
-    /// Archive.
-    pub low_h: u32,
-}
-
-impl Default for RpoDefaults {
-    fn default() -> Self {
-        Self { critical_h: 6, high_h: 24, normal_h: 48, low_h: 192 }
-    }
-}
-
-/// `[sites]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sites {
-    /// Kilometres that Pusat Data and DRC should be apart.
-    pub min_site_distance_km: f64,
-    /// The legal instrument that sets it; empty while it is a proposal.
-    pub instrument: String,
-}
-
-impl Default for Sites {
-    fn default() -> Self {
-        Self { min_site_distance_km: 30.0, instrument: String::new() }
     }
 }
 
@@ -221,7 +144,6 @@ impl Config {
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let wrong =
             |field, reason| Err(ConfigError::Value { path: path.to_owned(), field, reason });
-        let rpo = &self.compliance.rpo;
         if !self.data_dir.is_absolute() {
             return wrong("data_dir", "must be an absolute path");
         }
@@ -233,26 +155,6 @@ impl Config {
         }
         if !(1..=86_400).contains(&self.poll.interval_s) {
             return wrong("poll.interval_s", "must be 1 to 86400 seconds");
-        }
-        if !(1..=48).contains(&self.compliance.inventory_max_age_h) {
-            return wrong(
-                "compliance.inventory_max_age_h",
-                "must be 1 to 48: an older inventory can hide what is lost",
-            );
-        }
-        if self.compliance.verification_interval_days == 0
-            || self.compliance.proof_interval_days == 0
-        {
-            return wrong("compliance", "intervals must be at least a day");
-        }
-        if [rpo.critical_h, rpo.high_h, rpo.normal_h, rpo.low_h]
-            .iter()
-            .any(|hours| !(1..=8784).contains(hours))
-        {
-            return wrong("compliance.rpo", "must be 1 to 8784 hours");
-        }
-        if !self.sites.min_site_distance_km.is_finite() || self.sites.min_site_distance_km < 0.0 {
-            return wrong("sites.min_site_distance_km", "must be a number of kilometres");
         }
         if self.max_connections == 0 {
             return wrong("max_connections", "must be at least 1");
@@ -277,10 +179,8 @@ mod tests {
             |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
         for (text, expected) in [
             ("lisen = '[::]:1'", "did you mean `listen`"),
-            ("[compliance]\ninventory_max_age_h = 72", "inventory_max_age_h"),
             ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
             ("data_dir = 'here'", "data_dir"),
-            ("[sites]\nmin_site_distance_km = -1.0", "min_site_distance_km"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

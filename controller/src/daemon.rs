@@ -6,15 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::Clock;
+use lumbung_model::{Clock, Timestamp};
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
+use crate::act::Act;
 use crate::api::{self, Shared};
 use crate::config::Config;
+use crate::db::Db;
 use crate::poller::Poller;
+use crate::profile::{Profile, ProfileError};
+use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
 
 /// How often the age of the own certificate is looked at.
@@ -26,6 +30,12 @@ pub enum DaemonError {
     /// The data directory cannot be used.
     #[error("the data directory cannot be used")]
     State(#[from] StateError),
+    /// The city's profile cannot be used.
+    #[error("the city's profile cannot be used")]
+    Profile(#[from] ProfileError),
+    /// The register cannot take the profile over.
+    #[error("the register cannot take the profile over")]
+    Register(#[from] RegisterError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] tls::TlsError),
@@ -52,8 +62,10 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<(), DaemonError> {
+    let profile = Arc::new(Profile::load(&config.profile)?);
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
+    take_over(&db, &profile, clock.now())?;
     let authority = state.authority()?;
     let audit_key = state.audit_key()?;
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
@@ -78,8 +90,16 @@ pub async fn run(
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let hashing = api::Hashing::default();
-    let shared =
-        Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, hashing });
+    let shared = Arc::new(Shared {
+        db,
+        clock,
+        authority,
+        config,
+        profile,
+        poll: signal,
+        audit_key,
+        hashing,
+    });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;
@@ -89,6 +109,20 @@ pub async fn run(
     stop.send_replace(true);
     // Both stop at their next await; a poll that is cut off is done again.
     let _ = tokio::join!(polling, renewing);
+    Ok(())
+}
+
+/// What the profile's numbers change in the register.
+fn take_over(db: &Db, profile: &Profile, now: Timestamp) -> Result<(), RegisterError> {
+    let act = Act::controller(now);
+    let changed = db.write(|tx| register::apply_classes(tx, &act, &profile.urgency))?;
+    if changed > 0 {
+        tracing::warn!(
+            changed,
+            profile = profile.city.code,
+            "datasets have the RPO of their class now"
+        );
+    }
     Ok(())
 }
 

@@ -20,8 +20,8 @@ use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
 use rusqlite::Connection;
 
 use crate::act::Act;
-use crate::config::RpoDefaults;
 use crate::db::DbError;
+use crate::profile::UrgencyClasses;
 use enter::Run;
 use entries::Entry;
 
@@ -103,14 +103,14 @@ pub fn import(
     db: &Connection,
     act: &Act,
     (file, source): (&str, Source<'_>),
-    defaults: &RpoDefaults,
+    classes: &UrgencyClasses,
     tried: bool,
 ) -> Result<ImportOutcome, ImportError> {
     let (entries, faults) = match source {
         Source::Toml(text) => toml_form::read(text),
         Source::Csv(table, text) => csv_form::read(table, text),
     };
-    let mut run = Run::new(db, act, defaults, faults);
+    let mut run = Run::new(db, act, classes, faults);
     run.enter_all(entries)?;
     let (outcome, mut faults) = run.end();
     if !faults.is_empty() {

@@ -8,6 +8,7 @@
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
+//! - [`profile`]: what the city asks for, with its articles.
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
@@ -25,6 +26,7 @@ pub mod liveness;
 pub mod overview;
 pub mod people;
 pub mod poller;
+pub mod profile;
 pub mod register;
 pub mod report;
 pub mod state_dir;

@@ -9,9 +9,9 @@ use lumbung_wire::messages::overview::{
 use lumbung_wire::messages::register::{HeartbeatState, Site};
 use rusqlite::Connection;
 
-use crate::config::Sites;
 use crate::db::{DbError, agents, alarms, polls, register as rows};
 use crate::liveness::{Patience, clock_warning_s};
+use crate::profile::{Look, Profile};
 use crate::report::{self, Terms};
 
 /// Alarms that are counted at most.
@@ -21,7 +21,7 @@ const ALARMS_MAX: u32 = 10_000;
 ///
 /// # Errors
 /// If the database fails.
-pub fn overview(db: &Connection, terms: &Terms, asked: &Sites) -> Result<Overview, DbError> {
+pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Overview, DbError> {
     let table = report::table(db, terms, None)?;
     let sites = rows::sites(db)?;
     let pds = rows::pds(db)?;
@@ -41,7 +41,7 @@ pub fn overview(db: &Connection, terms: &Terms, asked: &Sites) -> Result<Overvie
     Ok(Overview {
         at: terms.now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        distances: distances(&sites, asked),
+        distances: distances(&sites, profile),
         sites: sites.iter().map(|site| site_status(db, site)).collect::<Result<_, _>>()?,
         agents: counts,
         agent_status,
@@ -91,20 +91,22 @@ fn site_status(db: &Connection, site: &Site) -> Result<SiteStatus, DbError> {
     })
 }
 
-/// The distance of every pair of sites whose coordinates are known.
+/// The distance of every pair of sites whose coordinates are known; what is asked for is the profile's, if it asks.
 #[must_use]
-pub fn distances(sites: &[Site], asked: &Sites) -> Vec<SiteDistance> {
+pub fn distances(sites: &[Site], profile: &Profile) -> Vec<SiteDistance> {
     let place = |site: &Site| Coordinates::new(site.latitude?, site.longitude?).ok();
     let placed: Vec<_> = sites.iter().filter_map(|site| Some((site.id, place(site)?))).collect();
-    let note = match asked.instrument.as_str() {
-        "" => "usulan: belum ada dasar hukum (proposal, no legal instrument yet)".to_owned(),
-        instrument => instrument.to_owned(),
+    let rule = profile.rules.iter().find(|rule| rule.look == Look::DrcDistance);
+    let min_km = rule.and_then(|rule| rule.min_km).unwrap_or_default();
+    let note = match rule.map(|rule| rule.instrument.as_str()) {
+        None => "tidak diatur (not asked for)".to_owned(),
+        Some("") => "usulan: belum ada dasar hukum (proposal, no legal instrument yet)".to_owned(),
+        Some(instrument) => instrument.to_owned(),
     };
     let mut distances = Vec::new();
     for (index, (from, here)) in placed.iter().enumerate() {
         for (to, there) in &placed[index + 1..] {
             let km = (here.distance_km(*there) * 10.0).round() / 10.0;
-            let min_km = asked.min_site_distance_km;
             distances.push(SiteDistance {
                 from: *from,
                 to: *to,
@@ -167,12 +169,14 @@ mod tests {
     fn every_pair_with_coordinates_has_its_distance_and_the_note() {
         let sites =
             [site(1, Some((-6.1754, 106.8272))), site(2, None), site(3, Some((-6.4025, 106.7942)))];
-        let found = distances(&sites, &Sites::default());
+        let mut profile = Profile::load("kota").unwrap();
+        let found = distances(&sites, &profile);
         assert_eq!(found.len(), 1);
         assert!((found[0].km - 25.5).abs() < 0.01 && !found[0].met);
         assert!(found[0].note.starts_with("usulan"));
-        let set = Sites { min_site_distance_km: 20.0, instrument: "Kepwal 1/2026".to_owned() };
-        let found = distances(&sites, &set);
+        let rule = profile.rules.iter_mut().find(|rule| rule.look == Look::DrcDistance).unwrap();
+        (rule.min_km, rule.instrument) = (Some(20.0), "Kepwal 1/2026".to_owned());
+        let found = distances(&sites, &profile);
         assert!(found[0].met && found[0].note == "Kepwal 1/2026");
     }
 }

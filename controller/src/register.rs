@@ -13,7 +13,7 @@ mod text;
 
 use lumbung_wire::messages::register::ImportOutcome;
 
-pub use datasets::{bind_repository, put_dataset};
+pub use datasets::{apply_classes, bind_repository, put_dataset};
 pub use error::RegisterError;
 pub use pds::{put_application, put_contact_person, put_pd, put_service};
 pub use servers::put_server;

@@ -25,10 +25,16 @@ use crate::db::agents::AgentRow;
 use crate::db::{Db, DbError, agents, register};
 use crate::poller::site::{Enrolled, SitePoll};
 use crate::poller::source::{Source, SourceError};
+use crate::profile::Profile;
 use crate::report::{self, Language, Terms};
 
 /// When tests begin.
 pub(crate) const START: Timestamp = Timestamp(1_800_000_000);
+
+/// The profile of tests.
+pub(crate) fn profile() -> Profile {
+    Profile::load("kota").unwrap()
+}
 
 /// A site with its key and its vault.
 pub(crate) struct TestSite {
@@ -414,7 +420,7 @@ impl City {
     pub(crate) fn row(&self) -> ComplianceRow {
         let config = Config::default();
         let terms = Terms {
-            rules: config.compliance.rules(),
+            rules: profile().evidence_rules(),
             patience: config.heartbeat.patience(),
             now: lumbung_model::Clock::now(&*self.clock),
             language: Language::English,

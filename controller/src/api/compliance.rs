@@ -42,7 +42,7 @@ fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
         }
     };
     Ok(Terms {
-        rules: app.config.compliance.rules(),
+        rules: app.profile.evidence_rules(),
         patience: app.config.heartbeat.patience(),
         now: app.clock.now(),
         language,
@@ -64,8 +64,8 @@ pub(super) async fn table(
 
 pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overview>, Refused> {
     let terms = terms(&app, None)?;
-    let asked = app.config.sites.clone();
-    Ok(Json(app.db.read_async(move |tx| overview::overview(tx, &terms, &asked)).await?))
+    let profile = app.profile.clone();
+    Ok(Json(app.db.read_async(move |tx| overview::overview(tx, &terms, &profile)).await?))
 }
 
 #[derive(Deserialize)]

@@ -34,14 +34,14 @@ pub(super) async fn import(
     body: Body,
 ) -> Result<Json<ImportOutcome>, Refused> {
     let request = request(&headers, how, body).await?;
-    let defaults = app.config.compliance.rpo;
+    let profile = app.profile.clone();
     let run = move |tx: &rusqlite::Transaction<'_>| {
         let file = if request.file.is_empty() { "import" } else { &request.file };
         let source = match request.table {
             Some(table) => Source::Csv(table, &request.csv),
             None => Source::Toml(&request.toml),
         };
-        exchange::import(tx, &who.act, (file, source), &defaults, request.dry_run)
+        exchange::import(tx, &who.act, (file, source), &profile.urgency, request.dry_run)
     };
     let outcome = match app.db.write_async(run).await {
         Err(ImportError::Tried(outcome)) => outcome,

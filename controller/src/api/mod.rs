@@ -38,6 +38,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::config::Config;
 use crate::db::Db;
 use crate::people::access::Permission;
+use crate::profile::Profile;
 use access::{Access, Asking};
 
 /// Passwords that are looked at at one time, of strangers and of people who have logged in.
@@ -77,6 +78,8 @@ pub struct Shared {
     pub authority: Authority,
     /// The configuration.
     pub config: Config,
+    /// The city's profile.
+    pub profile: Arc<Profile>,
     /// Asks the poller for a round.
     pub poll: Arc<Notify>,
     /// Signs how far the audit log goes.

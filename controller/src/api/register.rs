@@ -156,9 +156,9 @@ pub(super) async fn create_dataset(
     body: Body,
 ) -> Created<Dataset> {
     let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
-    let defaults = app.config.compliance.rpo;
+    let profile = app.profile.clone();
     let write = move |tx: &rusqlite::Transaction<'_>| {
-        register::put_dataset(tx, &who.act, &input, &defaults, Mode::Create)
+        register::put_dataset(tx, &who.act, &input, &profile.urgency, Mode::Create)
     };
     let (dataset, _) = app.db.write_async(write).await?;
     app.poll.notify_one();

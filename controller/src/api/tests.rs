@@ -56,6 +56,7 @@ impl App {
             clock: city.clock.clone(),
             authority,
             config: Config::default(),
+            profile: Arc::new(crate::testing::profile()),
             poll: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
             hashing: super::Hashing::default(),
@@ -137,7 +138,9 @@ impl App {
             .is_some_and(|kind| kind == "application/problem+json");
         assert!(status.is_success() || problem, "{status} is no problem document");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let value = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        (status, if bytes.is_empty() { Value::Null } else { value })
     }
 
     /// A GET of a session, held against the OpenAPI document.

@@ -18,8 +18,8 @@ use super::entries::{
 };
 use super::{Fault, Place, Placed};
 use crate::act::Act;
-use crate::config::RpoDefaults;
 use crate::db::{DbError, places, register as rows, services};
+use crate::profile::UrgencyClasses;
 use crate::register::{self, Change, Mode, RegisterError};
 
 /// Why an entry is not entered.
@@ -57,7 +57,7 @@ fn key(table: RegisterTable, path: &[&str]) -> Key {
 pub(super) struct Run<'a> {
     db: &'a Connection,
     act: &'a Act,
-    defaults: &'a RpoDefaults,
+    classes: &'a UrgencyClasses,
     outcome: ImportOutcome,
     faults: Vec<Fault>,
     refused: HashSet<Key>,
@@ -67,11 +67,11 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         db: &'a Connection,
         act: &'a Act,
-        defaults: &'a RpoDefaults,
+        classes: &'a UrgencyClasses,
         faults: Vec<Fault>,
     ) -> Self {
         let outcome = ImportOutcome::default();
-        Self { db, act, defaults, outcome, faults, refused: HashSet::new() }
+        Self { db, act, classes, outcome, faults, refused: HashSet::new() }
     }
 
     pub(super) fn end(self) -> (ImportOutcome, Vec<Fault>) {
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             }
             Entry::Dataset(entry) => {
                 let input = self.dataset_input(entry)?;
-                register::put_dataset(db, act, &input, self.defaults, mode)?.1
+                register::put_dataset(db, act, &input, self.classes, mode)?.1
             }
         };
         self.count(change);
@@ -342,8 +342,18 @@ impl<'a> Run<'a> {
 
 /// An entry that stands twice in one file would silently take its last form.
 fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
-    let field = if table == RegisterTable::Pd { "code" } else { "name" };
+    let (field, what) = match table {
+        RegisterTable::Sites => ("name", "site"),
+        RegisterTable::Buildings => ("name", "building"),
+        RegisterTable::Rooms => ("name", "room"),
+        RegisterTable::Pd => ("code", "PD"),
+        RegisterTable::Servers => ("name", "server"),
+        RegisterTable::Services => ("name", "service"),
+        RegisterTable::Applications => ("name", "application"),
+        RegisterTable::ContactPersons => ("name", "contact person"),
+        RegisterTable::Datasets => ("name", "dataset"),
+    };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();
-    (field, format!("{name:?} stands twice under {table} in this file: merge the two entries"))
+    (field, format!("{what} {name:?} stands twice in this file: merge the two entries"))
 }

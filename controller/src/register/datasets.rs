@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use super::text::{free_text, line, paths, schedule};
 use super::{Change, Mode, RegisterError, by_id, enter, known, settle};
 use crate::act::Act;
-use crate::config::RpoDefaults;
 use crate::db::{register as rows, services};
+use crate::profile::UrgencyClasses;
 
 fn check_dataset(db: &Connection, input: &DatasetInput) -> Result<(), RegisterError> {
     line("name", &input.name)?;
@@ -42,15 +42,30 @@ fn check_dataset(db: &Connection, input: &DatasetInput) -> Result<(), RegisterEr
     Ok(())
 }
 
-/// The RPO that follows from the urgency, where the dataset does not say its own.
-fn default_rpo_s(urgency: Urgency, defaults: &RpoDefaults) -> u64 {
-    let hours = match urgency {
-        Urgency::Critical => defaults.critical_h,
-        Urgency::High => defaults.high_h,
-        Urgency::Normal => defaults.normal_h,
-        Urgency::Low => defaults.low_h,
-    };
-    u64::from(hours) * 3600
+/// The RPO of a class of urgency, seconds.
+fn rpo_s(classes: &UrgencyClasses, urgency: Urgency) -> u64 {
+    u64::from(classes.of(urgency).rpo_h) * 3600
+}
+
+/// Gives every dataset that has no RPO of its own that of its class: after the profile changed.
+///
+/// # Errors
+/// If the database fails.
+pub fn apply_classes(
+    db: &Connection,
+    act: &Act,
+    classes: &UrgencyClasses,
+) -> Result<u64, RegisterError> {
+    let mut changed = 0;
+    for mut dataset in rows::datasets(db, None)? {
+        let rpo_s = rpo_s(classes, dataset.urgency);
+        if !dataset.own_rpo && dataset.rpo_s != rpo_s {
+            dataset.rpo_s = rpo_s;
+            rows::put_dataset(db, act, &dataset)?;
+            changed += 1;
+        }
+    }
+    Ok(changed)
 }
 
 /// Notes that a repository belongs to a PD.
@@ -80,7 +95,7 @@ pub fn put_dataset(
     db: &Connection,
     act: &Act,
     input: &DatasetInput,
-    defaults: &RpoDefaults,
+    classes: &UrgencyClasses,
     mode: Mode,
 ) -> Result<(Dataset, Change), RegisterError> {
     check_dataset(db, input)?;
@@ -102,7 +117,7 @@ pub fn put_dataset(
         distribution: input.distribution.clone(),
         location: input.location.clone(),
         urgency: input.urgency,
-        rpo_s: input.rpo_s.unwrap_or_else(|| default_rpo_s(input.urgency, defaults)),
+        rpo_s: input.rpo_s.unwrap_or_else(|| rpo_s(classes, input.urgency)),
         own_rpo: input.rpo_s.is_some(),
         schedule: input.schedule.clone(),
         retention: input.retention.clone(),

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
 use lumbung_controller::act::Act;
-use lumbung_controller::config::RpoDefaults;
 use lumbung_controller::db::{Db, DbError};
 use lumbung_controller::exchange::{Form, ImportError, Source, export, import};
+use lumbung_controller::profile::Profile;
 use lumbung_model::Timestamp;
 use lumbung_wire::messages::register::RegisterTable;
+
+static PROFILE: LazyLock<Profile> =
+    LazyLock::new(|| Profile::load("kota").expect("it comes with the program"));
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -62,6 +65,19 @@ pub(crate) fn controller_toml(data: &[u8]) {
     }
 }
 
+pub(crate) fn profile_toml(data: &[u8]) {
+    use lumbung_controller::profile::ProfileError;
+    let text = text(data);
+    match Profile::from_text("profile.toml", text) {
+        Ok(profile) => {
+            assert!(profile.rules.iter().all(|rule| !rule.obligations.is_empty()));
+            assert!(profile.urgency.critical.rpo_h <= profile.urgency.low.rpo_h);
+        }
+        Err(ProfileError::Toml(error)) => check_line(text, error.line),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
 /// What rolls an import back once it was looked at.
 enum Undo {
     Done,
@@ -96,7 +112,7 @@ fn enter(source: Source<'_>) {
     let held = DATABASE.lock().expect("no import panicked before");
     let undone: Result<(), Undo> = held.1.write(|db| {
         let act = Act::controller(NOW);
-        let enter = |source| import(db, &act, ("register", source), &RpoDefaults::default(), false);
+        let enter = |source| import(db, &act, ("register", source), &PROFILE.urgency, false);
         match enter(source) {
             Ok(first) => {
                 let entered = first.created + first.updated + first.unchanged;

@@ -38,7 +38,7 @@ targets! {
     catalogue: catalogue_read catalogue_write catalogue_index root;
     frames: frame zstd_frame sealed_session chunker;
     wire: requests answers certificate_names certificate certificate_request range ids;
-    files: agent_toml vault_toml controller_toml register_csv register_import;
+    files: agent_toml vault_toml controller_toml profile_toml register_csv register_import;
     times: schedule rates excludes;
 }
 

@@ -448,6 +448,7 @@ fn texts(seeds: &mut Vec<Seed>) {
     example(seeds, "vault_toml", include_str!("../../../config/vault.toml"));
     example(seeds, "controller_toml", include_str!("../../../config/controller.toml"));
     let register = include_str!("../../../config/register.example.toml");
+    example(seeds, "profile_toml", include_str!("../../../config/profiles/kota.toml"));
     let rows = [
         (3, "pd", "code,name,kind,mandiri_tik\nA,\"x\ny\",rsud,ya\n"),
         (

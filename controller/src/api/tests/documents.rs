@@ -32,6 +32,9 @@ fn find(method: &Method, path: &str) -> Route {
 }
 
 fn named(name: &str) -> Value {
+    if name == "text" {
+        return serde_json::json!({ "type": "string" });
+    }
     match name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => serde_json::json!({ "type": "array", "items": named(inner) }),
         None => serde_json::json!({ "$ref": format!("#/components/schemas/{name}") }),

@@ -1,7 +1,9 @@
 //! Whoever belongs to one PD learns nothing of another: not from an answer, not from a refusal, not from a count.
 
 use http::{Method, StatusCode};
-use lumbung_model::{DatasetId, PdId, RepositoryId, ServerId};
+use lumbung_model::{
+    ApplicationId, ContactPersonId, DatasetId, PdId, RepositoryId, ServerId, ServiceId,
+};
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};
 
@@ -19,6 +21,9 @@ struct Other {
     server: ServerId,
     dataset: DatasetId,
     repository: RepositoryId,
+    service: ServiceId,
+    application: ApplicationId,
+    person: ContactPersonId,
 }
 
 impl Other {
@@ -28,13 +33,25 @@ impl Other {
             server: ServerId::random(),
             dataset: DatasetId::random(),
             repository: RepositoryId::from_bytes([9; 32]),
+            service: ServiceId::random(),
+            application: ApplicationId::random(),
+            person: ContactPersonId::random(),
         };
         let toml = format!(
             "[[pd]]\nid = \"{}\"\ncode = \"ZZZ\"\nname = \"{MARK}\"\ncontact = \"{MARK}\"\n\
              [[pd.server]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"vps\"\n\
              [[pd.server.dataset]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"files\"\nclassification = \"non_public\"\n\
-             urgency = \"critical\"\nrepository = \"{}\"\n",
-            other.pd, other.server, other.dataset, other.repository
+             urgency = \"critical\"\nrepository = \"{}\"\n\
+             [[pd.service]]\nid = \"{}\"\nname = \"{MARK}\"\n\
+             [[pd.application]]\nid = \"{}\"\nname = \"{MARK}\"\nservers = [\"{MARK}\"]\n\
+             [[pd.contact_person]]\nid = \"{}\"\nname = \"{MARK}\"\n",
+            other.pd,
+            other.server,
+            other.dataset,
+            other.repository,
+            other.service,
+            other.application,
+            other.person
         );
         let (status, answer) =
             app.post(&operator(), "/api/v1/import", json!({ "toml": toml })).await;
@@ -59,6 +76,9 @@ impl Other {
             self.server.to_string(),
             self.dataset.to_string(),
             self.repository.to_string(),
+            self.service.to_string(),
+            self.application.to_string(),
+            self.person.to_string(),
         ]
     }
 }
