@@ -22,7 +22,14 @@ pub use rule::{Duty, DutyOf, Force, Hosting, Look, PdFilter, Rule, Subject, Wher
 pub use words::{Vocabulary, Wording};
 
 /// The profiles that come with the program: their codes, and their texts.
-pub const BUILT_IN: &[(&str, &str)] = &[("kota", include_str!("../../config/profiles/kota.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("kota", include_str!("../../config/profiles/kota.toml")),
+    ("depok", include_str!("../../config/profiles/depok.toml")),
+    ("medan", include_str!("../../config/profiles/medan.toml")),
+    ("palembang", include_str!("../../config/profiles/palembang.toml")),
+    ("tanjungbalai", include_str!("../../config/profiles/tanjungbalai.toml")),
+    ("tebing-tinggi", include_str!("../../config/profiles/tebing-tinggi.toml")),
+];
 
 /// A city's profile.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
