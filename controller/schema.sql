@@ -6,6 +6,7 @@ CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
+CREATE INDEX datasets_by_server ON datasets (server);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
@@ -15,8 +16,13 @@ CREATE INDEX receipts_by_site ON receipts (site, repository, number);
 CREATE INDEX register_history_by_id ON register_history (id, sequence);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX sessions_by_user ON sessions (user);
+CREATE INDEX standings_by_pd ON standings (pd);
+CREATE INDEX standings_by_recheck ON standings (recheck_s);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);
+CREATE INDEX verdicts_by_pd ON verdicts (pd, until_s);
+CREATE INDEX verdicts_by_subject ON verdicts (subject, rule, from_s);
+CREATE UNIQUE INDEX verdicts_open ON verdicts (subject, rule) WHERE until_s IS NULL;
 CREATE TABLE agents (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     server BLOB NOT NULL REFERENCES servers (id),
@@ -107,6 +113,21 @@ CREATE TABLE certificates (
     not_after_s INTEGER NOT NULL,
     pem TEXT NOT NULL
 ) STRICT;
+CREATE TABLE compliance_days (
+    day INTEGER NOT NULL,
+    pd BLOB NOT NULL,
+    datasets INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    backed_up INTEGER NOT NULL,
+    backed_up_bytes INTEGER NOT NULL,
+    at_drc INTEGER NOT NULL,
+    at_drc_bytes INTEGER NOT NULL,
+    verified INTEGER NOT NULL,
+    verified_bytes INTEGER NOT NULL,
+    proven INTEGER NOT NULL,
+    proven_bytes INTEGER NOT NULL,
+    PRIMARY KEY (day, pd)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE contact_persons (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -330,6 +351,10 @@ CREATE TABLE sessions (
     created_s INTEGER NOT NULL,
     seen_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE settings (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE site_polls (
     site BLOB NOT NULL PRIMARY KEY REFERENCES sites (id) ON UPDATE CASCADE,
     tried_s INTEGER NOT NULL,
@@ -353,6 +378,24 @@ CREATE TABLE sites (
     enrolled_s INTEGER, removed_s INTEGER,
     CHECK ((latitude IS NULL) = (longitude IS NULL))
 ) STRICT;
+CREATE TABLE stale (
+    kind TEXT NOT NULL CHECK (kind IN ('dataset', 'repository', 'pd', 'all', 'register')),
+    id BLOB NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE standings (
+    dataset BLOB NOT NULL PRIMARY KEY REFERENCES datasets (id),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    weighed_s INTEGER NOT NULL,
+    -- When the same evidence may be weighed otherwise; null: never.
+    recheck_s INTEGER,
+    bytes INTEGER NOT NULL,
+    -- Bit 0 to 3: tercadang, di DRC, terverifikasi, terbukti pulih.
+    met INTEGER NOT NULL CHECK (met BETWEEN 0 AND 15),
+    -- Nothing of it was ever backed up.
+    never INTEGER NOT NULL CHECK (never IN (0, 1)),
+    body TEXT NOT NULL CHECK (json_valid(body))
+) STRICT, WITHOUT ROWID;
 CREATE TABLE tokens (
     hash BLOB NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
     role TEXT NOT NULL CHECK (role IN ('agent', 'site')),
@@ -415,10 +458,141 @@ CREATE TABLE users (
     disabled_s INTEGER,
     CHECK ((role IN ('pd', 'custodian')) = (pd IS NOT NULL))
 ) STRICT;
+CREATE TABLE verdicts (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    rule TEXT NOT NULL,
+    subject_kind TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    pd BLOB,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER,
+    met INTEGER NOT NULL CHECK (met IN (0, 1)),
+    -- Codes of the reasons, which tell one verdict from the next.
+    codes TEXT NOT NULL,
+    reason_id TEXT NOT NULL,
+    reason_en TEXT NOT NULL,
+    CHECK (until_s IS NULL OR until_s >= from_s)
+) STRICT;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
+CREATE TRIGGER stale_agent AFTER INSERT ON agents BEGIN
+    INSERT INTO stale SELECT 'pd', v.pd FROM servers AS v WHERE v.id = new.server
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = v.pd);
+END;
+CREATE TRIGGER stale_dataset AFTER INSERT ON datasets BEGIN
+    INSERT INTO stale SELECT 'dataset', new.id
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.id);
+END;
+CREATE TRIGGER stale_dataset_again AFTER UPDATE ON datasets BEGIN
+    INSERT INTO stale SELECT 'dataset', new.id
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.id);
+END;
+CREATE TRIGGER stale_entry AFTER INSERT ON inventory_entries BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_entry_again AFTER UPDATE ON inventory_entries BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_inventory AFTER INSERT ON inventories BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_inventory_chain AFTER UPDATE OF chain_valid ON inventories BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_manifest AFTER INSERT ON manifests BEGIN
+    INSERT INTO stale SELECT 'dataset', new.dataset
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.dataset);
+END;
+CREATE TRIGGER stale_manifest_size AFTER UPDATE OF stored_bytes ON manifests BEGIN
+    INSERT INTO stale SELECT 'dataset', new.dataset
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.dataset);
+END;
+CREATE TRIGGER stale_pd AFTER UPDATE ON pds BEGIN
+    INSERT INTO stale SELECT 'pd', new.id
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = new.id);
+END;
+CREATE TRIGGER stale_proof AFTER INSERT ON proofs BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_receipt AFTER INSERT ON receipts BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_register AFTER INSERT ON register_history BEGIN
+    INSERT INTO stale SELECT 'register', x''
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'register' AND s.id = x'');
+END;
+CREATE TRIGGER stale_repository AFTER INSERT ON repositories BEGIN
+    INSERT INTO stale SELECT 'pd', new.pd
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = new.pd);
+END;
+CREATE TRIGGER stale_roster AFTER INSERT ON rosters BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_roster_agent AFTER INSERT ON roster_agents BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_roster_agent_gone AFTER DELETE ON roster_agents BEGIN
+    INSERT INTO stale SELECT 'repository', old.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = old.repository);
+END;
+CREATE TRIGGER stale_roster_root AFTER INSERT ON roster_roots BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_roster_root_gone AFTER DELETE ON roster_roots BEGIN
+    INSERT INTO stale SELECT 'repository', old.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = old.repository);
+END;
+CREATE TRIGGER stale_roster_site AFTER INSERT ON roster_sites BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
+CREATE TRIGGER stale_roster_site_gone AFTER DELETE ON roster_sites BEGIN
+    INSERT INTO stale SELECT 'repository', old.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = old.repository);
+END;
+CREATE TRIGGER stale_scrub AFTER INSERT ON scrub_results BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_scrub_again AFTER UPDATE ON scrub_results BEGIN
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_server AFTER UPDATE ON servers BEGIN
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.server = new.id
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
+END;
+CREATE TRIGGER stale_site AFTER INSERT ON sites BEGIN
+    INSERT INTO stale SELECT 'all', x''
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'all' AND s.id = x'');
+    INSERT INTO stale SELECT 'register', x''
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'register' AND s.id = x'');
+END;
+CREATE TRIGGER stale_site_again AFTER UPDATE ON sites BEGIN
+    INSERT INTO stale SELECT 'all', x''
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'all' AND s.id = x'');
+    INSERT INTO stale SELECT 'register', x''
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'register' AND s.id = x'');
+END;
+CREATE TRIGGER stale_tombstone AFTER INSERT ON tombstones BEGIN
+    INSERT INTO stale SELECT 'dataset', new.dataset
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.dataset);
+END;
+CREATE TRIGGER stale_tombstone_again AFTER UPDATE ON tombstones BEGIN
+    INSERT INTO stale SELECT 'dataset', new.dataset
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.dataset);
+END;
 CREATE VIEW authorized_manifests AS
 SELECT m.* FROM manifests AS m
 JOIN roster_agents AS r

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
+use crate::reconcile::{self, Reconciler};
 use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
 
@@ -100,22 +101,31 @@ pub async fn run(
         audit_key,
         hashing,
     });
+    let reconciler = Arc::new(Reconciler {
+        db: shared.db.clone(),
+        clock: shared.clock.clone(),
+        profile: shared.profile.clone(),
+    });
     let polling = tokio::spawn(poller.run(stopped.clone()));
+    let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;
     ready(bound);
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, api::router(shared), options, ended).await;
     stop.send_replace(true);
-    // Both stop at their next await; a poll that is cut off is done again.
-    let _ = tokio::join!(polling, renewing);
+    // All stop at their next await; a poll that is cut off is done again.
+    let _ = tokio::join!(polling, reconciling, renewing);
     Ok(())
 }
 
 /// What the profile's numbers change in the register.
 fn take_over(db: &Db, profile: &Profile, now: Timestamp) -> Result<(), RegisterError> {
     let act = Act::controller(now);
-    let changed = db.write(|tx| register::apply_classes(tx, &act, &profile.urgency))?;
+    let changed = db.write(|tx| {
+        reconcile::take_over(tx, profile)?;
+        register::apply_classes(tx, &act, &profile.urgency)
+    })?;
     if changed > 0 {
         tracing::warn!(
             changed,

@@ -9,7 +9,8 @@
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
-//! - [`report`], [`overview`]: the evidence weighed and put into tables.
+//! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
+//! - [`report`], [`overview`]: put into tables, of now or of a date.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
@@ -27,8 +28,11 @@ pub mod overview;
 pub mod people;
 pub mod poller;
 pub mod profile;
+pub mod reconcile;
 pub mod register;
 pub mod report;
+pub mod rules;
+pub mod standing;
 pub mod state_dir;
 #[cfg(test)]
 mod testing;

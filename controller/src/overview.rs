@@ -22,12 +22,9 @@ const ALARMS_MAX: u32 = 10_000;
 /// # Errors
 /// If the database fails.
 pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Overview, DbError> {
-    let table = report::table(db, terms, None)?;
+    let (totals, never) = report::totals(db, terms)?;
     let sites = rows::sites(db)?;
     let pds = rows::pds(db)?;
-    let silent = |pd: &&lumbung_wire::messages::register::Pd| {
-        table.rows.iter().filter(|row| row.pd == pd.id).all(|row| row.belum_mencadangkan)
-    };
     let agent_status = agent_status(db, terms.patience, terms.now)?;
     let mut counts = AgentCounts::default();
     for agent in &agent_status {
@@ -46,12 +43,12 @@ pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Ove
         agents: counts,
         agent_status,
         pds: pds.len() as u64,
-        belum_mencadangkan: pds.iter().filter(silent).count() as u64,
-        registered: table.all,
-        backed_up: table.backed_up,
-        at_drc: table.at_drc,
-        verified: table.verified,
-        proven: table.proven,
+        belum_mencadangkan: never,
+        registered: report::step_totals(totals.registered),
+        backed_up: report::step_totals(totals.backed_up),
+        at_drc: report::step_totals(totals.at_drc),
+        verified: report::step_totals(totals.verified),
+        proven: report::step_totals(totals.proven),
         alarms: alarms::list(db, None, false, ALARMS_MAX)?.len() as u64,
         unregistered_datasets: agents::unregistered(db)?.into_iter().map(unregistered).collect(),
         unregistered_repositories: polls::unregistered(db)?

@@ -14,9 +14,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
+use lumbung_model::Timestamp;
+use lumbung_model::schedule::{Tz, parse_zone};
 use lumbung_model::toml_text::{self, TomlError};
 use lumbung_wire::messages::register::Urgency;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 pub use rule::{Duty, DutyOf, Force, Hosting, Look, PdFilter, Rule, Subject, Where};
 pub use words::{Vocabulary, Wording};
@@ -49,6 +53,9 @@ pub struct Profile {
     /// What is owed by date.
     #[serde(default, rename = "duty")]
     pub duties: Vec<Duty>,
+    /// SHA-256 of its text, hex.
+    #[serde(skip)]
+    pub digest: String,
 }
 
 /// `[city]`
@@ -65,6 +72,13 @@ pub struct City {
     /// Its full title.
     #[serde(default)]
     pub regulation_title: String,
+    /// The zone of its days and months: WIB, WITA, WIT or an IANA name.
+    #[serde(default = "wib")]
+    pub timezone: String,
+}
+
+fn wib() -> String {
+    "WIB".to_owned()
 }
 
 /// `[urgency]`
@@ -183,8 +197,9 @@ impl Profile {
     /// # Errors
     /// If it contradicts itself.
     pub fn from_text(file: &str, text: &str) -> Result<Self, ProfileError> {
-        let profile: Self = toml_text::parse(file, text).map_err(ProfileError::Toml)?;
+        let mut profile: Self = toml_text::parse(file, text).map_err(ProfileError::Toml)?;
         check::check(file, &profile)?;
+        profile.digest = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
         Ok(profile)
     }
 
@@ -202,5 +217,26 @@ impl Profile {
     #[must_use]
     pub fn rpo_s(&self, urgency: Urgency) -> u64 {
         u64::from(self.urgency.of(urgency).rpo_h) * 3600
+    }
+
+    /// The city's time zone.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        // It was checked when the profile was read.
+        parse_zone(&self.city.timezone).unwrap_or(Tz::Asia__Jakarta)
+    }
+
+    /// The day of the city's calendar, days since 1970-01-01.
+    #[must_use]
+    pub fn day(&self, at: Timestamp) -> i64 {
+        let local = at.to_utc().with_timezone(&self.zone()).date_naive();
+        i64::from(local.to_epoch_days())
+    }
+
+    /// The limits of age that rules set beside those of `[evidence]`, seconds.
+    #[must_use]
+    pub fn spans_s(&self) -> Vec<i64> {
+        let days = self.rules.iter().filter_map(|rule| rule.within_days);
+        days.map(|days| i64::from(days) * 86_400).collect()
     }
 }

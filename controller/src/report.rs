@@ -1,11 +1,15 @@
-//! The compliance table and the overview: evidence weighed by `lumbung_model::compliance`, put into rows.
+//! The compliance table: where datasets stand, put into rows, now or as of a date.
 //!
 //! Invariants: every PD of the register has a row, and every server without a dataset; what only an agent
-//! says stands in `menurut_agen` and changes no step; the figures are of one consistent state.
+//! says stands in `menurut_agen` and changes no step; the figures are of one consistent state. What is shown of now was
+//! weighed after the last change, by the reconciler or here; what is shown of a date is what was said then.
+
+mod past;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use lumbung_model::compliance::{self as weigh, DatasetCompliance, Reason, Rules};
+use lumbung_model::compliance::{self as weigh, Reason, StepTotal, Totals};
 use lumbung_model::{PdId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
     AgentFigures, ComplianceRow, ComplianceTable, Dataset, Evidence, HeartbeatState, Pd, Server,
@@ -13,8 +17,12 @@ use lumbung_wire::messages::register::{
 };
 use rusqlite::Connection;
 
-use crate::db::{DbError, agents, facts, register as rows};
+use crate::db::{DbError, agents, register as rows, standings};
 use crate::liveness::Patience;
+use crate::profile::{Profile, Wording};
+use crate::standing::{self, Standing};
+
+pub use past::{Past, table_at};
 
 /// The language of reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,11 +34,22 @@ pub enum Language {
     English,
 }
 
+impl Language {
+    /// The text in this language.
+    #[must_use]
+    pub fn pick(self, wording: &Wording) -> &str {
+        match self {
+            Self::Indonesian => &wording.id,
+            Self::English => &wording.en,
+        }
+    }
+}
+
 /// What a table is made with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
-    /// How long evidence lasts.
-    pub rules: Rules,
+    /// What the city asks for.
+    pub profile: Arc<Profile>,
     /// When silence means something.
     pub patience: Patience,
     /// The time.
@@ -52,34 +71,71 @@ struct Names {
 /// If the database fails.
 pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<ComplianceTable, DbError> {
     let names = names(db, terms, pd)?;
+    let mut known = standings::standings(db, pd.as_ref())?;
+    let stale = standings::stale(db, terms.now)?.datasets;
+    known.retain(|dataset, _| !stale.contains(dataset));
     let mut table = ComplianceTable { at: terms.now, ..ComplianceTable::default() };
     let mut results = Vec::new();
     for owner in &names.pds {
         let datasets = rows::datasets(db, Some(&owner.id))?;
         for dataset in &datasets {
-            let result =
-                weigh::evaluate(&facts::dataset_facts(db, dataset)?, &terms.rules, terms.now);
-            table.rows.push(dataset_row(db, terms, &names, owner, dataset, &result)?);
-            results.push(result);
+            let standing = match known.remove(&dataset.id) {
+                Some(standing) => standing,
+                None => standing::weigh(db, &terms.profile, dataset, terms.now)?.0,
+            };
+            table.rows.push(dataset_row(db, terms, &names, owner, dataset, &standing)?);
+            results.push(standing.compliance);
         }
         table.rows.extend(rows_without_dataset(&names, owner, &datasets, terms.language));
     }
+    let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
+    let totals = weigh::summarize(&ids, results, terms.now).totals;
+    Ok(finished(table, totals))
+}
+
+/// A table in its order, with its totals.
+fn finished(mut table: ComplianceTable, totals: Totals) -> ComplianceTable {
     let key = |row: &ComplianceRow| {
         (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
     };
     table.rows.sort_by_cached_key(key);
-    let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
-    let totals = weigh::summarize(&ids, results, terms.now).totals;
-    let step = |total: weigh::StepTotal| StepTotals {
-        datasets: total.datasets,
-        stored_bytes: total.bytes,
+    table.all = step_totals(totals.registered);
+    table.backed_up = step_totals(totals.backed_up);
+    table.at_drc = step_totals(totals.at_drc);
+    table.verified = step_totals(totals.verified);
+    table.proven = step_totals(totals.proven);
+    table
+}
+
+/// A total as the API shows it.
+#[must_use]
+pub const fn step_totals(total: StepTotal) -> StepTotals {
+    StepTotals { datasets: total.datasets, stored_bytes: total.bytes }
+}
+
+/// How many datasets and bytes of the city have come how far, and how many PD have never backed anything up.
+///
+/// # Errors
+/// If the database fails.
+pub fn totals(db: &Connection, terms: &Terms) -> Result<(Totals, u64), DbError> {
+    if standings::stale(db, terms.now)?.datasets.is_empty() {
+        let each = standings::totals(db)?.into_iter().map(|(_, totals)| totals);
+        return Ok((each.fold(Totals::default(), Totals::plus), standings::never(db)?));
+    }
+    let table = table(db, terms, None)?;
+    let of = |total: StepTotals| StepTotal { datasets: total.datasets, bytes: total.stored_bytes };
+    let mut silent: HashMap<PdId, bool> = HashMap::new();
+    for row in &table.rows {
+        *silent.entry(row.pd).or_insert(true) &= row.belum_mencadangkan;
+    }
+    let totals = Totals {
+        registered: of(table.all),
+        backed_up: of(table.backed_up),
+        at_drc: of(table.at_drc),
+        verified: of(table.verified),
+        proven: of(table.proven),
     };
-    table.all = step(totals.registered);
-    table.backed_up = step(totals.backed_up);
-    table.at_drc = step(totals.at_drc);
-    table.verified = step(totals.verified);
-    table.proven = step(totals.proven);
-    Ok(table)
+    Ok((totals, silent.into_values().filter(|silent| *silent).count() as u64))
 }
 
 fn names(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Names, DbError> {
@@ -100,23 +156,11 @@ fn dataset_row(
     names: &Names,
     pd: &Pd,
     dataset: &Dataset,
-    result: &DatasetCompliance,
+    standing: &Standing,
 ) -> Result<ComplianceRow, DbError> {
-    let repository = facts::repository_of(db, dataset)?;
-    let unauthorized = match &repository {
-        Some(repository) => facts::unauthorized(db, &dataset.id, repository)?,
-        None => 0,
-    };
-    let inventory = |step: &weigh::Step| -> Result<Option<Evidence>, DbError> {
-        let (Some(site), Some(repository)) = (step.site, &repository) else { return Ok(None) };
-        let newest = facts::newest_inventory(db, &site, repository)?;
-        Ok(newest.map(|(id, _)| Evidence {
-            kind: "inventory".to_owned(),
-            id: id.to_string(),
-            site: Some(site),
-        }))
-    };
     let row = empty_row(pd, names, dataset.server, terms.language);
+    let result = &standing.compliance;
+    let [backed_up, at_drc, verified, proven] = &standing.evidence;
     Ok(ComplianceRow {
         heartbeat: dataset.server.map_or_else(|| best_heartbeat(names, pd), |_| row.heartbeat),
         dataset: Some(dataset.id),
@@ -124,28 +168,16 @@ fn dataset_row(
         urgency: Some(dataset.urgency),
         rpo_s: Some(dataset.rpo_s),
         snapshot: result.backed_up.snapshot.or(result.at_drc.snapshot),
-        unauthorized_snapshots: unauthorized,
-        belum_mencadangkan: result.backed_up.at.is_none() && result.at_drc.at.is_none(),
-        backed_up: step(terms, names, &result.backed_up, inventory(&result.backed_up)?),
-        at_drc: step(terms, names, &result.at_drc, inventory(&result.at_drc)?),
-        verified: step(terms, names, &result.verified, scrub(db, &result.verified)?),
-        proven: step(terms, names, &result.proven, proof(db, &result.proven)?),
+        unauthorized_snapshots: standing.unauthorized,
+        belum_mencadangkan: standing.never(),
+        backed_up: step(terms, names, &result.backed_up, backed_up.clone()),
+        at_drc: step(terms, names, &result.at_drc, at_drc.clone()),
+        verified: step(terms, names, &result.verified, verified.clone()),
+        proven: step(terms, names, &result.proven, proven.clone()),
         stored_bytes: result.bytes,
         menurut_agen: agent_figures(db, dataset)?,
         ..row
     })
-}
-
-fn scrub(db: &Connection, step: &weigh::Step) -> Result<Option<Evidence>, DbError> {
-    let (Some(site), Some(snapshot)) = (step.site, step.snapshot) else { return Ok(None) };
-    let scrub = facts::verifying_scrub(db, &site, &snapshot)?;
-    Ok(scrub.map(|id| Evidence { kind: "scrub".to_owned(), id: id.to_string(), site: Some(site) }))
-}
-
-fn proof(db: &Connection, step: &weigh::Step) -> Result<Option<Evidence>, DbError> {
-    let (Some(snapshot), Some(at)) = (step.snapshot, step.at) else { return Ok(None) };
-    let proof = facts::proof_of(db, &snapshot, at)?;
-    Ok(proof.map(|id| Evidence { kind: "proof".to_owned(), id: id.to_string(), site: None }))
 }
 
 fn agent_figures(db: &Connection, dataset: &Dataset) -> Result<Option<AgentFigures>, DbError> {
@@ -171,7 +203,7 @@ fn step(terms: &Terms, names: &Names, step: &weigh::Step, evidence: Option<Evide
         _ => None,
     });
     Step {
-        state: step.reasons.first().map_or(StepState::Met, state),
+        state: step.reasons.first().map_or(StepState::Met, |reason| state(reason.code())),
         since: since.or(step.at.filter(|_| step.met)),
         at: step.at,
         evidence,
@@ -179,29 +211,13 @@ fn step(terms: &Terms, names: &Names, step: &weigh::Step, evidence: Option<Evide
     }
 }
 
-/// In which of the states of the table a reason leaves a step.
-const fn state(reason: &Reason) -> StepState {
-    match reason {
-        Reason::LateSince(_) | Reason::VerificationExpired(_) | Reason::ProofExpired(_) => {
-            StepState::Late
-        }
-        Reason::NoAgent
-        | Reason::Never
-        | Reason::OnlyPartial
-        | Reason::Unauthorized(_)
-        | Reason::NoSite(_)
-        | Reason::NoReceipt(_)
-        | Reason::NotVerified
-        | Reason::NotProven
-        | Reason::ProofFailed(..) => StepState::Missing,
-        Reason::InventoryMissing(_)
-        | Reason::InventoryStale(..)
-        | Reason::InventoryAhead(..)
-        | Reason::InventoryBroken(..)
-        | Reason::Hidden(..)
-        | Reason::AwaitingInventory(_)
-        | Reason::Damaged(..)
-        | Reason::ClockAhead(..) => StepState::Unknown,
+/// In which of the states of the table the code of a reason leaves a step.
+fn state(code: &str) -> StepState {
+    match code {
+        "late" | "verification-expired" | "proof-expired" => StepState::Late,
+        "inventory-missing" | "inventory-stale" | "inventory-ahead" | "inventory-broken"
+        | "hidden" | "awaiting-inventory" | "damaged" | "clock-ahead" => StepState::Unknown,
+        _ => StepState::Missing,
     }
 }
 

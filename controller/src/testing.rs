@@ -420,7 +420,7 @@ impl City {
     pub(crate) fn row(&self) -> ComplianceRow {
         let config = Config::default();
         let terms = Terms {
-            rules: profile().evidence_rules(),
+            profile: Arc::new(profile()),
             patience: config.heartbeat.patience(),
             now: lumbung_model::Clock::now(&*self.clock),
             language: Language::English,

@@ -42,7 +42,7 @@ fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
         }
     };
     Ok(Terms {
-        rules: app.profile.evidence_rules(),
+        profile: app.profile.clone(),
         patience: app.config.heartbeat.patience(),
         now: app.clock.now(),
         language,

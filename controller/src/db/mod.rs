@@ -12,6 +12,7 @@ pub mod audit;
 pub mod evidence;
 pub mod facts;
 pub mod findings;
+pub mod history;
 pub mod people;
 pub mod places;
 pub mod polls;
@@ -20,13 +21,16 @@ pub mod removals;
 pub mod rosters;
 pub mod schema;
 pub mod services;
+pub mod standings;
 pub mod tokens;
+pub mod verdicts;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
+use tokio::sync::Notify;
 
 /// Why the database could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,7 @@ struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    written: Notify,
 }
 
 /// The database. Cloning shares it.
@@ -116,6 +121,7 @@ impl Db {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
+            written: Notify::new(),
         })))
     }
 
@@ -134,7 +140,13 @@ impl Db {
             .map_err(DbError::from)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(DbError::from)?;
+        self.0.written.notify_one();
         Ok(value)
+    }
+
+    /// Resolves once something was written since the last time that it did: for the one reconciler that waits for it.
+    pub async fn written(&self) {
+        self.0.written.notified().await;
     }
 
     /// Runs `query` against one consistent state.

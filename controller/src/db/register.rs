@@ -8,7 +8,7 @@ use lumbung_model::{
     AgentId, ApplicationId, DatasetId, PdId, PublicKey, RepositoryId, RoomId, ServerId, SiteId,
     Timestamp, TlsPin,
 };
-use lumbung_wire::messages::register::{Dataset, HeartbeatState, Pd, Server, Site};
+use lumbung_wire::messages::register::{Dataset, DatasetKind, HeartbeatState, Pd, Server, Site};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -315,6 +315,12 @@ pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbEr
     let mut statement =
         db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The datasets of a kind.
+pub fn datasets_of_kind(db: &Connection, kind: DatasetKind) -> Result<Vec<Dataset>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE kind = ? ORDER BY id"))?;
+    Ok(statement.query_map([kind.as_str()], dataset_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The dataset of that id.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lumbung_model::schedule::Expression;
+use lumbung_model::schedule::{Expression, parse_zone};
 
 use super::{Duty, Force, Look, Profile, ProfileError, Rule, Subject, UrgencyClass, Wording};
 
@@ -32,6 +32,9 @@ fn city(profile: &Profile) -> Result<(), Wrong> {
     }
     if profile.city.name.trim().is_empty() {
         return wrong("city.name", "is empty: write it as its buildings say their jurisdiction");
+    }
+    if let Err(error) = parse_zone(&profile.city.timezone) {
+        return wrong("city.timezone", error.to_string());
     }
     let words = &profile.vocabulary;
     for (name, word) in [

@@ -8,6 +8,7 @@
 //! - the agent's word never counts: a snapshot is as old as the earlier of its start and its first receipt;
 //! - what is missing has a [`Reason`]; a dataset or a PD without evidence stays in the report.
 
+mod deadline;
 mod facts;
 mod report;
 mod words;
@@ -15,8 +16,11 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{DatasetId, ManifestId, PdId, SiteId, Timestamp};
 
+pub use deadline::next_change;
 pub use facts::{
     CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, Rules, SiteFacts, SiteKind, SnapshotFacts,
 };
@@ -29,7 +33,7 @@ pub const CLOCK_TOLERANCE_S: i64 = 2 * 3600;
 pub const LISTING_SLACK_S: i64 = 10;
 
 /// Why a step is not reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// No agent is enrolled: *belum mencadangkan*.
     NoAgent,
@@ -65,6 +69,10 @@ pub enum Reason {
     NotVerified,
     /// The newest verified snapshot is too old.
     VerificationExpired(Timestamp),
+    /// No site other than the Pusat Data keeps a snapshot that counts.
+    NotApart,
+    /// The newest snapshot apart from the Pusat Data is too old.
+    ApartExpired(Timestamp),
     /// No proof of restore was ever given.
     NotProven,
     /// The newest restore test had failures.
@@ -74,7 +82,7 @@ pub enum Reason {
 }
 
 /// One step of proof of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Whether it is reached.
     pub met: bool,
@@ -99,7 +107,7 @@ impl Step {
 }
 
 /// What a dataset has reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetCompliance {
     /// Which dataset.
     pub dataset: DatasetId,
@@ -128,9 +136,7 @@ impl DatasetCompliance {
 /// Weighs the evidence for one dataset.
 #[must_use]
 pub fn evaluate(facts: &DatasetFacts, rules: &Rules, now: Timestamp) -> DatasetCompliance {
-    let mut snapshots: Vec<&SnapshotFacts> = facts.snapshots.iter().collect();
-    snapshots.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.as_of(), snapshot.manifest)));
-    let weigh = Weigh { facts, rules, now, snapshots };
+    let weigh = Weigh::new(facts, rules, now);
     DatasetCompliance {
         dataset: facts.dataset,
         pd: facts.pd,
@@ -142,6 +148,12 @@ pub fn evaluate(facts: &DatasetFacts, rules: &Rules, now: Timestamp) -> DatasetC
     }
 }
 
+/// Whether a site other than the Pusat Data keeps a snapshot that is at most so old, seconds: what is kept *apart*.
+#[must_use]
+pub fn kept_apart(facts: &DatasetFacts, rules: &Rules, now: Timestamp, within_s: i64) -> Step {
+    Weigh::new(facts, rules, now).kept_apart(within_s)
+}
+
 /// One evaluation: the evidence with its snapshots newest first.
 struct Weigh<'a> {
     facts: &'a DatasetFacts,
@@ -150,7 +162,13 @@ struct Weigh<'a> {
     snapshots: Vec<&'a SnapshotFacts>,
 }
 
-impl Weigh<'_> {
+impl<'a> Weigh<'a> {
+    fn new(facts: &'a DatasetFacts, rules: &'a Rules, now: Timestamp) -> Self {
+        let mut snapshots: Vec<&SnapshotFacts> = facts.snapshots.iter().collect();
+        snapshots.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.as_of(), snapshot.manifest)));
+        Self { facts, rules, now, snapshots }
+    }
+
     fn counting(&self) -> impl Iterator<Item = &SnapshotFacts> {
         self.snapshots.iter().copied().filter(|snapshot| snapshot.counts())
     }
@@ -266,6 +284,29 @@ impl Weigh<'_> {
             };
             snapshot.copies.iter().filter(vouched).map(move |copy| (snapshot, copy))
         })
+    }
+
+    fn kept_apart(&self, within_s: i64) -> Step {
+        if let Some(reason) = self.nothing_counts() {
+            return Step::unmet(reason);
+        }
+        let is_apart = |copy: &CopyFacts| {
+            let site = self.facts.sites.iter().find(|site| site.site == copy.site);
+            site.is_some_and(|site| site.kind != SiteKind::Primary) && copy.damage().is_none()
+        };
+        let Some((snapshot, copy)) = self.vouched().find(|(_, copy)| is_apart(copy)) else {
+            return Step::unmet(Reason::NotApart);
+        };
+        let as_of = snapshot.as_of();
+        let mut step = Step::met(snapshot.manifest, as_of, Some(copy.site));
+        if as_of.seconds_since(self.now) > CLOCK_TOLERANCE_S {
+            step.reasons.push(Reason::ClockAhead(snapshot.manifest, as_of));
+        }
+        if self.now.seconds_since(as_of) > within_s {
+            step.reasons.push(Reason::ApartExpired(as_of));
+        }
+        step.met = step.reasons.is_empty();
+        step
     }
 
     fn verified(&self) -> Step {

@@ -2,10 +2,12 @@
 //!
 //! Whoever fills these in has verified signatures and entitlement; nothing here is checked again.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{DatasetId, ManifestId, PdId, SiteId, Timestamp};
 
 /// What a site is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SiteKind {
     /// The Pusat Data.
     Primary,

@@ -39,6 +39,22 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |one: StepTotal, other: StepTotal| StepTotal {
+            datasets: one.datasets + other.datasets,
+            bytes: one.bytes.saturating_add(other.bytes),
+        };
+        Self {
+            registered: sum(self.registered, other.registered),
+            backed_up: sum(self.backed_up, other.backed_up),
+            at_drc: sum(self.at_drc, other.at_drc),
+            verified: sum(self.verified, other.verified),
+            proven: sum(self.proven, other.proven),
+        }
+    }
+
     fn add(&mut self, result: &DatasetCompliance) {
         self.registered.add(result.bytes);
         let totals = [&mut self.backed_up, &mut self.at_drc, &mut self.verified, &mut self.proven];

@@ -416,3 +416,34 @@ fn words_name_the_site() {
     assert!(reason.indonesian(|_| "DRC Binjai".into()).contains("DRC Binjai"));
     assert!(reason.to_string().contains("02020202"));
 }
+
+#[test]
+fn nothing_changes_before_the_moment_that_is_named_and_every_limit_of_age_is_named() {
+    let rules = Rules::default();
+    for (_, change, ..) in CASES {
+        let mut facts = healthy();
+        change(&mut facts);
+        let mut now = NOW;
+        let span_s = 35 * DAY;
+        let seen = |now| (evaluate(&facts, &rules, now), kept_apart(&facts, &rules, now, span_s));
+        // To the end of every limit: each step from one moment to the next.
+        while let Some(next) = next_change(&facts, &rules, &[span_s], now) {
+            assert!(next > now);
+            let between = next.plus_seconds(-1);
+            assert_eq!(seen(now), seen(between), "{now} {between}");
+            now = next;
+        }
+        assert_eq!(seen(now), seen(now.plus_seconds(400 * DAY)));
+    }
+}
+
+#[test]
+fn what_is_kept_apart_is_at_another_site_than_the_pusat_data() {
+    let rules = Rules::default();
+    let mut facts = healthy();
+    assert!(kept_apart(&facts, &rules, NOW, DAY).met);
+    let late = kept_apart(&facts, &rules, NOW, HOUR);
+    assert_eq!(late.reasons, [Reason::ApartExpired(ago(5 * HOUR))]);
+    facts.snapshots[0].copies.retain(|copy| copy.site == PUSAT);
+    assert_eq!(kept_apart(&facts, &rules, NOW, DAY).reasons, [Reason::NotApart]);
+}

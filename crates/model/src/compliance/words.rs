@@ -41,6 +41,8 @@ impl Reason {
             Self::ClockAhead(..) => "clock-ahead",
             Self::NotVerified => "not-verified",
             Self::VerificationExpired(_) => "verification-expired",
+            Self::NotApart => "not-apart",
+            Self::ApartExpired(_) => "apart-expired",
             Self::NotProven => "not-proven",
             Self::ProofFailed(..) => "proof-failed",
             Self::ProofExpired(_) => "proof-expired",
@@ -84,6 +86,10 @@ impl Reason {
             Self::NotVerified => "belum diverifikasi (scrub)".into(),
             Self::VerificationExpired(at) => {
                 format!("verifikasi terakhir untuk cadangan {at}, terlalu lama")
+            }
+            Self::NotApart => "tidak ada cadangan yang disimpan terpisah dari Pusat Data".into(),
+            Self::ApartExpired(at) => {
+                format!("cadangan terpisah yang terbaru dari {at}, terlalu lama")
             }
             Self::NotProven => "belum pernah terbukti pulih".into(),
             Self::ProofFailed(at, n) => format!("uji pemulihan {at} gagal pada {n} entri"),
@@ -129,6 +135,10 @@ impl Reason {
             Self::NotVerified => "not verified by a scrub yet".into(),
             Self::VerificationExpired(at) => {
                 format!("the last verified snapshot is of {at}, too old")
+            }
+            Self::NotApart => "no backup is kept apart from the Pusat Data".into(),
+            Self::ApartExpired(at) => {
+                format!("the newest backup kept apart is of {at}, too old")
             }
             Self::NotProven => "never proven restorable".into(),
             Self::ProofFailed(at, n) => format!("the restore test of {at} failed for {n} entries"),

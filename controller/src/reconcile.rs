@@ -1,0 +1,214 @@
+//! The reconciler of compliance: weighs what has to be weighed again, and writes down what is said now.
+//!
+//! Invariants: idempotent, and takes no argument but the state and the time: run twice, nothing changes the second time;
+//! killed anywhere, the next pass goes on; marks are taken off in the transaction that worked them off. It works in parts,
+//! so that nobody waits long for the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lumbung_model::{Clock, DatasetId, PdId, SiteId, Timestamp};
+use lumbung_wire::messages::register::{DatasetKind, Pd, Site};
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::db::standings::{self, Stale};
+use crate::db::{Db, DbError, places, register as rows, services, verdicts};
+use crate::profile::{Profile, Subject};
+use crate::rules::{self, DatasetCase, Judged, Register};
+use crate::standing::{self, Standing};
+
+/// Datasets weighed in one transaction.
+const PART: usize = 200;
+/// Between two passes at least: many writes are one pass.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Without any write, a pass at least this often: totals of the day.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The reconciler.
+pub struct Reconciler {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What the city asks for.
+    pub profile: Arc<Profile>,
+}
+
+impl Reconciler {
+    /// Runs until told to stop.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let reconciler = self.clone();
+            let pass = tokio::task::spawn_blocking(move || reconciler.pass());
+            let next = match pass.await.unwrap_or(Err(DbError::Worker)) {
+                Ok(next) => next,
+                Err(error) => {
+                    let error = lumbung_model::with_causes(&error);
+                    tracing::error!(
+                        error,
+                        "compliance could not be written down; it is tried again"
+                    );
+                    None
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                () = self.db.written() => {}
+                () = tokio::time::sleep(self.wait(next)) => {}
+            }
+        }
+    }
+
+    fn wait(&self, next: Option<Timestamp>) -> Duration {
+        let until = next.map(|next| next.seconds_since(self.clock.now()).max(0).unsigned_abs());
+        until.map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST))
+    }
+
+    /// Works off everything that has to be looked at again, and tells when there is something next.
+    ///
+    /// # Errors
+    /// If the database fails; what was worked off until then stays.
+    pub fn pass(&self) -> Result<Option<Timestamp>, DbError> {
+        loop {
+            let now = self.clock.now();
+            let stale = self.db.read(|tx| standings::stale(tx, now))?;
+            if stale.is_empty() {
+                break;
+            }
+            self.work_off(&stale)?;
+        }
+        let now = self.clock.now();
+        if self.db.read(|tx| day_differs(tx, &self.profile, now))? {
+            self.db.write(|tx| close_day(tx, &self.profile, now))?;
+        }
+        self.db.read(|tx| standings::next_recheck(tx))
+    }
+
+    fn work_off(&self, stale: &Stale) -> Result<(), DbError> {
+        self.db.write(|tx| standings::spread(tx, stale))?;
+        let datasets: Vec<_> = stale.datasets.iter().copied().collect();
+        for part in datasets.chunks(PART) {
+            self.db.write(|tx| self.weigh_part(tx, part))?;
+        }
+        if stale.register {
+            self.db.write(|tx| self.judge_register(tx))?;
+        }
+        Ok(())
+    }
+
+    fn weigh_part(&self, tx: &Connection, part: &[DatasetId]) -> Result<(), DbError> {
+        let now = self.clock.now();
+        let names = Names::read(tx)?;
+        for id in part {
+            if let Some(dataset) = rows::dataset(tx, id)? {
+                let (standing, facts) = standing::weigh(tx, &self.profile, &dataset, now)?;
+                let Some(pd) = names.pds.get(&dataset.pd) else { continue };
+                let server = dataset.server.map(|id| rows::server(tx, &id)).transpose()?.flatten();
+                let site = server.as_ref().and_then(|one| one.site);
+                let case = DatasetCase {
+                    dataset: &dataset,
+                    pd,
+                    server: server.as_ref(),
+                    site: site.and_then(|id| names.sites.get(&id)).map(|site| site.kind),
+                    compliance: &standing.compliance,
+                    facts: &facts,
+                    evidence: self.profile.evidence_rules(),
+                    now,
+                    site_name: &|id| names.site(id),
+                };
+                let said = rules::judge_dataset(&self.profile, &case);
+                let subject = id.as_bytes().to_vec();
+                let kind = Subject::Dataset.as_str();
+                verdicts::settle(tx, now, (kind, &subject, Some(dataset.pd)), &said)?;
+                standings::put(tx, &standing, now)?;
+                if dataset.kind == DatasetKind::SourceCode {
+                    standings::mark_register(tx)?;
+                }
+            }
+            standings::unmark(tx, id)?;
+        }
+        Ok(())
+    }
+
+    fn judge_register(&self, tx: &Connection) -> Result<(), DbError> {
+        let now = self.clock.now();
+        for Judged { kind, subject, pd, verdicts } in
+            rules::judge_all(&self.profile, &register(tx)?)
+        {
+            verdicts::settle(tx, now, (kind, &subject, pd), &verdicts)?;
+        }
+        standings::unmark_register(tx)
+    }
+}
+
+/// What ids are called, for one part of the work.
+struct Names {
+    pds: HashMap<PdId, Pd>,
+    sites: HashMap<SiteId, Site>,
+}
+
+impl Names {
+    fn read(tx: &Connection) -> Result<Self, DbError> {
+        Ok(Self {
+            pds: rows::pds(tx)?.into_iter().map(|pd| (pd.id, pd)).collect(),
+            sites: rows::sites(tx)?.into_iter().map(|site| (site.id, site)).collect(),
+        })
+    }
+
+    fn site(&self, id: &SiteId) -> String {
+        self.sites.get(id).map_or_else(|| id.short(), |site| site.name.clone())
+    }
+}
+
+/// The register as rules look at it.
+fn register(tx: &Connection) -> Result<Register, DbError> {
+    let mut source_code = Vec::new();
+    for dataset in rows::datasets_of_kind(tx, DatasetKind::SourceCode)? {
+        let standing: Option<Standing> = standings::standing(tx, &dataset.id)?;
+        let backed_up = standing.is_some_and(|standing| standing.compliance.backed_up.met);
+        source_code.push((dataset, backed_up));
+    }
+    Ok(Register {
+        sites: rows::sites(tx)?,
+        buildings: places::buildings(tx)?,
+        pds: rows::pds(tx)?,
+        servers: rows::servers(tx, None)?,
+        services: services::services(tx, None)?,
+        applications: services::applications(tx, None)?,
+        contact_persons: services::contact_persons(tx, None)?,
+        source_code,
+    })
+}
+
+/// Whether the totals differ from those that are written down for today.
+fn day_differs(tx: &Connection, profile: &Profile, now: Timestamp) -> Result<bool, DbError> {
+    let day = profile.day(now);
+    let mut here = standings::totals(tx)?;
+    let mut written = standings::day(tx, day)?;
+    here.sort_by_key(|(pd, _)| *pd);
+    written.sort_by_key(|(pd, _)| *pd);
+    Ok(here != written)
+}
+
+fn close_day(tx: &Connection, profile: &Profile, now: Timestamp) -> Result<(), DbError> {
+    standings::put_day(tx, profile.day(now), &standings::totals(tx)?)
+}
+
+/// Marks everything if the profile is another one than the last that was applied, and remembers this one.
+///
+/// # Errors
+/// If the database fails.
+pub fn take_over(tx: &Connection, profile: &Profile) -> Result<bool, DbError> {
+    if standings::setting(tx, "profile")?.as_deref() == Some(&profile.digest) {
+        return Ok(false);
+    }
+    standings::mark_all(tx)?;
+    standings::put_setting(tx, "profile", &profile.digest)?;
+    Ok(true)
+}
