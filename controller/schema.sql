@@ -7,6 +7,7 @@ CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
+CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
@@ -14,6 +15,7 @@ CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
 CREATE INDEX receipts_by_site ON receipts (site, repository, number);
 CREATE INDEX register_history_by_id ON register_history (id, sequence);
+CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX standings_by_pd ON standings (pd);
@@ -23,6 +25,7 @@ CREATE INDEX tombstones_by_site ON tombstones (site, repository);
 CREATE INDEX verdicts_by_pd ON verdicts (pd, until_s);
 CREATE INDEX verdicts_by_subject ON verdicts (subject, rule, from_s);
 CREATE UNIQUE INDEX verdicts_open ON verdicts (subject, rule) WHERE until_s IS NULL;
+CREATE INDEX waivers_by_subject ON waivers (subject, rule);
 CREATE TABLE agents (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     server BLOB NOT NULL REFERENCES servers (id),
@@ -153,6 +156,14 @@ CREATE TABLE datasets (
     repository BLOB REFERENCES repositories (id),
     paths TEXT NOT NULL CHECK (json_valid(paths))
 , application BLOB REFERENCES applications (id), distribution TEXT NOT NULL DEFAULT '', location TEXT NOT NULL DEFAULT '', schedule TEXT, exclude TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(exclude)), own_rpo INTEGER NOT NULL DEFAULT 1 CHECK (own_rpo IN (0, 1))) STRICT;
+CREATE TABLE follow_ups (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    reminder BLOB NOT NULL REFERENCES reminders (id),
+    at_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    text TEXT NOT NULL,
+    state TEXT NOT NULL
+) STRICT;
 CREATE TABLE heartbeat_spans (
     agent BLOB NOT NULL REFERENCES agents (id),
     first_s INTEGER NOT NULL,
@@ -261,6 +272,19 @@ CREATE TABLE register_history (
     kind TEXT NOT NULL,
     id BLOB NOT NULL,
     row TEXT NOT NULL CHECK (json_valid(row))
+) STRICT;
+CREATE TABLE reminders (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    year INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    pd BLOB NOT NULL REFERENCES pds (id),
+    made_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('draft', 'sent', 'answered', 'closed')),
+    letter TEXT NOT NULL,
+    body TEXT NOT NULL,
+    items TEXT NOT NULL CHECK (json_valid(items)),
+    UNIQUE (year, number)
 ) STRICT;
 CREATE TABLE reports (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -472,6 +496,19 @@ CREATE TABLE verdicts (
     reason_id TEXT NOT NULL,
     reason_en TEXT NOT NULL,
     CHECK (until_s IS NULL OR until_s >= from_s)
+) STRICT;
+CREATE TABLE waivers (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    rule TEXT NOT NULL,
+    subject_kind TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    pd BLOB REFERENCES pds (id),
+    reason TEXT NOT NULL,
+    letter TEXT NOT NULL,
+    from_s INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    revoked_s INTEGER
 ) STRICT;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;

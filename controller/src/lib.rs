@@ -10,6 +10,7 @@
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
+//! - [`verdicts`]: what is said, with names; [`waivers`], [`reminders`]: what is done about it.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
@@ -30,6 +31,7 @@ pub mod poller;
 pub mod profile;
 pub mod reconcile;
 pub mod register;
+pub mod reminders;
 pub mod report;
 pub mod rules;
 pub mod standing;
@@ -37,3 +39,5 @@ pub mod state_dir;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+pub mod verdicts;
+pub mod waivers;

@@ -212,3 +212,6 @@ pub fn take_over(tx: &Connection, profile: &Profile) -> Result<bool, DbError> {
     standings::put_setting(tx, "profile", &profile.digest)?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

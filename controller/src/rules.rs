@@ -2,7 +2,7 @@
 //!
 //! Pure: a function of the register, the evidence and the time. Invariants: a rule that does not apply to a subject says
 //! nothing of it; what is not met says why, in both languages, and never only "no"; the four steps of proof are rules of
-//! their own (`backed_up`, `at_drc`, `verified`, `proven`), whatever the profile asks for.
+//! their own (`step:backed_up`, `step:at_drc`, `step:verified`, `step:proven`), whatever the profile asks for.
 
 mod datasets;
 mod register;
@@ -16,10 +16,25 @@ use lumbung_wire::messages::register::{
     Application, Building, ContactPerson, Dataset, Pd, Server, Service, Site, SiteKind,
 };
 
-use crate::profile::{Hosting, PdFilter, Profile, Where, Wording};
+use crate::profile::{Hosting, Look, PdFilter, Profile, Where, Wording};
 
 pub use datasets::{DatasetCase, judge_dataset};
 pub use register::judge_register;
+
+/// The name of the rule that one of the four steps is; no rule of a profile has a colon in its name.
+#[must_use]
+pub fn step_rule(look: Look) -> String {
+    format!("step:{}", look.as_str())
+}
+
+/// The four steps.
+pub const STEPS: [Look; 4] = [Look::BackedUp, Look::AtDrc, Look::Verified, Look::Proven];
+
+/// Whether the rule is one of the four steps.
+#[must_use]
+pub fn is_step(rule: &str) -> bool {
+    rule.contains(':')
+}
 
 /// The id of a subject: its 16 bytes; of the city, none.
 pub type SubjectId = Vec<u8>;

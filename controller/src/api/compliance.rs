@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use lumbung_model::Timestamp;
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::{AlarmEntry, ControllerHealth, Overview, ProofAccepted};
@@ -16,11 +17,12 @@ use super::access::Who;
 use super::agents::narrowed;
 use super::extract::Asked;
 use super::problems::Refused;
+use super::verdicts::past;
 use crate::db::audit::{self, Deed};
 use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
 use crate::people::access::Scope;
-use crate::report::{self, Language, Terms};
+use crate::report::{self, Language, Past, Terms};
 
 /// Alarms in one answer.
 const ALARMS_MAX: u32 = 1000;
@@ -31,16 +33,19 @@ const PROOF_MAX_BYTES: usize = 4096;
 pub(super) struct TableQuery {
     pd: Option<String>,
     lang: Option<String>,
+    as_of: Option<i64>,
+}
+
+pub(super) fn language(lang: Option<&str>) -> Result<Language, Refused> {
+    match lang {
+        None | Some("id") => Ok(Language::Indonesian),
+        Some("en") => Ok(Language::English),
+        Some(_) => Err(Problem::bad_request("lang is id (Indonesian) or en (English)").into()),
+    }
 }
 
 fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
-    let language = match lang {
-        None | Some("id") => Language::Indonesian,
-        Some("en") => Language::English,
-        Some(_) => {
-            return Err(Problem::bad_request("lang is id (Indonesian) or en (English)").into());
-        }
-    };
+    let language = language(lang)?;
     Ok(Terms {
         profile: app.profile.clone(),
         patience: app.config.heartbeat.patience(),
@@ -57,9 +62,24 @@ pub(super) async fn table(
     let terms = terms(&app, query.lang.as_deref())?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        Ok::<_, Refused>(report::table(tx, &terms, pd)?)
+        let Some(at) = query.as_of else { return Ok(report::table(tx, &terms, pd)?) };
+        match report::table_at(tx, &terms, pd, past(Some(at), terms.now)?)? {
+            Past::Table(table) => Ok::<_, Refused>(*table),
+            Past::Before(begins) => Err(before(begins)),
+        }
     };
     Ok(Json(app.db.read_async(read).await?))
+}
+
+/// Nothing is known of that date.
+fn before(begins: Option<Timestamp>) -> Refused {
+    let detail = match begins {
+        Some(begins) => format!(
+            "nothing was written down then: this controller keeps verdicts since {begins}; ask for a later moment"
+        ),
+        None => "nothing has been written down yet: wait for the first round".to_owned(),
+    };
+    Problem::not_found(detail).into()
 }
 
 pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overview>, Refused> {

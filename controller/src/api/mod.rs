@@ -11,12 +11,14 @@ mod audit;
 mod compliance;
 mod exchange;
 mod extract;
+mod follow_up;
 mod kinds;
 pub mod openapi;
 mod people;
 mod problems;
 mod register;
 mod schemas;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -126,6 +128,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(register_routes());
     table.extend(kind_routes());
     table.extend(overview_routes());
+    table.extend(verdict_routes());
     table.extend(people_routes());
     table.extend(approval_routes());
     table
@@ -328,7 +331,7 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/compliance",
                 "The four steps of proof, by dataset",
                 "ComplianceTable",
-                &["pd", "lang"],
+                &["pd", "lang", "as_of"],
             ),
             get(compliance::table),
         ),
@@ -365,6 +368,83 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 (None, "ControllerHealth"),
             ),
             post(compliance::poll),
+        ),
+    ]
+}
+
+fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Permission::{Read, WriteRegister};
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let write = |path, summary, schemas| {
+        route(Method::POST, path, Access::Person(WriteRegister), summary, schemas)
+    };
+    vec![
+        (
+            read("/api/v1/rules", "The rules of the city's profile", "[RuleEntry]", &[]),
+            get(verdicts::rules),
+        ),
+        (
+            read(
+                "/api/v1/verdicts",
+                "What is said of whom by the profile's rules, now or as of a moment",
+                "[VerdictEntry]",
+                &["pd", "rule", "state", "as_of", "lang"],
+            ),
+            get(verdicts::list),
+        ),
+        (
+            read(
+                "/api/v1/trend",
+                "How many datasets and bytes had come how far, day by day",
+                "[TrendDay]",
+                &["pd", "from", "until"],
+            ),
+            get(verdicts::trend),
+        ),
+        (
+            read(
+                "/api/v1/datasets/{id}/rpo",
+                "The RPO that a dataset achieved over the last days",
+                "RpoHistory",
+                &["days"],
+            ),
+            get(verdicts::rpo),
+        ),
+        (
+            read("/api/v1/waivers", "The waivers, newest first", "[Waiver]", &["pd"]),
+            get(follow_up::waivers),
+        ),
+        (
+            write("/api/v1/waivers", "Enter a waiver", (Some("WaiverInput"), "Waiver")),
+            post(follow_up::add_waiver),
+        ),
+        (
+            write("/api/v1/waivers/{id}/revoke", "Take a waiver back", (None, "Waiver")),
+            post(follow_up::revoke_waiver),
+        ),
+        (
+            read("/api/v1/reminders", "The reminders, newest first", "[Reminder]", &["pd"]),
+            get(follow_up::reminders),
+        ),
+        (read("/api/v1/reminders/{id}", "One reminder", "Reminder", &[]), get(follow_up::reminder)),
+        (
+            write(
+                "/api/v1/reminders",
+                "Draft a numbered reminder to a PD",
+                (Some("ReminderInput"), "Reminder"),
+            ),
+            post(follow_up::draft),
+        ),
+        (
+            write(
+                "/api/v1/reminders/{id}/follow-up",
+                "Write down what was done about a reminder",
+                (Some("FollowUpInput"), "Reminder"),
+            ),
+            post(follow_up::follow),
         ),
     ]
 }

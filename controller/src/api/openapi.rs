@@ -56,6 +56,8 @@ fn operation(route: &Route) -> Value {
             | "/api/v1/contact-persons"
             | "/api/v1/datasets"
             | "/api/v1/tokens"
+            | "/api/v1/waivers"
+            | "/api/v1/reminders"
             | "/api/v1/proofs"
             | "/api/v1/users"
             | "/api/v1/me/tokens",

@@ -12,7 +12,9 @@ use crate::exchange::ImportError;
 use crate::issue::IssueError;
 use crate::people::PeopleError;
 use crate::register::RegisterError;
+use crate::reminders::ReminderError;
 use crate::tokens::TokenError;
+use crate::waivers::WaiverError;
 
 /// The database's failures are the server's, whatever they are.
 pub(super) fn database(error: &DbError) -> Problem {
@@ -189,6 +191,39 @@ impl From<ApprovalError> for Refused {
                 detail,
             ),
             E::People(error) => return error.into(),
+            E::Db(error) => database(&error),
+        })
+    }
+}
+
+/// A refusal of an entry that is no row of the register.
+fn entry(slug: &str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, "The entry is refused", detail)
+}
+
+impl From<WaiverError> for Refused {
+    fn from(error: WaiverError) -> Self {
+        use WaiverError as E;
+        let detail = error.to_string();
+        Self(match error {
+            E::Rule(_) | E::Subject { .. } | E::Reason | E::Letter | E::Expires => {
+                entry("waiver-entry", detail)
+            }
+            E::Unknown => Problem::not_found(detail),
+            E::Over => Problem::conflict(detail),
+            E::Db(error) => database(&error),
+        })
+    }
+}
+
+impl From<ReminderError> for Refused {
+    fn from(error: ReminderError) -> Self {
+        use ReminderError as E;
+        let detail = error.to_string();
+        Self(match error {
+            E::Text | E::Letter => entry("reminder-entry", detail),
+            E::Nothing(_) | E::Back { .. } => Problem::conflict(detail),
+            E::Unknown => Problem::not_found(detail),
             E::Db(error) => database(&error),
         })
     }

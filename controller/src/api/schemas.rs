@@ -10,6 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
+use lumbung_wire::messages::compliance::{
+    FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
+    WaiverInput,
+};
 use lumbung_wire::messages::overview::{
     AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted, TokenRequest,
 };
@@ -69,6 +73,7 @@ messages![
     EnrollRequest,
     EnrollResponse,
     EnrollmentToken,
+    FollowUpInput,
     HeartbeatRequest,
     HeartbeatResponse,
     ImportOutcome,
@@ -83,6 +88,8 @@ messages![
     Problem,
     ProofAccepted,
     Reasoned,
+    Reminder,
+    ReminderInput,
     RenewRequest,
     RenewResponse,
     Report,
@@ -90,6 +97,8 @@ messages![
     RoleChange,
     Room,
     RoomInput,
+    RpoHistory,
+    RuleEntry,
     Server,
     ServerInput,
     Service,
@@ -99,8 +108,12 @@ messages![
     TokenRequest,
     TotpConfirm,
     TotpSecret,
+    TrendDay,
     User,
     UserInput,
+    VerdictEntry,
+    Waiver,
+    WaiverInput,
 ];
 
 /// All schemas by name; `requests` are the names of those that bodies are read as.

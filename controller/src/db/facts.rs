@@ -5,7 +5,8 @@
 //! authorizes cannot crowd out those that are authorized.
 
 use lumbung_model::compliance::{
-    CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, SiteFacts, SiteKind, SnapshotFacts,
+    Arrival, CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, SiteFacts, SiteKind,
+    SnapshotFacts,
 };
 use lumbung_model::{
     DatasetId, InventoryId, ManifestId, ProofId, RepositoryId, ScrubId, SiteId, Timestamp,
@@ -197,6 +198,35 @@ fn proofs(
             })
         })?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Snapshots of the dataset that sites of a kind received: those since `from`, and the newest before.
+pub fn arrivals(
+    db: &Connection,
+    dataset: &Dataset,
+    kind: register::SiteKind,
+    from: Timestamp,
+) -> Result<Vec<Arrival>, DbError> {
+    let Some(repository) = repository_of(db, dataset)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT min(m.started_s, min(r.received_s)), min(r.received_s) AS received
+         FROM authorized_manifests AS m JOIN counting_receipts AS r ON r.manifest = m.id
+         JOIN sites AS s ON s.id = r.site AND s.kind = ?1
+         WHERE m.dataset = ?2 AND m.repository = ?3 AND m.partial = 0
+         GROUP BY m.id ORDER BY received DESC",
+    )?;
+    let key = params![kind.as_str(), dataset.id.as_bytes(), repository.as_bytes()];
+    let mut found = Vec::new();
+    for arrival in statement.query_map(key, |row| {
+        Ok(Arrival { as_of: Timestamp(row.get(0)?), received: Timestamp(row.get(1)?) })
+    })? {
+        let arrival = arrival?;
+        found.push(arrival);
+        if arrival.received < from {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The scrub report by which the site verified the snapshot last.

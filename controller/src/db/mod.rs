@@ -12,6 +12,7 @@ pub mod audit;
 pub mod evidence;
 pub mod facts;
 pub mod findings;
+pub mod follow_up;
 pub mod history;
 pub mod people;
 pub mod places;
@@ -277,6 +278,6 @@ fn count(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
 }
 
 /// An unsigned number as SQLite keeps it; what is beyond 2^63 is as good as infinite.
-fn signed(value: u64) -> i64 {
+pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

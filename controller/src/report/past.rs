@@ -15,6 +15,7 @@ use super::{Language, Names, Terms, empty_row, finished, rows_without_dataset, s
 use crate::db::verdicts::Interval;
 use crate::db::{DbError, history, verdicts};
 use crate::profile::Look;
+use crate::rules::{is_step, step_rule};
 
 /// What can be said of a date.
 #[derive(Debug)]
@@ -66,12 +67,6 @@ pub fn table_at(
     Ok(Past::Table(Box::new(finished(table, totals))))
 }
 
-fn is_step(rule: &str) -> bool {
-    [Look::BackedUp, Look::AtDrc, Look::Verified, Look::Proven]
-        .iter()
-        .any(|look| look.as_str() == rule)
-}
-
 fn names_at(db: &Connection, pd: Option<PdId>, at: Timestamp) -> Result<Names, DbError> {
     let mut pds: Vec<Pd> = history::rows_at(db, "pd", at)?;
     pds.retain(|one| pd.is_none_or(|pd| one.id == pd));
@@ -93,10 +88,10 @@ fn dataset_row(
     said: &[Interval],
 ) -> ComplianceRow {
     let of =
-        |look: Look| step(language, said.iter().find(|interval| interval.rule == look.as_str()));
+        |look: Look| step(language, said.iter().find(|interval| interval.rule == step_rule(look)));
     let never = ["no-agent", "never", "only-partial"];
     let first = |look: Look| {
-        let interval = said.iter().find(|interval| interval.rule == look.as_str());
+        let interval = said.iter().find(|interval| interval.rule == step_rule(look));
         interval.map_or("never", |interval| interval.codes.split(',').next().unwrap_or_default())
     };
     ComplianceRow {

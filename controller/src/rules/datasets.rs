@@ -7,7 +7,7 @@ use lumbung_model::compliance::{
 };
 use lumbung_wire::messages::register::{Dataset, Pd, Server, SiteKind};
 
-use super::{Verdict, hosting, is_of, words};
+use super::{STEPS, Verdict, hosting, is_of, step_rule, words};
 use crate::profile::{Look, Profile, Rule, Subject, Where, Wording};
 
 /// A dataset with all that its rules look at.
@@ -35,10 +35,9 @@ pub struct DatasetCase<'a> {
 /// What is said of a dataset.
 #[must_use]
 pub fn judge_dataset(profile: &Profile, case: &DatasetCase<'_>) -> Vec<Verdict> {
-    let looks = [Look::BackedUp, Look::AtDrc, Look::Verified, Look::Proven];
-    let steps = looks.iter().zip(case.compliance.steps());
+    let steps = STEPS.iter().zip(case.compliance.steps());
     let mut verdicts: Vec<Verdict> =
-        steps.map(|(look, step)| case.of_step(look.as_str(), step)).collect();
+        steps.map(|(look, step)| case.of_step(&step_rule(*look), step)).collect();
     let asked = profile.rules.iter().filter(|rule| rule.look.subject() == Subject::Dataset);
     verdicts
         .extend(asked.filter(|rule| case.is_asked(&rule.applies)).map(|rule| case.of_rule(rule)));

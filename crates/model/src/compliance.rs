@@ -8,6 +8,7 @@
 //! - the agent's word never counts: a snapshot is as old as the earlier of its start and its first receipt;
 //! - what is missing has a [`Reason`]; a dataset or a PD without evidence stays in the report.
 
+mod achieved;
 mod deadline;
 mod facts;
 mod report;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DatasetId, ManifestId, PdId, SiteId, Timestamp};
 
+pub use achieved::{Achieved, Arrival, achieved};
 pub use deadline::next_change;
 pub use facts::{
     CopyFacts, DatasetFacts, InventoryFacts, ProofFacts, Rules, SiteFacts, SiteKind, SnapshotFacts,

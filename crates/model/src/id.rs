@@ -192,6 +192,8 @@ id!(/** A room of a building. */ RoomId, 16, "a room id");
 id!(/** A service of a PD. */ ServiceId, 16, "a service id");
 id!(/** An application of a PD. */ ApplicationId, 16, "an application id");
 id!(/** A contact person of a PD. */ ContactPersonId, 16, "a contact person id");
+id!(/** A waiver of a rule. */ WaiverId, 16, "a waiver id");
+id!(/** A reminder to a PD. */ ReminderId, 16, "a reminder id");
 
 random_id!(
     AgentId,
@@ -209,7 +211,9 @@ random_id!(
     RoomId,
     ServiceId,
     ApplicationId,
-    ContactPersonId
+    ContactPersonId,
+    WaiverId,
+    ReminderId
 );
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod vocabulary;
 
 pub mod approvals;
+pub mod compliance;
 pub mod control;
 pub mod overview;
 pub mod people;

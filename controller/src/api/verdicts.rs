@@ -1,0 +1,157 @@
+//! What is said of whom, over HTTP: rules, verdicts, trends, the RPO achieved.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::NaiveDate;
+use lumbung_model::compliance::{Arrival, achieved};
+use lumbung_model::{DatasetId, Timestamp};
+use lumbung_wire::Problem;
+use lumbung_wire::messages::compliance::{
+    AchievedRpo, RpoHistory, RuleEntry, TrendDay, VerdictEntry, VerdictState,
+};
+use lumbung_wire::messages::register::SiteKind;
+use serde::Deserialize;
+
+use super::AppState;
+use super::access::Who;
+use super::agents::narrowed;
+use super::compliance::language;
+use super::extract::{Asked, Named};
+use super::problems::Refused;
+use super::register::{id, unknown};
+use crate::db::{facts, register, signed, standings};
+use crate::report;
+use crate::verdicts::{self, Wanted};
+
+/// Days of a trend at most: two years.
+const DAYS_MAX: i64 = 732;
+/// Days of a trend that does not say from when.
+const DAYS: i64 = 90;
+/// Days over which an RPO is looked at, if the request does not say.
+const RPO_DAYS: u32 = 30;
+
+pub(super) async fn rules(State(app): State<AppState>) -> Json<Vec<RuleEntry>> {
+    Json(verdicts::rules(&app.profile))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerdictQuery {
+    pd: Option<String>,
+    rule: Option<String>,
+    state: Option<VerdictState>,
+    as_of: Option<i64>,
+    lang: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<AppState>,
+    who: Who,
+    Asked(query): Asked<VerdictQuery>,
+) -> Result<Json<Vec<VerdictEntry>>, Refused> {
+    let language = language(query.lang.as_deref())?;
+    let now = app.clock.now();
+    let at = past(query.as_of, now)?;
+    let profile = app.profile.clone();
+    let read = move |tx: &rusqlite::Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        let wanted = Wanted { pd, rule: query.rule, state: query.state };
+        Ok::<_, Refused>(verdicts::list(tx, &profile, &wanted, (at, language))?)
+    };
+    Ok(Json(app.db.read_async(read).await?))
+}
+
+/// A moment that has been.
+pub(super) fn past(as_of: Option<i64>, now: Timestamp) -> Result<Timestamp, Refused> {
+    match as_of.map(Timestamp) {
+        None => Ok(now),
+        Some(at) if at <= now => Ok(at),
+        Some(_) => {
+            let detail = "as_of is a moment that has been, seconds since 1970 UTC";
+            Err(Problem::bad_request(detail).into())
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrendQuery {
+    pd: Option<String>,
+    from: Option<NaiveDate>,
+    until: Option<NaiveDate>,
+}
+
+pub(super) async fn trend(
+    State(app): State<AppState>,
+    who: Who,
+    Asked(query): Asked<TrendQuery>,
+) -> Result<Json<Vec<TrendDay>>, Refused> {
+    let number = |day: NaiveDate| i64::from(day.to_epoch_days());
+    let until = query.until.map_or_else(|| app.profile.day(app.clock.now()), number);
+    let from = query.from.map_or(until - DAYS + 1, number);
+    if from > until || until - from >= DAYS_MAX {
+        let detail = "from is not after until, and at most 732 days before it, as in 2026-06-30";
+        return Err(Problem::bad_request(detail).into());
+    }
+    let read = move |tx: &rusqlite::Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        Ok::<_, Refused>(standings::days(tx, pd.as_ref(), (from, until))?)
+    };
+    let days = app.db.read_async(read).await?;
+    let shown = days.into_iter().map(|(day, totals)| TrendDay {
+        day: i32::try_from(day)
+            .ok()
+            .and_then(NaiveDate::from_epoch_days)
+            .map(|day| day.to_string())
+            .unwrap_or_default(),
+        all: report::step_totals(totals.registered),
+        backed_up: report::step_totals(totals.backed_up),
+        at_drc: report::step_totals(totals.at_drc),
+        verified: report::step_totals(totals.verified),
+        proven: report::step_totals(totals.proven),
+    });
+    Ok(Json(shown.collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RpoQuery {
+    days: Option<u32>,
+}
+
+pub(super) async fn rpo(
+    State(app): State<AppState>,
+    who: Who,
+    Named(text): Named,
+    Asked(query): Asked<RpoQuery>,
+) -> Result<Json<RpoHistory>, Refused> {
+    let dataset: DatasetId = id(&text, "dataset")?;
+    let days = query.days.unwrap_or(RPO_DAYS);
+    if !(1..=732).contains(&days) {
+        return Err(Problem::bad_request("days is 1 to 732").into());
+    }
+    let now = app.clock.now();
+    let from = now.plus_seconds(-i64::from(days) * 86_400);
+    let read = move |tx: &rusqlite::Transaction<'_>| {
+        let Some(row) = register::dataset(tx, &dataset)?.filter(|row| who.scope().sees(row.pd))
+        else {
+            return Err(unknown("dataset"));
+        };
+        let mut found = RpoHistory { rpo_s: row.rpo_s, achieved: Vec::new() };
+        for kind in [SiteKind::PusatData, SiteKind::Drc] {
+            let arrivals: Vec<Arrival> = facts::arrivals(tx, &row, kind, from)?;
+            let achieved = achieved(&arrivals, (from, now), signed(row.rpo_s));
+            found.achieved.push(AchievedRpo {
+                site_kind: kind.to_string(),
+                from: achieved.from,
+                until: now,
+                snapshots: achieved.snapshots,
+                worst_s: achieved.worst.map(|(worst_s, _)| worst_s.max(0).unsigned_abs()),
+                worst_at: achieved.worst.map(|(_, at)| at),
+                within_millipercent: achieved.within_millipercent,
+            });
+        }
+        Ok(found)
+    };
+    Ok(Json(app.db.read_async(read).await?))
+}
