@@ -127,7 +127,7 @@ fn register_toml() -> String {
     text
 }
 
-/// The evidence for the dataset of that number: twenty kinds of fate, over and over.
+/// The evidence for the dataset of that number: thirteen kinds of trouble and health, whatever the system.
 fn facts(n: usize, dataset: &Dataset) -> DatasetFacts {
     let ago = |seconds: i64| NOW.plus_seconds(-seconds);
     let rpo_s = i64::try_from(dataset.rpo_s).unwrap();
@@ -162,7 +162,7 @@ fn facts(n: usize, dataset: &Dataset) -> DatasetFacts {
         proofs: vec![ProofFacts { manifest, finished: ago(30 * DAY), failed: 0 }],
     };
     let snapshot = &mut facts.snapshots[0];
-    match n % 20 {
+    match (n * 7 + n / 20) % 20 {
         0 => (facts.has_agent, facts.snapshots, facts.proofs) = (false, vec![], vec![]),
         1 => (facts.snapshots, facts.proofs) = (vec![], vec![]),
         2 => snapshot.copies.truncate(1),
