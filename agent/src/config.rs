@@ -16,6 +16,7 @@ use lumbung_engine::Excludes;
 use lumbung_model::rate::{Cap, RatePlan, Window};
 use lumbung_model::schedule::{Backoff, Expression, Period, Schedule};
 use lumbung_model::{DatasetId, TlsPin};
+use lumbung_wire::metrics;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// What is backed up.
     pub jobs: Vec<Job>,
+    /// Where figures for Prometheus are shown; nowhere if absent.
+    pub metrics: Option<metrics::Settings>,
 }
 
 /// A site to write to.
@@ -97,6 +100,7 @@ struct File {
     site: Vec<Site>,
     #[serde(default)]
     job: Vec<JobSection>,
+    metrics: Option<metrics::Settings>,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +206,7 @@ impl Config {
             rates: RatePlan::new(agent.timezone.0, file.window, agent.rate),
             sites: file.site,
             jobs,
+            metrics: file.metrics,
         })
     }
 

@@ -14,6 +14,7 @@ use lumbung_engine::{Cancel, NoProgress};
 use lumbung_model::{Clock, Timestamp};
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::messages::{JobPhase, JobState};
+use lumbung_wire::metrics::Endpoint;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use crate::cli::Loader;
 use crate::config::Config;
 use crate::controller::Link;
 use crate::db::{Db, DbError};
+use crate::metrics::LastRuns;
 use crate::plan::{Action, Ending, JobPlan, Reason, Record, next_run, plan};
 use crate::run::{Finished, RunError, Runner, job_plan, record};
 use crate::state::StateDir;
@@ -84,6 +86,7 @@ struct Shared {
     db: Mutex<Db>,
     clock: Arc<dyn Clock>,
     running: Mutex<Option<String>>,
+    last_runs: LastRuns,
     /// Something happened that the controller should hear of soon.
     news: Notify,
 }
@@ -108,6 +111,7 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let _only = state
         .lock_daemon()?
         .context("another lumbung-agent runs with this state directory: stop it first")?;
+    let endpoint = Endpoint::bind(config.metrics).await?;
     let db = Db::open(&state.database())?;
     tracing::info!(
         "agent {} of repository {}: {} jobs",
@@ -122,14 +126,16 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         db: Mutex::new(db),
         clock,
         running: Mutex::new(None),
+        last_runs: LastRuns::default(),
         news: Notify::new(),
     });
     shared.recover()?;
-    let (stop_link, stopped) = watch::channel(false);
+    let (stop_all, stopped) = watch::channel(false);
+    let metrics = tokio::spawn(show_metrics(endpoint, shared.clone(), stopped.clone()));
     let link = tokio::spawn(keep_in_touch(shared.clone(), stopped));
     let result = shared.serve(loader, &mut signals).await;
-    let _ = stop_link.send(true);
-    let _ = link.await;
+    let _ = stop_all.send(true);
+    let _ = tokio::join!(link, metrics);
     tracing::info!("stopped");
     result
 }
@@ -251,6 +257,9 @@ impl Shared {
             tracing::info!("a job that is no longer configured has ended");
             return Ok(());
         };
+        if let Ok(outcome) = &finished.result {
+            self.last_runs.note(&job.name, outcome);
+        }
         let plan = job_plan(job, &self.identity);
         let db = locked(&self.db);
         if finished.ending.is_none() {
@@ -282,6 +291,9 @@ impl Shared {
                     loader.file().display(),
                     config.jobs.len()
                 );
+                if config.metrics != self.config().metrics {
+                    tracing::warn!("[metrics] is taken up when the agent is restarted");
+                }
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 self.news.notify_one();
             }
@@ -362,6 +374,23 @@ fn log_end(job: &str, finished: &Finished, record: &Record) {
             ),
         },
     }
+}
+
+/// Shows metrics, where the configuration says so.
+async fn show_metrics(
+    endpoint: Option<Endpoint>,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Some(endpoint) = endpoint else { return };
+    let program = ("lumbung-agent", env!("CARGO_PKG_VERSION"));
+    let clock = shared.clock.clone();
+    let gather = Box::new(move || {
+        crate::metrics::gather(&shared.config(), shared.clock.now(), &shared.last_runs)
+    });
+    // The end of the daemon's own channel is an end too.
+    let stopped = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+    endpoint.serve(program, clock, gather, stopped).await;
 }
 
 /// Visits the controller at every interval, and soon after anything happened.

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lumbung_wire::metrics;
 use serde::Deserialize;
 
 use crate::liveness::Patience;
@@ -32,6 +33,8 @@ pub struct Config {
     pub poll: Poll,
     /// The city's profile: the name of one that comes with the program, or a file.
     pub profile: String,
+    /// Where figures for Prometheus are shown; nowhere if absent.
+    pub metrics: Option<metrics::Settings>,
 }
 
 impl Default for Config {
@@ -44,6 +47,7 @@ impl Default for Config {
             heartbeat: Heartbeat::default(),
             poll: Poll::default(),
             profile: "kota".to_owned(),
+            metrics: None,
         }
     }
 }
@@ -174,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_example_leaves_out_is_valid_too() {
+        let example = include_str!("../../config/controller.toml");
+        let (_, metrics) = example.split_once("# [metrics]").unwrap();
+        let text = format!("[metrics]{}", metrics.replace("\n# ", "\n"));
+        let config = Config::from_text(Path::new("controller.toml"), &text).unwrap();
+        assert_eq!(config.metrics.unwrap().listen().to_string(), "127.0.0.1:9743");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         let read =
             |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
@@ -181,6 +194,8 @@ mod tests {
             ("lisen = '[::]:1'", "did you mean `listen`"),
             ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
             ("data_dir = 'here'", "data_dir"),
+            ("[metrics]\nlisten = '0.0.0.0:9743'", "allow_remote = true"),
+            ("[metrics]\nlisten = 'here'", "c.toml:2"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::{Clock, Timestamp};
+use lumbung_wire::metrics::{Endpoint, MetricsError};
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use crate::act::Act;
 use crate::api::{self, Shared};
 use crate::config::Config;
 use crate::db::Db;
+use crate::metrics::{self, Counts, Source};
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
 use crate::reconcile::{self, Reconciler};
@@ -49,6 +51,9 @@ pub enum DaemonError {
         #[source]
         source: std::io::Error,
     },
+    /// Metrics cannot be shown.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Signals cannot be awaited.
     #[error("signals cannot be awaited")]
     Signals(#[source] std::io::Error),
@@ -79,6 +84,8 @@ pub async fn run(
         .map_err(|source| DaemonError::Listen { address, source })?;
     let bound = listener.local_addr().map_err(|source| DaemonError::Listen { address, source })?;
 
+    let endpoint = Endpoint::bind(config.metrics).await?;
+
     let signal = Arc::new(Notify::new());
     let (stop, stopped) = watch::channel(false);
     let poller = Arc::new(Poller {
@@ -91,6 +98,15 @@ pub async fn run(
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let hashing = api::Hashing::default();
+    let counts = Arc::new(Counts::default());
+    let figures = Source {
+        db: db.clone(),
+        clock: clock.clone(),
+        profile: profile.clone(),
+        patience: config.heartbeat.patience(),
+        state: state.clone(),
+        counts: counts.clone(),
+    };
     let shared = Arc::new(Shared {
         db,
         clock,
@@ -108,14 +124,15 @@ pub async fn run(
     });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
-    let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
+    let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
+    let showing = tokio::spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
     ready(bound);
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
-    serve_with(listener, tls, api::router(shared), options, ended).await;
+    serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
     // All stop at their next await; a poll that is cut off is done again.
-    let _ = tokio::join!(polling, reconciling, renewing);
+    let _ = tokio::join!(polling, reconciling, renewing, showing);
     Ok(())
 }
 
@@ -134,6 +151,16 @@ fn take_over(db: &Db, profile: &Profile, now: Timestamp) -> Result<(), RegisterE
         );
     }
     Ok(())
+}
+
+/// Shows metrics, where the configuration says so.
+async fn show(endpoint: Option<Endpoint>, figures: Source, mut stop: watch::Receiver<bool>) {
+    let Some(endpoint) = endpoint else { return };
+    let program = ("lumbung-controller", env!("CARGO_PKG_VERSION"));
+    let clock = figures.clock.clone();
+    // The end of the daemon's own channel is an end too.
+    let stopped = async move { drop(stop.wait_for(|stopped| *stopped).await) };
+    endpoint.serve(program, clock, Box::new(move || figures.gather()), stopped).await;
 }
 
 /// Resolves at SIGTERM or SIGINT.

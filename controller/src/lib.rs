@@ -12,6 +12,7 @@
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
 //! - [`verdicts`]: what is said, with names; [`waivers`], [`reminders`]: what is done about it.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
+//! - [`metrics`]: figures for Prometheus.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
@@ -25,6 +26,7 @@ pub mod enroll;
 pub mod exchange;
 pub mod issue;
 pub mod liveness;
+pub mod metrics;
 pub mod overview;
 pub mod people;
 pub mod poller;

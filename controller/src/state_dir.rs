@@ -183,6 +183,14 @@ impl StateDir {
         Ok(SigningKey::from_seed(&Secret::new(seed)))
     }
 
+    /// Certificates by name, PEM: the controller's own, and the CA's.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn certificates(&self) -> Result<[(&'static str, String); 2], StateError> {
+        Ok([("own", self.read("server.crt")?), ("ca", self.read("ca.crt")?)])
+    }
+
     fn server_due(&self, names: &[String], now: Timestamp) -> Result<bool, StateError> {
         let facts = certs::facts(&self.read("server.crt")?)?;
         let issued_for = self.read("server.names").unwrap_or_default();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use lumbung_model::{Clock, ManifestId, RepositoryId, SystemClock};
+use lumbung_wire::metrics::Endpoint;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -390,9 +391,11 @@ fn run(config: Config) -> anyhow::Result<()> {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen at {}: is another program there?", config.listen)
         })?;
+        let endpoint = Endpoint::bind(config.metrics).await?;
         let (vault, sources) = open(config, &state, &clock).await?;
         let tls = state.server_tls(Arc::clone(&clock))?;
-        Daemon::new(vault, sources, stop).run(listener, tls, state, clock).await;
+        let daemon = Daemon::new(vault, sources, stop).with_metrics(endpoint);
+        daemon.run(listener, tls, state, clock).await;
         tracing::info!("the vault has stopped");
         Ok(())
     })

@@ -8,6 +8,7 @@ use lumbung_model::retention::Policy;
 use lumbung_model::schedule::{Period, Tz, parse_zone};
 use lumbung_model::toml_text;
 use lumbung_model::{ByteSize, DatasetId, PublicKey, RepositoryId, SiteId, TlsPin};
+use lumbung_wire::metrics;
 use serde::Deserialize;
 
 use crate::storage::StorageConfig;
@@ -98,6 +99,9 @@ pub struct Config {
     /// The time zone of the windows.
     #[serde(default = "defaults::time_zone")]
     pub time_zone: String,
+    /// Where figures for Prometheus are shown; nowhere if not given.
+    #[serde(default)]
+    pub metrics: Option<metrics::Settings>,
 }
 
 /// `[[repository]]`.
@@ -342,6 +346,17 @@ mod tests {
     }
 
     #[test]
+    fn metrics_stay_on_this_machine_unless_the_file_says_otherwise() {
+        let file = "data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\n";
+        let error = parse(&format!("{file}[metrics]\nlisten = \"0.0.0.0:9742\"\n")).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("vault.toml, line 3: metrics at 0.0.0.0:9742"), "{error}");
+        let allowed = format!("{file}[metrics]\nlisten = \"[::]:9742\"\nallow_remote = true\n");
+        assert_eq!(parse(&allowed).unwrap().metrics.unwrap().listen().port(), 9742);
+        assert!(parse(file).unwrap().metrics.is_none());
+    }
+
+    #[test]
     fn a_minimal_file_has_the_documented_defaults() {
         let config = parse("data = \"/srv/vault\"\nlisten = \"0.0.0.0:8441\"\n").unwrap();
         assert_eq!(config.inventory_interval, Period::seconds(86_400));
@@ -359,6 +374,7 @@ mod tests {
             .map(|line| line.strip_prefix("#: ").unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
         let config = parse(&all).unwrap();
+        assert_eq!(config.metrics.unwrap().listen().to_string(), "127.0.0.1:9742");
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.windows.len(), 1);
         assert_eq!(config.scrub_windows[0].rate, Speed::Off);

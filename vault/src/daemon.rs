@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::Clock;
+use lumbung_wire::metrics::Endpoint;
 use lumbung_wire::tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -29,13 +30,20 @@ pub struct Daemon {
     vault: Arc<Vault>,
     sources: Arc<Sources>,
     stop: CancellationToken,
+    metrics: Option<Endpoint>,
 }
 
 impl Daemon {
     /// A daemon over an open vault. `stop` ends it.
     #[must_use]
     pub const fn new(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken) -> Self {
-        Self { vault, sources, stop }
+        Self { vault, sources, stop, metrics: None }
+    }
+
+    /// Shows metrics at this address.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Option<Endpoint>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Serves and works until it is told to stop.
@@ -64,6 +72,13 @@ impl Daemon {
         work.spawn(retentions(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(sweeps(Arc::clone(&self.vault), self.stop.clone()));
         work.spawn(pulls(Arc::clone(&self.vault), Arc::clone(&self.sources), self.stop.clone()));
+        if let Some(endpoint) = self.metrics {
+            work.spawn(metrics(
+                endpoint,
+                (Arc::clone(&self.vault), state.clone()),
+                self.stop.clone(),
+            ));
+        }
         work.spawn(renewals(
             (state, tls.clone(), clock),
             Arc::clone(&self.vault),
@@ -249,6 +264,15 @@ async fn pulls(vault: Arc<Vault>, sources: Arc<Sources>, stop: CancellationToken
             return;
         }
     }
+}
+
+/// Shows metrics until the end.
+async fn metrics(endpoint: Endpoint, from: (Arc<Vault>, State), stop: CancellationToken) {
+    let (vault, state) = from;
+    let program = ("lumbung-vault", env!("CARGO_PKG_VERSION"));
+    let clock = Arc::clone(&vault.clock);
+    let gather = Box::new(move || crate::metrics::gather(&vault, &state));
+    endpoint.serve(program, clock, gather, stop.cancelled_owned()).await;
 }
 
 /// Renews the certificate of an enrolled site; agents and sources see the new one from the next connection on.

@@ -1,7 +1,8 @@
 //! `lumbung-vault`: one a site. Keeps what agents send, immutable and verified; can decrypt nothing.
 //!
 //! [`Vault`] is the vault itself: blocking, without network. [`http`] answers requests over mutual TLS,
-//! [`pull`] and [`scrub`] work in the background, [`cli`] is the console.
+//! [`pull`] and [`scrub`] work in the background, [`metrics`] tells how it is,
+//! [`cli`] is the console.
 //! Invariants: files are the authority and the index follows them; no request deletes anything; what
 //! comes from the network is checked before it gets a name.
 
@@ -18,6 +19,7 @@ mod index;
 mod intake;
 mod inventory;
 mod media;
+pub mod metrics;
 mod pack_intake;
 pub mod pull;
 mod quota;

@@ -159,6 +159,14 @@ impl State {
         SiteIdentity::from_text(&text).map_err(|source| StateError::Identity { path, source })
     }
 
+    /// The certificate, PEM.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn certificate(&self) -> Result<String, StateError> {
+        self.read("tls.pem")
+    }
+
     /// TLS key and certificate.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
 use crate::index::{AlarmRow, Index, Kept, greatest_age};
+use crate::metrics::Counts;
 use crate::repository::Repository;
 use crate::retention::{Age, SystemUptime, Uptime};
 use crate::storage::{self, Place, Storage};
@@ -33,6 +34,7 @@ pub struct Vault {
     pub(crate) index: Index,
     pub(crate) wake: Wake,
     pub(crate) age: Age,
+    pub(crate) counts: Counts,
     place: Box<dyn Place>,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
@@ -89,6 +91,7 @@ impl Vault {
         let index = Index::open(&config.data.join(INDEX))?;
         let known_s = index.read(greatest_age)?;
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
+        let counts = Counts::new(clock.now());
         let vault = Self {
             config,
             identity,
@@ -96,6 +99,7 @@ impl Vault {
             index,
             wake: Wake::default(),
             age,
+            counts,
             place,
             repositories: RwLock::default(),
             founding: Mutex::default(),

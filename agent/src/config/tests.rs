@@ -26,6 +26,16 @@ fn the_example_is_valid() {
 }
 
 #[test]
+fn the_examples_metrics_are_valid() {
+    let example = include_str!("../../../config/agent.toml");
+    let (_, metrics) = example.split_once("# [metrics]\n").unwrap();
+    let (metrics, _) = metrics.split_once("\n\n").unwrap();
+    let config = parse(&format!("[metrics]\n{}", metrics.replace("# ", ""))).unwrap();
+    assert_eq!(config.metrics.unwrap().listen().to_string(), "127.0.0.1:9741");
+    assert!(parse("").unwrap().metrics.is_none());
+}
+
+#[test]
 fn an_empty_file_has_the_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config.state, Path::new(DEFAULT_STATE));
@@ -100,6 +110,11 @@ fn errors_have_line_key_and_what_to_write() {
             "[[window]]\nfrom = \"07:00\"\nto = \"18:00\"\nrate = \"fast\"\n".to_owned(),
             &["line 4", "rate", "20 Mbit/s"],
         ),
+        (
+            "[metrics]\nlisten = \"0.0.0.0:9741\"\n".to_owned(),
+            &["line 1", "allow_remote = true", "127.0.0.1:9741"],
+        ),
+        ("[metrics]\nlisten = \"loopback\"\n".to_owned(), &["line 2", "listen"]),
         ("[[job]]\nname = \"x\"\n".to_owned(), &["line 1", "missing field `dataset`"]),
         ("a = [\n".to_owned(), &["agent.toml, line"]),
     ] {

@@ -11,6 +11,7 @@ pub mod approvals;
 pub mod audit;
 pub mod evidence;
 pub mod facts;
+pub mod figures;
 pub mod findings;
 pub mod follow_up;
 pub mod history;

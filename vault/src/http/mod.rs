@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use lumbung_model::RepositoryId;
 use lumbung_pack::Kind;
@@ -72,6 +73,7 @@ pub fn router(vault: Arc<Vault>) -> Router {
         })
         // Every handler caps its body itself.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Arc::clone(&vault), crate::metrics::count_answer))
         .with_state(App { vault, work, uploads })
 }
 

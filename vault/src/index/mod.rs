@@ -5,6 +5,7 @@
 //! away and rebuilt. What is answered in daily work costs what is asked, not what is kept: sums are carried
 //! along by triggers, and nothing is counted.
 
+mod figures;
 mod kept;
 mod manifests;
 mod objects;
@@ -23,6 +24,7 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
 
+pub(crate) use figures::{alarm_figures, pulled_until, receipts};
 pub(crate) use kept::Kept;
 pub use manifests::AlarmRow;
 pub(crate) use manifests::{

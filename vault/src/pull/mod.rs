@@ -106,8 +106,14 @@ pub async fn pull_all(vault: &Arc<Vault>, sources: &Sources, stop: &Cancellation
         if stop.is_cancelled() {
             break;
         }
+        let begun = vault.now();
         match pull_source(vault, &source, sources.limiter(), stop).await {
-            Ok(one) => pulled.add(one),
+            Ok(one) => {
+                pulled.add(one);
+                if one.failures == 0 && !stop.is_cancelled() {
+                    vault.counts.pull_complete(source.site, begun);
+                }
+            }
             Err(error) => {
                 pulled.failures += 1;
                 note(vault, &source, None, &error);

@@ -195,6 +195,7 @@ impl RepositoryPull<'_> {
     ) -> Result<(), PullError> {
         let bytes = self.source.client.get(&self.id, kind, &id).await?;
         self.limiter.pass(bytes.len() as u64).await;
+        self.vault.counts.pulled(self.source.site, bytes.len() as u64);
         let (vault, repository, site) =
             (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
         blocking(move || vault.put_object(&repository, kind, &id, &bytes, Sender::Site(site)))
@@ -466,7 +467,9 @@ impl RepositoryPull<'_> {
     ) -> Result<Vec<Bytes>, PullError> {
         let length = table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
         self.limiter.pass(length).await;
-        Ok(self.source.client.read_frames(&self.id, id, table, frames).await?)
+        let read = self.source.client.read_frames(&self.id, id, table, frames).await?;
+        self.vault.counts.pulled(self.source.site, length);
+        Ok(read)
     }
 
     /// The source's receipt, kept beside this site's own, if the newest roster vouches for the source's key.

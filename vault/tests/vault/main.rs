@@ -9,6 +9,7 @@ mod crash_removal;
 mod full;
 mod hostile;
 mod intakes;
+mod metrics;
 mod peers;
 mod process;
 mod pulls;

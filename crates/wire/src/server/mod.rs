@@ -155,7 +155,7 @@ impl Drop for Place {
 }
 
 /// The next connection, once there is room for it.
-async fn next_connection(
+pub(crate) async fn next_connection(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {

@@ -1,0 +1,313 @@
+//! The controller's figures for Prometheus: the city as the compliance table and the overview show it, and the controller
+//! itself.
+//!
+//! Invariants: what is weighed is weighed by [`report::table`], from one consistent state, so that dashboard and table
+//! never disagree; figures are by PD, site, step and state, never by dataset or server: their number does not grow with
+//! what is backed up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use lumbung_model::{Clock, PdId, ServerId, Timestamp};
+use lumbung_wire::certs;
+use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, Step, StepState};
+use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
+use rusqlite::Connection;
+
+use crate::db::{Db, DbError, agents, facts, figures as rows, polls, register};
+use crate::liveness::Patience;
+use crate::profile::Profile;
+use crate::report::{self, Language, Terms};
+use crate::state_dir::{StateDir, StateError};
+
+const DATASETS: Metric =
+    Metric::gauge("lumbung_pd_datasets", &["pd"], "Datasets of the PD in the register.");
+const BYTES: Metric = Metric::gauge(
+    "lumbung_pd_stored_bytes",
+    &["pd"],
+    "Stored bytes of the newest snapshots of the PD's datasets.",
+);
+const STEP_DATASETS: Metric = Metric::gauge(
+    "lumbung_pd_step_datasets",
+    &["pd", "step", "state"],
+    "Datasets of the PD by step of proof (backed_up, at_drc, verified, proven) and state (met, late, missing, unknown).",
+);
+const STEP_BYTES: Metric = Metric::gauge(
+    "lumbung_pd_step_bytes",
+    &["pd", "step", "state"],
+    "Stored bytes of those datasets.",
+);
+const WITHOUT_BACKUP: Metric = Metric::gauge(
+    "lumbung_pd_without_backup",
+    &["pd"],
+    "1 if nothing of the PD was ever backed up (belum mencadangkan), else 0.",
+);
+const AGENTS: Metric = Metric::gauge(
+    "lumbung_pd_agents",
+    &["pd", "state"],
+    "Agents of the PD by state: up, late, down, never.",
+);
+const POLL_SUCCESS: Metric = Metric::gauge(
+    "lumbung_site_poll_success_timestamp_seconds",
+    &["site", "name"],
+    "When the site's vault last answered all that it was asked; 0 if it never did. Enrolled sites only.",
+);
+const INVENTORY_NEWEST: Metric = Metric::gauge(
+    "lumbung_site_inventory_newest_timestamp_seconds",
+    &["site", "name"],
+    "When the site signed its newest inventory of any repository.",
+);
+const INVENTORY_OLDEST: Metric = Metric::gauge(
+    "lumbung_site_inventory_oldest_timestamp_seconds",
+    &["site", "name"],
+    "Of the newest inventory of each repository at the site, when the oldest was signed.",
+);
+const ALARMS: Metric =
+    Metric::gauge("lumbung_alarms", &["kind"], "Alarms at the controller that last, by kind.");
+const UNREGISTERED_DATASETS: Metric = Metric::gauge(
+    "lumbung_unregistered_datasets",
+    &[],
+    "Dataset ids that agents or snapshots name and the register does not know; at most 1,000 are kept.",
+);
+const UNREGISTERED_REPOSITORIES: Metric = Metric::gauge(
+    "lumbung_unregistered_repositories",
+    &[],
+    "Repositories at sites that no PD is known for; at most 1,000 are kept.",
+);
+const HEARTBEATS: Metric = Metric::counter(
+    "lumbung_controller_heartbeats_total",
+    &[],
+    "Heartbeats taken since the start.",
+);
+const REPORTS: Metric = Metric::counter(
+    "lumbung_controller_reports_total",
+    &[],
+    "Reports of agents that were ever kept.",
+);
+const REQUESTS: Metric = Metric::counter(
+    "lumbung_controller_requests_total",
+    &["code"],
+    "Requests to the API since the start, by HTTP status.",
+);
+const DATABASE: Metric =
+    Metric::gauge("lumbung_controller_database_bytes", &[], "Bytes of the database with its log.");
+
+/// All of them, in the order of the page.
+const ALL: [Metric; 17] = [
+    DATASETS,
+    BYTES,
+    STEP_DATASETS,
+    STEP_BYTES,
+    WITHOUT_BACKUP,
+    AGENTS,
+    POLL_SUCCESS,
+    INVENTORY_NEWEST,
+    INVENTORY_OLDEST,
+    ALARMS,
+    UNREGISTERED_DATASETS,
+    UNREGISTERED_REPOSITORIES,
+    HEARTBEATS,
+    REPORTS,
+    REQUESTS,
+    DATABASE,
+    CERTIFICATE_EXPIRY,
+];
+
+const HEARTBEAT_PATH: &str = "/api/v1/heartbeat";
+
+/// What the controller counts while it runs.
+#[derive(Debug, Default)]
+pub struct Counts {
+    requests: Mutex<BTreeMap<u16, u64>>,
+    heartbeats: AtomicU64,
+}
+
+impl Counts {
+    fn note(&self, path_is_heartbeat: bool, status: http::StatusCode) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry(status.as_u16()).or_default() += 1;
+        if path_is_heartbeat && status.is_success() {
+            self.heartbeats.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The router, counting what it answers.
+pub fn counted(router: Router, counts: Arc<Counts>) -> Router {
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let counts = Arc::clone(&counts);
+        async move {
+            let heartbeat = request.uri().path() == HEARTBEAT_PATH;
+            let response = next.run(request).await;
+            counts.note(heartbeat, response.status());
+            response
+        }
+    }))
+}
+
+/// Where the controller's figures come from.
+pub struct Source {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What the city asks for.
+    pub profile: Arc<Profile>,
+    /// When silence means something.
+    pub patience: Patience,
+    /// Certificates, and the database's file.
+    pub state: StateDir,
+    /// What is counted while the controller runs.
+    pub counts: Arc<Counts>,
+}
+
+impl Source {
+    /// Gathers them. Blocks: as long as the compliance table of the city takes.
+    ///
+    /// # Errors
+    /// If the database fails, or a certificate cannot be read.
+    pub fn gather(&self) -> Result<Figures, MetricsError> {
+        let mut figures = Figures::new(&ALL);
+        let terms = Terms {
+            profile: self.profile.clone(),
+            patience: self.patience,
+            now: self.clock.now(),
+            language: Language::default(),
+        };
+        self.db
+            .read::<_, DbError>(|tx| {
+                compliance(&mut figures, &report::table(tx, &terms, None)?.rows);
+                liveness(&mut figures, tx, &terms)?;
+                sites(&mut figures, tx)?;
+                counts(&mut figures, tx)
+            })
+            .map_err(MetricsError::gathering)?;
+        self.program(&mut figures).map_err(MetricsError::gathering)?;
+        Ok(figures)
+    }
+
+    fn program(&self, figures: &mut Figures) -> Result<(), StateError> {
+        figures.count(&HEARTBEATS, &[], self.counts.heartbeats.load(Ordering::Relaxed));
+        for (code, requests) in
+            &*self.counts.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            figures.count(&REQUESTS, &[&code.to_string()], *requests);
+        }
+        figures.count(&DATABASE, &[], database_bytes(&self.state.database()));
+        for (name, pem) in self.state.certificates()? {
+            let until = certs::facts(&pem)?.not_after;
+            figures.time(&CERTIFICATE_EXPIRY, &[name], Some(until));
+        }
+        Ok(())
+    }
+}
+
+const fn word(state: StepState) -> &'static str {
+    match state {
+        StepState::Met => "met",
+        StepState::Late => "late",
+        StepState::Missing => "missing",
+        StepState::Unknown => "unknown",
+    }
+}
+
+fn steps(row: &ComplianceRow) -> [(&'static str, &Step); 4] {
+    [
+        ("backed_up", &row.backed_up),
+        ("at_drc", &row.at_drc),
+        ("verified", &row.verified),
+        ("proven", &row.proven),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
+fn compliance(figures: &mut Figures, rows: &[ComplianceRow]) {
+    for row in rows {
+        let pd = row.pd_code.as_str();
+        let (one, bytes) = (f64::from(u8::from(row.dataset.is_some())), row.stored_bytes as f64);
+        figures.add(&DATASETS, &[pd], one);
+        figures.add(&BYTES, &[pd], bytes);
+        for (step, found) in steps(row) {
+            for state in [StepState::Met, StepState::Late, StepState::Missing, StepState::Unknown] {
+                let here = f64::from(u8::from(found.state == state));
+                figures.add(&STEP_DATASETS, &[pd, step, word(state)], one * here);
+                figures.add(&STEP_BYTES, &[pd, step, word(state)], bytes * here);
+            }
+        }
+        let none = row.belum_mencadangkan && figures.get(&WITHOUT_BACKUP, &[pd]) != Some(0.0);
+        figures.flag(&WITHOUT_BACKUP, &[pd], none);
+    }
+}
+
+fn liveness(figures: &mut Figures, db: &Connection, terms: &Terms) -> Result<(), DbError> {
+    let codes: HashMap<PdId, String> =
+        register::pds(db)?.into_iter().map(|pd| (pd.id, pd.code)).collect();
+    let servers: HashMap<ServerId, PdId> =
+        register::servers(db, None)?.into_iter().map(|server| (server.id, server.pd)).collect();
+    for code in codes.values() {
+        for state in ["up", "late", "down", "never"] {
+            figures.add(&AGENTS, &[code, state], 0.0);
+        }
+    }
+    for (_, server, liveness) in agents::liveness(db)? {
+        let state = match terms.patience.state(liveness.last_seen, terms.now) {
+            HeartbeatState::Up => "up",
+            HeartbeatState::Late => "late",
+            HeartbeatState::Down => "down",
+            HeartbeatState::Never => "never",
+        };
+        if let Some(code) = servers.get(&server).and_then(|pd| codes.get(pd)) {
+            figures.add(&AGENTS, &[code, state], 1.0);
+        }
+    }
+    Ok(())
+}
+
+fn sites(figures: &mut Figures, db: &Connection) -> Result<(), DbError> {
+    let repositories = register::repositories(db)?;
+    for site in register::sites(db)? {
+        if site.receipt_key.is_none() || site.url.is_none() || site.tls_pin.is_none() {
+            continue;
+        }
+        let id = site.id.to_string();
+        let labels = [id.as_str(), site.name.as_str()];
+        let succeeded = polls::poll(db, &site.id)?.and_then(|poll| poll.succeeded);
+        figures.time(&POLL_SUCCESS, &labels, Some(succeeded.unwrap_or(Timestamp(0))));
+        let mut made = Vec::new();
+        for (repository, _) in &repositories {
+            let newest = facts::newest_inventory(db, &site.id, repository)?;
+            made.extend(newest.map(|(_, inventory)| inventory.made));
+        }
+        figures.time(&INVENTORY_NEWEST, &labels, made.iter().copied().max());
+        figures.time(&INVENTORY_OLDEST, &labels, made.iter().copied().min());
+    }
+    Ok(())
+}
+
+fn counts(figures: &mut Figures, db: &Connection) -> Result<(), DbError> {
+    for (kind, open) in rows::open_alarms(db)? {
+        figures.count(&ALARMS, &[&kind], open);
+    }
+    figures.count(&REPORTS, &[], rows::reports(db)?);
+    figures.count(&UNREGISTERED_DATASETS, &[], agents::unregistered(db)?.len() as u64);
+    figures.count(&UNREGISTERED_REPOSITORIES, &[], polls::unregistered(db)?.len() as u64);
+    Ok(())
+}
+
+/// The file and its log; what is not there has no bytes.
+fn database_bytes(database: &Path) -> u64 {
+    let length = |suffix: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    };
+    length("") + length("-wal")
+}
+
+#[cfg(test)]
+mod tests;
