@@ -8,6 +8,7 @@ mod damage;
 mod house;
 mod main_job;
 mod media;
+mod metrics;
 mod orders;
 mod people;
 mod reader;

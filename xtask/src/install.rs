@@ -1,8 +1,10 @@
 //! Installs what a command needs and the machine lacks.
 
-use anyhow::{Context, Result, bail};
+use std::process::Stdio;
 
-use crate::run::{check, command, is_there, root};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::{check, command, is_there, root, target_dir};
 
 /// A program and the Debian package that brings it.
 type Needed = (&'static str, &'static str, &'static str);
@@ -37,10 +39,38 @@ pub(crate) fn for_tests() -> Result<()> {
         .map(|(_, _, package)| *package)
         .collect();
     apt_install(&missing)?;
+    promtool()?;
     if !is_there("cargo-nextest", "--version") {
         check(&mut command("cargo", &["install", "--locked", "cargo-nextest"]))?;
     }
     reference_reader()
+}
+
+/// Takes promtool out of Debian's package `prometheus`: the whole of it would start a server and take its port.
+fn promtool() -> Result<()> {
+    const PROGRAM: &str = "./usr/bin/promtool";
+    if is_there("promtool", "--version") {
+        return Ok(());
+    }
+    let folder = target_dir().join("promtool");
+    std::fs::create_dir_all(&folder)?;
+    check(&mut command("apt-get", &["update", "-qq"]))?;
+    check(command("apt-get", &["download", "-qq", "prometheus"]).current_dir(&folder))?;
+    let files = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path()));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    let of_package = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "deb");
+    let package = files.iter().find(of_package).context("apt-get download left no package")?;
+    let mut unpack = command("dpkg-deb", &["--fsys-tarfile"]);
+    let mut unpack = unpack.arg(package).stdout(Stdio::piped()).spawn()?;
+    let archive = unpack.stdout.take().context("dpkg-deb has no output")?;
+    let mut take = command("tar", &["--extract", "--file", "-", PROGRAM]);
+    let taken = take.current_dir(&folder).stdin(archive).status()?;
+    ensure!(unpack.wait()?.success() && taken.success(), "{} has no {PROGRAM}", package.display());
+    let program = folder.join(PROGRAM);
+    check(command("install", &["-m", "755"]).arg(program).arg("/usr/local/bin/promtool")).context(
+        "put promtool of Debian's package prometheus into the path by hand and run again",
+    )?;
+    Ok(std::fs::remove_dir_all(&folder)?)
 }
 
 /// Makes the virtual environment in which the reference reader runs.
