@@ -386,7 +386,8 @@ async fn show_metrics(
     let program = ("lumbung-agent", env!("CARGO_PKG_VERSION"));
     let clock = shared.clock.clone();
     let gather = Box::new(move || {
-        crate::metrics::gather(&shared.config(), shared.clock.now(), &shared.last_runs)
+        let (config, now, db) = (shared.config(), shared.clock.now(), locked(&shared.db));
+        crate::metrics::gather(&config, (&shared.state, &db), &shared.last_runs, now)
     });
     // The end of the daemon's own channel is an end too.
     let stopped = async move { drop(stopped.wait_for(|stopped| *stopped).await) };

@@ -12,6 +12,8 @@ use lumbung_wire::messages::Outcome;
 use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
 
 use crate::config::Config;
+use crate::db::Db;
+use crate::state::StateDir;
 use crate::status::{self, JobStatus, Status};
 
 const LAST_SUCCESS: Metric = Metric::gauge(
@@ -120,9 +122,14 @@ impl LastRuns {
 ///
 /// # Errors
 /// If the agent's files or its database cannot be read.
-pub fn gather(config: &Config, now: Timestamp, runs: &LastRuns) -> Result<Figures, MetricsError> {
-    let status =
-        status::collect(config, now).map_err(|error| MetricsError::Gather(error.into()))?;
+pub fn gather(
+    config: &Config,
+    from: (&StateDir, &Db),
+    runs: &LastRuns,
+    now: Timestamp,
+) -> Result<Figures, MetricsError> {
+    let status = status::gather(config, from, true, now);
+    let status = status.map_err(|error| MetricsError::Gather(error.into()))?;
     Ok(figures(&status, runs))
 }
 

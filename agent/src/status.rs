@@ -81,20 +81,31 @@ pub struct JobStatus {
 /// If the agent is not enrolled, or its files cannot be read.
 pub fn collect(config: &Config, now: Timestamp) -> anyhow::Result<Status> {
     let state = StateDir::create(&config.state)?;
-    let (identity, tls, enrolment) = state.enrolled()?;
     let db = Db::open(&state.database())?;
+    let daemon = state.lock_daemon()?.is_none();
+    gather(config, (&state, &db), daemon, now)
+}
+
+/// The status by an open database; `daemon` says whether the daemon runs.
+pub(crate) fn gather(
+    config: &Config,
+    (state, db): (&StateDir, &Db),
+    daemon: bool,
+    now: Timestamp,
+) -> anyhow::Result<Status> {
+    let (identity, tls, enrolment) = state.enrolled()?;
     let controller = config.controller.as_ref().map_or(enrolment.controller, ToString::to_string);
     let jobs = config
         .jobs
         .iter()
-        .map(|job| job_status(&db, job, &identity, now))
+        .map(|job| job_status(db, job, &identity, now))
         .collect::<anyhow::Result<_>>()?;
     Ok(Status {
         agent: identity.agent,
         repository: identity.repository,
         server: enrolment.server,
         code: identity.public_code(),
-        daemon: state.lock_daemon()?.is_none(),
+        daemon,
         certificate_until: certs::facts(&tls.certificate_pem)?.not_after,
         controller,
         controller_seen: db.memo(Memo::ControllerSeen)?.map(Timestamp),
