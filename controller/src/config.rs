@@ -195,6 +195,7 @@ mod tests {
             ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
             ("data_dir = 'here'", "data_dir"),
             ("[metrics]\nlisten = '0.0.0.0:9743'", "allow_remote = true"),
+            ("[metrics]\nlisen = '127.0.0.1:9743'", "did you mean `listen`"),
             ("[metrics]\nlisten = 'here'", "c.toml:2"),
         ] {
             let error = read(text).unwrap_err();

@@ -15,7 +15,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lumbung_model::{Clock, PdId, ServerId, Timestamp};
 use lumbung_wire::certs;
-use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, Step, StepState};
+use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, StepState};
 use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
 use rusqlite::Connection;
 
@@ -207,41 +207,70 @@ impl Source {
     }
 }
 
-const fn word(state: StepState) -> &'static str {
-    match state {
-        StepState::Met => "met",
-        StepState::Late => "late",
-        StepState::Missing => "missing",
-        StepState::Unknown => "unknown",
+const STEPS: [&str; 4] = ["backed_up", "at_drc", "verified", "proven"];
+const STATES: [(StepState, &str); 4] = [
+    (StepState::Met, "met"),
+    (StepState::Late, "late"),
+    (StepState::Missing, "missing"),
+    (StepState::Unknown, "unknown"),
+];
+
+/// Datasets and their stored bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    datasets: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, row: &ComplianceRow) {
+        self.datasets += 1;
+        self.bytes = self.bytes.saturating_add(row.stored_bytes);
     }
 }
 
-fn steps(row: &ComplianceRow) -> [(&'static str, &Step); 4] {
-    [
-        ("backed_up", &row.backed_up),
-        ("at_drc", &row.at_drc),
-        ("verified", &row.verified),
-        ("proven", &row.proven),
-    ]
+/// The rows of one PD: added up before they become figures, since there may be very many.
+#[derive(Debug, Default)]
+struct OfPd {
+    all: Sum,
+    /// By step and state, in the order of [`STEPS`] and [`STATES`].
+    steps: [[Sum; 4]; 4],
+    backed_up: bool,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
-fn compliance(figures: &mut Figures, rows: &[ComplianceRow]) {
-    for row in rows {
-        let pd = row.pd_code.as_str();
-        let (one, bytes) = (f64::from(u8::from(row.dataset.is_some())), row.stored_bytes as f64);
-        figures.add(&DATASETS, &[pd], one);
-        figures.add(&BYTES, &[pd], bytes);
-        for (step, found) in steps(row) {
-            for state in [StepState::Met, StepState::Late, StepState::Missing, StepState::Unknown] {
-                let here = f64::from(u8::from(found.state == state));
-                figures.add(&STEP_DATASETS, &[pd, step, word(state)], one * here);
-                figures.add(&STEP_BYTES, &[pd, step, word(state)], bytes * here);
+impl OfPd {
+    fn take(&mut self, row: &ComplianceRow) {
+        self.backed_up |= !row.belum_mencadangkan;
+        if row.dataset.is_none() {
+            return;
+        }
+        self.all.add(row);
+        let found = [&row.backed_up, &row.at_drc, &row.verified, &row.proven];
+        for (sums, step) in self.steps.iter_mut().zip(found) {
+            let states = sums.iter_mut().zip(STATES);
+            states.filter(|(_, (state, _))| *state == step.state).for_each(|(sum, _)| sum.add(row));
+        }
+    }
+
+    fn show(&self, figures: &mut Figures, pd: &str) {
+        figures.count(&DATASETS, &[pd], self.all.datasets);
+        figures.count(&BYTES, &[pd], self.all.bytes);
+        figures.flag(&WITHOUT_BACKUP, &[pd], !self.backed_up);
+        for (sums, step) in self.steps.iter().zip(STEPS) {
+            for (sum, (_, state)) in sums.iter().zip(STATES) {
+                figures.count(&STEP_DATASETS, &[pd, step, state], sum.datasets);
+                figures.count(&STEP_BYTES, &[pd, step, state], sum.bytes);
             }
         }
-        let none = row.belum_mencadangkan && figures.get(&WITHOUT_BACKUP, &[pd]) != Some(0.0);
-        figures.flag(&WITHOUT_BACKUP, &[pd], none);
     }
+}
+
+fn compliance(figures: &mut Figures, rows: &[ComplianceRow]) {
+    let mut pds: BTreeMap<&str, OfPd> = BTreeMap::new();
+    for row in rows {
+        pds.entry(&row.pd_code).or_default().take(row);
+    }
+    pds.iter().for_each(|(code, pd)| pd.show(figures, code));
 }
 
 fn liveness(figures: &mut Figures, db: &Connection, terms: &Terms) -> Result<(), DbError> {

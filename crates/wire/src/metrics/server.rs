@@ -102,7 +102,7 @@ impl Endpoint {
         shutdown: impl Future<Output = ()>,
     ) {
         tracing::info!("metrics at http://{}/metrics", self.address);
-        let pages = Arc::new(Pages::new(program, clock, gather, FRESH));
+        let pages = Arc::new(Pages::new(program, clock, gather));
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
@@ -172,6 +172,7 @@ struct Pages {
     clock: Arc<dyn Clock>,
     gather: Gather,
     fresh: Duration,
+    patience: Duration,
     state: Mutex<State>,
 }
 
@@ -186,13 +187,9 @@ struct State {
 }
 
 impl Pages {
-    fn new(
-        program: (&'static str, &'static str),
-        clock: Arc<dyn Clock>,
-        gather: Gather,
-        fresh: Duration,
-    ) -> Self {
-        Self { program, clock, gather, fresh, state: Mutex::default() }
+    fn new(program: (&'static str, &'static str), clock: Arc<dyn Clock>, gather: Gather) -> Self {
+        let (fresh, patience) = (FRESH, PATIENCE);
+        Self { program, clock, gather, fresh, patience, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -211,7 +208,7 @@ impl Pages {
         };
         // An error says that the sender is gone: the page is made.
         let making = async move { while made.changed().await.is_ok() {} };
-        let patience = if before.is_some() { PATIENCE } else { CONNECTION };
+        let patience = if before.is_some() { self.patience } else { CONNECTION };
         match tokio::time::timeout(patience, making).await {
             Ok(()) => self.state().page.clone(),
             Err(_) => before,

@@ -25,6 +25,16 @@ fn counting() -> Gather {
     })
 }
 
+/// Pages that are never fresh, for who does not wait where there is one.
+fn impatient(gather: Gather) -> Arc<Pages> {
+    let pages = Pages::new(PROGRAM, clock(), gather);
+    Arc::new(Pages { fresh: Duration::ZERO, patience: Duration::ZERO, ..pages })
+}
+
+fn has(page: &Bytes, line: &str) -> bool {
+    String::from_utf8_lossy(page).contains(line)
+}
+
 fn settings(listen: &str) -> Settings {
     serde_json::from_value(serde_json::json!({ "listen": listen })).unwrap()
 }
@@ -81,11 +91,11 @@ async fn an_address_that_is_taken_is_told_with_what_to_do() {
 
 #[tokio::test]
 async fn a_page_that_is_old_is_made_anew_and_a_failure_is_told() {
-    let pages = Arc::new(Pages::new(PROGRAM, clock(), counting(), Duration::ZERO));
+    let pages = Pages::new(PROGRAM, clock(), counting());
+    let pages = Arc::new(Pages { fresh: Duration::ZERO, ..pages });
     for calls in 1..=3 {
         let page = pages.newest().await.unwrap();
-        let line = format!("lumbung_test_calls {calls}.0\n");
-        assert!(String::from_utf8_lossy(&page).contains(&line), "{line}");
+        assert!(has(&page, &format!("lumbung_test_calls {calls}.0\n")));
         // How long it took to make sets a least age, however short that was.
         pages.state().until = None;
     }
@@ -94,7 +104,7 @@ async fn a_page_that_is_old_is_made_anew_and_a_failure_is_told() {
         Box::new(|| panic!("gathering")),
     ];
     for gather in failing {
-        let pages = Arc::new(Pages::new(PROGRAM, clock(), gather, Duration::ZERO));
+        let pages = impatient(gather);
         assert!(pages.newest().await.is_none());
         let request = Request::get("/metrics").body(()).unwrap();
         assert_eq!(answer(&request, &pages).await.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -109,7 +119,7 @@ async fn all_who_ask_at_once_wait_for_one_page() {
         wait.lock().unwrap().recv().unwrap();
         inner()
     });
-    let pages = Arc::new(Pages::new(PROGRAM, clock(), gather, FRESH));
+    let pages = Arc::new(Pages::new(PROGRAM, clock(), gather));
     let mut asking = JoinSet::new();
     for _ in 0..5 {
         let pages = Arc::clone(&pages);
@@ -119,6 +129,27 @@ async fn all_who_ask_at_once_wait_for_one_page() {
     go.send(()).unwrap();
     while let Some(page) = asking.join_next().await {
         let page = page.unwrap().unwrap();
-        assert!(String::from_utf8_lossy(&page).contains("lumbung_test_calls 1.0\n"));
+        assert!(has(&page, "lumbung_test_calls 1.0\n"));
     }
+}
+
+#[tokio::test]
+async fn who_asks_while_a_page_takes_long_gets_the_one_before() {
+    let (go, wait) = mpsc::channel::<()>();
+    let (wait, inner) = (Mutex::new(wait), counting());
+    let gather: Gather = Box::new(move || {
+        // Its end lets the thread go on.
+        let _ = wait.lock().unwrap().recv();
+        inner()
+    });
+    let pages = impatient(gather);
+    go.send(()).unwrap();
+    let first = pages.newest().await.unwrap();
+    pages.state().until = None;
+    assert_eq!(pages.newest().await.unwrap(), first);
+    let mut made = pages.state().making.clone().unwrap();
+    drop(go);
+    while made.changed().await.is_ok() {}
+    let page = pages.state().page.clone().unwrap();
+    assert!(has(&first, "lumbung_test_calls 1.0\n") && has(&page, "lumbung_test_calls 2.0\n"));
 }
