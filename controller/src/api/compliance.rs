@@ -12,10 +12,12 @@ use lumbung_wire::server::read_capped;
 use serde::Deserialize;
 
 use super::AppState;
-use super::access::Who;
 use super::agents::narrowed;
 use super::extract::Asked;
+use super::idempotency::Answer;
 use super::problems::Refused;
+use super::who::Who;
+use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
@@ -108,14 +110,14 @@ pub(super) async fn proof(
     State(app): State<AppState>,
     who: Who,
     body: Body,
-) -> Result<(StatusCode, Json<ProofAccepted>), Refused> {
+) -> Result<Answer, Refused> {
     let object = read_capped(body, PROOF_MAX_BYTES).await?;
     let proof = open_signed::<Proof>(&object)
         .map_err(|error| Problem::invalid(format!("this is no proof of restore: {error}")))?;
-    let now = app.clock.now();
-    let keep = move |tx: &rusqlite::Transaction<'_>| {
+    let scope = who.scope();
+    let keep = move |tx: &rusqlite::Transaction<'_>, act: &Act| {
         let body = &proof.body;
-        let foreign = match who.scope() {
+        let foreign = match scope {
             Scope::City => false,
             Scope::Pd(own) => register::repository_pd(tx, &body.repository)? != Some(own),
         };
@@ -139,9 +141,7 @@ pub(super) async fn proof(
         match evidence::manifest_place(tx, &body.manifest)? {
             Some((repository, false)) if repository == body.repository => {}
             // Whoever belongs to one PD hears nothing of another's snapshots.
-            Some((repository, _))
-                if repository == body.repository || who.scope() == Scope::City =>
-            {
+            Some((repository, _)) if repository == body.repository || scope == Scope::City => {
                 return Err(
                     Problem::invalid("the snapshot is partial, or of another repository").into()
                 );
@@ -154,15 +154,14 @@ pub(super) async fn proof(
                 .into());
             }
         }
-        let new = evidence::put_proof(tx, now, &proof, &object)?;
+        let new = evidence::put_proof(tx, act.now, &proof, &object)?;
         let pd = register::repository_pd(tx, &body.repository)?;
         let deed = Deed { action: "proof.hand_in", kind: "proof", id: &proof.id, pd };
         if new {
-            audit::append(tx, &who.act, deed, None, None)?;
+            audit::append(tx, act, deed, None, None)?;
         }
         let dataset = evidence::dataset_of(tx, &body.manifest)?;
         Ok::<_, Refused>(ProofAccepted { proof: proof.id.to_string(), dataset })
     };
-    let accepted = app.db.write_async(keep).await?;
-    Ok((StatusCode::CREATED, Json(accepted)))
+    who.change(&app, StatusCode::CREATED, keep).await
 }

@@ -12,15 +12,15 @@ use lumbung_wire::messages::register::{
     Room, RoomInput, Service, ServiceInput,
 };
 use lumbung_wire::server::read_json;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::access::Who;
 use super::agents::narrowed;
 use super::extract::{Asked, Named};
 use super::problems::Refused;
-use super::register::{Created, Listed, OfPd, id, unknown};
+use super::register::{Changed, Listed, OfPd, id, unknown};
+use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::db::{DbError, places, services};
@@ -122,13 +122,8 @@ pub(super) async fn one<K: Kind>(
     found.map(Json).ok_or_else(|| unknown(K::WHAT))
 }
 
-pub(super) async fn create<K: Kind>(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<K::Row> {
+pub(super) async fn create<K: Kind>(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: K::Input = read_json(body, BODY_MAX_BYTES).await?;
-    let put = move |tx: &rusqlite::Transaction<'_>| K::put(tx, &who.act, &input);
-    let (row, _) = app.db.write_async(put).await?;
-    Ok((StatusCode::CREATED, Json(row)))
+    let put = move |tx: &Transaction<'_>, act: &Act| K::put(tx, act, &input).map(|(row, _)| row);
+    who.change(&app, StatusCode::CREATED, put).await
 }

@@ -9,16 +9,19 @@ use http::StatusCode;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, EnrollmentToken, Pd, PdInput, Server, ServerInput, Site, SiteInput,
+    Dataset, DatasetInput, Pd, PdInput, Server, ServerInput, Site, SiteInput,
 };
 use lumbung_wire::server::read_json;
+use rusqlite::Transaction;
 use serde::Deserialize;
 
-use super::access::Who;
 use super::agents::{find_pd, narrowed, with_heartbeats};
 use super::extract::{Asked, Named};
+use super::idempotency::Answer;
 use super::problems::Refused;
+use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
+use crate::act::Act;
 use crate::db::register as rows;
 use crate::issue;
 use crate::people::access::Scope;
@@ -30,7 +33,7 @@ pub(super) struct OfPd {
 }
 
 pub(super) type Listed<T> = Result<Json<Vec<T>>, Refused>;
-pub(super) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+pub(super) type Changed = Result<Answer, Refused>;
 
 pub(super) fn unknown(what: &str) -> Refused {
     Problem::not_found(format!("no {what} has this id: the list without an id shows all")).into()
@@ -53,21 +56,16 @@ pub(super) async fn site(
     found.map(Json).ok_or_else(|| unknown("site"))
 }
 
-pub(super) async fn create_site(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Site> {
+pub(super) async fn create_site(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: SiteInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (site, _) = app
-        .db
-        .write_async(move |tx| register::put_site(tx, &who.act, &input, Mode::Create))
-        .await?;
-    Ok((StatusCode::CREATED, Json(site)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_site(tx, act, &input, Mode::Create).map(|(site, _)| site)
+    })
+    .await
 }
 
 pub(super) async fn pds(State(app): State<AppState>, who: Who) -> Listed<Pd> {
-    let list = move |tx: &rusqlite::Transaction<'_>| match who.scope() {
+    let list = move |tx: &Transaction<'_>| match who.scope() {
         Scope::City => rows::pds(tx),
         Scope::Pd(own) => Ok(rows::pd(tx, &own)?.into_iter().collect()),
     };
@@ -82,11 +80,12 @@ pub(super) async fn pd(
     Ok(Json(app.db.read_async(move |tx| find_pd(tx, who.scope(), &text)).await?))
 }
 
-pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Created<Pd> {
+pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: PdInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (pd, _) =
-        app.db.write_async(move |tx| register::put_pd(tx, &who.act, &input, Mode::Create)).await?;
-    Ok((StatusCode::CREATED, Json(pd)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_pd(tx, act, &input, Mode::Create).map(|(pd, _)| pd)
+    })
+    .await
 }
 
 pub(super) async fn servers(
@@ -94,7 +93,7 @@ pub(super) async fn servers(
     who: Who,
     Asked(query): Asked<OfPd>,
 ) -> Listed<Server> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
+    let list = move |tx: &Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         Ok::<_, Refused>(rows::servers(tx, pd.as_ref())?)
     };
@@ -114,17 +113,12 @@ pub(super) async fn server(
     found.into_iter().next().map(Json).ok_or_else(|| unknown("server"))
 }
 
-pub(super) async fn create_server(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Server> {
+pub(super) async fn create_server(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: ServerInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (server, _) = app
-        .db
-        .write_async(move |tx| register::put_server(tx, &who.act, &input, Mode::Create))
-        .await?;
-    Ok((StatusCode::CREATED, Json(server)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_server(tx, act, &input, Mode::Create).map(|(server, _)| server)
+    })
+    .await
 }
 
 pub(super) async fn datasets(
@@ -132,7 +126,7 @@ pub(super) async fn datasets(
     who: Who,
     Asked(query): Asked<OfPd>,
 ) -> Listed<Dataset> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
+    let list = move |tx: &Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         Ok::<_, Refused>(rows::datasets(tx, pd.as_ref())?)
     };
@@ -150,29 +144,22 @@ pub(super) async fn dataset(
     found.map(Json).ok_or_else(|| unknown("dataset"))
 }
 
-pub(super) async fn create_dataset(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Dataset> {
+pub(super) async fn create_dataset(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
     let profile = app.profile.clone();
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        register::put_dataset(tx, &who.act, &input, &profile.urgency, Mode::Create)
+    let put = move |tx: &Transaction<'_>, act: &Act| {
+        let put = register::put_dataset(tx, act, &input, &profile.urgency, Mode::Create);
+        put.map(|(dataset, _)| dataset)
     };
-    let (dataset, _) = app.db.write_async(write).await?;
+    let entered = who.change(&app, StatusCode::CREATED, put).await?;
     app.poll.notify_one();
-    Ok((StatusCode::CREATED, Json(dataset)))
+    Ok(entered)
 }
 
-pub(super) async fn token(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<EnrollmentToken> {
+pub(super) async fn token(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let request: TokenRequest = read_json(body, 64 << 10).await?;
     let fingerprint = app.authority.fingerprint().to_owned();
-    let token =
-        app.db.write_async(move |tx| issue::token(tx, &who.act, &fingerprint, &request)).await?;
-    Ok((StatusCode::CREATED, Json(token)))
+    let issue =
+        move |tx: &Transaction<'_>, act: &Act| issue::token(tx, act, &fingerprint, &request);
+    who.change(&app, StatusCode::CREATED, issue).await
 }

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod facts;
 pub mod findings;
 pub mod history;
+pub mod idempotency;
 pub mod people;
 pub mod places;
 pub mod polls;

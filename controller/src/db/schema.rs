@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_approvals", include_str!("../../migrations/0005_approvals.sql")),
     ("0006_register", include_str!("../../migrations/0006_register.sql")),
     ("0007_verdicts", include_str!("../../migrations/0007_verdicts.sql")),
+    ("0020_idempotency", include_str!("../../migrations/0020_idempotency.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -169,6 +169,12 @@ impl Problem {
         )
     }
 
+    /// 412: it is no longer what the caller has seen.
+    #[must_use]
+    pub fn changed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", "It was changed meanwhile", detail)
+    }
+
     /// 413: longer than this request may be.
     #[must_use]
     pub fn too_large(limit_bytes: u64) -> Self {
