@@ -212,12 +212,17 @@ fn tell(db: &Connection, act: &Act, action: &str, row: &ApprovalRow) -> Result<(
     audit::append(db, act, deed, None, Some(shown))
 }
 
-/// The requests, newest first.
+/// The requests, newest first: all, or those behind `after`.
 ///
 /// # Errors
 /// If the database fails.
-pub fn list(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Approval>, ApprovalError> {
-    rows::approvals(db, limit)?.into_iter().map(|row| shown(db, now, row)).collect()
+pub fn list(
+    db: &Connection,
+    now: Timestamp,
+    after: Option<&ApprovalId>,
+    limit: u32,
+) -> Result<Vec<Approval>, ApprovalError> {
+    rows::approvals(db, after, limit)?.into_iter().map(|row| shown(db, now, row)).collect()
 }
 
 fn shown(db: &Connection, now: Timestamp, row: ApprovalRow) -> Result<Approval, ApprovalError> {

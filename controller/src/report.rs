@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lumbung_model::compliance::{self as weigh, Reason, StepTotal, Totals};
-use lumbung_model::{PdId, ServerId, SiteId, Timestamp};
+use lumbung_model::{DatasetId, PdId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
     AgentFigures, ComplianceRow, ComplianceTable, Dataset, Evidence, HeartbeatState, Pd, Server,
     Step, StepState, StepTotals,
@@ -65,6 +65,12 @@ struct Names {
     sites: HashMap<SiteId, String>,
 }
 
+/// Where a row stands in the table: by PD, server and dataset. No two rows stand at one place.
+#[must_use]
+pub fn place_of_row(row: &ComplianceRow) -> (String, String, String, Option<DatasetId>) {
+    (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
+}
+
 /// The compliance table, of all PD or of one.
 ///
 /// # Errors
@@ -95,10 +101,7 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
 
 /// A table in its order, with its totals.
 fn finished(mut table: ComplianceTable, totals: Totals) -> ComplianceTable {
-    let key = |row: &ComplianceRow| {
-        (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
-    };
-    table.rows.sort_by_cached_key(key);
+    table.rows.sort_by_cached_key(place_of_row);
     table.all = step_totals(totals.registered);
     table.backed_up = step_totals(totals.backed_up);
     table.at_drc = step_totals(totals.at_drc);

@@ -71,8 +71,13 @@ pub(crate) fn compliance(args: &ComplianceArgs, terminal: &Terminal) -> Outcome<
     let controller = args.controller.connect()?;
     let lang = terminal.pick("id", "en");
     let of = args.pd.as_deref().map(|pd| format!("&pd={}", query(pd))).unwrap_or_default();
-    let mut table: ComplianceTable =
-        controller.get(&format!("/api/v1/compliance?lang={lang}{of}"))?;
+    let (mut table, mut next): (ComplianceTable, _) =
+        controller.get_part(&format!("/api/v1/compliance?lang={lang}{of}"))?;
+    while let Some(path) = next {
+        let (more, after): (ComplianceTable, _) = controller.get_part(&path)?;
+        table.rows.extend(more.rows);
+        next = after;
+    }
     if args.problems {
         table.rows.retain(|row| !in_order(row));
     }
@@ -190,7 +195,7 @@ fn reasons(table: &ComplianceTable, terminal: &Terminal) -> String {
 pub(crate) fn status(args: &StatusArgs, terminal: &Terminal) -> Outcome<Exit> {
     let controller = args.controller.connect()?;
     let overview: Overview = controller.get("/api/v1/status")?;
-    let alarms: Vec<AlarmEntry> = controller.get("/api/v1/alarms")?;
+    let alarms: Vec<AlarmEntry> = controller.list("/api/v1/alarms")?;
     let value = serde_json::json!({ "overview": overview, "alarms": alarms });
     terminal.result(&value, || status_text(&overview, &alarms, terminal))?;
     Ok(Exit::Fine)

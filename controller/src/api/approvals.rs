@@ -1,9 +1,9 @@
 //! What one person asks for and another confirms, over HTTP.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use lumbung_model::ApprovalId;
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange, Wanted};
 use lumbung_wire::server::read_json;
 use rusqlite::Transaction;
@@ -12,6 +12,7 @@ use super::AppState;
 use super::etag::Expected;
 use super::extract::Named;
 use super::idempotency::Answer;
+use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
 use super::who::Who;
 use crate::act::Act;
@@ -19,8 +20,6 @@ use crate::approvals::{self, ApprovalError};
 use crate::db::register;
 use crate::people::accounts;
 
-/// Requests in one answer.
-const LIST_MAX: u32 = 1000;
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 16 << 10;
 
@@ -29,9 +28,12 @@ type Changed = Result<Answer, Refused>;
 pub(super) async fn list(
     State(app): State<AppState>,
     who: Who,
-) -> Result<Json<Vec<Approval>>, Refused> {
-    let list = move |tx: &Transaction<'_>| approvals::list(tx, who.now(), LIST_MAX);
-    Ok(Json(app.db.read_async(list).await?))
+    paging: Paging,
+) -> Result<Page<Approval>, Refused> {
+    let (after, wanted) = (paging.after::<ApprovalId>()?, paging.wanted());
+    let list = move |tx: &Transaction<'_>| approvals::list(tx, who.now(), after.as_ref(), wanted);
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.cut(rows, |row| cursor(&row.id)))
 }
 
 pub(super) async fn ask_for_role(

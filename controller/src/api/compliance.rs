@@ -3,19 +3,22 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
+use lumbung_model::SiteId;
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::{AlarmEntry, ControllerHealth, Overview, ProofAccepted};
-use lumbung_wire::messages::register::ComplianceTable;
+use lumbung_wire::messages::register::{ComplianceRow, ComplianceTable, StepState, Urgency};
 use lumbung_wire::server::read_capped;
 use serde::Deserialize;
 
 use super::AppState;
-use super::agents::narrowed;
+use super::agents::{find_pd, narrowed};
 use super::extract::Asked;
 use super::idempotency::Answer;
+use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
+use super::register::fits;
 use super::who::Who;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
@@ -24,8 +27,6 @@ use crate::overview;
 use crate::people::access::Scope;
 use crate::report::{self, Language, Terms};
 
-/// Alarms in one answer.
-const ALARMS_MAX: u32 = 1000;
 /// Longest proof of restore.
 const PROOF_MAX_BYTES: usize = 4096;
 
@@ -33,6 +34,23 @@ const PROOF_MAX_BYTES: usize = 4096;
 pub(super) struct TableQuery {
     pd: Option<String>,
     lang: Option<String>,
+    urgency: Option<Urgency>,
+    backed_up: Option<StepState>,
+    at_drc: Option<StepState>,
+    verified: Option<StepState>,
+    proven: Option<StepState>,
+    #[serde(default)]
+    late: bool,
+}
+
+impl TableQuery {
+    fn fits(&self, row: &ComplianceRow) -> bool {
+        let steps = [&row.backed_up, &row.at_drc, &row.verified, &row.proven].map(|one| one.state);
+        let asked = [self.backed_up, self.at_drc, self.verified, self.proven];
+        (self.urgency.is_none() || self.urgency == row.urgency)
+            && asked.into_iter().zip(steps).all(|(asked, found)| fits(asked, found))
+            && (!self.late || steps.contains(&StepState::Late))
+    }
 }
 
 fn terms(app: &AppState, lang: Option<&str>) -> Result<Terms, Refused> {
@@ -55,13 +73,21 @@ pub(super) async fn table(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<TableQuery>,
-) -> Result<Json<ComplianceTable>, Refused> {
+    paging: Paging,
+) -> Result<(HeaderMap, Json<ComplianceTable>), Refused> {
     let terms = terms(&app, query.lang.as_deref())?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        Ok::<_, Refused>(report::table(tx, &terms, pd)?)
+        let mut table = report::table(tx, &terms, pd)?;
+        // The totals stay those of the whole.
+        table.rows.retain(|row| query.fits(row));
+        Ok::<_, Refused>(table)
     };
-    Ok(Json(app.db.read_async(read).await?))
+    let mut table = app.db.read_async(read).await?;
+    let (rows, headers) =
+        paging.select(std::mem::take(&mut table.rows), report::place_of_row)?.split();
+    table.rows = rows;
+    Ok((headers, Json(table)))
 }
 
 pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overview>, Refused> {
@@ -74,17 +100,25 @@ pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overvie
 pub(super) struct AlarmQuery {
     #[serde(default)]
     all: bool,
+    kind: Option<String>,
+    pd: Option<String>,
+    site: Option<SiteId>,
 }
 
 pub(super) async fn alarms(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<AlarmQuery>,
-) -> Result<Json<Vec<AlarmEntry>>, Refused> {
-    let rows = app
-        .db
-        .read_async(move |tx| alarm_rows::list(tx, who.scope().pd(), query.all, ALARMS_MAX))
-        .await?;
+    paging: Paging,
+) -> Result<Page<AlarmEntry>, Refused> {
+    let (before, limit) = (paging.after::<i64>()?, paging.wanted());
+    let list = move |tx: &rusqlite::Transaction<'_>| {
+        let asked = query.pd.as_deref().map(|text| find_pd(tx, who.scope(), text)).transpose()?;
+        let (all, kind, pd, site) = (query.all, query.kind, asked.map(|pd| pd.id), query.site);
+        let wanted = alarm_rows::Wanted { all, kind, pd, site, before };
+        Ok::<_, Refused>(alarm_rows::list(tx, who.scope().pd(), &wanted, limit)?)
+    };
+    let rows = app.db.read_async(list).await?;
     let entry = |row: alarm_rows::AlarmRow| AlarmEntry {
         sequence: row.sequence.unsigned_abs(),
         kind: row.kind,
@@ -96,7 +130,8 @@ pub(super) async fn alarms(
         last: row.last,
         cleared: row.cleared,
     };
-    Ok(Json(rows.into_iter().map(entry).collect()))
+    let entries = rows.into_iter().map(entry).collect();
+    Ok(paging.cut(entries, |entry: &AlarmEntry| cursor(&entry.sequence)))
 }
 
 pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<ControllerHealth>) {

@@ -16,6 +16,8 @@ mod gate;
 mod idempotency;
 mod kinds;
 pub mod openapi;
+mod paging;
+mod parameters;
 mod people;
 mod problems;
 mod register;
@@ -71,6 +73,9 @@ impl Default for Hashing {
 }
 /// Longest JSON body.
 pub const BODY_MAX_BYTES: usize = 4 << 20;
+
+/// What is asked of a list without filters.
+const PAGED: &[&str] = &["limit", "after"];
 
 /// What handlers work with.
 pub struct Shared {
@@ -135,6 +140,11 @@ fn route(
 /// A route whose request or answer carries a secret.
 fn secret(route: Route) -> Route {
     Route { keys: Keys::Refused, ..route }
+}
+
+/// A list that is read in pages.
+fn paged(route: Route) -> Route {
+    Route { query: PAGED, ..route }
 }
 
 /// A route that changes a row which can be read before.
@@ -268,10 +278,13 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         ),
     ];
     for (route, _) in &mut table {
-        if matches!(route.path, "/api/v1/servers" | "/api/v1/datasets")
-            && route.method == Method::GET
-        {
-            route.query = &["pd"];
+        if route.method == Method::GET {
+            route.query = match route.path {
+                "/api/v1/servers" => &["pd", "kind", "heartbeat", "q", "limit", "after"],
+                "/api/v1/datasets" => &["pd", "server", "kind", "urgency", "q", "limit", "after"],
+                "/api/v1/sites" | "/api/v1/pd" => PAGED,
+                _ => &[],
+            };
         }
         // Where the copies lie is the city's, not one PD's.
         if route.path.starts_with("/api/v1/sites") && route.method == Method::GET {
@@ -288,7 +301,10 @@ fn kind<K: kinds::Kind>(
     (listed, row, input): (&'static str, &'static str, &'static str),
 ) -> [(Route, MethodRouter<AppState>); 3] {
     let (read, write) = (Access::Person(read), Access::Person(Permission::WriteRegister));
-    let query: &[&str] = if read == Access::Person(Permission::Read) { &["pd"] } else { &[] };
+    let query: &[&str] = match read {
+        Access::Person(Permission::Read) => &["pd", "q", "limit", "after"],
+        _ => &["q", "limit", "after"],
+    };
     let all = route(Method::GET, list, read, "The rows of this table", (None, listed));
     let found = route(Method::GET, one, read, "One row of this table", (None, row));
     let new = route(Method::POST, list, write, "Enter a row", (Some(input), row));
@@ -355,7 +371,18 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/compliance",
                 "The four steps of proof, by dataset",
                 "ComplianceTable",
-                &["pd", "lang"],
+                &[
+                    "pd",
+                    "lang",
+                    "urgency",
+                    "backed_up",
+                    "at_drc",
+                    "verified",
+                    "proven",
+                    "late",
+                    "limit",
+                    "after",
+                ],
             ),
             get(compliance::table),
         ),
@@ -369,7 +396,7 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/alarms",
                 "What is wrong; with all=true, also what was",
                 "[AlarmEntry]",
-                &["all"],
+                &["all", "kind", "pd", "site", "limit", "after"],
             ),
             get(compliance::alarms),
         ),
@@ -405,7 +432,7 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         route(Method::POST, path, access, summary, schemas)
     };
     let audit = Route {
-        query: &["after", "limit"],
+        query: PAGED,
         ..get_("/api/v1/audit", Person(ReadAudit), "The audit log, in its order", "[AuditRecord]")
     };
     vec![
@@ -455,7 +482,10 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             )),
             post(people::confirm_totp),
         ),
-        (get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]"), get(people::tokens)),
+        (
+            paged(get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]")),
+            get(people::tokens),
+        ),
         (
             secret(post_(
                 "/api/v1/me/tokens",
@@ -474,7 +504,10 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             ),
             post(people::revoke_token),
         ),
-        (get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]"), get(people::users)),
+        (
+            paged(get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]")),
+            get(people::users),
+        ),
         (
             get_("/api/v1/users/{id}", Person(KeepAccounts), "One account, by id or name", "User"),
             get(people::user),
@@ -536,13 +569,13 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     };
     vec![
         (
-            route(
+            paged(route(
                 Method::GET,
                 "/api/v1/approvals",
                 Person(ReadAudit),
                 "What waits for a second person, and what became of it; newest first",
                 (None, "[Approval]"),
-            ),
+            )),
             get(approvals::list),
         ),
         (

@@ -1,5 +1,6 @@
 //! Logins, the own account, and the accounts of others.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Json;
@@ -24,6 +25,7 @@ use super::access::{COOKIE, same_origin};
 use super::etag::Expected;
 use super::extract::Named;
 use super::idempotency::Answer;
+use super::paging::{Page, Paging};
 use super::problems::Refused;
 use super::who::Who;
 use crate::act::Act;
@@ -159,9 +161,13 @@ pub(super) async fn confirm_totp(
 pub(super) async fn tokens(
     State(app): State<AppState>,
     who: Who,
-) -> Result<Json<Vec<ApiToken>>, Refused> {
-    let Some(user) = who.principal.user else { return Ok(Json(Vec::new())) };
-    Ok(Json(app.db.read_async(move |tx| rows::tokens(tx, &user)).await?))
+    paging: Paging,
+) -> Result<Page<ApiToken>, Refused> {
+    let tokens = match who.principal.user {
+        Some(user) => app.db.read_async(move |tx| rows::tokens(tx, &user)).await?,
+        None => Vec::new(),
+    };
+    Ok(paging.select(tokens, |token| (Reverse(token.created), token.id))?)
 }
 
 pub(super) async fn add_token(
@@ -190,9 +196,13 @@ pub(super) async fn revoke_token(
     who.change(&app, StatusCode::OK, revoke).await
 }
 
-pub(super) async fn users(State(app): State<AppState>) -> Result<Json<Vec<User>>, Refused> {
+pub(super) async fn users(
+    State(app): State<AppState>,
+    paging: Paging,
+) -> Result<Page<User>, Refused> {
     let all = app.db.read_async(|tx| rows::accounts(tx)).await?;
-    Ok(Json(all.into_iter().map(|account| account.user).collect()))
+    let users = all.into_iter().map(|account| account.user).collect();
+    Ok(paging.select(users, |user: &User| (user.name.clone(), user.id))?)
 }
 
 pub(super) async fn user(

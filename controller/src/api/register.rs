@@ -6,10 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use lumbung_model::ServerId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, Pd, PdInput, Server, ServerInput, Site, SiteInput,
+    Dataset, DatasetInput, DatasetKind, HeartbeatState, Pd, PdInput, Server, ServerInput,
+    ServerKind, Site, SiteInput, Urgency,
 };
 use lumbung_wire::server::read_json;
 use rusqlite::Transaction;
@@ -18,6 +20,7 @@ use serde::Deserialize;
 use super::agents::{find_pd, narrowed, with_heartbeats};
 use super::extract::{Asked, Named};
 use super::idempotency::Answer;
+use super::paging::{Page, Paging, Text};
 use super::problems::Refused;
 use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
@@ -27,12 +30,31 @@ use crate::issue;
 use crate::people::access::Scope;
 use crate::register::{self, Mode};
 
+/// Which servers are asked for.
 #[derive(Deserialize)]
-pub(super) struct OfPd {
-    pub(super) pd: Option<String>,
+pub(super) struct ServerFilter {
+    pd: Option<String>,
+    kind: Option<ServerKind>,
+    heartbeat: Option<HeartbeatState>,
+    q: Option<Text>,
 }
 
-pub(super) type Listed<T> = Result<Json<Vec<T>>, Refused>;
+/// Which datasets are asked for.
+#[derive(Deserialize)]
+pub(super) struct DatasetFilter {
+    pd: Option<String>,
+    server: Option<ServerId>,
+    kind: Option<DatasetKind>,
+    urgency: Option<Urgency>,
+    q: Option<Text>,
+}
+
+/// Whether a row is as it is asked for, if it is asked for.
+pub(super) fn fits<T: PartialEq>(asked: Option<T>, found: T) -> bool {
+    asked.is_none_or(|asked| asked == found)
+}
+
+pub(super) type Listed<T> = Result<Page<T>, Refused>;
 pub(super) type Changed = Result<Answer, Refused>;
 
 pub(super) fn unknown(what: &str) -> Refused {
@@ -43,8 +65,9 @@ pub(super) fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refu
     text.parse().map_err(|_| unknown(what))
 }
 
-pub(super) async fn sites(State(app): State<AppState>) -> Listed<Site> {
-    Ok(Json(app.db.read_async(|tx| rows::sites(tx)).await?))
+pub(super) async fn sites(State(app): State<AppState>, paging: Paging) -> Listed<Site> {
+    let sites = app.db.read_async(|tx| rows::sites(tx)).await?;
+    Ok(paging.select(sites, |site: &Site| (site.name.clone(), site.id))?)
 }
 
 pub(super) async fn site(
@@ -64,12 +87,12 @@ pub(super) async fn create_site(State(app): State<AppState>, who: Who, body: Bod
     .await
 }
 
-pub(super) async fn pds(State(app): State<AppState>, who: Who) -> Listed<Pd> {
+pub(super) async fn pds(State(app): State<AppState>, who: Who, paging: Paging) -> Listed<Pd> {
     let list = move |tx: &Transaction<'_>| match who.scope() {
         Scope::City => rows::pds(tx),
         Scope::Pd(own) => Ok(rows::pd(tx, &own)?.into_iter().collect()),
     };
-    Ok(Json(app.db.read_async(list).await?))
+    Ok(paging.select(app.db.read_async(list).await?, |pd: &Pd| (pd.code.clone(), pd.id))?)
 }
 
 pub(super) async fn pd(
@@ -91,14 +114,21 @@ pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body)
 pub(super) async fn servers(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<ServerFilter>,
+    paging: Paging,
 ) -> Listed<Server> {
+    let pd = asked.pd.clone();
     let list = move |tx: &Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        let pd = narrowed(tx, who.scope(), pd.as_deref())?;
         Ok::<_, Refused>(rows::servers(tx, pd.as_ref())?)
     };
-    let servers = app.db.read_async(list).await?;
-    Ok(Json(with_heartbeats(&app, servers)))
+    let mut servers = with_heartbeats(&app, app.db.read_async(list).await?);
+    servers.retain(|one| {
+        fits(asked.kind, one.kind)
+            && fits(asked.heartbeat, one.heartbeat)
+            && asked.q.as_ref().is_none_or(|text| text.is_in(&[&one.name]))
+    });
+    Ok(paging.select(servers, |one: &Server| (one.name.clone(), one.id))?)
 }
 
 pub(super) async fn server(
@@ -124,13 +154,22 @@ pub(super) async fn create_server(State(app): State<AppState>, who: Who, body: B
 pub(super) async fn datasets(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<DatasetFilter>,
+    paging: Paging,
 ) -> Listed<Dataset> {
+    let pd = asked.pd.clone();
     let list = move |tx: &Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+        let pd = narrowed(tx, who.scope(), pd.as_deref())?;
         Ok::<_, Refused>(rows::datasets(tx, pd.as_ref())?)
     };
-    Ok(Json(app.db.read_async(list).await?))
+    let mut datasets = app.db.read_async(list).await?;
+    datasets.retain(|one| {
+        fits(asked.kind, one.kind)
+            && fits(asked.urgency, one.urgency)
+            && (asked.server.is_none() || asked.server == one.server)
+            && asked.q.as_ref().is_none_or(|text| text.is_in(&[&one.name, &one.owner]))
+    });
+    Ok(paging.select(datasets, |one: &Dataset| (one.name.clone(), one.id))?)
 }
 
 pub(super) async fn dataset(

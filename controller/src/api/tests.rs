@@ -8,6 +8,7 @@ mod enrolment;
 mod etags;
 mod flows;
 mod idempotency;
+mod paging;
 mod people;
 mod tenancy;
 
