@@ -151,6 +151,9 @@ impl App {
         assert!(fine || problem, "{status} is no problem document");
         assert_eq!(headers["cache-control"], "private, no-store");
         let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        if problem && !body.is_empty() {
+            documents::check_problem(&serde_json::from_slice(&body).unwrap());
+        }
         (status, headers, body)
     }
 

@@ -16,6 +16,11 @@ pub(super) fn check(method: &Method, path: &str, request: Option<&Value>, answer
     validate(&document, &named(route.response), answer, &format!("{method} {path} answer"));
 }
 
+/// Holds a refusal against the document.
+pub(super) fn check_problem(problem: &Value) {
+    validate(&document(), &named("Problem"), problem, "problem");
+}
+
 /// The route of the table that takes this request.
 pub(super) fn route(method: &Method, path: &str) -> Option<Route> {
     let path = path.split('?').next().unwrap();
