@@ -15,9 +15,11 @@ pub(super) async fn records(
     State(app): State<AppState>,
     paging: Paging,
 ) -> Result<Page<AuditRecord>, Refused> {
-    let after = paging.after_text().map(str::parse::<u64>).transpose();
-    let after = after.map_err(|_| Problem::bad_request("after: the number of an entry"))?;
-    let (after, wanted) = (after.unwrap_or(0), paging.wanted());
+    let number =
+        |text: &str| text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    let after = paging.after_text().map_or(Some(0), number);
+    let after = after.ok_or_else(|| Problem::bad_request("after: the number of an entry"))?;
+    let wanted = paging.wanted();
     let records = app.db.read_async(move |tx| rows::records(tx, after, wanted)).await?;
     let last = after + u64::from(wanted) - 1;
     // They follow each other without a gap.

@@ -186,6 +186,7 @@ async fn what_cannot_be_asked_is_named() {
         ("servers?after=", "after"),
         ("alarms?after=IngI", "after"),
         ("audit?after=-1", "after"),
+        ("audit?after=9223372036854775808", "after"),
         ("audit?limit=0", "limit"),
         ("approvals?after=IngI", "after"),
         ("servers?kind=mainframe", "kind"),
