@@ -8,6 +8,8 @@ CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(ser
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
 CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
+CREATE INDEX idempotency_by_age ON idempotency (at_s);
+CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
@@ -171,6 +173,18 @@ CREATE TABLE heartbeat_spans (
     beats INTEGER NOT NULL,
     PRIMARY KEY (agent, first_s)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE idempotency (
+    -- As whom it was asked: kind, id, role and PD.
+    caller TEXT NOT NULL,
+    key TEXT NOT NULL,
+    -- SHA-256 of the request.
+    request BLOB NOT NULL CHECK (length(request) = 32),
+    at_s INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    answer BLOB NOT NULL,
+    answer_bytes INTEGER NOT NULL,
+    PRIMARY KEY (caller, key)
+) STRICT;
 CREATE TABLE inventories (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,

@@ -19,7 +19,7 @@ use lumbung_engine::{
 use lumbung_model::{Clock, SiteId, Timestamp};
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::client::{ClientError, VaultClient};
-use lumbung_wire::messages::{Report, ReportId, ReportKind};
+use lumbung_wire::messages::{Report, ReportId, ReportKind, RunCause};
 use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use tokio::runtime::Handle;
 
@@ -273,6 +273,29 @@ fn ending_of(error: &BackupError) -> Ending {
     }
 }
 
+/// What a failure comes from, as operators tell them apart.
+fn cause_of(error: &RunError) -> Option<RunCause> {
+    let of_depot = |error: &DepotError| match error {
+        DepotError::Full { .. } => RunCause::SiteFull,
+        DepotError::Unavailable { .. } => RunCause::SiteUnreachable,
+        _ => RunCause::SiteRefused,
+    };
+    Some(match error {
+        RunError::Busy | RunError::Thread | RunError::Backup(BackupError::Cancelled) => {
+            return None;
+        }
+        RunError::Backup(BackupError::NoSource(_)) => RunCause::SourceUnreadable,
+        RunError::Backup(BackupError::Unavailable { .. }) => RunCause::SiteUnreachable,
+        RunError::Backup(BackupError::NotAllowed { .. } | BackupError::StillMissing { .. }) => {
+            RunCause::SiteRefused
+        }
+        RunError::Backup(BackupError::Depot(error)) => of_depot(error),
+        RunError::Backup(BackupError::State(EngineState::Depot(error))) => of_depot(error),
+        RunError::NoSite(_) => RunCause::SiteUnreachable,
+        _ => RunCause::Agent,
+    })
+}
+
 /// Keeps what a run came to: the job's record, and the report for the controller.
 ///
 /// # Errors
@@ -308,6 +331,7 @@ pub fn record(
             .map(|o| summary::statistics(&o.statistics))
             .unwrap_or_default(),
         message,
+        cause: finished.result.as_ref().err().and_then(cause_of),
     };
     // The report first: were only the record kept, a run would never be told of.
     db.push_report(&report)?;

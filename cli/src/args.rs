@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, diff, exchange, generate, hand_in, key, kinds, media, order, people,
-    register, repo, restore, roster, snapshots, status, verify,
+    audit, backup, browse, diff, exchange, generate, hand_in, key, kinds, media, morning, order,
+    people, register, repo, restore, roster, snapshots, status, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -86,6 +86,15 @@ pub(crate) enum Command {
     Media(media::MediaCommand),
     Status(status::StatusArgs),
     Compliance(status::ComplianceArgs),
+    Morning(morning::MorningArgs),
+    Rules(verdicts::RulesArgs),
+    Verdicts(verdicts::VerdictsArgs),
+    Trend(verdicts::TrendArgs),
+    Rpo(verdicts::RpoArgs),
+    #[command(subcommand)]
+    Waiver(verdicts::WaiverCommand),
+    #[command(subcommand)]
+    Reminder(verdicts::ReminderCommand),
     #[command(subcommand)]
     Pd(register::PdCommand),
     #[command(subcommand)]

@@ -188,6 +188,22 @@ impl Controller {
         runtime()?.block_on(self.client.get_text(path)).map_err(|e| self.explain(e))
     }
 
+    /// Asks for a whole list, page by page.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn list<T: DeserializeOwned>(&self, path: &str) -> Outcome<Vec<T>> {
+        runtime()?.block_on(self.client.list(path)).map_err(|e| self.explain(e))
+    }
+
+    /// Asks for a part of something, and where the next one is.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn get_part<T: DeserializeOwned>(&self, path: &str) -> Outcome<(T, Option<String>)> {
+        runtime()?.block_on(self.client.get_part(path)).map_err(|e| self.explain(e))
+    }
+
     /// Logs somebody in: the same controller, asked by that person.
     ///
     /// # Errors

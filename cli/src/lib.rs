@@ -21,6 +21,7 @@ mod keys;
 mod labels;
 mod listing;
 mod machine;
+mod moment;
 mod order_file;
 mod order_text;
 mod paper;
@@ -78,6 +79,13 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Verify(args) => commands::verify::run(args, terminal),
         Command::Media(command) => commands::media::run(command, terminal),
         Command::Status(args) => commands::status::status(args, terminal),
+        Command::Morning(args) => commands::morning::morning(args, terminal),
+        Command::Rules(args) => commands::verdicts::rules(args, terminal),
+        Command::Verdicts(args) => commands::verdicts::verdicts(args, terminal),
+        Command::Trend(args) => commands::verdicts::trend(args, terminal),
+        Command::Rpo(args) => commands::verdicts::rpo(args, terminal),
+        Command::Waiver(command) => commands::verdicts::waiver(command, terminal),
+        Command::Reminder(command) => commands::verdicts::reminder(command, terminal),
         Command::Compliance(args) => commands::status::compliance(args, terminal),
         Command::Pd(command) => commands::register::pd(command, terminal),
         Command::Server(command) => commands::register::server(command, terminal),

@@ -4,7 +4,7 @@
 //! done is checked at the moment of the approval, in its transaction; a request that nobody decided lapses. The console
 //! counts as a person of its own: whoever is there holds the keys anyway.
 
-use lumbung_model::{ApprovalId, SiteId};
+use lumbung_model::{ApprovalId, SiteId, Timestamp};
 use lumbung_wire::audit::ActorKind;
 use lumbung_wire::messages::approvals::{Approval, ApprovalState, Wanted};
 use lumbung_wire::messages::people::UserRole;
@@ -89,7 +89,7 @@ pub fn ask(
     };
     rows::insert(db, &row)?;
     tell(db, act, "approval.ask", &row)?;
-    shown(db, act, row)
+    shown(db, act.now, row)
 }
 
 /// Whether it can be done now.
@@ -119,15 +119,15 @@ fn is_for(wanted: &Wanted, role: UserRole) -> Result<(), ApprovalError> {
 /// The open request of that id.
 fn open(db: &Connection, act: &Act, id: &ApprovalId) -> Result<ApprovalRow, ApprovalError> {
     let row = rows::approval(db, id)?.ok_or(ApprovalError::Unknown)?;
-    match state(act, &row) {
+    match state(act.now, &row) {
         ApprovalState::Open => Ok(row),
         over => Err(ApprovalError::Over(over)),
     }
 }
 
-fn state(act: &Act, row: &ApprovalRow) -> ApprovalState {
+fn state(now: Timestamp, row: &ApprovalRow) -> ApprovalState {
     match row.state {
-        ApprovalState::Open if act.now >= row.expires => ApprovalState::Expired,
+        ApprovalState::Open if now >= row.expires => ApprovalState::Expired,
         state => state,
     }
 }
@@ -189,7 +189,7 @@ fn end(
         _ => "approval.refuse",
     };
     tell(db, act, action, &row)?;
-    shown(db, act, row)
+    shown(db, act.now, row)
 }
 
 fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), ApprovalError> {
@@ -212,18 +212,23 @@ fn tell(db: &Connection, act: &Act, action: &str, row: &ApprovalRow) -> Result<(
     audit::append(db, act, deed, None, Some(shown))
 }
 
-/// The requests, newest first.
+/// The requests, newest first: all, or those behind `after`.
 ///
 /// # Errors
 /// If the database fails.
-pub fn list(db: &Connection, act: &Act, limit: u32) -> Result<Vec<Approval>, ApprovalError> {
-    rows::approvals(db, limit)?.into_iter().map(|row| shown(db, act, row)).collect()
+pub fn list(
+    db: &Connection,
+    now: Timestamp,
+    after: Option<&ApprovalId>,
+    limit: u32,
+) -> Result<Vec<Approval>, ApprovalError> {
+    rows::approvals(db, after, limit)?.into_iter().map(|row| shown(db, now, row)).collect()
 }
 
-fn shown(db: &Connection, act: &Act, row: ApprovalRow) -> Result<Approval, ApprovalError> {
+fn shown(db: &Connection, now: Timestamp, row: ApprovalRow) -> Result<Approval, ApprovalError> {
     Ok(Approval {
         words: words(db, &row.wanted)?,
-        state: state(act, &row),
+        state: state(now, &row),
         id: row.id,
         wanted: row.wanted,
         reason: row.reason,

@@ -97,7 +97,7 @@ pub async fn run(
     });
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
-    let hashing = api::Hashing::default();
+    let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
     let counts = Arc::new(Counts::default());
     let figures = Source {
         db: db.clone(),
@@ -116,6 +116,7 @@ pub async fn run(
         poll: signal,
         audit_key,
         hashing,
+        at_work,
     });
     let reconciler = Arc::new(Reconciler {
         db: shared.db.clone(),

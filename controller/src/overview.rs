@@ -49,7 +49,7 @@ pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Ove
         at_drc: report::step_totals(totals.at_drc),
         verified: report::step_totals(totals.verified),
         proven: report::step_totals(totals.proven),
-        alarms: alarms::list(db, None, false, ALARMS_MAX)?.len() as u64,
+        alarms: alarms::list(db, None, &alarms::Wanted::default(), ALARMS_MAX)?.len() as u64,
         unregistered_datasets: agents::unregistered(db)?.into_iter().map(unregistered).collect(),
         unregistered_repositories: polls::unregistered(db)?
             .into_iter()

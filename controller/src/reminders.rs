@@ -32,7 +32,7 @@ pub enum ReminderError {
     #[error("there is no such reminder: `GET /api/v1/reminders` lists them")]
     Unknown,
     /// No text.
-    #[error("text: write what was done, up to 2000 characters")]
+    #[error("note: write what was done, up to 2000 characters")]
     Text,
     /// It cannot go back.
     #[error(
@@ -59,7 +59,7 @@ impl ReminderError {
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Text => Some("text"),
+            Self::Text => Some("note"),
             Self::Back { .. } => Some("state"),
             Self::Letter => Some("letter"),
             Self::Nothing(_) | Self::Unknown | Self::Db(_) => None,
@@ -193,7 +193,7 @@ pub fn follow(
     input: &FollowUpInput,
 ) -> Result<Reminder, ReminderError> {
     let reminder = rows::reminder(db, id)?.ok_or(ReminderError::Unknown)?;
-    let text = input.text.trim();
+    let text = input.note.trim();
     let unprintable = |c: char| c.is_control() && c != '\n';
     if text.is_empty() || text.chars().count() > 2000 || text.chars().any(unprintable) {
         return Err(ReminderError::Text);

@@ -4,13 +4,14 @@
 //! says stands in `menurut_agen` and changes no step; the figures are of one consistent state. What is shown of now was
 //! weighed after the last change, by the reconciler or here; what is shown of a date is what was said then.
 
+mod cause;
 mod past;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use lumbung_model::compliance::{self as weigh, Reason, StepTotal, Totals};
-use lumbung_model::{PdId, ServerId, SiteId, Timestamp};
+use lumbung_model::{DatasetId, PdId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
     AgentFigures, ComplianceRow, ComplianceTable, Dataset, Evidence, HeartbeatState, Pd, Server,
     Step, StepState, StepTotals,
@@ -35,6 +36,14 @@ pub enum Language {
 }
 
 impl Language {
+    /// The one of two texts that is in this language.
+    pub(crate) fn choose<T>(self, indonesian: T, english: T) -> T {
+        match self {
+            Self::Indonesian => indonesian,
+            Self::English => english,
+        }
+    }
+
     /// The text in this language.
     #[must_use]
     pub fn pick(self, wording: &Wording) -> &str {
@@ -63,6 +72,12 @@ struct Names {
     pds: Vec<Pd>,
     servers: HashMap<ServerId, Server>,
     sites: HashMap<SiteId, String>,
+}
+
+/// Where a row stands in the table: by PD, server and dataset. No two rows stand at one place.
+#[must_use]
+pub fn place_of_row(row: &ComplianceRow) -> (String, String, String, Option<DatasetId>) {
+    (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
 }
 
 /// The compliance table, of all PD or of one.
@@ -95,10 +110,7 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
 
 /// A table in its order, with its totals.
 fn finished(mut table: ComplianceTable, totals: Totals) -> ComplianceTable {
-    let key = |row: &ComplianceRow| {
-        (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
-    };
-    table.rows.sort_by_cached_key(key);
+    table.rows.sort_by_cached_key(place_of_row);
     table.all = step_totals(totals.registered);
     table.backed_up = step_totals(totals.backed_up);
     table.at_drc = step_totals(totals.at_drc);
@@ -160,6 +172,7 @@ fn dataset_row(
 ) -> Result<ComplianceRow, DbError> {
     let row = empty_row(pd, names, dataset.server, terms.language);
     let result = &standing.compliance;
+    let figures = agent_figures(db, dataset)?;
     let [backed_up, at_drc, verified, proven] = &standing.evidence;
     Ok(ComplianceRow {
         heartbeat: dataset.server.map_or_else(|| best_heartbeat(names, pd), |_| row.heartbeat),
@@ -175,7 +188,8 @@ fn dataset_row(
         verified: step(terms, names, &result.verified, verified.clone()),
         proven: step(terms, names, &result.proven, proven.clone()),
         stored_bytes: result.bytes,
-        menurut_agen: agent_figures(db, dataset)?,
+        cause: cause::of(db, terms, names, dataset, result, figures.as_ref())?,
+        menurut_agen: figures,
         ..row
     })
 }
@@ -187,6 +201,7 @@ fn agent_figures(db: &Connection, dataset: &Dataset) -> Result<Option<AgentFigur
         outcome: report.outcome,
         last_ok,
         statistics: report.statistics,
+        cause: report.cause,
         message: report.message,
     }))
 }
@@ -278,6 +293,7 @@ fn empty_row(
         at_drc: missing.clone(),
         verified: missing.clone(),
         proven: missing,
+        cause: None,
         stored_bytes: 0,
         menurut_agen: None,
     }

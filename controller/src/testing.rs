@@ -431,7 +431,8 @@ impl City {
 
     /// Kinds of the alarms that last, sorted.
     pub(crate) fn alarms(&self) -> Vec<String> {
-        let rows = self.db.read(|tx| crate::db::alarms::list(tx, None, false, 100)).unwrap();
+        let rows =
+            self.db.read(|tx| crate::db::alarms::list(tx, None, &Default::default(), 100)).unwrap();
         let mut kinds: Vec<_> = rows.into_iter().map(|row| row.kind).collect();
         kinds.sort();
         kinds

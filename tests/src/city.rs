@@ -169,6 +169,25 @@ impl Controller {
         Ok(controller)
     }
 
+    /// A controller with a register and without any city around it.
+    ///
+    /// # Errors
+    /// If it does not start, or the register is refused.
+    pub fn alone(dir: &Path, register: &Path) -> Result<Self> {
+        let mut controller = Self::create(dir)?;
+        output(controller.command().arg("import").arg(register))?;
+        controller.start()?;
+        Ok(controller)
+    }
+
+    /// What its daemon has written.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.join("log"))?)
+    }
+
     /// Its directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -212,7 +231,11 @@ impl Controller {
         self.daemon.take().map_or(Ok(()), |mut daemon| daemon.kill())
     }
 
-    fn token(&self, role: &str, of: &str) -> Result<String> {
+    /// A one-time token from its console.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn token(&self, role: &str, of: &str) -> Result<String> {
         let flag = format!("--{}", if role == "agent" { "server" } else { "site" });
         let token = output(self.command().args(["--json", "token", "--role", role, &flag, of]))?;
         text_of(&serde_json::from_str(&token)?, "token")

@@ -43,7 +43,8 @@ pub(crate) fn for_tests() -> Result<()> {
     if !is_there("cargo-nextest", "--version") {
         check(&mut command("cargo", &["install", "--locked", "cargo-nextest"]))?;
     }
-    reference_reader()
+    python_environment("tests/reference_reader")?;
+    python_environment("tests/schemathesis")
 }
 
 /// Takes promtool out of Debian's package `prometheus`: the whole of it would start a server and take its port.
@@ -73,13 +74,13 @@ fn promtool() -> Result<()> {
     Ok(std::fs::remove_dir_all(&folder)?)
 }
 
-/// Makes the virtual environment in which the reference reader runs.
-fn reference_reader() -> Result<()> {
-    let reader = root().join("tests/reference_reader");
-    let environment = reader.join(".venv");
+/// Makes the virtual environment of a folder, with what its `requirements.txt` names.
+fn python_environment(folder: &str) -> Result<()> {
+    let folder = root().join(folder);
+    let environment = folder.join(".venv");
     let python = environment.join("bin/python");
     let python = python.to_str().context("the project's path is not UTF-8")?;
-    let requirements = reader.join("requirements.txt");
+    let requirements = folder.join("requirements.txt");
     let requirements = requirements.to_str().context("the project's path is not UTF-8")?;
     let ready = environment.join("installed-requirements.txt");
     let wanted = std::fs::read(requirements)?;

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     /// Only the tests: no format, lint and documentation checks.
     #[arg(long)]
     only_tests: bool,
-    /// The long forms too: more kills, more property cases, the vault's tests over a Garage cluster.
+    /// The long forms too: more kills, more property cases, more requests to the API, the vault's tests over a Garage cluster.
     #[arg(long)]
     full: bool,
     /// Passed on to `cargo nextest run`.
@@ -35,7 +35,8 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         nextest
             .env("LUMBUNG_TEST_KILLS", "2000")
             .env("PROPTEST_CASES", "1000")
-            .env("LUMBUNG_TEST_CASES", "200");
+            .env("LUMBUNG_TEST_CASES", "200")
+            .env("LUMBUNG_TEST_API_EXAMPLES", "200");
     }
     check(nextest.args(options.nextest.iter().filter(|argument| *argument != "--")))?;
     if options.full { crate::garage::test() } else { Ok(()) }

@@ -16,6 +16,7 @@ fn report(at: i64) -> Report {
         outcome: Outcome::Warnings,
         statistics: lumbung_wire::messages::Statistics { files: 3, ..Default::default() },
         message: "two files changed".to_owned(),
+        cause: None,
     }
 }
 

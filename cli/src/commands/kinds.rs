@@ -221,8 +221,8 @@ pub(crate) fn building(command: &BuildingCommand, terminal: &Terminal) -> Outcom
     match command {
         BuildingCommand::List(args) => {
             let controller = args.connect()?;
-            let rows: Vec<Building> = controller.get("/api/v1/buildings")?;
-            let sites: Vec<Site> = controller.get("/api/v1/sites")?;
+            let rows: Vec<Building> = controller.list("/api/v1/buildings")?;
+            let sites: Vec<Site> = controller.list("/api/v1/sites")?;
             terminal.result(&rows, || shown(&rows, &sites))?;
             Ok(Exit::Fine)
         }
@@ -266,14 +266,14 @@ pub(crate) fn room(command: &RoomCommand, terminal: &Terminal) -> Outcome<Exit> 
     match command {
         RoomCommand::List(args) => {
             let controller = args.connect()?;
-            let rows: Vec<Room> = controller.get("/api/v1/rooms")?;
-            let buildings: Vec<Building> = controller.get("/api/v1/buildings")?;
+            let rows: Vec<Room> = controller.list("/api/v1/rooms")?;
+            let buildings: Vec<Building> = controller.list("/api/v1/buildings")?;
             terminal.result(&rows, || shown(&rows, &buildings))?;
             Ok(Exit::Fine)
         }
         RoomCommand::Add(args) => {
             let controller = args.controller.connect()?;
-            let buildings: Vec<Building> = controller.get("/api/v1/buildings")?;
+            let buildings: Vec<Building> = controller.list("/api/v1/buildings")?;
             let building = find(buildings, "building", &args.building, |one: &Building| {
                 (&one.name, one.id.to_string())
             })?;
@@ -332,7 +332,7 @@ pub(crate) fn service(command: &ServiceCommand, terminal: &Terminal) -> Outcome<
         ServiceCommand::List(args) => {
             let controller = args.controller.connect()?;
             let rows: Vec<Service> = list_of(&controller, "services", args.pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&rows, || services_table(&rows, &pds, terminal))?;
             Ok(Exit::Fine)
         }
@@ -398,7 +398,7 @@ pub(crate) fn application(command: &ApplicationCommand, terminal: &Terminal) -> 
         ApplicationCommand::List(args) => {
             let controller = args.controller.connect()?;
             let rows: Vec<Application> = list_of(&controller, "applications", args.pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&rows, || applications_table(&rows, &pds, terminal))?;
             Ok(Exit::Fine)
         }
@@ -453,7 +453,7 @@ pub(crate) fn contact(command: &ContactCommand, terminal: &Terminal) -> Outcome<
             let controller = args.controller.connect()?;
             let rows: Vec<ContactPerson> =
                 list_of(&controller, "contact-persons", args.pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&rows, || contacts_table(&rows, &pds, terminal))?;
             Ok(Exit::Fine)
         }

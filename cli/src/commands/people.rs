@@ -88,7 +88,7 @@ pub(crate) fn login(args: &LoginArgs, terminal: &Terminal) -> Outcome<Exit> {
 pub(crate) fn approval(command: &ApprovalCommand, terminal: &Terminal) -> Outcome<Exit> {
     let (args, what) = match command {
         ApprovalCommand::List { controller } => {
-            let all: Vec<Approval> = controller.connect()?.get("/api/v1/approvals")?;
+            let all: Vec<Approval> = controller.connect()?.list("/api/v1/approvals")?;
             terminal.result(&all, || all.iter().map(|one| lines(one, terminal)).collect())?;
             return Ok(Exit::Fine);
         }

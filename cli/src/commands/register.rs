@@ -215,7 +215,7 @@ pub(crate) fn list_of<T: serde::de::DeserializeOwned>(
     pd: Option<&str>,
 ) -> Outcome<Vec<T>> {
     let of = pd.map(|pd| format!("?pd={}", query(pd))).unwrap_or_default();
-    controller.get(&format!("/api/v1/{what}{of}"))
+    controller.list(&format!("/api/v1/{what}{of}"))
 }
 
 /// Runs `lumbung pd`.
@@ -225,7 +225,7 @@ pub(crate) fn list_of<T: serde::de::DeserializeOwned>(
 pub(crate) fn pd(command: &PdCommand, terminal: &Terminal) -> Outcome<Exit> {
     match command {
         PdCommand::List(args) => {
-            let pds: Vec<Pd> = args.connect()?.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = args.connect()?.list("/api/v1/pd")?;
             terminal.result(&pds, || text::pds(&pds, terminal))?;
         }
         PdCommand::Add(args) => {
@@ -268,7 +268,7 @@ pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Ex
         ServerCommand::List(args) => {
             let controller = args.controller.connect()?;
             let servers: Vec<Server> = list_of(&controller, "servers", args.pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&servers, || text::servers(&servers, &pds, terminal))?;
         }
         ServerCommand::Add(args) => {
@@ -303,7 +303,7 @@ pub(crate) fn dataset(command: &DatasetCommand, terminal: &Terminal) -> Outcome<
             let controller = args.controller.connect()?;
             let datasets: Vec<Dataset> = list_of(&controller, "datasets", args.pd.as_deref())?;
             let servers: Vec<Server> = list_of(&controller, "servers", args.pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&datasets, || text::datasets(&datasets, &pds, &servers, terminal))?;
         }
         DatasetCommand::Add(args) => add_dataset(args, terminal)?,
@@ -380,7 +380,7 @@ pub(crate) fn find_site(controller: &Controller, named: &str) -> Outcome<Site> {
 pub(crate) fn site(command: &SiteCommand, terminal: &Terminal) -> Outcome<Exit> {
     match command {
         SiteCommand::List(args) => {
-            let sites: Vec<Site> = args.connect()?.get("/api/v1/sites")?;
+            let sites: Vec<Site> = args.connect()?.list("/api/v1/sites")?;
             terminal.result(&sites, || text::sites(&sites, terminal))?;
         }
         SiteCommand::Add(args) => {

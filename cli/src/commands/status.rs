@@ -7,8 +7,9 @@ use lumbung_wire::messages::register::{
     ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState, StepTotals,
 };
 
-use crate::controller::ControllerArgs;
+use crate::controller::{Controller, ControllerArgs};
 use crate::failure::{Exit, Outcome};
+use crate::moment::Moment;
 use crate::table::{Table, pairs};
 use crate::terminal::{Lang, Terminal, printable};
 
@@ -28,6 +29,9 @@ pub(crate) struct ComplianceArgs {
     /// Only what is not in order
     #[arg(long)]
     problems: bool,
+    /// As of this day's end, or this moment: 2026-06-30, or "2026-06-30 08:00"
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<Moment>,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -63,16 +67,34 @@ pub(crate) fn query(text: &str) -> String {
         .collect()
 }
 
+/// The whole compliance table, page by page; `of` narrows it.
+pub(crate) fn table_of(
+    controller: &Controller,
+    terminal: &Terminal,
+    of: &str,
+) -> Outcome<ComplianceTable> {
+    let lang = terminal.pick("id", "en");
+    let (mut table, mut next): (ComplianceTable, _) =
+        controller.get_part(&format!("/api/v1/compliance?lang={lang}{of}"))?;
+    while let Some(path) = next {
+        let (more, after): (ComplianceTable, _) = controller.get_part(&path)?;
+        table.rows.extend(more.rows);
+        next = after;
+    }
+    Ok(table)
+}
+
 /// Runs `lumbung compliance`.
 ///
 /// # Errors
 /// If the controller does not answer or refuses.
 pub(crate) fn compliance(args: &ComplianceArgs, terminal: &Terminal) -> Outcome<Exit> {
     let controller = args.controller.connect()?;
-    let lang = terminal.pick("id", "en");
-    let of = args.pd.as_deref().map(|pd| format!("&pd={}", query(pd))).unwrap_or_default();
-    let mut table: ComplianceTable =
-        controller.get(&format!("/api/v1/compliance?lang={lang}{of}"))?;
+    let mut of = args.pd.as_deref().map(|pd| format!("&pd={}", query(pd))).unwrap_or_default();
+    if let Some(moment) = args.as_of {
+        of += &format!("&as_of={}", moment.end_in(terminal).0);
+    }
+    let mut table = table_of(&controller, terminal, &of)?;
     if args.problems {
         table.rows.retain(|row| !in_order(row));
     }
@@ -190,7 +212,7 @@ fn reasons(table: &ComplianceTable, terminal: &Terminal) -> String {
 pub(crate) fn status(args: &StatusArgs, terminal: &Terminal) -> Outcome<Exit> {
     let controller = args.controller.connect()?;
     let overview: Overview = controller.get("/api/v1/status")?;
-    let alarms: Vec<AlarmEntry> = controller.get("/api/v1/alarms")?;
+    let alarms: Vec<AlarmEntry> = controller.list("/api/v1/alarms")?;
     let value = serde_json::json!({ "overview": overview, "alarms": alarms });
     terminal.result(&value, || status_text(&overview, &alarms, terminal))?;
     Ok(Exit::Fine)

@@ -16,10 +16,10 @@ use lumbung_wire::{Peer, Problem, Role};
 
 use super::AppState;
 use super::problems::Refused;
-use crate::act::Act;
+use super::who::Who;
 use crate::db::people as rows;
 use crate::people::access::{Permission, Principal, Scope};
-use crate::people::{PeopleError, login};
+use crate::people::login;
 
 /// The session's cookie. Its prefix binds it to this host, to TLS and to the whole path (RFC 6265bis).
 pub(super) const COOKIE: &str = "__Host-lumbung";
@@ -96,43 +96,6 @@ fn not_for(peer: &Peer) -> Problem {
     ))
 }
 
-/// Who calls, and what a change by it is made with.
-#[derive(Debug, Clone)]
-pub(super) struct Who {
-    pub(super) principal: Principal,
-    pub(super) act: Act,
-    /// The session, if it came with one.
-    pub(super) session: Option<[u8; 32]>,
-    /// Its CSRF token.
-    pub(super) csrf: Option<[u8; 32]>,
-}
-
-impl Who {
-    pub(super) fn scope(&self) -> Scope {
-        self.principal.scope
-    }
-
-    /// Fails unless the caller is still what it was when its request began, which may be a while ago.
-    ///
-    /// # Errors
-    /// [`PeopleError::Login`].
-    pub(super) fn still(&self, db: &rusqlite::Connection) -> Result<(), PeopleError> {
-        let (principal, session) = (&self.principal, self.session.as_ref());
-        let still = login::is_still(db, self.act.now, principal, session)?;
-        if still { Ok(()) } else { Err(PeopleError::Login) }
-    }
-}
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Who {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Problem> {
-        // Only a route that says it is for people has a caller.
-        let who = parts.extensions.get::<Self>().cloned();
-        who.ok_or_else(|| Problem::internal("this route names no caller: tell the developers"))
-    }
-}
-
 /// What a request says of its caller.
 pub(super) struct Asking {
     method: Method,
@@ -194,7 +157,7 @@ pub(super) async fn person(
             Peer::Anonymous => of_cookie(app, now, &asking).await?,
         },
     };
-    let who = Who { act: Act { from: asking.from, ..who.act }, ..who };
+    let who = who.at(asking.from);
     if who.session.is_none() && asking.changes() {
         same_origin(&asking.headers)?;
     }
@@ -242,11 +205,6 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
         .ok_or_else(|| unknown("write `Authorization: Bearer TOKEN`"))
 }
 
-fn who(principal: Principal, now: Timestamp) -> Who {
-    let act = Act { now, actor: principal.actor.clone(), from: None };
-    Who { principal, act, session: None, csrf: None }
-}
-
 async fn of_token(app: &AppState, now: Timestamp, token: &str) -> Result<Who, Refused> {
     let token = token.to_owned();
     let found = app.db.read_async(move |tx| login::by_token(tx, now, &token)).await?;
@@ -255,7 +213,7 @@ async fn of_token(app: &AppState, now: Timestamp, token: &str) -> Result<Who, Re
             "this token is not known, has expired, was taken back, or its account is closed: make a new one",
         )
     };
-    Ok(who(found.ok_or_else(refused)?, now))
+    Ok(Who::new(found.ok_or_else(refused)?, now))
 }
 
 /// Whoever holds an operator's certificate is an operator.
@@ -273,7 +231,7 @@ fn of_certificate(now: Timestamp, serial: &str) -> Who {
         writes: true,
         state: SessionState::Full,
     };
-    who(principal, now)
+    Who::new(principal, now)
 }
 
 async fn of_cookie(app: &AppState, now: Timestamp, asking: &Asking) -> Result<Who, Refused> {
@@ -293,8 +251,9 @@ async fn of_cookie(app: &AppState, now: Timestamp, asking: &Asking) -> Result<Wh
         let hash = session.hash;
         app.db.write_async(move |tx| rows::touch_session(tx, &hash, now)).await?;
     }
-    let (hash, csrf) = (session.hash, session.csrf);
-    Ok(Who { session: Some(hash), csrf: Some(csrf), ..who(session.principal, now) })
+    let mut who = Who::new(session.principal, now);
+    (who.session, who.csrf) = (Some(session.hash), Some(session.csrf));
+    Ok(who)
 }
 
 /// The session's cookie among those that were sent.

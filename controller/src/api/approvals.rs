@@ -1,107 +1,102 @@
 //! What one person asks for and another confirms, over HTTP.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use lumbung_model::ApprovalId;
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange, Wanted};
 use lumbung_wire::server::read_json;
+use rusqlite::Transaction;
 
 use super::AppState;
-use super::access::Who;
+use super::etag::Expected;
 use super::extract::Named;
+use super::idempotency::Answer;
+use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
+use super::who::Who;
+use crate::act::Act;
 use crate::approvals::{self, ApprovalError};
+use crate::db::register;
 use crate::people::accounts;
 
-/// Requests in one answer.
-const LIST_MAX: u32 = 1000;
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 16 << 10;
 
-type Asked = Result<(StatusCode, Json<Approval>), Refused>;
+type Changed = Result<Answer, Refused>;
 
 pub(super) async fn list(
     State(app): State<AppState>,
     who: Who,
-) -> Result<Json<Vec<Approval>>, Refused> {
-    let list = move |tx: &rusqlite::Transaction<'_>| approvals::list(tx, &who.act, LIST_MAX);
-    Ok(Json(app.db.read_async(list).await?))
+    paging: Paging,
+) -> Result<Page<Approval>, Refused> {
+    let (after, wanted) = (paging.after::<ApprovalId>()?, paging.wanted());
+    let list = move |tx: &Transaction<'_>| approvals::list(tx, who.now(), after.as_ref(), wanted);
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.cut(rows, |row| cursor(&row.id)))
 }
 
 pub(super) async fn ask_for_role(
     State(app): State<AppState>,
     who: Who,
     Named(name): Named,
+    seen: Expected,
     body: Body,
-) -> Asked {
+) -> Changed {
     let change: RoleChange = read_json(body, BODY_MAX_BYTES).await?;
-    let ask = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
-        let user = accounts::find(tx, &name)?.user.id;
-        let wanted = Wanted::ChangeRole { user, role: change.role, pd: change.pd };
-        approvals::ask(tx, &who.act, &who.principal, wanted, &change.reason)
+    let principal = who.principal.clone();
+    let ask = move |tx: &Transaction<'_>, act: &Act| {
+        let user = accounts::find(tx, &name)?.user;
+        seen.check(&user)?;
+        let wanted = Wanted::ChangeRole { user: user.id, role: change.role, pd: change.pd };
+        Ok::<_, Refused>(approvals::ask(tx, act, &principal, wanted, &change.reason)?)
     };
-    Ok((StatusCode::ACCEPTED, Json(app.db.write_async(ask).await?)))
+    who.change(&app, StatusCode::ACCEPTED, ask).await
 }
 
 pub(super) async fn ask_for_removal(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
+    seen: Expected,
     body: Body,
-) -> Asked {
+) -> Changed {
     let request: Reasoned = read_json(body, BODY_MAX_BYTES).await?;
-    let ask = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
+    let principal = who.principal.clone();
+    let ask = move |tx: &Transaction<'_>, act: &Act| {
         let site = text.parse().map_err(|_| ApprovalError::UnknownSite)?;
+        let found = register::site(tx, &site)?.ok_or(ApprovalError::UnknownSite)?;
+        seen.check(&found)?;
         let wanted = Wanted::RemoveSite { site };
-        approvals::ask(tx, &who.act, &who.principal, wanted, &request.reason)
+        Ok::<_, Refused>(approvals::ask(tx, act, &principal, wanted, &request.reason)?)
     };
-    Ok((StatusCode::ACCEPTED, Json(app.db.write_async(ask).await?)))
+    who.change(&app, StatusCode::ACCEPTED, ask).await
 }
 
-async fn decide(
-    app: AppState,
-    who: Who,
-    text: String,
-    approve: bool,
-) -> Result<Json<Approval>, Refused> {
-    let decide = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
+async fn decide(app: AppState, who: Who, text: String, approve: bool) -> Changed {
+    let principal = who.principal.clone();
+    let decide = move |tx: &Transaction<'_>, act: &Act| {
         let id = text.parse().map_err(|_| ApprovalError::Unknown)?;
-        approvals::decide(tx, &who.act, Some(&who.principal), &id, approve)
+        approvals::decide(tx, act, Some(&principal), &id, approve)
     };
-    let decided = app.db.write_async(decide).await?;
+    let decided = who.change(&app, StatusCode::OK, decide).await?;
     app.poll.notify_one();
-    Ok(Json(decided))
+    Ok(decided)
 }
 
-pub(super) async fn approve(
-    State(app): State<AppState>,
-    who: Who,
-    Named(text): Named,
-) -> Result<Json<Approval>, Refused> {
+pub(super) async fn approve(State(app): State<AppState>, who: Who, Named(text): Named) -> Changed {
     decide(app, who, text, true).await
 }
 
-pub(super) async fn refuse(
-    State(app): State<AppState>,
-    who: Who,
-    Named(text): Named,
-) -> Result<Json<Approval>, Refused> {
+pub(super) async fn refuse(State(app): State<AppState>, who: Who, Named(text): Named) -> Changed {
     decide(app, who, text, false).await
 }
 
-pub(super) async fn withdraw(
-    State(app): State<AppState>,
-    who: Who,
-    Named(text): Named,
-) -> Result<Json<Approval>, Refused> {
-    let withdraw = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
+pub(super) async fn withdraw(State(app): State<AppState>, who: Who, Named(text): Named) -> Changed {
+    let principal = who.principal.clone();
+    let withdraw = move |tx: &Transaction<'_>, act: &Act| {
         let id = text.parse().map_err(|_| ApprovalError::Unknown)?;
-        approvals::withdraw(tx, &who.act, &who.principal, &id)
+        approvals::withdraw(tx, act, &principal, &id)
     };
-    Ok(Json(app.db.write_async(withdraw).await?))
+    who.change(&app, StatusCode::OK, withdraw).await
 }

@@ -2,30 +2,28 @@
 
 use axum::Json;
 use axum::extract::State;
+use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
-use serde::Deserialize;
 
 use super::AppState;
-use super::extract::Asked;
+use super::paging::{Page, Paging};
 use super::problems::Refused;
 use crate::db::audit as rows;
 
-/// Records in one answer, if nobody asks for fewer.
-const PAGE: u32 = 1000;
-
-#[derive(Deserialize)]
-pub(super) struct Page {
-    #[serde(default)]
-    after: u64,
-    limit: Option<u32>,
-}
-
+/// The cursor of this list is the number of an entry: whoever keeps an export asks for what came after it.
 pub(super) async fn records(
     State(app): State<AppState>,
-    Asked(page): Asked<Page>,
-) -> Result<Json<Vec<AuditRecord>>, Refused> {
-    let limit = page.limit.unwrap_or(PAGE).min(PAGE);
-    Ok(Json(app.db.read_async(move |tx| rows::records(tx, page.after, limit)).await?))
+    paging: Paging,
+) -> Result<Page<AuditRecord>, Refused> {
+    let number =
+        |text: &str| text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    let after = paging.after_text().map_or(Some(0), number);
+    let after = after.ok_or_else(|| Problem::bad_request("after: the number of an entry"))?;
+    let wanted = paging.wanted();
+    let records = app.db.read_async(move |tx| rows::records(tx, after, wanted)).await?;
+    let last = after + u64::from(wanted) - 1;
+    // They follow each other without a gap.
+    Ok(paging.cut(records, |_| last.to_string()))
 }
 
 pub(super) async fn head(State(app): State<AppState>) -> Result<Json<AuditHead>, Refused> {

@@ -3,29 +3,31 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
-use lumbung_model::Timestamp;
+use http::{HeaderMap, StatusCode};
+use lumbung_model::{SiteId, Timestamp};
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::{AlarmEntry, ControllerHealth, Overview, ProofAccepted};
-use lumbung_wire::messages::register::ComplianceTable;
+use lumbung_wire::messages::register::{ComplianceRow, ComplianceTable, StepState, Urgency};
 use lumbung_wire::server::read_capped;
 use serde::Deserialize;
 
 use super::AppState;
-use super::access::Who;
-use super::agents::narrowed;
+use super::agents::{find_pd, narrowed};
 use super::extract::Asked;
+use super::idempotency::Answer;
+use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
+use super::register::fits;
 use super::verdicts::past;
+use super::who::Who;
+use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
 use crate::people::access::Scope;
 use crate::report::{self, Language, Past, Terms};
 
-/// Alarms in one answer.
-const ALARMS_MAX: u32 = 1000;
 /// Longest proof of restore.
 const PROOF_MAX_BYTES: usize = 4096;
 
@@ -34,6 +36,23 @@ pub(super) struct TableQuery {
     pd: Option<String>,
     lang: Option<String>,
     as_of: Option<i64>,
+    urgency: Option<Urgency>,
+    backed_up: Option<StepState>,
+    at_drc: Option<StepState>,
+    verified: Option<StepState>,
+    proven: Option<StepState>,
+    #[serde(default)]
+    late: bool,
+}
+
+impl TableQuery {
+    fn fits(&self, row: &ComplianceRow) -> bool {
+        let steps = [&row.backed_up, &row.at_drc, &row.verified, &row.proven].map(|one| one.state);
+        let asked = [self.backed_up, self.at_drc, self.verified, self.proven];
+        (self.urgency.is_none() || self.urgency == row.urgency)
+            && asked.into_iter().zip(steps).all(|(asked, found)| fits(asked, found))
+            && (!self.late || steps.contains(&StepState::Late))
+    }
 }
 
 pub(super) fn language(lang: Option<&str>) -> Result<Language, Refused> {
@@ -58,17 +77,27 @@ pub(super) async fn table(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<TableQuery>,
-) -> Result<Json<ComplianceTable>, Refused> {
+    paging: Paging,
+) -> Result<(HeaderMap, Json<ComplianceTable>), Refused> {
     let terms = terms(&app, query.lang.as_deref())?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        let Some(at) = query.as_of else { return Ok(report::table(tx, &terms, pd)?) };
-        match report::table_at(tx, &terms, pd, past(Some(at), terms.now)?)? {
-            Past::Table(table) => Ok::<_, Refused>(*table),
-            Past::Before(begins) => Err(before(begins)),
-        }
+        let mut table = match query.as_of {
+            None => report::table(tx, &terms, pd)?,
+            Some(_) => match report::table_at(tx, &terms, pd, past(query.as_of, terms.now)?)? {
+                Past::Table(table) => *table,
+                Past::Before(begins) => return Err(before(begins)),
+            },
+        };
+        // The totals stay those of the whole.
+        table.rows.retain(|row| query.fits(row));
+        Ok::<_, Refused>(table)
     };
-    Ok(Json(app.db.read_async(read).await?))
+    let mut table = app.db.read_async(read).await?;
+    let (rows, headers) =
+        paging.select(std::mem::take(&mut table.rows), report::place_of_row)?.split();
+    table.rows = rows;
+    Ok((headers, Json(table)))
 }
 
 /// Nothing is known of that date.
@@ -92,17 +121,25 @@ pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overvie
 pub(super) struct AlarmQuery {
     #[serde(default)]
     all: bool,
+    kind: Option<String>,
+    pd: Option<String>,
+    site: Option<SiteId>,
 }
 
 pub(super) async fn alarms(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<AlarmQuery>,
-) -> Result<Json<Vec<AlarmEntry>>, Refused> {
-    let rows = app
-        .db
-        .read_async(move |tx| alarm_rows::list(tx, who.scope().pd(), query.all, ALARMS_MAX))
-        .await?;
+    paging: Paging,
+) -> Result<Page<AlarmEntry>, Refused> {
+    let (before, limit) = (paging.after::<i64>()?, paging.wanted());
+    let list = move |tx: &rusqlite::Transaction<'_>| {
+        let asked = query.pd.as_deref().map(|text| find_pd(tx, who.scope(), text)).transpose()?;
+        let (all, kind, pd, site) = (query.all, query.kind, asked.map(|pd| pd.id), query.site);
+        let wanted = alarm_rows::Wanted { all, kind, pd, site, before };
+        Ok::<_, Refused>(alarm_rows::list(tx, who.scope().pd(), &wanted, limit)?)
+    };
+    let rows = app.db.read_async(list).await?;
     let entry = |row: alarm_rows::AlarmRow| AlarmEntry {
         sequence: row.sequence.unsigned_abs(),
         kind: row.kind,
@@ -114,7 +151,8 @@ pub(super) async fn alarms(
         last: row.last,
         cleared: row.cleared,
     };
-    Ok(Json(rows.into_iter().map(entry).collect()))
+    let entries = rows.into_iter().map(entry).collect();
+    Ok(paging.cut(entries, |entry: &AlarmEntry| cursor(&entry.sequence)))
 }
 
 pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<ControllerHealth>) {
@@ -128,14 +166,14 @@ pub(super) async fn proof(
     State(app): State<AppState>,
     who: Who,
     body: Body,
-) -> Result<(StatusCode, Json<ProofAccepted>), Refused> {
+) -> Result<Answer, Refused> {
     let object = read_capped(body, PROOF_MAX_BYTES).await?;
     let proof = open_signed::<Proof>(&object)
         .map_err(|error| Problem::invalid(format!("this is no proof of restore: {error}")))?;
-    let now = app.clock.now();
-    let keep = move |tx: &rusqlite::Transaction<'_>| {
+    let scope = who.scope();
+    let keep = move |tx: &rusqlite::Transaction<'_>, act: &Act| {
         let body = &proof.body;
-        let foreign = match who.scope() {
+        let foreign = match scope {
             Scope::City => false,
             Scope::Pd(own) => register::repository_pd(tx, &body.repository)? != Some(own),
         };
@@ -159,9 +197,7 @@ pub(super) async fn proof(
         match evidence::manifest_place(tx, &body.manifest)? {
             Some((repository, false)) if repository == body.repository => {}
             // Whoever belongs to one PD hears nothing of another's snapshots.
-            Some((repository, _))
-                if repository == body.repository || who.scope() == Scope::City =>
-            {
+            Some((repository, _)) if repository == body.repository || scope == Scope::City => {
                 return Err(
                     Problem::invalid("the snapshot is partial, or of another repository").into()
                 );
@@ -174,15 +210,14 @@ pub(super) async fn proof(
                 .into());
             }
         }
-        let new = evidence::put_proof(tx, now, &proof, &object)?;
+        let new = evidence::put_proof(tx, act.now, &proof, &object)?;
         let pd = register::repository_pd(tx, &body.repository)?;
         let deed = Deed { action: "proof.hand_in", kind: "proof", id: &proof.id, pd };
         if new {
-            audit::append(tx, &who.act, deed, None, None)?;
+            audit::append(tx, act, deed, None, None)?;
         }
         let dataset = evidence::dataset_of(tx, &body.manifest)?;
         Ok::<_, Refused>(ProofAccepted { proof: proof.id.to_string(), dataset })
     };
-    let accepted = app.db.write_async(keep).await?;
-    Ok((StatusCode::CREATED, Json(accepted)))
+    who.change(&app, StatusCode::CREATED, keep).await
 }

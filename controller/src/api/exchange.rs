@@ -1,21 +1,23 @@
 //! The register as files over HTTP: import and export.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::ImportRequest;
-use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
+use lumbung_wire::messages::register::RegisterTable;
 use lumbung_wire::server::{read_capped, read_json};
+use rusqlite::Transaction;
 use serde::Deserialize;
 
-use super::access::Who;
 use super::agents::narrowed;
 use super::extract::Asked;
 use super::problems::Refused;
+use super::register::Changed;
+use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
+use crate::act::Act;
 use crate::exchange::{self, Form, ImportError, Source};
 
 /// How a body that is no JSON is to be read.
@@ -32,23 +34,26 @@ pub(super) async fn import(
     Asked(how): Asked<HowToRead>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<ImportOutcome>, Refused> {
+) -> Changed {
     let request = request(&headers, how, body).await?;
-    let profile = app.profile.clone();
-    let run = move |tx: &rusqlite::Transaction<'_>| {
+    let (profile, dry_run) = (app.profile.clone(), request.dry_run);
+    let run = move |tx: &Transaction<'_>, act: &Act| {
         let file = if request.file.is_empty() { "import" } else { &request.file };
         let source = match request.table {
             Some(table) => Source::Csv(table, &request.csv),
             None => Source::Toml(&request.toml),
         };
-        exchange::import(tx, &who.act, (file, source), &profile.urgency, request.dry_run)
+        match exchange::import(tx, act, (file, source), &profile.urgency, request.dry_run) {
+            Err(ImportError::Tried(outcome)) => Ok(outcome),
+            other => other,
+        }
     };
-    let outcome = match app.db.write_async(run).await {
-        Err(ImportError::Tried(outcome)) => outcome,
-        other => other?,
-    };
+    if dry_run {
+        return who.try_out(&app, run).await;
+    }
+    let imported = who.change(&app, StatusCode::OK, run).await?;
     app.poll.notify_one();
-    Ok(Json(outcome))
+    Ok(imported)
 }
 
 /// The request, however it came: as JSON, or as the file itself.

@@ -11,13 +11,17 @@ use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, ReminderState, Waiver, WaiverInput,
 };
 use lumbung_wire::server::read_json;
+use rusqlite::Transaction;
+use serde::Deserialize;
 
 use super::AppState;
-use super::access::Who;
 use super::agents::{find_pd, narrowed};
 use super::extract::{Asked, Named};
+use super::paging::Paging;
 use super::problems::Refused;
-use super::register::{Created, Listed, OfPd, id, unknown};
+use super::register::{Changed, Listed, id, unknown};
+use super::who::Who;
+use crate::act::Act;
 use crate::db::follow_up as rows;
 use crate::people::access::Scope;
 use crate::{reminders, waivers};
@@ -25,38 +29,41 @@ use crate::{reminders, waivers};
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 64 << 10;
 
+/// Whose are asked for.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    pd: Option<String>,
+}
+
 pub(super) async fn waivers(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<Filter>,
+    paging: Paging,
 ) -> Listed<Waiver> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
         Ok::<_, Refused>(rows::waivers(tx, pd.as_ref())?)
     };
-    Ok(Json(app.db.read_async(list).await?))
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.select(rows, |row: &Waiver| (row.from, row.id))?)
 }
 
-pub(super) async fn add_waiver(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Waiver> {
+pub(super) async fn add_waiver(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: WaiverInput = read_json(body, BODY_MAX_BYTES).await?;
     let profile = app.profile.clone();
-    let enter =
-        move |tx: &rusqlite::Transaction<'_>| waivers::enter(tx, &who.act, &profile, &input);
-    Ok((StatusCode::CREATED, Json(app.db.write_async(enter).await?)))
+    let enter = move |tx: &Transaction<'_>, act: &Act| waivers::enter(tx, act, &profile, &input);
+    who.change(&app, StatusCode::CREATED, enter).await
 }
 
 pub(super) async fn revoke_waiver(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
-) -> Result<Json<Waiver>, Refused> {
+) -> Changed {
     let waiver: WaiverId = id(&text, "waiver")?;
-    let revoke = move |tx: &rusqlite::Transaction<'_>| waivers::revoke(tx, &who.act, &waiver);
-    Ok(Json(app.db.write_async(revoke).await?))
+    let revoke = move |tx: &Transaction<'_>, act: &Act| waivers::revoke(tx, act, &waiver);
+    who.change(&app, StatusCode::OK, revoke).await
 }
 
 /// Whether whoever asks may see it: a draft is the Dinas's own.
@@ -70,15 +77,17 @@ fn shown(scope: Scope, reminder: &Reminder) -> bool {
 pub(super) async fn reminders(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<Filter>,
+    paging: Paging,
 ) -> Listed<Reminder> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
         let mut list = rows::reminders(tx, pd.as_ref())?;
         list.retain(|reminder| shown(who.scope(), reminder));
         Ok::<_, Refused>(list)
     };
-    Ok(Json(app.db.read_async(list).await?))
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.select(rows, |row: &Reminder| (row.year, row.number))?)
 }
 
 pub(super) async fn reminder(
@@ -92,14 +101,14 @@ pub(super) async fn reminder(
     found.map(Json).ok_or_else(|| unknown("reminder"))
 }
 
-pub(super) async fn draft(State(app): State<AppState>, who: Who, body: Body) -> Created<Reminder> {
+pub(super) async fn draft(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: ReminderInput = read_json(body, BODY_MAX_BYTES).await?;
-    let profile = app.profile.clone();
-    let draft = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = find_pd(tx, who.scope(), &input.pd)?;
-        Ok::<_, Refused>(reminders::draft(tx, &who.act, &profile, &pd)?)
+    let (profile, scope) = (app.profile.clone(), who.scope());
+    let draft = move |tx: &Transaction<'_>, act: &Act| {
+        let pd = find_pd(tx, scope, &input.pd)?;
+        Ok::<_, Refused>(reminders::draft(tx, act, &profile, &pd)?)
     };
-    Ok((StatusCode::CREATED, Json(app.db.write_async(draft).await?)))
+    who.change(&app, StatusCode::CREATED, draft).await
 }
 
 pub(super) async fn follow(
@@ -107,10 +116,10 @@ pub(super) async fn follow(
     who: Who,
     Named(text): Named,
     body: Body,
-) -> Result<Json<Reminder>, Refused> {
+) -> Changed {
     let reminder: ReminderId = id(&text, "reminder")?;
     let input: FollowUpInput = read_json(body, BODY_MAX_BYTES).await?;
     let follow =
-        move |tx: &rusqlite::Transaction<'_>| reminders::follow(tx, &who.act, &reminder, &input);
-    Ok(Json(app.db.write_async(follow).await?))
+        move |tx: &Transaction<'_>, act: &Act| reminders::follow(tx, act, &reminder, &input);
+    who.change(&app, StatusCode::OK, follow).await
 }

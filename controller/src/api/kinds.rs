@@ -12,19 +12,27 @@ use lumbung_wire::messages::register::{
     Room, RoomInput, Service, ServiceInput,
 };
 use lumbung_wire::server::read_json;
-use rusqlite::Connection;
-use serde::Serialize;
+use rusqlite::{Connection, Transaction};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::access::Who;
 use super::agents::narrowed;
 use super::extract::{Asked, Named};
+use super::paging::{Paging, Text};
 use super::problems::Refused;
-use super::register::{Created, Listed, OfPd, id, unknown};
+use super::register::{Changed, Listed, id, unknown};
+use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::db::{DbError, places, services};
 use crate::register::{self, Change, Mode, RegisterError};
+
+/// Which rows are asked for.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    pd: Option<String>,
+    q: Option<Text>,
+}
 
 /// A kind of rows.
 pub(super) trait Kind: 'static {
@@ -39,6 +47,14 @@ pub(super) trait Kind: 'static {
     fn list(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Self::Row>, DbError>;
     /// The one of that id.
     fn find(db: &Connection, text: &str) -> Result<Option<Self::Row>, Refused>;
+    /// Its id.
+    fn id(row: &Self::Row) -> String;
+    /// What it is called: lists are in this order.
+    fn name(row: &Self::Row) -> &str;
+    /// What goes before the name in the order of lists.
+    fn rank(_: &Self::Row) -> u8 {
+        0
+    }
     /// Whose it is; none: the city's.
     fn pd(row: &Self::Row) -> Option<PdId>;
     /// Enters one.
@@ -50,7 +66,7 @@ pub(super) trait Kind: 'static {
 }
 
 macro_rules! kinds {
-    ($($kind:ident { $row:ty, $input:ty, $what:literal, $list:expr, $find:path, $put:path, $pd:expr }),+ $(,)?) => {$(
+    ($($kind:ident { $row:ty, $input:ty, $what:literal, $list:expr, $find:path, $put:path, $pd:expr $(, $rank:expr)? }),+ $(,)?) => {$(
         pub(super) struct $kind;
 
         impl Kind for $kind {
@@ -65,6 +81,18 @@ macro_rules! kinds {
             fn find(db: &Connection, text: &str) -> Result<Option<$row>, Refused> {
                 Ok($find(db, &id(text, $what)?)?)
             }
+
+            fn id(row: &$row) -> String {
+                row.id.to_string()
+            }
+
+            fn name(row: &$row) -> &str {
+                &row.name
+            }
+
+            $(fn rank(row: &$row) -> u8 {
+                $rank(row)
+            })?
 
             fn pd(row: &$row) -> Option<PdId> {
                 $pd(row)
@@ -96,20 +124,25 @@ kinds! {
     },
     ContactPersons {
         ContactPerson, ContactPersonInput, "contact person", services::contact_persons,
-        services::contact_person, register::put_contact_person, |row: &ContactPerson| Some(row.pd)
+        services::contact_person, register::put_contact_person, |row: &ContactPerson| Some(row.pd),
+        |row: &ContactPerson| row.tier
     },
 }
 
 pub(super) async fn list<K: Kind>(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<Filter>,
+    paging: Paging,
 ) -> Listed<K::Row> {
     let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        Ok::<_, Refused>(K::list(tx, pd.as_ref())?)
+        let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
+        let mut rows = K::list(tx, pd.as_ref())?;
+        rows.retain(|row| asked.q.as_ref().is_none_or(|text| text.is_in(&[K::name(row)])));
+        Ok::<_, Refused>(rows)
     };
-    Ok(Json(app.db.read_async(list).await?))
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.select(rows, |row: &K::Row| (K::rank(row), K::name(row).to_owned(), K::id(row)))?)
 }
 
 pub(super) async fn one<K: Kind>(
@@ -122,13 +155,8 @@ pub(super) async fn one<K: Kind>(
     found.map(Json).ok_or_else(|| unknown(K::WHAT))
 }
 
-pub(super) async fn create<K: Kind>(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<K::Row> {
+pub(super) async fn create<K: Kind>(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: K::Input = read_json(body, BODY_MAX_BYTES).await?;
-    let put = move |tx: &rusqlite::Transaction<'_>| K::put(tx, &who.act, &input);
-    let (row, _) = app.db.write_async(put).await?;
-    Ok((StatusCode::CREATED, Json(row)))
+    let put = move |tx: &Transaction<'_>, act: &Act| K::put(tx, act, &input).map(|(row, _)| row);
+    who.change(&app, StatusCode::CREATED, put).await
 }

@@ -9,16 +9,22 @@ mod agents;
 mod approvals;
 mod audit;
 mod compliance;
+mod etag;
 mod exchange;
 mod extract;
 mod follow_up;
+mod gate;
+mod idempotency;
 mod kinds;
 pub mod openapi;
+mod paging;
+mod parameters;
 mod people;
 mod problems;
 mod register;
 mod schemas;
 mod verdicts;
+mod who;
 
 #[cfg(test)]
 mod tests;
@@ -26,22 +32,22 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
 use lumbung_model::Clock;
 use lumbung_pack::SigningKey;
+use lumbung_wire::Problem;
 use lumbung_wire::certs::Authority;
-use lumbung_wire::{Peer, Problem};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::db::Db;
 use crate::people::access::Permission;
 use crate::profile::Profile;
-use access::{Access, Asking};
+use access::Access;
+use gate::Gate;
+pub use idempotency::{AtWork, Keys};
 
 /// Passwords that are looked at at one time, of strangers and of people who have logged in.
 const HASHES_AT_ONCE: usize = 2;
@@ -70,6 +76,9 @@ impl Default for Hashing {
 /// Longest JSON body.
 pub const BODY_MAX_BYTES: usize = 4 << 20;
 
+/// What is asked of a list without filters.
+const PAGED: &[&str] = &["limit", "after"];
+
 /// What handlers work with.
 pub struct Shared {
     /// The database.
@@ -88,6 +97,8 @@ pub struct Shared {
     pub audit_key: SigningKey,
     /// Turns at what hashes passwords.
     pub hashing: Hashing,
+    /// Requests with an idempotency key that are at work.
+    pub at_work: AtWork,
 }
 
 /// [`Shared`], as handlers get it.
@@ -110,6 +121,10 @@ pub struct Route {
     pub response: &'static str,
     /// Query parameters.
     pub query: &'static [&'static str],
+    /// What it does with an idempotency key.
+    pub keys: Keys,
+    /// Whether it takes `If-Match`: it changes a row that the caller has seen.
+    pub replaces: bool,
 }
 
 fn route(
@@ -119,7 +134,29 @@ fn route(
     summary: &'static str,
     (request, response): (Option<&'static str>, &'static str),
 ) -> Route {
-    Route { method, path, access, summary, request, response, query: &[] }
+    let by_people = matches!(access, Access::Person(_) | Access::Own);
+    let keys = if by_people && method == Method::POST { Keys::Kept } else { Keys::Needless };
+    Route { method, path, access, summary, request, response, query: &[], keys, replaces: false }
+}
+
+/// A route whose request or answer carries a secret.
+fn secret(route: Route) -> Route {
+    Route { keys: Keys::Refused, ..route }
+}
+
+/// A list that is read in pages.
+fn paged(route: Route) -> Route {
+    Route { query: PAGED, ..route }
+}
+
+/// A route that changes a row which can be read before.
+fn replacing(route: Route) -> Route {
+    Route { replaces: true, ..route }
+}
+
+/// A route that does nothing twice by itself.
+fn repeatable(route: Route) -> Route {
+    Route { keys: Keys::Needless, ..route }
 }
 
 /// Every route with its handler.
@@ -235,19 +272,22 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             post(register::create_dataset),
         ),
         (
-            create(
+            secret(create(
                 "/api/v1/tokens",
                 "A one-time enrolment token, shown once",
                 ("TokenRequest", "EnrollmentToken"),
-            ),
+            )),
             post(register::token),
         ),
     ];
     for (route, _) in &mut table {
-        if matches!(route.path, "/api/v1/servers" | "/api/v1/datasets")
-            && route.method == Method::GET
-        {
-            route.query = &["pd"];
+        if route.method == Method::GET {
+            route.query = match route.path {
+                "/api/v1/servers" => &["pd", "kind", "heartbeat", "q", "limit", "after"],
+                "/api/v1/datasets" => &["pd", "server", "kind", "urgency", "q", "limit", "after"],
+                "/api/v1/sites" | "/api/v1/pd" => PAGED,
+                _ => &[],
+            };
         }
         // Where the copies lie is the city's, not one PD's.
         if route.path.starts_with("/api/v1/sites") && route.method == Method::GET {
@@ -264,7 +304,10 @@ fn kind<K: kinds::Kind>(
     (listed, row, input): (&'static str, &'static str, &'static str),
 ) -> [(Route, MethodRouter<AppState>); 3] {
     let (read, write) = (Access::Person(read), Access::Person(Permission::WriteRegister));
-    let query: &[&str] = if read == Access::Person(Permission::Read) { &["pd"] } else { &[] };
+    let query: &[&str] = match read {
+        Access::Person(Permission::Read) => &["pd", "q", "limit", "after"],
+        _ => &["q", "limit", "after"],
+    };
     let all = route(Method::GET, list, read, "The rows of this table", (None, listed));
     let found = route(Method::GET, one, read, "One row of this table", (None, row));
     let new = route(Method::POST, list, write, "Enter a row", (Some(input), row));
@@ -331,7 +374,19 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/compliance",
                 "The four steps of proof, by dataset",
                 "ComplianceTable",
-                &["pd", "lang", "as_of"],
+                &[
+                    "pd",
+                    "lang",
+                    "as_of",
+                    "urgency",
+                    "backed_up",
+                    "at_drc",
+                    "verified",
+                    "proven",
+                    "late",
+                    "limit",
+                    "after",
+                ],
             ),
             get(compliance::table),
         ),
@@ -345,7 +400,7 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/alarms",
                 "What is wrong; with all=true, also what was",
                 "[AlarmEntry]",
-                &["all"],
+                &["all", "kind", "pd", "site", "limit", "after"],
             ),
             get(compliance::alarms),
         ),
@@ -360,13 +415,13 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             post(compliance::proof),
         ),
         (
-            route(
+            repeatable(route(
                 Method::POST,
                 "/api/v1/poll",
                 Access::Person(WriteRegister),
                 "Ask the vaults now instead of at the next interval",
                 (None, "ControllerHealth"),
-            ),
+            )),
             post(compliance::poll),
         ),
     ]
@@ -383,7 +438,7 @@ fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     };
     vec![
         (
-            read("/api/v1/rules", "The rules of the city's profile", "[RuleEntry]", &[]),
+            read("/api/v1/rules", "The rules of the city's profile", "[RuleEntry]", PAGED),
             get(verdicts::rules),
         ),
         (
@@ -391,7 +446,7 @@ fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/verdicts",
                 "What is said of whom by the profile's rules, now or as of a moment",
                 "[VerdictEntry]",
-                &["pd", "rule", "state", "as_of", "lang"],
+                &["pd", "rule", "state", "as_of", "lang", "limit", "after"],
             ),
             get(verdicts::list),
         ),
@@ -400,7 +455,7 @@ fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
                 "/api/v1/trend",
                 "How many datasets and bytes had come how far, day by day",
                 "[TrendDay]",
-                &["pd", "from", "until"],
+                &["pd", "from", "until", "limit", "after"],
             ),
             get(verdicts::trend),
         ),
@@ -414,7 +469,7 @@ fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             get(verdicts::rpo),
         ),
         (
-            read("/api/v1/waivers", "The waivers, newest first", "[Waiver]", &["pd"]),
+            read("/api/v1/waivers", "The waivers", "[Waiver]", &["pd", "limit", "after"]),
             get(follow_up::waivers),
         ),
         (
@@ -426,7 +481,12 @@ fn verdict_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             post(follow_up::revoke_waiver),
         ),
         (
-            read("/api/v1/reminders", "The reminders, newest first", "[Reminder]", &["pd"]),
+            read(
+                "/api/v1/reminders",
+                "The reminders, by year and number",
+                "[Reminder]",
+                &["pd", "limit", "after"],
+            ),
             get(follow_up::reminders),
         ),
         (read("/api/v1/reminders/{id}", "One reminder", "Reminder", &[]), get(follow_up::reminder)),
@@ -458,59 +518,67 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         route(Method::POST, path, access, summary, schemas)
     };
     let audit = Route {
-        query: &["after", "limit"],
+        query: PAGED,
         ..get_("/api/v1/audit", Person(ReadAudit), "The audit log, in its order", "[AuditRecord]")
     };
     vec![
         (
-            post_(
+            secret(post_(
                 "/api/v1/login",
                 Anyone,
                 "Log in: the answer sets the session's cookie",
                 (Some("LoginRequest"), "Caller"),
-            ),
+            )),
             post(people::login),
         ),
         (
-            post_("/api/v1/logout", Own, "End this session", (None, "ControllerHealth")),
+            repeatable(post_(
+                "/api/v1/logout",
+                Own,
+                "End this session",
+                (None, "ControllerHealth"),
+            )),
             post(people::logout),
         ),
         (get_("/api/v1/me", Own, "Who the caller is", "Caller"), get(people::me)),
         (
-            post_(
+            secret(post_(
                 "/api/v1/me/password",
                 Own,
                 "Change the own password",
                 (Some("PasswordChange"), "User"),
-            ),
+            )),
             post(people::change_password),
         ),
         (
-            post_(
+            secret(post_(
                 "/api/v1/me/totp",
                 Own,
                 "A secret for a second factor; it holds once it is confirmed",
                 (None, "TotpSecret"),
-            ),
+            )),
             post(people::new_totp),
         ),
         (
-            post_(
+            secret(post_(
                 "/api/v1/me/totp/confirm",
                 Own,
                 "Set the second factor up",
                 (Some("TotpConfirm"), "User"),
-            ),
+            )),
             post(people::confirm_totp),
         ),
-        (get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]"), get(people::tokens)),
         (
-            post_(
+            paged(get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]")),
+            get(people::tokens),
+        ),
+        (
+            secret(post_(
                 "/api/v1/me/tokens",
                 Person(OwnAccount),
                 "An API token, shown once",
                 (Some("ApiTokenInput"), "NewApiToken"),
-            ),
+            )),
             post(people::add_token),
         ),
         (
@@ -522,41 +590,48 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             ),
             post(people::revoke_token),
         ),
-        (get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]"), get(people::users)),
         (
-            post_(
+            paged(get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]")),
+            get(people::users),
+        ),
+        (
+            get_("/api/v1/users/{id}", Person(KeepAccounts), "One account, by id or name", "User"),
+            get(people::user),
+        ),
+        (
+            secret(post_(
                 "/api/v1/users",
                 Person(KeepAccounts),
                 "Make an account",
                 (Some("UserInput"), "User"),
-            ),
+            )),
             post(people::add_user),
         ),
         (
-            post_(
+            replacing(post_(
                 "/api/v1/users/{id}/disable",
                 Person(KeepAccounts),
                 "Close an account",
                 (None, "User"),
-            ),
+            )),
             post(people::disable_user),
         ),
         (
-            post_(
+            replacing(post_(
                 "/api/v1/users/{id}/enable",
                 Person(KeepAccounts),
                 "Open a closed account again",
                 (None, "User"),
-            ),
+            )),
             post(people::enable_user),
         ),
         (
-            post_(
+            secret(post_(
                 "/api/v1/users/{id}/password",
                 Person(KeepAccounts),
                 "Give an account a new password, which has to be changed at the next login",
                 (Some("PasswordReset"), "User"),
-            ),
+            )),
             post(people::reset_password),
         ),
         (audit, get(audit::records)),
@@ -580,31 +655,31 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     };
     vec![
         (
-            route(
+            paged(route(
                 Method::GET,
                 "/api/v1/approvals",
                 Person(ReadAudit),
                 "What waits for a second person, and what became of it; newest first",
                 (None, "[Approval]"),
-            ),
+            )),
             get(approvals::list),
         ),
         (
-            post_(
+            replacing(post_(
                 "/api/v1/users/{id}/role",
                 KeepAccounts,
                 "Ask for another role of an account; a second administrator approves it",
                 Some("RoleChange"),
-            ),
+            )),
             post(approvals::ask_for_role),
         ),
         (
-            post_(
+            replacing(post_(
                 "/api/v1/sites/{id}/remove",
                 Decide,
                 "Ask for a site to be taken out of the register; a second person approves it",
                 Some("Reasoned"),
-            ),
+            )),
             post(approvals::ask_for_removal),
         ),
         (
@@ -647,50 +722,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::method_not_allowed("docs/openapi.json lists what each path takes")
         })
-        .route_layer(middleware::from_fn_with_state(Gate::new(state.clone()), authorize))
+        .route_layer(middleware::from_fn_with_state(Gate::new(state.clone()), gate::pass))
+        .layer(middleware::from_fn(etag::conditional))
         .with_state(state)
-}
-
-/// Access by method and path.
-#[derive(Clone)]
-struct Gate {
-    app: AppState,
-    routes: Arc<Vec<Route>>,
-}
-
-impl Gate {
-    fn new(app: AppState) -> Self {
-        Self { app, routes: Arc::new(routes().into_iter().map(|(route, _)| route).collect()) }
-    }
-
-    fn access(&self, method: &Method, path: &str) -> Option<Access> {
-        // axum answers HEAD with the handler of GET.
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.routes
-            .iter()
-            .find(|route| route.method == *method && route.path == path)
-            .map(|route| route.access)
-    }
-}
-
-async fn authorize(
-    State(gate): State<Gate>,
-    peer: Peer,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let access = path.and_then(|path| gate.access(request.method(), path));
-    // A path without such a method: only whoever may see the register learns what it takes.
-    let access = access.unwrap_or(Access::Person(Permission::Read));
-    if matches!(access, Access::Person(_) | Access::Own) {
-        let asking = Asking::of(&request);
-        match access::person(&gate.app, &peer, access, asking).await {
-            Ok(who) => drop(request.extensions_mut().insert(who)),
-            Err(refused) => return refused.into_response(),
-        }
-    } else if let Err(problem) = access.check(&peer) {
-        return problem.into_response();
-    }
-    next.run(request).await
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::access::Access;
-use super::{Route, routes, schemas};
+use super::idempotency::Keys;
+use super::{Route, parameters, routes, schemas};
 
 /// The whole document.
 #[must_use]
@@ -27,7 +29,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Lumbung controller",
             "version": "1",
-            "description": "Register, enrolment, heartbeats and compliance. Every connection is TLS 1.3. Agents and sites come with a certificate of the city's CA; people with an API token, an operator's certificate, or a session's cookie, whose requests that change something carry its `csrf_token` in the header x-csrf-token. Refusals are RFC 9457 problem documents. Ids are lower-case hexadecimal, times are seconds since 1970 UTC.",
+            "description": "Register, enrolment, heartbeats and compliance. Every connection is TLS 1.3. Agents and sites come with a certificate of the city's CA; people with an API token, an operator's certificate, or a session's cookie, whose requests that change something carry its `csrf_token` in the header x-csrf-token. Refusals are RFC 9457 problem documents. A query parameter that a path does not name is refused. docs/api.md tells of pages, tags and idempotency keys. Ids are lower-case hexadecimal, times are seconds since 1970 UTC.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
@@ -72,14 +74,15 @@ fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "operationId": operation_id(route),
         "summary": route.summary,
-        "description": route.access.describe(),
-        "responses": {
-            success: { "description": route.summary, "content": content(route.response) },
-            "default": problem,
-        },
+        "description": description(route),
+        "responses": { success: answer(route), "default": problem },
         "security": security(route.access),
     });
-    let parameters = parameters(route);
+    if route.method == Method::GET {
+        let nothing = "The caller has it already (If-None-Match).";
+        operation["responses"]["304"] = json!({ "description": nothing });
+    }
+    let parameters = parameters::of(route);
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
@@ -92,6 +95,35 @@ fn operation(route: &Route) -> Value {
         operation["requestBody"] = json!({ "required": true, "content": body });
     }
     operation
+}
+
+fn description(route: &Route) -> String {
+    let access = route.access.describe();
+    match route.keys {
+        Keys::Refused => format!(
+            "{access} A secret is in the request or its answer, of which nothing is kept: an Idempotency-Key is refused."
+        ),
+        Keys::Kept | Keys::Needless => access.to_owned(),
+    }
+}
+
+/// A success, with the headers that it comes with.
+fn answer(route: &Route) -> Value {
+    let header =
+        |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let mut headers = serde_json::Map::new();
+    if route.method == Method::GET {
+        headers.insert("ETag".to_owned(), header("A strong tag of this answer."));
+    }
+    if route.query.contains(&"after") {
+        let next = header("Where the next page is, `<…>; rel=\"next\"`; absent on the last one.");
+        headers.insert("Link".to_owned(), next);
+    }
+    if route.keys == Keys::Kept {
+        let again = header("`true`: this was answered before, and not done again.");
+        headers.insert("Idempotency-Replayed".to_owned(), again);
+    }
+    json!({ "description": route.summary, "headers": headers, "content": content(route.response) })
 }
 
 fn security(access: Access) -> Value {
@@ -108,12 +140,6 @@ fn operation_id(route: &Route) -> String {
     let words =
         route.path.trim_start_matches("/api/v1/").replace("/{id}", "_one").replace('/', "_");
     format!("{}_{words}", route.method.as_str().to_ascii_lowercase())
-}
-
-fn parameters(route: &Route) -> Vec<Value> {
-    let parameter = |name: &str, place: &str| json!({ "name": name, "in": place, "required": place == "path", "schema": { "type": "string" } });
-    let in_path = route.path.contains("{id}").then(|| parameter("id", "path"));
-    in_path.into_iter().chain(route.query.iter().map(|name| parameter(name, "query"))).collect()
 }
 
 fn reference(name: &str) -> Value {

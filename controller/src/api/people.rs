@@ -1,5 +1,6 @@
 //! Logins, the own account, and the accounts of others.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,17 +12,23 @@ use lumbung_model::UserId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::ControllerHealth;
 use lumbung_wire::messages::people::{
-    ApiToken, ApiTokenInput, Caller, LoginRequest, NewApiToken, PasswordChange, PasswordReset,
-    TotpConfirm, TotpSecret, User, UserInput,
+    ApiToken, ApiTokenInput, Caller, LoginRequest, PasswordChange, PasswordReset, TotpConfirm,
+    TotpSecret, User, UserInput,
 };
 use lumbung_wire::server::{RemoteAddr, read_json};
+use rusqlite::Transaction;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
-use super::access::{COOKIE, Who, same_origin};
+use super::access::{COOKIE, same_origin};
+use super::etag::Expected;
 use super::extract::Named;
+use super::idempotency::Answer;
+use super::paging::{Page, Paging};
 use super::problems::Refused;
+use super::who::Who;
+use crate::act::Act;
 use crate::db::people as rows;
 use crate::people::{PeopleError, accounts, login as logins};
 
@@ -88,10 +95,10 @@ async fn strangers_turn(app: &AppState) -> Result<OwnedSemaphorePermit, Refused>
 }
 
 pub(super) async fn logout(State(app): State<AppState>, who: Who) -> Result<Response, Refused> {
-    let health =
-        ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: who.act.now };
+    let health = ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: who.now() };
     if let Some(hash) = who.session {
-        app.db.write_async(move |tx| logins::logout(tx, &who.act, &hash)).await?;
+        let end = move |tx: &Transaction<'_>, act: &Act| logins::logout(tx, act, &hash);
+        who.change(&app, StatusCode::OK, end).await?;
     }
     let cookie = session_cookie("", "; Max-Age=0");
     Ok(([(header::SET_COOKIE, cookie)], Json(health)).into_response())
@@ -117,11 +124,10 @@ pub(super) async fn change_password(
     let user = own_account(&who)?;
     let change: PasswordChange = body_of(body).await?;
     let run = move |app: &AppState| {
-        let account = logins::prove(&app.db, &who.act, &user, &change.current)?;
+        let account = who.prove(&app.db, &user, &change.current)?;
         let new = accounts::new_password(&account.user.name, &change.current, &change.new)?;
-        app.db.write(|tx| {
-            who.still(tx)?;
-            accounts::change_password(tx, &who.act, &account, new, who.session.as_ref())
+        who.write(&app.db, |tx, act| {
+            accounts::change_password(tx, act, &account, new, who.session.as_ref())
         })
     };
     Ok(Json(blocking(&app, turn(&app).await?, run).await?))
@@ -144,10 +150,9 @@ pub(super) async fn confirm_totp(
     let user = own_account(&who)?;
     let confirm: TotpConfirm = body_of(body).await?;
     let run = move |app: &AppState| {
-        let account = logins::prove(&app.db, &who.act, &user, &confirm.password)?;
-        app.db.write(|tx| {
-            who.still(tx)?;
-            accounts::confirm_totp(tx, &who.act, &account, &confirm, who.session.as_ref())
+        let account = who.prove(&app.db, &user, &confirm.password)?;
+        who.write(&app.db, |tx, act| {
+            accounts::confirm_totp(tx, act, &account, &confirm, who.session.as_ref())
         })
     };
     Ok(Json(blocking(&app, turn(&app).await?, run).await?))
@@ -156,41 +161,55 @@ pub(super) async fn confirm_totp(
 pub(super) async fn tokens(
     State(app): State<AppState>,
     who: Who,
-) -> Result<Json<Vec<ApiToken>>, Refused> {
-    let Some(user) = who.principal.user else { return Ok(Json(Vec::new())) };
-    Ok(Json(app.db.read_async(move |tx| rows::tokens(tx, &user)).await?))
+    paging: Paging,
+) -> Result<Page<ApiToken>, Refused> {
+    let tokens = match who.principal.user {
+        Some(user) => app.db.read_async(move |tx| rows::tokens(tx, &user)).await?,
+        None => Vec::new(),
+    };
+    Ok(paging.select(tokens, |token| (Reverse(token.created), token.id))?)
 }
 
 pub(super) async fn add_token(
     State(app): State<AppState>,
     who: Who,
     body: Body,
-) -> Result<(StatusCode, Json<NewApiToken>), Refused> {
+) -> Result<Answer, Refused> {
     let user = own_account(&who)?;
     let input: ApiTokenInput = body_of(body).await?;
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
-        accounts::add_token(tx, &who.act, &accounts::by_id(tx, &user)?.user, &input)
+    let add = move |tx: &Transaction<'_>, act: &Act| {
+        accounts::add_token(tx, act, &accounts::by_id(tx, &user)?.user, &input)
     };
-    Ok((StatusCode::CREATED, Json(app.db.write_async(write).await?)))
+    who.change(&app, StatusCode::CREATED, add).await
 }
 
 pub(super) async fn revoke_token(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
-) -> Result<Json<ApiToken>, Refused> {
+) -> Result<Answer, Refused> {
     let user = own_account(&who)?;
-    let write = move |tx: &rusqlite::Transaction<'_>| {
+    let revoke = move |tx: &Transaction<'_>, act: &Act| {
         let token = text.parse().map_err(|_| PeopleError::UnknownToken)?;
-        accounts::revoke_token(tx, &who.act, &accounts::by_id(tx, &user)?.user, &token)
+        accounts::revoke_token(tx, act, &accounts::by_id(tx, &user)?.user, &token)
     };
-    Ok(Json(app.db.write_async(write).await?))
+    who.change(&app, StatusCode::OK, revoke).await
 }
 
-pub(super) async fn users(State(app): State<AppState>) -> Result<Json<Vec<User>>, Refused> {
+pub(super) async fn users(
+    State(app): State<AppState>,
+    paging: Paging,
+) -> Result<Page<User>, Refused> {
     let all = app.db.read_async(|tx| rows::accounts(tx)).await?;
-    Ok(Json(all.into_iter().map(|account| account.user).collect()))
+    let users = all.into_iter().map(|account| account.user).collect();
+    Ok(paging.select(users, |user: &User| (user.name.clone(), user.id))?)
+}
+
+pub(super) async fn user(
+    State(app): State<AppState>,
+    Named(name): Named,
+) -> Result<Json<User>, Refused> {
+    Ok(Json(app.db.read_async(move |tx| accounts::find(tx, &name)).await?.user))
 }
 
 /// Accounts of others are kept by a person who has logged in, not by a program with a token: what was stolen from a script
@@ -209,10 +228,7 @@ pub(super) async fn add_user(
     let run = move |app: &AppState| {
         accounts::is_for_the_console(input.role)?;
         let password = accounts::first_password(&input.name, &input.password)?;
-        app.db.write(|tx| {
-            who.still(tx)?;
-            accounts::add(tx, &who.act, &input, password)
-        })
+        who.write(&app.db, |tx, act| accounts::add(tx, act, &input, password))
     };
     Ok((StatusCode::CREATED, Json(blocking(&app, turn(&app).await?, run).await?)))
 }
@@ -220,35 +236,37 @@ pub(super) async fn add_user(
 async fn set_disabled(
     app: &AppState,
     who: Who,
-    name: String,
+    (name, seen): (String, Expected),
     disabled: bool,
-) -> Result<Json<User>, Refused> {
+) -> Result<Answer, Refused> {
     logged_in(&who)?;
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        who.still(tx)?;
+    let set = move |tx: &Transaction<'_>, act: &Act| {
         let account = accounts::find(tx, &name)?;
+        seen.check(&account.user)?;
         if !disabled {
             accounts::is_for_the_console(account.user.role)?;
         }
-        accounts::set_disabled(tx, &who.act, &account, disabled)
+        Ok::<_, Refused>(accounts::set_disabled(tx, act, &account, disabled)?)
     };
-    Ok(Json(app.db.write_async(write).await?))
+    who.change(app, StatusCode::OK, set).await
 }
 
 pub(super) async fn disable_user(
     State(app): State<AppState>,
     who: Who,
     Named(name): Named,
-) -> Result<Json<User>, Refused> {
-    set_disabled(&app, who, name, true).await
+    seen: Expected,
+) -> Result<Answer, Refused> {
+    set_disabled(&app, who, (name, seen), true).await
 }
 
 pub(super) async fn enable_user(
     State(app): State<AppState>,
     who: Who,
     Named(name): Named,
-) -> Result<Json<User>, Refused> {
-    set_disabled(&app, who, name, false).await
+    seen: Expected,
+) -> Result<Answer, Refused> {
+    set_disabled(&app, who, (name, seen), false).await
 }
 
 pub(super) async fn reset_password(
@@ -262,11 +280,10 @@ pub(super) async fn reset_password(
     let run = move |app: &AppState| {
         let account = app.db.read(|tx| accounts::find(tx, &name))?;
         let password = accounts::first_password(&account.user.name, &reset.password)?;
-        app.db.write(|tx| {
-            who.still(tx)?;
+        who.write(&app.db, |tx, act| {
             let account = accounts::find(tx, &name)?;
             accounts::is_for_the_console(account.user.role)?;
-            accounts::reset_password(tx, &who.act, &account, password, reset.without_totp)
+            accounts::reset_password(tx, act, &account, password, reset.without_totp)
         })
     };
     Ok(Json(blocking(&app, turn(&app).await?, run).await?))

@@ -3,12 +3,12 @@
 //! Invariant: what failed inside stands in the log, never in the answer.
 
 use http::StatusCode;
-use lumbung_wire::Problem;
+use lumbung_wire::{FieldError, Problem};
 
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
 use crate::enroll::EnrollError;
-use crate::exchange::ImportError;
+use crate::exchange::{Fault, ImportError};
 use crate::issue::IssueError;
 use crate::people::PeopleError;
 use crate::register::RegisterError;
@@ -48,7 +48,8 @@ impl From<DbError> for Refused {
 impl From<RegisterError> for Refused {
     fn from(error: RegisterError) -> Self {
         let detail = error.to_string();
-        Self(match error {
+        let field = error.field();
+        let problem = match error {
             RegisterError::Text { .. }
             | RegisterError::Place(_)
             | RegisterError::HalfPlace
@@ -71,7 +72,8 @@ impl From<RegisterError> for Refused {
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
             RegisterError::Unknown { .. } => Problem::not_found(detail),
             RegisterError::Db(error) => database(&error),
-        })
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
     }
 }
 
@@ -131,16 +133,30 @@ fn certificate(error: &lumbung_wire::certs::CertError) -> Problem {
     }
 }
 
+fn field_error(fault: Fault) -> FieldError {
+    FieldError {
+        field: fault.field.unwrap_or_default(),
+        detail: fault.detail,
+        line: Some(fault.line as u64),
+    }
+}
+
 impl From<ImportError> for Refused {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
-        Self(match error {
-            ImportError::Refused(_) | ImportError::Tried(_) => Problem::new(
+        let nothing = || {
+            Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "import",
                 "Nothing was imported",
-                detail,
-            ),
+                &detail,
+            )
+        };
+        Self(match error {
+            ImportError::Refused(faults) => {
+                nothing().with_errors(faults.first.into_iter().map(field_error))
+            }
+            ImportError::Tried(_) => nothing(),
             ImportError::Db(error) => database(&error),
         })
     }
@@ -150,23 +166,22 @@ impl From<PeopleError> for Refused {
     fn from(error: PeopleError) -> Self {
         use PeopleError as E;
         let detail = error.to_string();
-        let entry = |detail| {
+        let entry = |field| {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Problem::new(status, "account-entry", "The entry is refused", detail)
+            Problem::new(status, "account-entry", "The entry is refused", &detail).with_field(field)
         };
         let login =
             |slug| Problem::new(StatusCode::UNAUTHORIZED, slug, "The login failed", &detail);
         Self(match error {
             E::Login => login("login"),
             E::CodeNeeded => login("code-needed"),
-            E::Name(_)
-            | E::FullName
-            | E::Weak
-            | E::Pd
-            | E::Code
-            | E::Secret
-            | E::Days
-            | E::TokenName => entry(detail),
+            E::Name(_) | E::TokenName => entry("name"),
+            E::FullName => entry("full_name"),
+            E::Weak => entry("password"),
+            E::Pd => entry("pd"),
+            E::Code => entry("code"),
+            E::Secret => entry("secret"),
+            E::Days => entry("days"),
             E::Console(_) => Problem::forbidden(detail),
             E::Taken(_) | E::LastAdmin | E::TooManyTokens => Problem::conflict(detail),
             E::Unknown(_) | E::UnknownToken => Problem::not_found(detail),
@@ -189,7 +204,8 @@ impl From<ApprovalError> for Refused {
                 "approval-entry",
                 "The request is refused",
                 detail,
-            ),
+            )
+            .with_field("reason"),
             E::People(error) => return error.into(),
             E::Db(error) => database(&error),
         })

@@ -6,31 +6,56 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
+use lumbung_model::ServerId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, EnrollmentToken, Pd, PdInput, Server, ServerInput, Site, SiteInput,
+    Dataset, DatasetInput, DatasetKind, HeartbeatState, Pd, PdInput, Server, ServerInput,
+    ServerKind, Site, SiteInput, Urgency,
 };
 use lumbung_wire::server::read_json;
+use rusqlite::Transaction;
 use serde::Deserialize;
 
-use super::access::Who;
 use super::agents::{find_pd, narrowed, with_heartbeats};
 use super::extract::{Asked, Named};
+use super::idempotency::Answer;
+use super::paging::{Page, Paging, Text};
 use super::problems::Refused;
+use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
+use crate::act::Act;
 use crate::db::register as rows;
 use crate::issue;
 use crate::people::access::Scope;
 use crate::register::{self, Mode};
 
+/// Which servers are asked for.
 #[derive(Deserialize)]
-pub(super) struct OfPd {
-    pub(super) pd: Option<String>,
+pub(super) struct ServerFilter {
+    pd: Option<String>,
+    kind: Option<ServerKind>,
+    heartbeat: Option<HeartbeatState>,
+    q: Option<Text>,
 }
 
-pub(super) type Listed<T> = Result<Json<Vec<T>>, Refused>;
-pub(super) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+/// Which datasets are asked for.
+#[derive(Deserialize)]
+pub(super) struct DatasetFilter {
+    pd: Option<String>,
+    server: Option<ServerId>,
+    kind: Option<DatasetKind>,
+    urgency: Option<Urgency>,
+    q: Option<Text>,
+}
+
+/// Whether a row is as it is asked for, if it is asked for.
+pub(super) fn fits<T: PartialEq>(asked: Option<T>, found: T) -> bool {
+    asked.is_none_or(|asked| asked == found)
+}
+
+pub(super) type Listed<T> = Result<Page<T>, Refused>;
+pub(super) type Changed = Result<Answer, Refused>;
 
 pub(super) fn unknown(what: &str) -> Refused {
     Problem::not_found(format!("no {what} has this id: the list without an id shows all")).into()
@@ -40,8 +65,9 @@ pub(super) fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refu
     text.parse().map_err(|_| unknown(what))
 }
 
-pub(super) async fn sites(State(app): State<AppState>) -> Listed<Site> {
-    Ok(Json(app.db.read_async(|tx| rows::sites(tx)).await?))
+pub(super) async fn sites(State(app): State<AppState>, paging: Paging) -> Listed<Site> {
+    let sites = app.db.read_async(|tx| rows::sites(tx)).await?;
+    Ok(paging.select(sites, |site: &Site| (site.name.clone(), site.id))?)
 }
 
 pub(super) async fn site(
@@ -53,25 +79,20 @@ pub(super) async fn site(
     found.map(Json).ok_or_else(|| unknown("site"))
 }
 
-pub(super) async fn create_site(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Site> {
+pub(super) async fn create_site(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: SiteInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (site, _) = app
-        .db
-        .write_async(move |tx| register::put_site(tx, &who.act, &input, Mode::Create))
-        .await?;
-    Ok((StatusCode::CREATED, Json(site)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_site(tx, act, &input, Mode::Create).map(|(site, _)| site)
+    })
+    .await
 }
 
-pub(super) async fn pds(State(app): State<AppState>, who: Who) -> Listed<Pd> {
-    let list = move |tx: &rusqlite::Transaction<'_>| match who.scope() {
+pub(super) async fn pds(State(app): State<AppState>, who: Who, paging: Paging) -> Listed<Pd> {
+    let list = move |tx: &Transaction<'_>| match who.scope() {
         Scope::City => rows::pds(tx),
         Scope::Pd(own) => Ok(rows::pd(tx, &own)?.into_iter().collect()),
     };
-    Ok(Json(app.db.read_async(list).await?))
+    Ok(paging.select(app.db.read_async(list).await?, |pd: &Pd| (pd.code.clone(), pd.id))?)
 }
 
 pub(super) async fn pd(
@@ -82,24 +103,32 @@ pub(super) async fn pd(
     Ok(Json(app.db.read_async(move |tx| find_pd(tx, who.scope(), &text)).await?))
 }
 
-pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Created<Pd> {
+pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: PdInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (pd, _) =
-        app.db.write_async(move |tx| register::put_pd(tx, &who.act, &input, Mode::Create)).await?;
-    Ok((StatusCode::CREATED, Json(pd)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_pd(tx, act, &input, Mode::Create).map(|(pd, _)| pd)
+    })
+    .await
 }
 
 pub(super) async fn servers(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<ServerFilter>,
+    paging: Paging,
 ) -> Listed<Server> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+    let pd = asked.pd.clone();
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), pd.as_deref())?;
         Ok::<_, Refused>(rows::servers(tx, pd.as_ref())?)
     };
-    let servers = app.db.read_async(list).await?;
-    Ok(Json(with_heartbeats(&app, servers)))
+    let mut servers = with_heartbeats(&app, app.db.read_async(list).await?);
+    servers.retain(|one| {
+        fits(asked.kind, one.kind)
+            && fits(asked.heartbeat, one.heartbeat)
+            && asked.q.as_ref().is_none_or(|text| text.is_in(&[&one.name]))
+    });
+    Ok(paging.select(servers, |one: &Server| (one.name.clone(), one.id))?)
 }
 
 pub(super) async fn server(
@@ -114,29 +143,33 @@ pub(super) async fn server(
     found.into_iter().next().map(Json).ok_or_else(|| unknown("server"))
 }
 
-pub(super) async fn create_server(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Server> {
+pub(super) async fn create_server(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: ServerInput = read_json(body, BODY_MAX_BYTES).await?;
-    let (server, _) = app
-        .db
-        .write_async(move |tx| register::put_server(tx, &who.act, &input, Mode::Create))
-        .await?;
-    Ok((StatusCode::CREATED, Json(server)))
+    who.change(&app, StatusCode::CREATED, move |tx, act| {
+        register::put_server(tx, act, &input, Mode::Create).map(|(server, _)| server)
+    })
+    .await
 }
 
 pub(super) async fn datasets(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<OfPd>,
+    Asked(asked): Asked<DatasetFilter>,
+    paging: Paging,
 ) -> Listed<Dataset> {
-    let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
+    let pd = asked.pd.clone();
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), pd.as_deref())?;
         Ok::<_, Refused>(rows::datasets(tx, pd.as_ref())?)
     };
-    Ok(Json(app.db.read_async(list).await?))
+    let mut datasets = app.db.read_async(list).await?;
+    datasets.retain(|one| {
+        fits(asked.kind, one.kind)
+            && fits(asked.urgency, one.urgency)
+            && (asked.server.is_none() || asked.server == one.server)
+            && asked.q.as_ref().is_none_or(|text| text.is_in(&[&one.name, &one.owner]))
+    });
+    Ok(paging.select(datasets, |one: &Dataset| (one.name.clone(), one.id))?)
 }
 
 pub(super) async fn dataset(
@@ -150,29 +183,22 @@ pub(super) async fn dataset(
     found.map(Json).ok_or_else(|| unknown("dataset"))
 }
 
-pub(super) async fn create_dataset(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<Dataset> {
+pub(super) async fn create_dataset(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
     let profile = app.profile.clone();
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        register::put_dataset(tx, &who.act, &input, &profile.urgency, Mode::Create)
+    let put = move |tx: &Transaction<'_>, act: &Act| {
+        let put = register::put_dataset(tx, act, &input, &profile.urgency, Mode::Create);
+        put.map(|(dataset, _)| dataset)
     };
-    let (dataset, _) = app.db.write_async(write).await?;
+    let entered = who.change(&app, StatusCode::CREATED, put).await?;
     app.poll.notify_one();
-    Ok((StatusCode::CREATED, Json(dataset)))
+    Ok(entered)
 }
 
-pub(super) async fn token(
-    State(app): State<AppState>,
-    who: Who,
-    body: Body,
-) -> Created<EnrollmentToken> {
+pub(super) async fn token(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let request: TokenRequest = read_json(body, 64 << 10).await?;
     let fingerprint = app.authority.fingerprint().to_owned();
-    let token =
-        app.db.write_async(move |tx| issue::token(tx, &who.act, &fingerprint, &request)).await?;
-    Ok((StatusCode::CREATED, Json(token)))
+    let issue =
+        move |tx: &Transaction<'_>, act: &Act| issue::token(tx, act, &fingerprint, &request);
+    who.change(&app, StatusCode::CREATED, issue).await
 }

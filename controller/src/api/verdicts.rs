@@ -13,12 +13,13 @@ use lumbung_wire::messages::register::SiteKind;
 use serde::Deserialize;
 
 use super::AppState;
-use super::access::Who;
 use super::agents::narrowed;
 use super::compliance::language;
 use super::extract::{Asked, Named};
+use super::paging::Paging;
 use super::problems::Refused;
-use super::register::{id, unknown};
+use super::register::{Listed, id, unknown};
+use super::who::Who;
 use crate::db::{facts, register, signed, standings};
 use crate::report;
 use crate::verdicts::{self, Wanted};
@@ -30,12 +31,11 @@ const DAYS: i64 = 90;
 /// Days over which an RPO is looked at, if the request does not say.
 const RPO_DAYS: u32 = 30;
 
-pub(super) async fn rules(State(app): State<AppState>) -> Json<Vec<RuleEntry>> {
-    Json(verdicts::rules(&app.profile))
+pub(super) async fn rules(State(app): State<AppState>, paging: Paging) -> Listed<RuleEntry> {
+    Ok(paging.select(verdicts::rules(&app.profile), |rule: &RuleEntry| rule.id.clone())?)
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct VerdictQuery {
     pd: Option<String>,
     rule: Option<String>,
@@ -48,7 +48,8 @@ pub(super) async fn list(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<VerdictQuery>,
-) -> Result<Json<Vec<VerdictEntry>>, Refused> {
+    paging: Paging,
+) -> Listed<VerdictEntry> {
     let language = language(query.lang.as_deref())?;
     let now = app.clock.now();
     let at = past(query.as_of, now)?;
@@ -58,7 +59,8 @@ pub(super) async fn list(
         let wanted = Wanted { pd, rule: query.rule, state: query.state };
         Ok::<_, Refused>(verdicts::list(tx, &profile, &wanted, (at, language))?)
     };
-    Ok(Json(app.db.read_async(read).await?))
+    let rows = app.db.read_async(read).await?;
+    Ok(paging.select(rows, verdicts::place)?)
 }
 
 /// A moment that has been.
@@ -74,7 +76,6 @@ pub(super) fn past(as_of: Option<i64>, now: Timestamp) -> Result<Timestamp, Refu
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct TrendQuery {
     pd: Option<String>,
     from: Option<NaiveDate>,
@@ -85,7 +86,8 @@ pub(super) async fn trend(
     State(app): State<AppState>,
     who: Who,
     Asked(query): Asked<TrendQuery>,
-) -> Result<Json<Vec<TrendDay>>, Refused> {
+    paging: Paging,
+) -> Listed<TrendDay> {
     let number = |day: NaiveDate| i64::from(day.to_epoch_days());
     let until = query.until.map_or_else(|| app.profile.day(app.clock.now()), number);
     let from = query.from.map_or(until - DAYS + 1, number);
@@ -110,11 +112,10 @@ pub(super) async fn trend(
         verified: report::step_totals(totals.verified),
         proven: report::step_totals(totals.proven),
     });
-    Ok(Json(shown.collect()))
+    Ok(paging.select(shown.collect(), |day: &TrendDay| day.day.clone())?)
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RpoQuery {
     days: Option<u32>,
 }

@@ -34,7 +34,7 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &ApprovalCommand) -> any
     let decide = |id, approve| db.write(|tx| approvals::decide(tx, &act, None, id, approve));
     let decided = match command {
         ApprovalCommand::List => {
-            let all = db.read(|tx| approvals::list(tx, &act, LIST_MAX))?;
+            let all = db.read(|tx| approvals::list(tx, act.now, None, LIST_MAX))?;
             return answer(cli, &all, &all.iter().map(lines).collect::<String>());
         }
         ApprovalCommand::Approve { id } => decide(id, true)?,

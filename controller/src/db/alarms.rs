@@ -87,23 +87,44 @@ pub struct AlarmRow {
     pub cleared: Option<Timestamp>,
 }
 
-/// Alarms, of all the city or of one PD, newest first: those that last, or all of them. One PD's are counted by
-/// themselves: the numbers tell nothing of other PDs' alarms.
+/// Which alarms are asked for; the default: those that last.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Also those that are over.
+    pub all: bool,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// About this PD's data.
+    pub pd: Option<PdId>,
+    /// About this site.
+    pub site: Option<SiteId>,
+    /// With a lower number.
+    pub before: Option<i64>,
+}
+
+/// Alarms, of all the city or of one PD's scope, newest first. One PD's are counted by themselves: the numbers tell nothing
+/// of other PDs' alarms.
 pub fn list(
     db: &Connection,
-    pd: Option<PdId>,
-    all: bool,
+    scope: Option<PdId>,
+    wanted: &Wanted,
     limit: u32,
 ) -> Result<Vec<AlarmRow>, DbError> {
     let mut statement = db.prepare_cached(
         "WITH seen AS (
-            SELECT *, row_number() OVER (ORDER BY sequence) AS own FROM alarms WHERE ?3 IS NULL OR pd = ?3
+            SELECT *, CASE WHEN ?3 IS NULL THEN sequence ELSE row_number() OVER (ORDER BY sequence) END AS own
+            FROM alarms WHERE ?3 IS NULL OR pd = ?3
          )
-         SELECT CASE WHEN ?3 IS NULL THEN sequence ELSE own END, kind, subject, pd, site, detail, raised_s, last_s,
-            cleared_s FROM seen WHERE ?1 OR cleared_s IS NULL ORDER BY sequence DESC LIMIT ?2",
+         SELECT own, kind, subject, pd, site, detail, raised_s, last_s, cleared_s FROM seen
+         WHERE (?1 OR cleared_s IS NULL) AND (?4 IS NULL OR kind = ?4) AND (?5 IS NULL OR pd = ?5)
+            AND (?6 IS NULL OR site = ?6) AND (?7 IS NULL OR own < ?7)
+         ORDER BY own DESC LIMIT ?2",
     )?;
-    let pd = pd.map(|pd| *pd.as_bytes());
-    let rows = statement.query_map(params![all, limit, pd], |row| {
+    let pd = |pd: Option<PdId>| pd.map(|pd| *pd.as_bytes());
+    let site = wanted.site.map(|site| *site.as_bytes());
+    let (all, kind, before) = (wanted.all, &wanted.kind, wanted.before);
+    let asked = params![all, limit, pd(scope), kind, pd(wanted.pd), site, before];
+    let rows = statement.query_map(asked, |row| {
         Ok(AlarmRow {
             sequence: row.get(0)?,
             kind: row.get(1)?,

@@ -50,11 +50,19 @@ fn approval_row(row: &Row<'_>) -> rusqlite::Result<Result<ApprovalRow, DbError>>
     }))
 }
 
-/// The requests, newest first.
-pub fn approvals(db: &Connection, limit: u32) -> Result<Vec<ApprovalRow>, DbError> {
-    let mut statement =
-        db.prepare_cached(&format!("{APPROVAL} ORDER BY asked_s DESC, rowid DESC LIMIT ?"))?;
-    let rows = statement.query_map([limit], approval_row)?;
+/// The requests, newest first: all, or those behind `after`.
+pub fn approvals(
+    db: &Connection,
+    after: Option<&ApprovalId>,
+    limit: u32,
+) -> Result<Vec<ApprovalRow>, DbError> {
+    let mut statement = db.prepare_cached(&format!(
+        "{APPROVAL} WHERE ?1 IS NULL
+            OR (asked_s, rowid) < (SELECT l.asked_s, l.rowid FROM approvals AS l WHERE l.id = ?1)
+         ORDER BY asked_s DESC, rowid DESC LIMIT ?2"
+    ))?;
+    let after = after.map(|id| *id.as_bytes());
+    let rows = statement.query_map(params![after, limit], approval_row)?;
     rows.map(|row| row.map_err(DbError::from).and_then(|row| row)).collect()
 }
 

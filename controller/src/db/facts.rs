@@ -229,6 +229,15 @@ pub fn arrivals(
     Ok(found)
 }
 
+/// How long the newest complete run of the dataset took, by the agent's clock, seconds.
+pub fn last_run_s(db: &Connection, dataset: &Dataset) -> Result<Option<i64>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT finished_s - started_s FROM authorized_manifests WHERE dataset = ? AND partial = 0
+         ORDER BY seen_s DESC LIMIT 1",
+    )?;
+    Ok(statement.query_row([dataset.id.as_bytes()], |row| row.get(0)).optional()?)
+}
+
 /// The scrub report by which the site verified the snapshot last.
 pub fn verifying_scrub(
     db: &Connection,

@@ -137,7 +137,7 @@ fn follow_ups(db: &Connection, reminder: &ReminderId) -> Result<Vec<FollowUp>, D
         Ok(FollowUp {
             at: Timestamp(row.get(0)?),
             by: row.get(1)?,
-            text: row.get(2)?,
+            note: row.get(2)?,
             state: word(row, 3)?,
         })
     })?;
@@ -202,7 +202,7 @@ pub fn follow(
         id: &reminder.id,
         pd: Some(reminder.pd),
     };
-    let after = serde_json::json!({ "text": text, "state": state, "letter": letter });
+    let after = serde_json::json!({ "note": text, "state": state, "letter": letter });
     let before = serde_json::json!({ "state": reminder.state, "letter": reminder.letter });
     audit::append(db, act, deed, Some(before), Some(after))
 }

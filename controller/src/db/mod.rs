@@ -15,6 +15,7 @@ pub mod figures;
 pub mod findings;
 pub mod follow_up;
 pub mod history;
+pub mod idempotency;
 pub mod people;
 pub mod places;
 pub mod polls;

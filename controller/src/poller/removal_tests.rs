@@ -85,7 +85,11 @@ impl Aged {
     }
 
     fn details(&self) -> Vec<String> {
-        let rows = self.city.db.read(|tx| crate::db::alarms::list(tx, None, false, 9)).unwrap();
+        let rows = self
+            .city
+            .db
+            .read(|tx| crate::db::alarms::list(tx, None, &Default::default(), 9))
+            .unwrap();
         rows.into_iter().map(|row| row.finding.detail).collect()
     }
 }
@@ -154,7 +158,18 @@ async fn what_an_order_destroys_is_found_once_with_its_letter() {
     assert!(details[0].contains("letter 800/12/2027"), "{details:?}");
     assert!(details[0].contains(&aged.first.to_string()), "{details:?}");
     aged.city.poll(&aged.city.pusat).await;
-    let all = aged.city.db.read(|tx| crate::db::alarms::list(tx, None, true, 9)).unwrap();
+    let all = aged
+        .city
+        .db
+        .read(|tx| {
+            crate::db::alarms::list(
+                tx,
+                None,
+                &crate::db::alarms::Wanted { all: true, ..Default::default() },
+                9,
+            )
+        })
+        .unwrap();
     assert_eq!(all.len(), 1);
     // Shown for a month; the owner's key may be another one by then.
     let next = aged.city.next_roster(&aged.city.root, |roster| {

@@ -192,7 +192,8 @@ async fn forged_receipts_are_no_evidence() {
         let row = city.row();
         assert_eq!(row.backed_up.state, StepState::Missing, "{what}");
         assert!(city.alarms().contains(&"refused".to_owned()), "{what}");
-        let rows = city.db.read(|tx| crate::db::alarms::list(tx, None, false, 9)).unwrap();
+        let rows =
+            city.db.read(|tx| crate::db::alarms::list(tx, None, &Default::default(), 9)).unwrap();
         assert!(rows[0].finding.detail.contains(words), "{what}: {}", rows[0].finding.detail);
     }
     let kept: i64 = city
@@ -548,7 +549,8 @@ async fn a_vaults_own_alarms_are_shown_for_a_week() {
     city.pusat.vault.inner().alarms = vec![alarm];
     city.poll(&city.pusat).await;
     assert_eq!(city.alarms(), ["vault"]);
-    let rows = city.db.read(|tx| crate::db::alarms::list(tx, None, false, 9)).unwrap();
+    let rows =
+        city.db.read(|tx| crate::db::alarms::list(tx, None, &Default::default(), 9)).unwrap();
     assert_eq!(rows[0].finding.detail, "damaged: frame 3 [31m");
     assert_eq!(rows[0].finding.pd, Some(city.pd));
     city.clock.set(at(HOUR + 7 * 24 * HOUR + 1));
@@ -605,6 +607,7 @@ async fn a_snapshot_that_only_its_agent_knows_of_is_an_alarm() {
         outcome: lumbung_wire::messages::Outcome::Ok,
         statistics: lumbung_pack::Statistics::default(),
         message: String::new(),
+        cause: None,
     };
     city.db
         .write(|tx| crate::db::agents::insert_report(tx, at(2 * HOUR), &city.agent, &report))

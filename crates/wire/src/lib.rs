@@ -24,6 +24,6 @@ pub mod tls;
 
 pub use client::{ClientError, ControllerClient, VaultClient};
 pub use identity::{Peer, PeerIdentity, Role};
-pub use problem::Problem;
+pub use problem::{FieldError, Problem};
 pub use server::serve;
 pub use tls::ServerTrust;

@@ -17,6 +17,21 @@ const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Longest text of a server's document that is kept.
 const FOREIGN_TEXT_MAX_CHARS: usize = 2000;
+/// Most fields that one document tells of.
+const FIELD_ERRORS_MAX: usize = 100;
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FieldError {
+    /// The field, as it is called in the request; empty if it is about the whole entry.
+    pub field: String,
+    /// What is wrong with it, and what to do.
+    pub detail: String,
+    /// Its line in a file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+}
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +47,23 @@ pub struct Problem {
     /// What happened here, and what to do next.
     #[serde(default)]
     pub detail: String,
+    // Nullable: in a schema this is how an answer's member may be absent.
+    /// What is wrong with which field, where that is known; `detail` says the same for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(nullable))]
+    pub errors: Vec<FieldError>,
     /// What a commit lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     // A vault's: the controller takes no snapshots.
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub missing: Option<Box<Missing>>,
+}
+
+impl FieldError {
+    fn printable(&self) -> Self {
+        let (field, detail) = (printable(&self.field), printable(&self.detail));
+        Self { field, detail, line: self.line }
+    }
 }
 
 impl Problem {
@@ -48,8 +75,23 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
+            errors: Vec::new(),
             missing: None,
         }
+    }
+
+    /// With what is wrong with which fields; the first hundred of them.
+    #[must_use]
+    pub fn with_errors(mut self, errors: impl IntoIterator<Item = FieldError>) -> Self {
+        self.errors = errors.into_iter().take(FIELD_ERRORS_MAX).collect();
+        self
+    }
+
+    /// With the one field that `detail` is about.
+    #[must_use]
+    pub fn with_field(self, field: &str) -> Self {
+        let (field, detail) = (field.to_owned(), self.detail.clone());
+        self.with_errors([FieldError { field, detail, line: None }])
     }
 
     /// With what a commit lacks.
@@ -169,6 +211,12 @@ impl Problem {
         )
     }
 
+    /// 412: it is no longer what the caller has seen.
+    #[must_use]
+    pub fn changed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", "It was changed meanwhile", detail)
+    }
+
     /// 413: longer than this request may be.
     #[must_use]
     pub fn too_large(limit_bytes: u64) -> Self {
@@ -235,6 +283,12 @@ impl Problem {
             kind: printable(&document.kind),
             title: printable(&document.title),
             detail: printable(&document.detail),
+            errors: document
+                .errors
+                .iter()
+                .take(FIELD_ERRORS_MAX)
+                .map(FieldError::printable)
+                .collect(),
             ..document
         }
     }
@@ -248,6 +302,7 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: printable(&text),
+            errors: Vec::new(),
             missing: None,
         }
     }
@@ -313,7 +368,10 @@ mod tests {
         assert_eq!(problem.slug(), "about:blank");
         assert!(!problem.to_string().chars().any(char::is_control), "{problem}");
         let hostile = Problem::conflict(format!("\x1b]0;title\x07{}", "x".repeat(100_000)));
-        let shown = Problem::from_server(hostile);
+        let errors =
+            vec![FieldError { field: "\x1b[0m".into(), detail: "\x07".into(), line: None }; 1000];
+        let shown = Problem::from_server(Problem { errors, ..hostile });
+        assert_eq!((shown.errors.len(), shown.errors[0].field.as_str()), (100, "[0m"));
         assert!(!shown.to_string().chars().any(char::is_control), "{shown}");
         assert!(shown.detail.len() <= FOREIGN_TEXT_MAX_CHARS);
     }

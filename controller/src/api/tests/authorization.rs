@@ -96,6 +96,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/me/tokens", ACCOUNTS),
     ("POST", "/api/v1/me/tokens/{id}/revoke", ACCOUNTS),
     ("GET", "/api/v1/users", ADMINS),
+    ("GET", "/api/v1/users/{id}", ADMINS),
     ("POST", "/api/v1/users", ADMINS),
     ("POST", "/api/v1/users/{id}/disable", ADMINS),
     ("POST", "/api/v1/users/{id}/enable", ADMINS),

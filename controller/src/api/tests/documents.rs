@@ -9,14 +9,20 @@ use super::super::{Route, routes};
 /// Holds a request's body and its answer against the document.
 pub(super) fn check(method: &Method, path: &str, request: Option<&Value>, answer: &Value) {
     let document = document();
-    let route = find(method, path);
+    let route = route(method, path).expect(path);
     if let (Some(schema), Some(body)) = (route.request, request) {
         validate(&document, &named(schema), body, &format!("{method} {path} request"));
     }
     validate(&document, &named(route.response), answer, &format!("{method} {path} answer"));
 }
 
-fn find(method: &Method, path: &str) -> Route {
+/// Holds a refusal against the document.
+pub(super) fn check_problem(problem: &Value) {
+    validate(&document(), &named("Problem"), problem, "problem");
+}
+
+/// The route of the table that takes this request.
+pub(super) fn route(method: &Method, path: &str) -> Option<Route> {
     let path = path.split('?').next().unwrap();
     let fits = |route: &Route| {
         let mut pattern = route.path.split('/');
@@ -28,7 +34,7 @@ fn find(method: &Method, path: &str) -> Route {
                 .all(|(pattern, part)| pattern == part || pattern == "{id}")
             && route.path.split('/').count() == path.split('/').count()
     };
-    routes().into_iter().map(|(route, _)| route).find(fits).expect(path)
+    routes().into_iter().map(|(route, _)| route).find(fits)
 }
 
 fn named(name: &str) -> Value {

@@ -98,6 +98,7 @@ fn report(app: &App, id: u8, outcome: Outcome) -> Report {
         outcome,
         statistics: Statistics { files: 7, ..Statistics::default() },
         message: "ok".into(),
+        cause: None,
     }
 }
 
@@ -275,7 +276,41 @@ async fn import_errors_name_line_field_and_what_was_meant() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(expected), "{text}\n{detail}\n{expected}");
+        let errors = problem["errors"].as_array().unwrap();
+        let told = |error: &Value| {
+            let (line, said) = (error["line"].as_u64().unwrap(), error["detail"].as_str().unwrap());
+            format!("import:{line}: {said}").contains(expected)
+        };
+        assert!(errors.iter().any(told), "{errors:?} {expected}");
     }
+}
+
+#[tokio::test]
+async fn a_refused_entry_names_its_field() {
+    let app = App::new();
+    let pd = app.city.pd;
+    for (path, body, field) in [
+        ("pd", json!({ "code": "a b", "name": "x" }), "code"),
+        ("pd", json!({ "code": "X", "name": " " }), "name"),
+        ("sites", json!({ "name": "S", "kind": "drc", "url": "ftp://x" }), "url"),
+        (
+            "sites",
+            json!({ "name": "S", "kind": "drc", "latitude": 99.0, "longitude": 1.0 }),
+            "latitude",
+        ),
+        (
+            "datasets",
+            json!({ "pd": pd, "name": "x", "kind": "files", "classification": "public", "urgency": "low", "rpo_s": 1 }),
+            "rpo_s",
+        ),
+    ] {
+        let (status, problem) = app.post(&operator(), &format!("/api/v1/{path}"), body).await;
+        assert_eq!((status, slug(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, "register-entry"));
+        let errors = &problem["errors"];
+        assert_eq!(errors, &json!([{ "field": field, "detail": problem["detail"] }]));
+    }
+    let (_, problem) = app.call(&operator(), Method::GET, "/api/v1/pd/NONE", None).await;
+    assert!(problem.get("errors").is_none(), "not about a field");
 }
 
 #[tokio::test]

@@ -271,6 +271,10 @@ async fn what_is_wrong_with_an_account_is_told_by_its_field() {
         assert!(status.is_client_error(), "{field}: {status}");
         let detail = refused["detail"].as_str().unwrap();
         assert!(detail.contains(said), "{field}: {detail}");
+        if status == StatusCode::UNPROCESSABLE_ENTITY {
+            let named = said.split([':', ' ']).next().unwrap();
+            assert_eq!(refused["errors"][0]["field"], named, "{refused}");
+        }
     }
     assert_eq!(app.tell(&admin, "/api/v1/users", good).await.0, StatusCode::CREATED);
     let (_, all) = app.see(&admin, "/api/v1/users").await;

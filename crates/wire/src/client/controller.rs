@@ -21,6 +21,16 @@ const EXPORT_MAX_BYTES: usize = 1 << 30;
 /// Longest JSON answer of the controller.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
+/// Most pages of one list: a server that goes on for ever is left.
+const PAGES_MAX: usize = 1000;
+
+/// The path after `rel="next"` (RFC 8288), if it is one of the API: whatever a server says, the next request goes to it.
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::LINK)?.to_str().ok()?;
+    let path = text.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    path.starts_with("/api/v1/").then(|| path.to_owned())
+}
+
 /// How somebody without a certificate shows who it is.
 #[derive(Clone)]
 pub enum Credentials {
@@ -157,6 +167,31 @@ impl ControllerClient {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// A GET of a part of something, and the path of the next part.
+    pub async fn get_part<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, Option<String>), ClientError> {
+        let answer = self.transport.send(self.transport.get(path.to_owned())).await?;
+        let next = next_link(&answer.headers);
+        let body = self.transport.body(answer, ANSWER_MAX_BYTES).await?;
+        let part = serde_json::from_slice(&body)
+            .map_err(|error| self.transport.protocol(error.to_string()))?;
+        Ok((part, next))
+    }
+
+    /// A whole list of the API, for instance `/api/v1/servers`, page by page.
+    pub async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
+        for _ in 0..PAGES_MAX {
+            let Some(path) = next else { return Ok(all) };
+            let (page, after) = self.get_part::<Vec<T>>(&path).await?;
+            all.extend(page);
+            next = after;
+        }
+        Err(self.transport.protocol(format!("the list is longer than {PAGES_MAX} pages")))
+    }
+
     /// Any POST of the API.
     pub async fn post<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
         &self,
@@ -194,5 +229,24 @@ impl ControllerClient {
     ) -> Result<T, ClientError> {
         let call = self.transport.json(method, path.to_owned(), body)?;
         self.transport.read_json(call, ANSWER_MAX_BYTES).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_the_same_servers() {
+        for (text, expected) in [
+            ("</api/v1/pd?limit=2&after=x>; rel=\"next\"", Some("/api/v1/pd?limit=2&after=x")),
+            ("<https://elsewhere.example/api/v1/pd>; rel=\"next\"", None),
+            ("</api/v1/pd>; rel=\"prev\"", None),
+            ("nonsense", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::LINK, HeaderValue::from_static(text))]);
+            assert_eq!(next_link(&headers).as_deref(), expected, "{text}");
+        }
+        assert_eq!(next_link(&HeaderMap::new()), None);
     }
 }

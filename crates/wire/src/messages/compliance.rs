@@ -285,7 +285,7 @@ pub struct FollowUp {
     /// Who says so.
     pub by: String,
     /// What.
-    pub text: String,
+    pub note: String,
     /// How far the reminder had come then.
     pub state: ReminderState,
 }
@@ -296,7 +296,7 @@ pub struct FollowUp {
 #[serde(deny_unknown_fields)]
 pub struct FollowUpInput {
     /// What was done.
-    pub text: String,
+    pub note: String,
     /// How far the reminder has come by that; none: as far as before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ReminderState>,

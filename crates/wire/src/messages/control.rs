@@ -309,6 +309,23 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// What kept a run from ending well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunCause {
+    /// What is to be backed up cannot be read.
+    SourceUnreadable,
+    /// The site has no room left.
+    SiteFull,
+    /// No site answers.
+    SiteUnreachable,
+    /// The site does not take it.
+    SiteRefused,
+    /// The agent's own files or settings.
+    Agent,
+}
+
 /// One element of `POST /api/v1/reports`: the body is an array of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -333,6 +350,9 @@ pub struct Report {
     /// For people; empty if there is nothing to say.
     #[serde(default)]
     pub message: String,
+    /// What kept it from ending well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<RunCause>,
 }
 
 /// The answer to reports: what is now durable at the controller.

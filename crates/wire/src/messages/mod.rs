@@ -18,7 +18,7 @@ pub mod vault;
 pub use control::{
     DiskHealth, EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, HostHealth,
     JobPhase, JobState, Outcome, RenewRequest, RenewResponse, Report, ReportId, ReportKind,
-    ReportsAck, SiteEntry,
+    ReportsAck, RunCause, SiteEntry,
 };
 pub use lumbung_pack::{Missing, PackUse, Statistics};
 pub use register::SiteKind;

@@ -526,6 +526,9 @@ pub struct AgentFigures {
     /// Its message.
     #[serde(default)]
     pub message: String,
+    /// What it says kept it from ending well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<super::control::RunCause>,
 }
 
 /// One row of the compliance table: a dataset, or a PD or server that has none yet.
@@ -574,6 +577,9 @@ pub struct ComplianceRow {
     pub verified: Step,
     /// *Terbukti pulih*: a restore was compared.
     pub proven: Step,
+    /// What stands behind a missing or late backup, as far as the controller or the agent can tell; it changes no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// Stored bytes of the snapshot, from its usage list.
     pub stored_bytes: u64,
     /// What only the agent says, apart from the sites' evidence.

@@ -1,0 +1,237 @@
+//! `lumbung morning`: the operator's questions of every morning, answered on one screen.
+//!
+//! Who missed a backup, since when, why; what has not reached the DRC; what was never proven; what is silent; what is
+//! wrong; what falls due. Invariants: every section tells how many, names the first, and says which command shows all; what
+//! is in order takes one line.
+
+use clap::Args;
+use lumbung_model::ByteSize;
+use lumbung_wire::messages::compliance::{VerdictEntry, VerdictState};
+use lumbung_wire::messages::overview::{AlarmEntry, Overview};
+use lumbung_wire::messages::register::{
+    ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState,
+};
+
+use crate::commands::status::{query, table_of};
+use crate::commands::verdicts;
+use crate::controller::ControllerArgs;
+use crate::failure::{Exit, Outcome};
+use crate::table::WIDTH;
+use crate::terminal::{Terminal, printable};
+
+/// Lines that a section names.
+const NAMED: usize = 5;
+
+/// Answer the questions of the morning on one screen
+#[derive(Debug, Args)]
+pub(crate) struct MorningArgs {
+    /// Only this PD, by code or id
+    #[arg(long, value_name = "PD")]
+    pd: Option<String>,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// What the screen is made of.
+struct Morning {
+    table: ComplianceTable,
+    /// Of the city only.
+    overview: Option<Overview>,
+    alarms: Vec<AlarmEntry>,
+    unmet: Vec<VerdictEntry>,
+}
+
+/// Runs `lumbung morning`.
+///
+/// # Errors
+/// If the controller does not answer or refuses.
+pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let controller = args.controller.connect()?;
+    let of = args.pd.as_deref().map(|pd| format!("&pd={}", query(pd))).unwrap_or_default();
+    let wanted = (args.pd.as_deref(), None, VerdictState::Unmet);
+    let morning = Morning {
+        table: table_of(&controller, terminal, &of)?,
+        overview: if args.pd.is_none() { controller.get("/api/v1/status").ok() } else { None },
+        alarms: controller.list(&format!("/api/v1/alarms?{}", of.trim_start_matches('&')))?,
+        unmet: verdicts::fetch(&controller, terminal, wanted, None)?,
+    };
+    let value = serde_json::json!({
+        "compliance": morning.table,
+        "status": morning.overview,
+        "alarms": morning.alarms,
+        "unmet": morning.unmet,
+    });
+    terminal.result(&value, || screen(&morning, terminal))?;
+    Ok(Exit::Fine)
+}
+
+/// A section: what it asks, how many, the first of them, and which command shows all.
+struct Section {
+    asks: &'static str,
+    lines: Vec<String>,
+    all: &'static str,
+}
+
+fn screen(morning: &Morning, terminal: &Terminal) -> String {
+    let mut text = totals(morning, terminal);
+    for section in sections(morning, terminal) {
+        text.push('\n');
+        if section.lines.is_empty() {
+            text.push_str(&format!("[ok] {}\n", section.asks));
+            continue;
+        }
+        text.push_str(&format!("[{:>2}] {}\n", section.lines.len(), section.asks));
+        for line in section.lines.iter().take(NAMED) {
+            text.push_str(&format!("     {}\n", cut(line)));
+        }
+        if section.lines.len() > NAMED {
+            let more = section.lines.len() - NAMED;
+            let words = terminal.pick("lainnya", "more");
+            text.push_str(&format!("     + {more} {words}: {}\n", section.all));
+        }
+    }
+    text
+}
+
+fn cut(line: &str) -> String {
+    let room = WIDTH - 5;
+    if line.chars().count() <= room {
+        return line.to_owned();
+    }
+    line.chars().take(room - 1).chain(['…']).collect()
+}
+
+fn totals(morning: &Morning, terminal: &Terminal) -> String {
+    let table = &morning.table;
+    let version = morning.overview.as_ref().map(|one| format!(" · {}", one.version));
+    let mut text =
+        format!("Lumbung · {}{}\n", terminal.time(table.at), version.unwrap_or_default());
+    let names = terminal.pick(
+        ["tercadang", "di DRC", "terverifikasi", "terbukti pulih"],
+        ["backed up", "at the DRC", "verified", "proven"],
+    );
+    for (name, step) in
+        names.into_iter().zip([table.backed_up, table.at_drc, table.verified, table.proven])
+    {
+        let all = table.all.datasets;
+        let share = (step.datasets * 100).checked_div(all).unwrap_or(0);
+        text.push_str(&format!(
+            "  {name:<15}{:>6} {} {all:<6}{share:>4} %  {} {} {}\n",
+            step.datasets,
+            terminal.pick("dari", "of"),
+            ByteSize::bytes(step.stored_bytes),
+            terminal.pick("dari", "of"),
+            ByteSize::bytes(table.all.stored_bytes),
+        ));
+    }
+    text
+}
+
+fn sections(morning: &Morning, terminal: &Terminal) -> Vec<Section> {
+    let rows = || morning.table.rows.iter();
+    let missed = |row: &&ComplianceRow| row.backed_up.state != StepState::Met;
+    let behind = |row: &&ComplianceRow| !missed(row) && row.at_drc.state != StepState::Met;
+    let unproven =
+        |row: &&ComplianceRow| !row.belum_mencadangkan && row.proven.state != StepState::Met;
+    let line = |row: &ComplianceRow, step: &Step| about(row, step, terminal);
+    vec![
+        Section {
+            asks: terminal.pick(
+                "Siapa yang tidak tercadang, sejak kapan, mengapa?",
+                "Who missed a backup, since when, why?",
+            ),
+            lines: rows().filter(missed).map(|row| line(row, &row.backed_up)).collect(),
+            all: "lumbung compliance --problems",
+        },
+        Section {
+            asks: terminal.pick("Apa yang belum sampai di DRC?", "What has not reached the DRC?"),
+            lines: rows().filter(behind).map(|row| line(row, &row.at_drc)).collect(),
+            all: "lumbung compliance --problems",
+        },
+        Section {
+            asks: terminal.pick(
+                "Apa yang tidak (lagi) terbukti pulih?",
+                "What is not, or no longer, proven restorable?",
+            ),
+            lines: rows().filter(unproven).map(|row| line(row, &row.proven)).collect(),
+            all: "lumbung compliance --problems",
+        },
+        Section {
+            asks: terminal
+                .pick("Agen dan lokasi mana yang diam?", "Which agents and sites are silent?"),
+            lines: silent(morning, terminal),
+            all: "lumbung server list, lumbung status",
+        },
+        Section {
+            asks: terminal.pick("Apa yang tidak wajar?", "What is abnormal?"),
+            lines: morning.alarms.iter().map(|alarm| of_alarm(alarm, terminal)).collect(),
+            all: "lumbung status",
+        },
+        Section {
+            asks: terminal.pick(
+                "Aturan mana yang tidak dipenuhi, menurut pasal?",
+                "Which rules of an article are not met?",
+            ),
+            lines: by_rule(&morning.unmet),
+            all: "lumbung verdicts",
+        },
+    ]
+}
+
+fn about(row: &ComplianceRow, step: &Step, terminal: &Terminal) -> String {
+    let parts = [&row.pd_code, &row.server_name, &row.dataset_name];
+    let what: Vec<_> = parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| printable(part.as_bytes()))
+        .collect();
+    let cause = row
+        .cause
+        .as_ref()
+        .map(|cause| format!(" · {}", printable(cause.as_bytes())))
+        .unwrap_or_default();
+    let since = step
+        .since
+        .map(|at| format!(" ({} {})", terminal.pick("sejak", "since"), terminal.time(at)))
+        .unwrap_or_default();
+    format!("{}: {}{cause}{since}", what.join("/"), printable(step.reason.as_bytes()))
+}
+
+fn silent(morning: &Morning, terminal: &Terminal) -> Vec<String> {
+    let mut lines = Vec::new();
+    for site in morning.overview.iter().flat_map(|overview| &overview.sites) {
+        if let Some(error) = &site.error {
+            lines.push(printable(format!("{}: {error}", site.name).as_bytes()));
+        }
+    }
+    let mut named = std::collections::HashSet::new();
+    for row in &morning.table.rows {
+        let quiet = matches!(row.heartbeat, HeartbeatState::Down | HeartbeatState::Late);
+        if quiet && row.server.is_some_and(|server| named.insert(server)) {
+            let word = crate::commands::status::heartbeat_word(row.heartbeat, terminal.lang);
+            lines
+                .push(printable(format!("{}/{}: {word}", row.pd_code, row.server_name).as_bytes()));
+        }
+    }
+    lines
+}
+
+fn of_alarm(alarm: &AlarmEntry, terminal: &Terminal) -> String {
+    let since = terminal.pick("sejak", "since");
+    let text = format!("{}: {}", alarm.kind, alarm.detail);
+    format!("{} ({since} {})", printable(text.as_bytes()), terminal.time(alarm.raised))
+}
+
+/// By rule of an article: how many do not meet it. Proposals are none.
+fn by_rule(unmet: &[VerdictEntry]) -> Vec<String> {
+    let bound = unmet.iter().filter(|entry| !entry.article.is_empty()).collect::<Vec<_>>();
+    bound
+        .chunk_by(|one, other| one.rule == other.rule)
+        .map(|group| {
+            let first = group[0];
+            let text =
+                format!("{} × {} ({}): {}", group.len(), first.rule, first.article, first.asks);
+            printable(text.as_bytes())
+        })
+        .collect()
+}

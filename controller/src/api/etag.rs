@@ -1,0 +1,96 @@
+//! What an answer may be kept for, and asking for it again only if it has changed (RFC 9110, chapter 13).
+//!
+//! Invariants: a tag is strong: it is made of the answer's bytes, and of nothing else. No answer is kept by anything on its
+//! way or on a browser's disk: nearly all of them tell of people or of what a city has and lacks, and consoles are shared.
+//! A program that keeps an answer in its own memory asks with `If-None-Match`.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use lumbung_wire::Problem;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Digits of a tag: half of a SHA-256 is more than two answers ever share.
+const DIGITS: usize = 32;
+
+/// The tag of these bytes, with its quotation marks.
+fn tag_of(bytes: &[u8]) -> String {
+    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
+    format!("\"{}\"", &hash[..DIGITS])
+}
+
+/// The tags of a header such as `If-Match`; `None`: it is not there.
+fn tags(headers: &HeaderMap, name: header::HeaderName) -> Option<Vec<String>> {
+    let lines = headers.get_all(name);
+    let texts = lines.iter().filter_map(|line| line.to_str().ok());
+    let tags: Vec<String> =
+        texts.flat_map(|line| line.split(',')).map(|tag| tag.trim().to_owned()).collect();
+    (!tags.is_empty()).then_some(tags)
+}
+
+/// Puts a tag on what is read, answers 304 to whoever has it already, and lets nothing be kept.
+pub(super) async fn conditional(request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let known = tags(request.headers(), header::IF_NONE_MATCH);
+    let mut response = next.run(request).await;
+    let keep = HeaderValue::from_static("private, no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, keep);
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !reads || response.status() != StatusCode::OK || !is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // Whole in memory already: handlers serialise their answer before they give it.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return Problem::internal("the answer could not be made: try again").into_response();
+    };
+    let tag = tag_of(&bytes);
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        parts.headers.insert(header::ETAG, value);
+    }
+    // Whether what is known is the same is asked weakly (RFC 9110, 13.1.2).
+    let is_known = |one: &String| one == "*" || one.trim_start_matches("W/") == tag;
+    if known.is_some_and(|known| known.iter().any(is_known)) {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_TYPE);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+/// What the caller believes to replace: the tags of `If-Match`.
+#[derive(Debug, Clone)]
+pub(super) struct Expected(Option<Vec<String>>);
+
+impl Expected {
+    /// Fails if the row is no longer what the caller has seen. To be asked in the transaction of the change; `row` is what
+    /// `GET` of that one row would answer with now.
+    ///
+    /// # Errors
+    /// 412.
+    pub(super) fn check(&self, row: &impl Serialize) -> Result<(), Problem> {
+        let Some(expected) = &self.0 else { return Ok(()) };
+        let now = tag_of(&serde_json::to_vec(row).unwrap_or_default());
+        // A weak tag does not match here: what is replaced has to be known to the byte (RFC 9110, 13.1.1).
+        if expected.iter().any(|one| one == "*" || *one == now) {
+            return Ok(());
+        }
+        Err(Problem::changed(
+            "somebody else has changed it since you read it: read it again, then decide anew",
+        ))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Expected {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(tags(&parts.headers, header::IF_MATCH)))
+    }
+}
