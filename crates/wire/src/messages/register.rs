@@ -609,6 +609,9 @@ pub struct ComplianceTable {
     pub verified: StepTotals,
     /// Of them, *terbukti pulih*.
     pub proven: StepTotals,
+    /// Who has something overdue, or due within 30 days, of what is owed by date.
+    #[serde(default)]
+    pub overdue: Vec<super::deposits::DeadlineCounts>,
 }
 
 #[cfg(test)]
