@@ -63,3 +63,48 @@ pub enum DepositError {
     #[error("the deposits could not be read or written")]
     Db(#[from] DbError),
 }
+
+impl DepositError {
+    /// The field that it is about, if it is about one.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::OtherDocument { .. } => Some("sha256"),
+            Self::Reason => Some("reason"),
+            Self::Empty | Self::Size => Some("bytes"),
+            Self::Path => Some("document"),
+            Self::TwoSubjects => Some("service"),
+            Self::Force => Some("force"),
+            Self::Span(_) | Self::Far(_) => Some("until"),
+            Self::Entry(error) => error.field(),
+            Self::Unknown | Self::State { .. } | Self::Db(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_begins_with_its_field() {
+        let hash = DocumentHash::ZERO;
+        for error in [
+            DepositError::OtherDocument { kept: hash, given: hash },
+            DepositError::Reason,
+            DepositError::Empty,
+            DepositError::Size,
+            DepositError::Path,
+            DepositError::TwoSubjects,
+            DepositError::Force,
+            DepositError::Span(1),
+            DepositError::Far(1),
+        ] {
+            let field = error.field().unwrap();
+            assert!(error.to_string().starts_with(&format!("{field}: ")), "{error}");
+        }
+        let text = RegisterError::Text { field: "title_id", found: String::new(), reason: "x" };
+        assert_eq!(DepositError::from(text).field(), Some("title_id"));
+        assert_eq!(DepositError::Unknown.field(), None);
+    }
+}

@@ -9,11 +9,11 @@ use std::time::Duration;
 use lumbung_model::schedule::Tz;
 use lumbung_model::{ApplicationId, Clock, Day, DepositId, ServiceId, Timestamp};
 use lumbung_wire::messages::deposits::{DepositDecision, DepositForce};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, watch};
 
 use super::owed::{Belonging, InForce, Owed, PdSubject, Subjects, owed};
-use super::plan::plan;
+use super::plan::{Plan, plan};
 use crate::act::Act;
 use crate::db::deposits::{self as rows, DepositRow, Status};
 use crate::db::{Db, DbError, register, services};
@@ -78,6 +78,12 @@ impl Keeper {
     /// If the database fails; nothing is changed then.
     pub async fn round(&self) -> Result<Done, DbError> {
         let (now, profile) = (self.clock.now(), self.profile.clone());
+        // Most rounds find nothing: they keep nobody from writing.
+        let looked = profile.clone();
+        let look = move |tx: &Transaction<'_>| Ok(Found::look(tx, now, &looked)?.is_nothing());
+        if self.db.read_async::<_, DbError>(look).await? {
+            return Ok(Done::default());
+        }
         self.db.write_async(move |tx| reconcile(tx, &Act::controller(now), &profile)).await
     }
 }
@@ -89,16 +95,47 @@ fn pause(now: Timestamp, zone: Tz) -> Duration {
     Duration::from_secs(seconds.unsigned_abs())
 }
 
+/// What a round finds to be done.
+struct Found<'a> {
+    /// Duties that are new.
+    new: Vec<&'a str>,
+    /// Duties that the profile no longer has.
+    gone: Vec<String>,
+    /// What follows for the records.
+    plan: Plan<'a>,
+}
+
+impl<'a> Found<'a> {
+    fn look(db: &Connection, now: Timestamp, profile: &'a Profile) -> Result<Self, DbError> {
+        let mut known = rows::duties(db)?;
+        let ids = profile.duties.iter().map(|duty| duty.id.as_str());
+        let new = ids.filter(|id| known.remove(*id).is_none()).collect();
+        let duties = known_duties(db, now, &profile.duties)?;
+        let owed = owed(&duties, &subjects(db)?, profile.zone(), now);
+        let plan = plan(&rows::known(db)?, owed, now);
+        Ok(Self { new, gone: known.into_keys().collect(), plan })
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.new.is_empty() && self.gone.is_empty() && self.plan.is_empty()
+    }
+}
+
 /// Makes the records those of what is owed.
 ///
 /// # Errors
 /// If the database fails.
 pub fn reconcile(db: &Connection, act: &Act, profile: &Profile) -> Result<Done, DbError> {
-    let in_force = in_force(db, act.now, &profile.duties)?;
-    let owed = owed(&in_force, &subjects(db)?, profile.zone(), act.now);
-    let plan = plan(&rows::known(db)?, owed, act.now);
+    let Found { new, gone, plan } = Found::look(db, act.now, profile)?;
+    for duty in new {
+        rows::begin_duty(db, act.now, duty)?;
+    }
+    // What comes back later asks for nothing of the time between.
+    for duty in gone {
+        rows::end_duty(db, &duty)?;
+    }
     for one in &plan.make {
-        rows::put(db, act, "deposit.make", &new_row(act, one))?;
+        rows::put(db, act, "deposit.make", &new_row(act, profile, one))?;
     }
     for id in &plan.lapse {
         let by = act.actor.name.clone();
@@ -135,32 +172,7 @@ fn change(
     rows::put(db, act, action, &row)
 }
 
-/// The profile's duties; those that are new are known from now on.
-fn in_force<'a>(
-    db: &Connection,
-    now: Timestamp,
-    duties: &'a [Duty],
-) -> Result<Vec<InForce<'a>>, DbError> {
-    let mut known = rows::duties(db)?;
-    let mut all = Vec::with_capacity(duties.len());
-    for duty in duties {
-        let since = match known.remove(&duty.id) {
-            Some(since) => since,
-            None => {
-                rows::begin_duty(db, now, &duty.id)?;
-                now
-            }
-        };
-        all.push(InForce { duty, since });
-    }
-    // What comes back later asks for nothing of the time between.
-    for gone in known.keys() {
-        rows::end_duty(db, gone)?;
-    }
-    Ok(all)
-}
-
-/// The duties as they are known now; a forecast takes one that is not known yet as of now.
+/// The duties as this controller knows them; one that is new is known from now on.
 ///
 /// # Errors
 /// If the database fails.
@@ -206,21 +218,21 @@ pub fn subjects(db: &Connection) -> Result<Subjects, DbError> {
 }
 
 /// The record of something that is owed, in the words of the profile as it is now.
-fn new_row(act: &Act, owed: &Owed<'_>) -> DepositRow {
+fn new_row(act: &Act, profile: &Profile, owed: &Owed<'_>) -> DepositRow {
     let duty = owed.duty;
     DepositRow {
         id: owed.id,
         duty: Some(duty.id.clone()),
         title_id: duty.asks.id.clone(),
         title_en: duty.asks.en.clone(),
-        article: duty.article.clone(),
+        article: cited(profile, duty),
         force: match duty.force {
             Force::Must => DepositForce::Must,
             Force::Shall => DepositForce::Shall,
             Force::May => DepositForce::May,
             Force::Proposal => DepositForce::Proposal,
         },
-        date_by: date_by(duty),
+        date_by: date_by(profile, duty),
         obligations: duty.obligations.clone(),
         pd: owed.pd,
         application: owed.application,
@@ -235,10 +247,20 @@ fn new_row(act: &Act, owed: &Owed<'_>) -> DepositRow {
     }
 }
 
+/// The duty's article with its regulation: the record outlives the profile. Empty for a proposal.
+#[must_use]
+pub fn cited(profile: &Profile, duty: &Duty) -> String {
+    match (profile.city.regulation.as_str(), duty.article.as_str()) {
+        ("", article) => article.to_owned(),
+        (_, "") => String::new(),
+        (regulation, article) => format!("{regulation}, {article}"),
+    }
+}
+
 /// What sets the date: an instrument; else the article, if it says how often and the profile sets no day of its own.
-fn date_by(duty: &Duty) -> String {
+fn date_by(profile: &Profile, duty: &Duty) -> String {
     match (duty.instrument.as_str(), duty.interval_by_article, duty.due_months) {
-        ("", true, None) => duty.article.clone(),
+        ("", true, None) => cited(profile, duty),
         (instrument, _, _) => instrument.to_owned(),
     }
 }

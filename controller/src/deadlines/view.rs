@@ -194,7 +194,7 @@ pub fn calendar(
         own && one.due >= first && one.due <= last && !known.contains(&one.id)
     };
     for one in ahead.iter().filter(|one| is_asked(one)) {
-        days.entry(Day::of(one.due, zone)).or_default().push(planned(&names, one));
+        days.entry(Day::of(one.due, zone)).or_default().push(planned(&names, profile, one));
     }
     let days = days.into_iter().map(|(day, entries)| CalendarDay { day, entries }).collect();
     Ok(Calendar { from, until, time_zone: zone.name().to_owned(), days })
@@ -215,14 +215,14 @@ fn recorded(deposit: Deposit) -> CalendarEntry {
     }
 }
 
-fn planned(names: &Names, owed: &Owed<'_>) -> CalendarEntry {
+fn planned(names: &Names, profile: &Profile, owed: &Owed<'_>) -> CalendarEntry {
     CalendarEntry {
         kind: CalendarKind::Planned,
         deposit: None,
         state: None,
         title_id: owed.duty.asks.id.clone(),
         title_en: owed.duty.asks.en.clone(),
-        article: owed.duty.article.clone(),
+        article: keeper::cited(profile, owed.duty),
         pd: owed.pd,
         pd_code: names.pd(owed.pd),
         subject: names.subject(owed.application, owed.service),

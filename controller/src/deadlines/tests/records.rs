@@ -101,7 +101,9 @@ fn a_record_keeps_the_words_of_its_time() {
     let city = City::new();
     let mut report = duty("report", "of = 'pd'\nevery_months = 12\ninterval_by_article = true");
     report.article = "Pasal 1".into();
-    round(&city, &profile(vec![report.clone()]));
+    let mut old = profile(vec![report.clone()]);
+    old.city.regulation = "Perwali 1/2020".into();
+    round(&city, &old);
     report.article = "Pasal 2".into();
     report.asks.id = "Laporan lain".into();
     report.due_months = Some(3);
@@ -112,7 +114,13 @@ fn a_record_keeps_the_words_of_its_time() {
         |one: Deposit| format!("{} {} {} {}", one.title_id, one.article, one.date_by, one.due_on);
     let found: Vec<_> = records(&city).into_iter().map(text).collect();
     // That it is due in March no article says.
-    assert_eq!(found, ["Laporan Pasal 1 Pasal 1 2027-12-31", "Laporan lain Pasal 2  2028-03-31"]);
+    assert_eq!(
+        found,
+        [
+            "Laporan Perwali 1/2020, Pasal 1 Perwali 1/2020, Pasal 1 2027-12-31",
+            "Laporan lain Pasal 2  2028-03-31"
+        ]
+    );
 }
 
 #[test]

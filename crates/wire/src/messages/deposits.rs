@@ -97,7 +97,7 @@ pub struct Deposit {
     pub title_id: String,
     /// The same in English.
     pub title_en: String,
-    /// The article, as it is cited; empty: it is a proposal.
+    /// The regulation and its article; empty: it is a proposal.
     #[serde(default)]
     pub article: String,
     /// How strongly the article puts it.
