@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, diff, exchange, generate, hand_in, key, kinds, media, morning, order,
-    people, register, repo, restore, roster, snapshots, status, verdicts, verify,
+    audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
+    order, people, register, repo, restore, roster, snapshots, status, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -119,6 +119,9 @@ pub(crate) enum Command {
     Register(exchange::RegisterCommand),
     #[command(subcommand)]
     Proof(hand_in::ProofCommand),
+    #[command(subcommand)]
+    Deposit(deposits::DepositCommand),
+    Calendar(deposits::CalendarArgs),
     Login(people::LoginArgs),
     #[command(subcommand)]
     Approval(people::ApprovalCommand),

@@ -1,4 +1,4 @@
-//! The running controller: API, poller, renewal of its own certificate.
+//! The running controller: API, poller, what is owed by date, renewal of its own certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
 //! under way finish; its own certificate is renewed without a restart.
@@ -17,6 +17,7 @@ use crate::act::Act;
 use crate::api::{self, Shared};
 use crate::config::Config;
 use crate::db::Db;
+use crate::deadlines::keeper::Keeper;
 use crate::metrics::{self, Counts, Source};
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
@@ -95,6 +96,13 @@ pub async fn run(
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
+    let deadlines = Arc::new(Notify::new());
+    let keeper = Keeper {
+        db: db.clone(),
+        clock: clock.clone(),
+        profile: profile.clone(),
+        signal: deadlines.clone(),
+    };
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
@@ -114,6 +122,7 @@ pub async fn run(
         config,
         profile,
         poll: signal,
+        deadlines,
         audit_key,
         hashing,
         at_work,
@@ -125,6 +134,7 @@ pub async fn run(
     });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
+    let keeping = tokio::spawn(keeper.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     let showing = tokio::spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
@@ -132,8 +142,8 @@ pub async fn run(
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
-    // All stop at their next await; a poll that is cut off is done again.
-    let _ = tokio::join!(polling, reconciling, renewing, showing);
+    // Each stops at its next await; a round that is cut off is done again.
+    let _ = tokio::join!(polling, reconciling, keeping, renewing, showing);
     Ok(())
 }
 

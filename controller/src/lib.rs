@@ -7,6 +7,7 @@
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
+//! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod db;
+pub mod deadlines;
 pub mod enroll;
 pub mod exchange;
 pub mod issue;

@@ -10,6 +10,7 @@ use lumbung_wire::messages::register::{HeartbeatState, Site};
 use rusqlite::Connection;
 
 use crate::db::{DbError, agents, alarms, polls, register as rows};
+use crate::deadlines;
 use crate::liveness::{Patience, clock_warning_s};
 use crate::profile::{Look, Profile};
 use crate::report::{self, Terms};
@@ -23,6 +24,7 @@ const ALARMS_MAX: u32 = 10_000;
 /// If the database fails.
 pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Overview, DbError> {
     let (totals, never) = report::totals(db, terms)?;
+    let owed = deadlines::overdue(db, None, terms.now)?;
     let sites = rows::sites(db)?;
     let pds = rows::pds(db)?;
     let agent_status = agent_status(db, terms.patience, terms.now)?;
@@ -50,6 +52,8 @@ pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Ove
         verified: report::step_totals(totals.verified),
         proven: report::step_totals(totals.proven),
         alarms: alarms::list(db, None, &alarms::Wanted::default(), ALARMS_MAX)?.len() as u64,
+        deposits_overdue: owed.iter().map(|one| one.overdue).sum(),
+        deposits_due_soon: owed.iter().map(|one| one.due_soon).sum(),
         unregistered_datasets: agents::unregistered(db)?.into_iter().map(unregistered).collect(),
         unregistered_repositories: polls::unregistered(db)?
             .into_iter()

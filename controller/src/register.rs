@@ -9,7 +9,7 @@ mod error;
 mod pds;
 mod servers;
 mod sites;
-mod text;
+pub(crate) mod text;
 
 use lumbung_wire::messages::register::ImportOutcome;
 

@@ -103,6 +103,7 @@ pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Complia
         }
         table.rows.extend(rows_without_dataset(&names, owner, &datasets, terms.language));
     }
+    table.overdue = crate::deadlines::overdue(db, pd, terms.now)?;
     let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
     let totals = weigh::summarize(&ids, results, terms.now).totals;
     Ok(finished(table, totals))

@@ -1,9 +1,10 @@
-//! People at the controller, with the real programs: an account from the console, a login, a token, the audit log.
+//! People at the controller, with the real programs: an account from the console, a login, a token, the audit log, a
+//! document that is owed.
 
 use std::fs;
 
 use lumbung_tests::city::{City, PdPlan};
-use lumbung_tests::process::{any_output, output};
+use lumbung_tests::process::{any_output, eventually, output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,13 +51,17 @@ impl Bed {
 
     /// Logs in with the first password, which is changed on the way, and keeps a token.
     fn log_in(&self, name: &str, first: &str) {
+        self.log_in_with(name, first, &[]);
+    }
+
+    fn log_in_with(&self, name: &str, first: &str, options: &[&str]) {
         let file = |kind: &str, text: &str| {
             let path = self.directory.path().join(format!("{name}.{kind}"));
             fs::write(&path, text).unwrap();
             path
         };
         let mut login = self.lumbung();
-        login.args(["login", name, "--out"]).arg(self.token(name));
+        login.args(["login", name, "--out"]).arg(self.token(name)).args(options);
         login.arg("--password-file").arg(file("first", first));
         login.arg("--new-password-file").arg(file("new", "gabah kering giling"));
         output(&mut login).unwrap();
@@ -108,4 +113,50 @@ fn a_pd_sees_its_own_and_the_auditor_checks_the_log_of_all() {
     let spoilt = any_output(bed.lumbung().args(verify).arg(&export)).unwrap();
     assert_eq!(spoilt.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&spoilt.stderr).contains("was changed"));
+}
+
+#[test]
+fn a_pd_hands_in_what_it_owes_and_the_dinas_accepts_the_same_file() {
+    let bed = Bed::new();
+    let first = bed.account(&["siti", "--full-name", "Siti", "--role", "pd", "--pd", "DINKES"]);
+    bed.log_in_with("siti", &first, &["--writes"]);
+    let read = |command: &mut std::process::Command| -> Value {
+        serde_json::from_str(&output(command.arg("--json")).unwrap()).unwrap()
+    };
+    // The daemon has made what the city owes by its profile.
+    let drill = eventually("the record of the drill", || {
+        let all = read(bed.city.operator().args(["deposit", "list", "--duty", "restore-drill"]));
+        Ok(all.as_array().unwrap().first().cloned().ok_or_else(|| "no record".to_owned()))
+    });
+    assert_eq!(drill.unwrap()["force"], "proposal");
+    let titled = ["deposit", "add", "Diagram jaringan", "--pd", "DINKES", "--due", "2099-12-31"];
+    let owed = read(bed.city.operator().args(titled));
+    let id = owed["id"].as_str().unwrap();
+    let file = bed.directory.path().join("diagram.pdf");
+    fs::write(&file, "a diagram").unwrap();
+
+    // Of what there is, the PD sees its own; and its own command makes the hash.
+    let seen = read(bed.as_("siti").args(["deposit", "list"]));
+    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    let deliver = ["deposit", "deliver", id, "--letter", "800/12/2026"];
+    let delivered = read(bed.as_("siti").args(deliver).arg(&file));
+    assert_eq!(
+        (&delivered["state"], &delivered["delivery"]["bytes"]),
+        (&"delivered".into(), &9.into())
+    );
+    let calendar = ["calendar", "--from", "2099-12-31", "--until", "2099-12-31"];
+    let far = any_output(bed.as_("siti").args(calendar)).unwrap();
+    assert_eq!(far.status.code(), Some(1), "nobody knows what is owed in 2099");
+
+    // What arrived is compared with what was handed in.
+    let other = bed.directory.path().join("other.pdf");
+    fs::write(&other, "another diagram").unwrap();
+    let refused =
+        any_output(bed.city.operator().args(["deposit", "accept", id]).arg(&other)).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let accepted = read(bed.city.operator().args(["deposit", "accept", id]).arg(&file));
+    assert_eq!(accepted["state"], "accepted");
+    let refused =
+        any_output(bed.as_("siti").args(["deposit", "cancel", id, "--reason", "x"])).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
 }

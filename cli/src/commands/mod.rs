@@ -3,6 +3,8 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
+pub(crate) mod deposits;
+mod deposits_text;
 pub(crate) mod diff;
 pub(crate) mod exchange;
 pub(crate) mod generate;

@@ -7,6 +7,7 @@ use lumbung_wire::messages::register::{
     ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState, StepTotals,
 };
 
+use crate::commands::deposits_text;
 use crate::controller::{Controller, ControllerArgs};
 use crate::failure::{Exit, Outcome};
 use crate::moment::Moment;
@@ -142,6 +143,10 @@ fn compliance_text(table: &ComplianceTable, terminal: &Terminal) -> String {
     let totals = [table.backed_up, table.at_drc, table.verified, table.proven];
     text.push_str(&format!("\n{}\n", terminal.time(table.at)));
     text.push_str(&totals_text(&names, &totals, table.all, terminal));
+    if !table.overdue.is_empty() {
+        text.push_str(&format!("\n{}\n", terminal.pick("Tenggat:", "Deadlines:")));
+        text.push_str(&deposits_text::overdue(&table.overdue, terminal));
+    }
     let reasons = reasons(table, terminal);
     if !reasons.is_empty() {
         text.push_str(&format!(
@@ -248,6 +253,10 @@ fn status_text(overview: &Overview, alarms: &[AlarmEntry], terminal: &Terminal) 
             ),
         ),
         (terminal.pick("Alarm", "Alarms"), overview.alarms.to_string()),
+        (
+            terminal.pick("Tenggat", "Deadlines"),
+            deposits_text::counted(overview.deposits_overdue, overview.deposits_due_soon, terminal),
+        ),
     ]);
     let totals = [overview.backed_up, overview.at_drc, overview.verified, overview.proven];
     text.push_str(&totals_text(&step_names(terminal.lang), &totals, overview.registered, terminal));
@@ -335,6 +344,7 @@ mod tests {
         let table: ComplianceTable = serde_json::from_value(serde_json::json!({
             "at": 1_795_000_000, "rows": [row("DINKES", false, "late"), row("BAPENDA", true, "missing"), row("OK", false, "met")],
             "all": total, "backed_up": total, "at_drc": total, "verified": total, "proven": total,
+            "overdue": [{ "pd": "11".repeat(16), "pd_code": "DINKES", "overdue": 2, "due_soon": 1 }],
         }))
         .expect("a table");
         let terminal = |lang| Terminal {
@@ -357,6 +367,7 @@ mod tests {
                 && text.contains("Di DRC: belum ada tanda terima DRC"),
             "{text}"
         );
+        assert!(text.contains("DINKES: 2 terlambat, 1 segera"), "{text}");
         assert!(!text.contains("OK / srv"), "what is in order needs no attention: {text}");
         let text = compliance_text(&table, &terminal(Lang::En));
         assert!(

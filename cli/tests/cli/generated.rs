@@ -23,6 +23,8 @@ fn every_command_has_its_man_page() {
         "lumbung-roster-add-agent.1",
         "lumbung-key-paper.1",
         "lumbung-order-sign.1",
+        "lumbung-deposit-deliver.1",
+        "lumbung-calendar.1",
     ] {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");
     }

@@ -83,6 +83,9 @@ impl Access {
             Self::Person(P::ReadCity | P::ReadAudit) => "Roles admin, operator, auditor.",
             Self::Person(P::WriteRegister | P::Decide) => "Roles admin, operator.",
             Self::Person(P::HandInProof) => "Roles admin, operator, and custodian for its own PD.",
+            Self::Person(P::Deliver) => {
+                "Roles admin, operator, and pd and custodian for their own PD."
+            }
             Self::Person(P::KeepAccounts) => "Role admin.",
             Self::Person(P::OwnAccount) => "Whoever has an account.",
         }

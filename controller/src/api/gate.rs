@@ -77,11 +77,18 @@ async fn admit(
     let who = access::person(&gate.app, peer, access, asking).await?;
     check_query(route, &request)?;
     let key = if keys == Keys::Kept { idempotency::key_of(request.headers())? } else { None };
-    if let Some(key) = key {
-        return run_once(gate, who, key, request, next).await;
+    let response = match key {
+        Some(key) => run_once(gate, who, key, request, next).await?,
+        None => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+    };
+    // Whatever changed the register may change what is owed by date.
+    if access == Access::Person(Permission::WriteRegister) && response.status().is_success() {
+        gate.app.deadlines.notify_one();
     }
-    request.extensions_mut().insert(who);
-    Ok(next.run(request).await)
+    Ok(response)
 }
 
 /// Runs a request that has an idempotency key.

@@ -9,6 +9,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod compliance;
+mod deposits;
 mod etag;
 mod exchange;
 mod extract;
@@ -93,6 +94,8 @@ pub struct Shared {
     pub profile: Arc<Profile>,
     /// Asks the poller for a round.
     pub poll: Arc<Notify>,
+    /// Asks for a round over what is owed by date.
+    pub deadlines: Arc<Notify>,
     /// Signs how far the audit log goes.
     pub audit_key: SigningKey,
     /// Turns at what hashes passwords.
@@ -168,6 +171,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(verdict_routes());
     table.extend(people_routes());
     table.extend(approval_routes());
+    table.extend(deposit_routes());
     table
 }
 
@@ -704,6 +708,45 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             post_("/api/v1/approvals/{id}/withdraw", Decide, "Take the own request back", None),
             post(approvals::withdraw),
         ),
+    ]
+}
+
+fn deposit_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Access::Person;
+    use Permission::{Deliver, Read, WriteRegister};
+    let post_ = |path, permission, summary, request| {
+        route(Method::POST, path, Person(permission), summary, (Some(request), "Deposit"))
+    };
+    let get_ =
+        |path, summary, schema| route(Method::GET, path, Person(Read), summary, (None, schema));
+    let list = Route {
+        query: &["pd", "state", "duty", "from", "until", "q", "limit", "after"],
+        ..get_("/api/v1/deposits", "What is owed by date, and what was handed in", "[Deposit]")
+    };
+    let calendar = Route {
+        query: &["pd", "from", "until"],
+        ..get_("/api/v1/calendar", "What falls due, day by day", "Calendar")
+    };
+    let one = get_("/api/v1/deposits/{id}", "One of what is owed", "Deposit");
+    let summary = "Enter what no duty of the profile asks for";
+    let new = post_("/api/v1/deposits", WriteRegister, summary, "DepositInput");
+    let summary = "Hand a document in: its SHA-256, name and size";
+    let deliver = post_("/api/v1/deposits/{id}/deliver", Deliver, summary, "DeliveryInput");
+    let summary = "Accept what was handed in";
+    let accept = post_("/api/v1/deposits/{id}/accept", WriteRegister, summary, "DepositAcceptance");
+    let summary = "Give back what was handed in, or open again what was cancelled: it is owed";
+    let give_back = post_("/api/v1/deposits/{id}/return", WriteRegister, summary, "Reasoned");
+    let summary = "Say that it is not owed";
+    let cancel = post_("/api/v1/deposits/{id}/cancel", WriteRegister, summary, "Reasoned");
+    vec![
+        (list, get(deposits::list)),
+        (one, get(deposits::one)),
+        (new, post(deposits::create)),
+        (deliver, post(deposits::deliver)),
+        (accept, post(deposits::accept)),
+        (give_back, post(deposits::give_back)),
+        (cancel, post(deposits::cancel)),
+        (calendar, get(deposits::calendar)),
     ]
 }
 

@@ -57,6 +57,7 @@ fn operation(route: &Route) -> Value {
             | "/api/v1/applications"
             | "/api/v1/contact-persons"
             | "/api/v1/datasets"
+            | "/api/v1/deposits"
             | "/api/v1/tokens"
             | "/api/v1/waivers"
             | "/api/v1/reminders"

@@ -74,6 +74,14 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
         ("late", _) => ("Only rows of which a step was met once and is late now.", yes_or_no()),
         ("rule", _) => ("Only what this rule says; by default all but the four steps.", text()),
         ("state", "/api/v1/verdicts") => ("Only what is said so.", word("VerdictState")),
+        ("state", "/api/v1/deposits") => {
+            ("Only what has come so far; several are separated by commas.", text())
+        }
+        ("duty", _) => ("Only what this duty of the profile asks for.", text()),
+        ("from" | "until", "/api/v1/deposits" | "/api/v1/calendar") => (
+            "A day of the city's calendar, as in 2026-06-30.",
+            json!({ "type": "string", "format": "date" }),
+        ),
         ("as_of", _) => (
             "What was said at this moment, seconds since 1970 UTC; now if it is left out.",
             json!({ "type": "integer", "format": "int64" }),

@@ -7,6 +7,7 @@ use lumbung_wire::{FieldError, Problem};
 
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
+use crate::deadlines::DepositError;
 use crate::enroll::EnrollError;
 use crate::exchange::{Fault, ImportError};
 use crate::issue::IssueError;
@@ -240,6 +241,23 @@ impl From<ReminderError> for Refused {
             E::Text | E::Letter => entry("reminder-entry", detail),
             E::Nothing(_) | E::Back { .. } => Problem::conflict(detail),
             E::Unknown => Problem::not_found(detail),
+            E::Db(error) => database(&error),
+        })
+    }
+}
+
+impl From<DepositError> for Refused {
+    fn from(error: DepositError) -> Self {
+        use DepositError as E;
+        let detail = error.to_string();
+        Self(match error {
+            E::Unknown => Problem::not_found(detail),
+            E::State { .. } | E::OtherDocument { .. } => Problem::conflict(detail),
+            E::Reason | E::Empty | E::Size | E::Path | E::TwoSubjects | E::Force => {
+                entry("deposit-entry", detail)
+            }
+            E::Span(_) | E::Far(_) => Problem::bad_request(detail),
+            E::Entry(error) => return error.into(),
             E::Db(error) => database(&error),
         })
     }

@@ -14,6 +14,9 @@ use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
     WaiverInput,
 };
+use lumbung_wire::messages::deposits::{
+    Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
+};
 use lumbung_wire::messages::overview::{
     AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted, TokenRequest,
 };
@@ -63,6 +66,7 @@ messages![
     Building,
     BuildingInput,
     CaInfo,
+    Calendar,
     Caller,
     ComplianceTable,
     ContactPerson,
@@ -70,6 +74,10 @@ messages![
     ControllerHealth,
     Dataset,
     DatasetInput,
+    DeliveryInput,
+    Deposit,
+    DepositAcceptance,
+    DepositInput,
     EnrollRequest,
     EnrollResponse,
     EnrollmentToken,

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod authorization;
+mod deposits;
 mod documents;
 mod enrolment;
 mod etags;
@@ -63,6 +64,7 @@ impl App {
             config: Config::default(),
             profile: Arc::new(crate::testing::profile()),
             poll: Arc::new(Notify::new()),
+            deadlines: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),

@@ -9,6 +9,7 @@ pub mod agents;
 pub mod alarms;
 pub mod approvals;
 pub mod audit;
+pub mod deposits;
 pub mod evidence;
 pub mod facts;
 pub mod figures;

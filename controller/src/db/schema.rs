@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_verdicts", include_str!("../../migrations/0007_verdicts.sql")),
     ("0008_follow_up", include_str!("../../migrations/0008_follow_up.sql")),
     ("0009_idempotency", include_str!("../../migrations/0009_idempotency.sql")),
+    ("0010_deposits", include_str!("../../migrations/0010_deposits.sql")),
 ];
 
 /// Brings the schema up to date.

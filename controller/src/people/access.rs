@@ -15,6 +15,8 @@ pub enum Permission {
     WriteRegister,
     /// Hand in a proof of restore.
     HandInProof,
+    /// Hand in what is owed by date.
+    Deliver,
     /// Keep accounts.
     KeepAccounts,
     /// Read the audit log.
@@ -35,6 +37,7 @@ pub const fn may(role: UserRole, permission: Permission) -> bool {
         P::ReadCity => matches!(role, R::Admin | R::Operator | R::Auditor),
         P::WriteRegister | P::Decide => matches!(role, R::Admin | R::Operator),
         P::HandInProof => matches!(role, R::Admin | R::Operator | R::Custodian),
+        P::Deliver => matches!(role, R::Admin | R::Operator | R::Pd | R::Custodian),
         P::KeepAccounts => matches!(role, R::Admin),
         P::ReadAudit => matches!(role, R::Admin | R::Operator | R::Auditor),
     }
@@ -46,7 +49,12 @@ pub const fn changes(permission: Permission) -> bool {
     use Permission as P;
     matches!(
         permission,
-        P::WriteRegister | P::HandInProof | P::KeepAccounts | P::Decide | P::OwnAccount
+        P::WriteRegister
+            | P::HandInProof
+            | P::Deliver
+            | P::KeepAccounts
+            | P::Decide
+            | P::OwnAccount
     )
 }
 
@@ -125,6 +133,7 @@ mod tests {
             (P::ReadCity, "admin operator auditor"),
             (P::WriteRegister, "admin operator"),
             (P::HandInProof, "admin operator custodian"),
+            (P::Deliver, "admin operator pd custodian"),
             (P::KeepAccounts, "admin"),
             (P::ReadAudit, "admin operator auditor"),
             (P::Decide, "admin operator"),

@@ -23,6 +23,7 @@ fn a_contradiction_is_told_with_its_rule() {
     let cases = [
         (KOTA.replace("code = \"kota\"", "code = \"Kota X\""), "city.code"),
         (KOTA.replace("rpo_h = 6", "rpo_h = 60"), "upside down"),
+        (KOTA.replace("\"WIB\"", "\"Asia/Medan\""), "\"Asia/Medan\" is not a time zone"),
         (
             KOTA.replace("schedule = \"30 1 * * *\"", "schedule = \"61 1 * * *\""),
             "urgency.high.schedule",
@@ -57,4 +58,12 @@ fn a_profile_is_named_or_is_a_file() {
     let error = Profile::load("atlantis").unwrap_err().to_string();
     assert!(error.contains("atlantis") && error.contains("kota"), "{error}");
     assert!(matches!(Profile::load("no/such.toml"), Err(ProfileError::Read { .. })));
+}
+
+#[test]
+fn a_city_has_its_time_zone_and_wib_if_it_says_none() {
+    let zone = |text: &str| Profile::from_text("x.toml", text).unwrap().zone().name();
+    assert_eq!(zone(KOTA), "Asia/Jakarta");
+    assert_eq!(zone(&KOTA.replace("timezone = \"WIB\"\n", "")), "Asia/Jakarta");
+    assert_eq!(zone(&KOTA.replace("\"WIB\"", "\"WITA\"")), "Asia/Makassar");
 }

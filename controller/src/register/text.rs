@@ -7,7 +7,7 @@ const LINE_MAX_CHARS: usize = 255;
 /// Longest text otherwise.
 const TEXT_MAX_CHARS: usize = 4096;
 
-pub(super) fn line(field: &'static str, text: &str) -> Result<(), RegisterError> {
+pub(crate) fn line(field: &'static str, text: &str) -> Result<(), RegisterError> {
     let reason = if text.trim().is_empty() {
         "it may not be empty"
     } else if text.trim() != text {
@@ -22,7 +22,7 @@ pub(super) fn line(field: &'static str, text: &str) -> Result<(), RegisterError>
     Err(RegisterError::Text { field, found: text.chars().take(64).collect(), reason })
 }
 
-pub(super) fn free_text(field: &'static str, text: &str) -> Result<(), RegisterError> {
+pub(crate) fn free_text(field: &'static str, text: &str) -> Result<(), RegisterError> {
     let reason = if text.chars().count() > TEXT_MAX_CHARS {
         "at most 4096 characters"
     } else if text.chars().any(|c| c.is_control() && c != '\n') {

@@ -194,6 +194,8 @@ id!(/** An application of a PD. */ ApplicationId, 16, "an application id");
 id!(/** A contact person of a PD. */ ContactPersonId, 16, "a contact person id");
 id!(/** A waiver of a rule. */ WaiverId, 16, "a waiver id");
 id!(/** A reminder to a PD. */ ReminderId, 16, "a reminder id");
+id!(/** Something that is owed by date. */ DepositId, 16, "a deposit id");
+id!(/** The SHA-256 of a document. */ DocumentHash, 32, "a SHA-256");
 
 random_id!(
     AgentId,
@@ -213,7 +215,8 @@ random_id!(
     ApplicationId,
     ContactPersonId,
     WaiverId,
-    ReminderId
+    ReminderId,
+    DepositId
 );
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod causes;
 pub mod clock;
 pub mod compliance;
+pub mod day;
 pub mod geo;
 pub mod id;
 #[cfg(feature = "openapi")]
@@ -20,12 +21,13 @@ pub mod toml_text;
 
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
+pub use day::{Day, DayError};
 pub use id::{
     AgentId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, ChunkId,
-    ContactPersonId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
-    MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, ReminderId,
-    RepositoryId, RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId,
-    TlsPin, TombstoneId, UsageId, UserId, WaiverId,
+    ContactPersonId, DatasetId, DepositId, DocumentHash, DomainId, FrameHash, HoldId, IdError,
+    InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey,
+    ReceiptId, ReminderId, RepositoryId, RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId,
+    SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

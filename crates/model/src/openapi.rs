@@ -2,7 +2,7 @@
 //!
 //! Invariant: a schema allows what the parser takes, and nothing else.
 
-use utoipa::openapi::{ObjectBuilder, Type};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 /// `bytes` bytes as lower-case hex.
 #[must_use]
@@ -11,6 +11,15 @@ pub fn hex(description: &str, bytes: usize) -> ObjectBuilder {
         .schema_type(Type::String)
         .description(Some(description))
         .pattern(Some(format!("^[0-9a-f]{{{}}}$", bytes * 2)))
+}
+
+/// A day of the calendar.
+#[must_use]
+pub fn day(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
 }
 
 /// One of these words; each with what it means.

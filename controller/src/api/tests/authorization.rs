@@ -30,6 +30,7 @@ const ACCOUNTS: &[&str] = &["admin", "operator", "pd", "custodian", "auditor"];
 const CITY: &[&str] = &["certificate", "admin", "operator", "auditor"];
 const OPERATORS: &[&str] = &["certificate", "admin", "operator"];
 const PROVERS: &[&str] = &["certificate", "admin", "operator", "custodian"];
+const DELIVERERS: &[&str] = &["certificate", "admin", "operator", "pd", "custodian"];
 const ADMINS: &[&str] = &["admin"];
 
 /// (method, path, who may call it)
@@ -107,6 +108,14 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/approvals/{id}/approve", OPERATORS),
     ("POST", "/api/v1/approvals/{id}/refuse", OPERATORS),
     ("POST", "/api/v1/approvals/{id}/withdraw", OPERATORS),
+    ("GET", "/api/v1/deposits", PEOPLE),
+    ("GET", "/api/v1/deposits/{id}", PEOPLE),
+    ("POST", "/api/v1/deposits", OPERATORS),
+    ("POST", "/api/v1/deposits/{id}/deliver", DELIVERERS),
+    ("POST", "/api/v1/deposits/{id}/accept", OPERATORS),
+    ("POST", "/api/v1/deposits/{id}/return", OPERATORS),
+    ("POST", "/api/v1/deposits/{id}/cancel", OPERATORS),
+    ("GET", "/api/v1/calendar", PEOPLE),
     ("GET", "/api/v1/audit", CITY),
     ("GET", "/api/v1/audit/head", CITY),
 ];

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    ApplicationId, ContactPersonId, DatasetId, PdId, RepositoryId, ServerId, ServiceId,
+    ApplicationId, ContactPersonId, DatasetId, DepositId, PdId, RepositoryId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};
@@ -24,11 +24,13 @@ struct Other {
     service: ServiceId,
     application: ApplicationId,
     person: ContactPersonId,
+    deposit: DepositId,
 }
 
 impl Other {
     async fn enter(app: &App) -> Self {
-        let other = Self {
+        let mut other = Self {
+            deposit: DepositId::ZERO,
             pd: PdId::random(),
             server: ServerId::random(),
             dataset: DatasetId::random(),
@@ -64,7 +66,24 @@ impl Other {
         };
         let now = super::START;
         app.state.db.write(|tx| alarms::raise(tx, now, "test", &finding)).unwrap();
+        other.deposit = other.owe(app).await;
         other
+    }
+
+    /// Something that it owes and has handed in, for its application.
+    async fn owe(&self, app: &App) -> DepositId {
+        let input = json!({
+            "title_id": MARK, "due_on": "2027-01-20", "application": self.application,
+        });
+        let (status, made) = app.post(&operator(), "/api/v1/deposits", input.clone()).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        // Another stays overdue or due: counts would show it.
+        app.post(&operator(), "/api/v1/deposits", input).await;
+        let path = format!("/api/v1/deposits/{}/deliver", made["id"].as_str().unwrap());
+        let document = json!({ "document": MARK, "sha256": "9".repeat(64), "bytes": 9 });
+        let (status, answer) = app.post(&operator(), &path, document).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        made["id"].as_str().unwrap().parse().unwrap()
     }
 
     /// Every text by which it could be known.
@@ -79,6 +98,7 @@ impl Other {
             self.service.to_string(),
             self.application.to_string(),
             self.person.to_string(),
+            self.deposit.to_string(),
         ]
     }
 }
@@ -104,6 +124,8 @@ async fn no_answer_and_no_refusal_shows_anything_of_another_pd() {
     let after: Vec<_> = answers(&app).await;
     // The city's own answers do show it: the test would notice.
     let (_, all) = app.call(&operator(), Method::GET, "/api/v1/datasets", None).await;
+    assert!(all.to_string().contains(MARK));
+    let (_, all) = app.call(&operator(), Method::GET, "/api/v1/calendar", None).await;
     assert!(all.to_string().contains(MARK));
     for (role, path, answer) in &after {
         for trace in other.traces() {

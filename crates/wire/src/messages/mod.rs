@@ -10,6 +10,7 @@ mod vocabulary;
 pub mod approvals;
 pub mod compliance;
 pub mod control;
+pub mod deposits;
 pub mod overview;
 pub mod people;
 pub mod register;

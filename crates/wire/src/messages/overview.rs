@@ -249,6 +249,12 @@ pub struct Overview {
     pub proven: StepTotals,
     /// Alarms that last.
     pub alarms: u64,
+    /// What is owed by date and overdue.
+    #[serde(default)]
+    pub deposits_overdue: u64,
+    /// What is owed by date within 30 days.
+    #[serde(default)]
+    pub deposits_due_soon: u64,
     /// Datasets that the register does not know.
     pub unregistered_datasets: Vec<UnregisteredDataset>,
     /// Repositories that the register does not know.

@@ -615,6 +615,9 @@ pub struct ComplianceTable {
     pub verified: StepTotals,
     /// Of them, *terbukti pulih*.
     pub proven: StepTotals,
+    /// Who has something overdue, or due within 30 days, of what is owed by date; empty in a table as of a date.
+    #[serde(default)]
+    pub overdue: Vec<super::deposits::DeadlineCounts>,
 }
 
 #[cfg(test)]
