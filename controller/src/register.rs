@@ -302,8 +302,7 @@ pub fn put_server(
         return Err(RegisterError::Unknown { what: "PD", id: input.pd.to_string() });
     }
     let by_id = input.id.map(|id| rows::server(db, &id)).transpose()?.flatten();
-    let by_name =
-        rows::servers(db, Some(&input.pd))?.into_iter().find(|server| server.name == input.name);
+    let by_name = rows::server_by_name(db, &input.pd, &input.name)?;
     let found =
         settle(("server", &input.name), mode, input.id, by_id, by_name, |server| server.id)?;
     if let Some(found) = found.as_ref().filter(|found| found.pd != input.pd) {
@@ -400,9 +399,7 @@ pub fn put_dataset(
 ) -> Result<(Dataset, Change), RegisterError> {
     check_dataset(db, input)?;
     let by_id = input.id.map(|id| rows::dataset(db, &id)).transpose()?.flatten();
-    let same_name =
-        |dataset: &Dataset| dataset.name == input.name && dataset.server == input.server;
-    let by_name = rows::datasets(db, Some(&input.pd))?.into_iter().find(same_name);
+    let by_name = rows::dataset_by_name(db, &input.pd, input.server.as_ref(), &input.name)?;
     let found =
         settle(("dataset", &input.name), mode, input.id, by_id, by_name, |dataset| dataset.id)?;
     if let Some(repository) = input.repository {

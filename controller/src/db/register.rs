@@ -204,6 +204,10 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
     record(db, act, deed, pd.id.as_bytes(), pd)
 }
 
+/// Of every PD, where the PD is a parameter that is null. `?1 IS NULL OR pd = ?1` would do for both, and read the whole
+/// table for one PD.
+const EVERY_PD: &str = "?1 IS NULL";
+
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
 const SERVER: &str = "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s FROM servers AS s
     LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
@@ -223,8 +227,9 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
 
 /// The servers, of all PD or of one, by name.
 pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
-    let mut statement = db
-        .prepare_cached(&format!("{SERVER} WHERE ?1 IS NULL OR s.pd = ?1 ORDER BY s.name, s.id"))?;
+    let of_pd = if pd.is_some() { "s.pd = ?1" } else { EVERY_PD };
+    let sql = format!("{SERVER} WHERE {of_pd} ORDER BY s.name, s.id");
+    let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -232,6 +237,12 @@ pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbErro
 pub fn server(db: &Connection, server: &ServerId) -> Result<Option<Server>, DbError> {
     let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.id = ?"))?;
     Ok(statement.query_row([server.as_bytes()], server_row).optional()?)
+}
+
+/// The PD's server of that name.
+pub fn server_by_name(db: &Connection, pd: &PdId, name: &str) -> Result<Option<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} WHERE s.pd = ? AND s.name = ?"))?;
+    Ok(statement.query_row(params![pd.as_bytes(), name], server_row).optional()?)
 }
 
 /// Every server of that name, whosever it is.
@@ -255,6 +266,9 @@ pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbE
     let deed = Deed { action: "server.put", kind: "server", id: &server.id, pd: Some(server.pd) };
     record(db, act, deed, server.id.as_bytes(), server)
 }
+
+/// As the index `datasets_by_name` has it.
+const ON_SERVER: &str = "coalesce(server, x'')";
 
 const DATASET: &str =
     "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
@@ -282,9 +296,36 @@ fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
 
 /// The datasets, of all PD or of one, by name.
 pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbError> {
-    let mut statement =
-        db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let sql = format!("{DATASET} WHERE {of_pd} ORDER BY name, id");
+    let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The PD's datasets that lie on the server, or on one that is not known, by name.
+pub fn datasets_of_server(
+    db: &Connection,
+    pd: &PdId,
+    server: &ServerId,
+) -> Result<Vec<Dataset>, DbError> {
+    let sql = format!("{DATASET} WHERE pd = ? AND {ON_SERVER} IN (x'', ?) ORDER BY name, id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![pd.as_bytes(), server.as_bytes()], dataset_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The PD's dataset of that name, on the server or on none that is known.
+pub fn dataset_by_name(
+    db: &Connection,
+    pd: &PdId,
+    server: Option<&ServerId>,
+    name: &str,
+) -> Result<Option<Dataset>, DbError> {
+    let sql = format!("{DATASET} WHERE pd = ? AND {ON_SERVER} = ? AND name = ?");
+    let mut statement = db.prepare_cached(&sql)?;
+    let server = server.map_or(&[][..], |server| server.as_bytes());
+    let found = statement.query_row(params![pd.as_bytes(), server, name], dataset_row);
+    Ok(found.optional()?)
 }
 
 /// The dataset of that id.
