@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
-use crate::report::{Report, Target, Watch, children_cpu_s, float};
+use lumbung_tests::figures::{Report, Target, Watch, children_cpu_s, float};
 use crate::scrub::fill;
 
 /// From one site to the other.
