@@ -16,6 +16,12 @@ CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);
+CREATE TABLE agent_told (
+    agent BLOB NOT NULL PRIMARY KEY REFERENCES agents (id),
+    version TEXT NOT NULL,
+    health TEXT NOT NULL CHECK (json_valid(health)),
+    jobs TEXT NOT NULL CHECK (json_valid(jobs))
+) STRICT;
 CREATE TABLE agents (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     server BLOB NOT NULL REFERENCES servers (id),
@@ -24,11 +30,7 @@ CREATE TABLE agents (
     domain BLOB NOT NULL CHECK (length(domain) = 16),
     enrolled_s INTEGER NOT NULL,
     last_seen_s INTEGER,
-    agent_clock_s INTEGER,
-    version TEXT,
-    health TEXT CHECK (json_valid(health)),
-    jobs TEXT CHECK (json_valid(jobs))
-) STRICT;
+    agent_clock_s INTEGER) STRICT;
 CREATE TABLE alarms (
     sequence INTEGER NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,

@@ -1,7 +1,7 @@
-//! The running controller: API, poller, renewal of its own certificate.
+//! The running controller: API, poller, keeper of heartbeats, renewal of its own certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
-//! under way finish; its own certificate is renewed without a restart.
+//! under way finish, and then everything that agents said is written; its own certificate is renewed without a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::api::{self, Shared};
 use crate::config::Config;
+use crate::db::DbError;
+use crate::heartbeats;
 use crate::poller::Poller;
 use crate::state_dir::{StateDir, StateError};
 
@@ -26,6 +28,9 @@ pub enum DaemonError {
     /// The data directory cannot be used.
     #[error("the data directory cannot be used")]
     State(#[from] StateError),
+    /// The agents cannot be read.
+    #[error("the agents of the register cannot be read")]
+    Db(#[from] DbError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] tls::TlsError),
@@ -54,6 +59,7 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
+    heartbeats::load(&db, clock.now())?;
     let authority = state.authority()?;
     let audit_key = state.audit_key()?;
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
@@ -77,9 +83,10 @@ pub async fn run(
     });
     let options =
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
-    let hashing = api::Hashing::default();
+    let (hashing, sites) = (api::Hashing::default(), heartbeats::Sites::default());
+    let keeping = tokio::spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
     let shared =
-        Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, hashing });
+        Arc::new(Shared { db, clock, authority, config, poll: signal, audit_key, hashing, sites });
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;
@@ -87,8 +94,8 @@ pub async fn run(
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, api::router(shared), options, ended).await;
     stop.send_replace(true);
-    // Both stop at their next await; a poll that is cut off is done again.
-    let _ = tokio::join!(polling, renewing);
+    // They stop at their next await; a poll that is cut off is done again. The keeper writes all that there is.
+    let _ = tokio::join!(polling, renewing, keeping);
     Ok(())
 }
 

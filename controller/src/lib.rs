@@ -6,6 +6,7 @@
 //! backup, adds no reader and deletes nothing.
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`import`]: rules over it.
+//! - [`heartbeats`]: what agents say of themselves, on a board in memory before it is in the database.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
@@ -19,6 +20,7 @@ pub mod config;
 pub mod daemon;
 pub mod db;
 pub mod enroll;
+pub mod heartbeats;
 pub mod import;
 pub mod issue;
 pub mod liveness;

@@ -35,6 +35,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::db::Db;
+use crate::heartbeats::Sites;
 use crate::people::access::Permission;
 use access::{Access, Asking};
 
@@ -81,6 +82,8 @@ pub struct Shared {
     pub audit_key: SigningKey,
     /// Turns at what hashes passwords.
     pub hashing: Hashing,
+    /// The sites that heartbeats are answered with.
+    pub sites: Sites,
 }
 
 /// [`Shared`], as handlers get it.

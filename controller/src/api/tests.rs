@@ -6,6 +6,7 @@ mod authorization;
 mod documents;
 mod enrolment;
 mod flows;
+mod heartbeats_and_crashes;
 mod people;
 mod tenancy;
 
@@ -28,7 +29,9 @@ use tower::ServiceExt;
 use super::{AppState, Shared, router};
 use crate::act::Act;
 use crate::config::Config;
+use crate::db::Db;
 use crate::db::people::{self as rows, Account};
+use crate::heartbeats;
 use crate::people::{PeopleError, access, accounts, code_at, login};
 use crate::testing::{City, START};
 
@@ -50,15 +53,21 @@ struct App {
 impl App {
     fn new() -> Self {
         let city = City::new();
+        let db = city.db.clone();
+        Self::over(city, db)
+    }
+
+    fn over(city: City, db: Db) -> Self {
         let (authority, _) = Authority::generate("test CA", START).unwrap();
         let state = Arc::new(Shared {
-            db: city.db.clone(),
+            db,
             clock: city.clock.clone(),
             authority,
             config: Config::default(),
             poll: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
             hashing: super::Hashing::default(),
+            sites: heartbeats::Sites::default(),
         });
         Self { city, state }
     }
@@ -205,6 +214,18 @@ impl App {
         };
         let login = login::login(&self.state.db, (now, None), &request).unwrap();
         Session { cookie: login.cookie, csrf: login.caller.csrf_token.unwrap() }
+    }
+
+    /// Writes the board, as the keeper does every few seconds, or with `all` at the end.
+    async fn keep(&self, all: bool) {
+        heartbeats::keep(&self.state.db, self.city.clock.now(), all).await.unwrap();
+    }
+
+    /// The same controller after a crash: only what is in the database is left.
+    fn crashed(self) -> Self {
+        let db = self.city.reopened();
+        heartbeats::load(&db, self.city.clock.now()).unwrap();
+        Self::over(self.city, db)
     }
 
     async fn get(&self, path: &str) -> Value {

@@ -209,7 +209,8 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
 const EVERY_PD: &str = "?1 IS NULL";
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
-const SERVER: &str = "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s FROM servers AS s
+const SERVER: &str =
+    "SELECT s.id, s.pd, s.name, s.kind, a.id, heard_seen_s(a.id, a.last_seen_s) FROM servers AS s
     LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
         ORDER BY b.enrolled_s DESC, b.rowid DESC LIMIT 1)";
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_removals", include_str!("../../migrations/0003_removals.sql")),
     ("0004_people", include_str!("../../migrations/0004_people.sql")),
     ("0005_approvals", include_str!("../../migrations/0005_approvals.sql")),
+    ("0006_heartbeats", include_str!("../../migrations/0006_heartbeats.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -131,7 +131,7 @@ impl City {
     }
 
     fn ca_pem(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.dir.join("data/ca.pem"))?)
+        Ok(fs::read_to_string(self.dir.join("data/ca.crt"))?)
     }
 
     /// The way of an operator to the controller.

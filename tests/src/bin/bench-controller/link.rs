@@ -49,7 +49,9 @@ impl Line {
 
     /// Connects, with a handshake of its own.
     pub(crate) async fn open(&self) -> Result<Link> {
-        tokio::time::timeout(CONNECT, self.connect()).await.context("the connection took too long")?
+        tokio::time::timeout(CONNECT, self.connect())
+            .await
+            .context("the connection took too long")?
     }
 
     async fn connect(&self) -> Result<Link> {

@@ -92,12 +92,7 @@ async fn peak_mib<T>(process: u32, work: impl Future<Output = T>) -> Result<(T, 
 }
 
 /// Heartbeats and reports, nothing else.
-async fn steady(
-    arguments: &Arguments,
-    city: &City,
-    fleet: &Fleet,
-    runs: &mut Runs,
-) -> Result<()> {
+async fn steady(arguments: &Arguments, city: &City, fleet: &Fleet, runs: &mut Runs) -> Result<()> {
     let process = city.process()?;
     let beats = || fleet.counts.heartbeats.load(Ordering::Relaxed);
     let (before, watch) = (beats(), Watch::start(process)?);

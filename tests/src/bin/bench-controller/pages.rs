@@ -13,7 +13,7 @@ use crate::city::City;
 pub(crate) const KINDS: [&str; 3] =
     ["/api/v1/status", "/api/v1/compliance?pd={pd}", "/api/v1/datasets?pd={pd}"];
 /// How long a page may take before it counts as a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the reads of one kind took.
 #[derive(Default)]

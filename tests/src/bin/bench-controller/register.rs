@@ -22,7 +22,8 @@ pub(crate) const SITES: [&str; 2] = ["Pusat Data", "DRC"];
 /// The sites as an import.
 pub(crate) fn sites_text() -> String {
     let kinds = ["pusat_data", "drc"];
-    let place = ["latitude = 3.5952\nlongitude = 98.6722", "latitude = 3.3285\nlongitude = 99.1625"];
+    let place =
+        ["latitude = 3.5952\nlongitude = 98.6722", "latitude = 3.3285\nlongitude = 99.1625"];
     let site = |n: usize| {
         format!("[[site]]\nname = \"{}\"\nkind = \"{}\"\n{}\n", SITES[n], kinds[n], place[n])
     };
