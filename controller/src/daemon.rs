@@ -22,6 +22,9 @@ use crate::state_dir::{StateDir, StateError};
 /// How often the age of the own certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
 
+/// An agent speaks for a moment and is silent until its next heartbeat.
+const REST: Duration = Duration::from_millis(250);
+
 /// Why the controller does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -81,8 +84,11 @@ pub async fn run(
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
-    let options =
-        ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
+    let options = ServeOptions {
+        max_connections: config.max_connections,
+        rest: Some(REST),
+        ..ServeOptions::default()
+    };
     let (hashing, sites) = (api::Hashing::default(), heartbeats::Sites::default());
     let keeping = tokio::spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
     let shared =
