@@ -5,6 +5,7 @@
 mod attackers;
 mod chaos;
 mod damage;
+mod heartbeats;
 mod house;
 mod main_job;
 mod media;

@@ -187,8 +187,8 @@ impl Shared {
         let stall = self.options.stall;
         // A client that waits for "100 Continue" sends nothing that would have to be read away.
         let read_away = !request.headers().contains_key(header::EXPECT);
-        let mut request = request
-            .map(|body| Body::new(TimedBody::new(body, stall, read_away, call.clone())));
+        let mut request =
+            request.map(|body| Body::new(TimedBody::new(body, stall, read_away, call.clone())));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(RemoteAddr(remote));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::pages::Page;
+
 /// What to measure.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench controller --")]
@@ -44,6 +46,9 @@ struct Arguments {
     /// Milliseconds between two reads of the same kind.
     #[arg(long, default_value_t = 500)]
     read_every_ms: u64,
+    /// The kinds of pages that are read, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "status,compliance,datasets")]
+    pages: Vec<Page>,
     /// Rounds; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,

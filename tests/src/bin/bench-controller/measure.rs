@@ -11,7 +11,7 @@ use crate::Arguments;
 use crate::city::City;
 use crate::fleet::Fleet;
 use crate::link::Line;
-use crate::pages::{self, KINDS, Taken};
+use crate::pages::{self, Taken};
 
 /// How often the memory is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ struct Runs {
     read_cpu_percent: Vec<f64>,
     read_rss_mib: Vec<f64>,
     /// By kind of page: p50 and p99.
-    pages_ms: [(Vec<f64>, Vec<f64>); KINDS.len()],
+    pages_ms: Vec<(Vec<f64>, Vec<f64>)>,
 }
 
 pub(crate) async fn measure(arguments: &Arguments, program: &Path, dir: &Path) -> Result<()> {
@@ -125,10 +125,12 @@ async fn reading(arguments: &Arguments, city: &City, runs: &mut Runs) -> Result<
     println!("  with readers: {percent:.1} % of a core, {rss:.0} MiB");
     runs.read_cpu_percent.push(percent);
     runs.read_rss_mib.push(rss);
-    for ((kind, taken), (p50, p99)) in KINDS.iter().zip(pages?).zip(&mut runs.pages_ms) {
+    runs.pages_ms.resize_with(arguments.pages.len(), Default::default);
+    for ((page, taken), (p50, p99)) in arguments.pages.iter().zip(pages?).zip(&mut runs.pages_ms) {
         let Taken { seconds, bytes } = &taken;
         println!(
-            "  {kind}: {} reads, p50 {:.0} ms, p99 {:.0} ms, {bytes} bytes",
+            "  {}: {} reads, p50 {:.0} ms, p99 {:.0} ms, {bytes} bytes",
+            page.path(),
             seconds.len(),
             taken.quantile_ms(0.5),
             taken.quantile_ms(0.99)
@@ -157,7 +159,8 @@ impl Runs {
         add("steady: RSS", "MiB", self.rss_mib, Target::AtMost(256.0));
         add("with readers: CPU", "% of a core", self.read_cpu_percent, Target::None);
         add("with readers: RSS", "MiB", self.read_rss_mib, Target::None);
-        for (kind, (p50, p99)) in KINDS.iter().zip(self.pages_ms) {
+        for (page, (p50, p99)) in arguments.pages.iter().zip(self.pages_ms) {
+            let kind = page.path();
             add(&format!("{kind}: p50"), "ms", p50, Target::None);
             add(&format!("{kind}: p99"), "ms", p99, Target::AtMost(100.0));
         }

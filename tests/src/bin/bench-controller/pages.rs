@@ -3,15 +3,35 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use lumbung_tests::figures::float;
 use tokio::time::{Instant, interval};
 
 use crate::Arguments;
 use crate::city::City;
 
-/// The kinds of pages; `{pd}` is one PD after the other.
-pub(crate) const KINDS: [&str; 3] =
-    ["/api/v1/status", "/api/v1/compliance?pd={pd}", "/api/v1/datasets?pd={pd}"];
+/// A kind of page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Page {
+    /// The city's overview with every agent.
+    Status,
+    /// The four steps of proof of one PD, each PD in turn.
+    Compliance,
+    /// The datasets of one PD, each PD in turn.
+    Datasets,
+}
+
+impl Page {
+    /// Its path; `{pd}` is a PD's code.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Status => "/api/v1/status",
+            Self::Compliance => "/api/v1/compliance?pd={pd}",
+            Self::Datasets => "/api/v1/datasets?pd={pd}",
+        }
+    }
+}
+
 /// How long a page may take before it counts as a failure.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -41,14 +61,15 @@ impl Taken {
 
 /// Reads every kind of page for so long, each kind over a connection of its own, and gives what each took.
 pub(crate) async fn read(arguments: &Arguments, city: &City, seconds: u64) -> Result<Vec<Taken>> {
-    let readers = KINDS.map(|kind| read_kind(arguments, city, kind, Duration::from_secs(seconds)));
+    let long = Duration::from_secs(seconds);
+    let readers = arguments.pages.iter().map(|page| read_kind(arguments, city, *page, long));
     futures_util::future::try_join_all(readers).await
 }
 
 async fn read_kind(
     arguments: &Arguments,
     city: &City,
-    kind: &str,
+    page: Page,
     long: Duration,
 ) -> Result<Taken> {
     let mut link = city.operator()?.open().await?;
@@ -62,9 +83,9 @@ async fn read_kind(
             break;
         }
         let began = Instant::now();
-        let page = link.get(&kind.replace("{pd}", code), PATIENCE).await?;
+        let bytes = link.get(&page.path().replace("{pd}", code), PATIENCE).await?;
         taken.seconds.push(began.elapsed().as_secs_f64());
-        taken.bytes = page.len() as u64;
+        taken.bytes = bytes.len() as u64;
     }
     Ok(taken)
 }
