@@ -44,11 +44,10 @@ fn hold(db: &Db) -> mpsc::Sender<()> {
     release
 }
 
+type Asking<T> = Box<dyn FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send>;
+
 /// Puts changes into the queue while the writer is held, and lets it go once all of them are there.
-async fn together<T: Send + 'static>(
-    db: &Db,
-    changes: Vec<Box<dyn FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send>>,
-) -> Vec<Result<T, DbError>> {
+async fn together<T: Send + 'static>(db: &Db, changes: Vec<Asking<T>>) -> Vec<Result<T, DbError>> {
     let held = hold(db);
     let all = join_all(changes.into_iter().map(|change| db.write_async(change)));
     // Each future is polled in turn: by then all changes wait.
@@ -86,7 +85,7 @@ async fn one_that_fails_and_one_that_panics_take_no_other_with_them() {
 #[tokio::test]
 async fn those_who_wait_share_one_commit_in_their_order() {
     let (_dir, db) = new_db();
-    let change = |n: i64| -> Box<dyn FnOnce(&Transaction<'_>) -> Result<i64, DbError> + Send> {
+    let change = |n: i64| -> Asking<i64> {
         Box::new(move |tx| {
             insert(tx, n)?;
             Ok(tx.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
