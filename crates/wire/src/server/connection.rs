@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -38,8 +38,8 @@ const ALERT_LINGER: Duration = Duration::from_secs(2);
 /// How much of a plain-text refusal goes into a problem document.
 const PLAIN_REFUSAL_MAX_BYTES: usize = 4096;
 
-/// How long a client waits for its turn at a handshake: those who hold the turns may be doing nothing with them.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a handshake keeps its turn: a client that does nothing with it goes on without one, and holds up nobody.
+const TURN: Duration = Duration::from_secs(1);
 
 /// On the heap: between two requests it is all that a connection holds.
 type Stream = Box<TlsStream<StallGuard<TcpStream>>>;
@@ -94,12 +94,12 @@ impl Shared {
             tracing::debug!(%remote, %error, "TCP_NODELAY refused");
         }
         // When all clients come at once, some are served after the other, instead of all of them too late.
-        let turn = tokio::time::timeout(TURN_PATIENCE, self.handshakes.acquire()).await;
+        let turn = self.handshakes.acquire().await;
         let side = self.tls.current();
         let stream = StallGuard::new(stream, self.options.stall);
         let handshake = TlsAcceptor::from(side.config.clone()).accept(stream).into_fallible();
+        let handshake = in_turn(handshake, turn.ok());
         let handshaken = tokio::time::timeout(self.options.handshake, handshake).await;
-        drop(turn);
         let stream = match handshaken {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {
@@ -205,6 +205,16 @@ impl Shared {
         response.headers_mut().insert(NOW_HEADER, HeaderValue::from(self.tls.clock.now().0));
         response.map(|body| Answered::new(body, call))
     }
+}
+
+/// Runs `work`, and gives the turn back once it is done, or has had it for long enough.
+async fn in_turn<T>(work: impl Future<Output = T>, turn: Option<SemaphorePermit<'_>>) -> T {
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(TURN, &mut work).await {
+        return done;
+    }
+    drop(turn);
+    work.await
 }
 
 /// Resolves when the server is told to stop.

@@ -52,7 +52,7 @@ pub struct ServeOptions {
     /// A connection without a request for so long, or twice that, gives its buffers back until the next one: for servers
     /// whose many clients rarely speak. None: it keeps them.
     pub rest: Option<Duration>,
-    /// Handshakes at one time; more wait for their turn, though not for all of the time that a handshake has.
+    /// Handshakes at one time; more wait for their turn. One that does not get on gives its turn to the next.
     pub max_handshakes: usize,
 }
 
