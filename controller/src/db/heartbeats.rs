@@ -1,7 +1,7 @@
 //! Rows of heartbeats: written for many agents at once, and read with the board laid over them.
 //!
 //! Invariants: `last_seen_s` of an agent and its newest span are written together; a span that is written again grows.
-//! The functions that [`lay_over`] gives a connection answer from the board, else with what the row says.
+//! The functions `heard_…` that every connection is given answer from the board, else with what the row says.
 
 use std::sync::Arc;
 
