@@ -30,6 +30,12 @@ CREATE INDEX verdicts_by_pd ON verdicts (pd, until_s);
 CREATE INDEX verdicts_by_subject ON verdicts (subject, rule, from_s);
 CREATE UNIQUE INDEX verdicts_open ON verdicts (subject, rule) WHERE until_s IS NULL;
 CREATE INDEX waivers_by_subject ON waivers (subject, rule);
+CREATE TABLE agent_told (
+    agent BLOB NOT NULL PRIMARY KEY REFERENCES agents (id),
+    version TEXT NOT NULL,
+    health TEXT NOT NULL CHECK (json_valid(health)),
+    jobs TEXT NOT NULL CHECK (json_valid(jobs))
+) STRICT;
 CREATE TABLE agents (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     server BLOB NOT NULL REFERENCES servers (id),
@@ -38,11 +44,7 @@ CREATE TABLE agents (
     domain BLOB NOT NULL CHECK (length(domain) = 16),
     enrolled_s INTEGER NOT NULL,
     last_seen_s INTEGER,
-    agent_clock_s INTEGER,
-    version TEXT,
-    health TEXT CHECK (json_valid(health)),
-    jobs TEXT CHECK (json_valid(jobs))
-) STRICT;
+    agent_clock_s INTEGER) STRICT;
 CREATE TABLE alarms (
     sequence INTEGER NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,

@@ -1,7 +1,7 @@
-//! The running controller: API, poller, what is owed by date, renewal of its own certificate.
+//! The running controller: API, poller, keeper of heartbeats, what is owed by date, renewal of its own certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
-//! under way finish; its own certificate is renewed without a restart.
+//! under way finish, and then everything that agents said is written; its own certificate is renewed without a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use tokio::sync::{Notify, watch};
 use crate::act::Act;
 use crate::api::{self, Shared};
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
+use crate::heartbeats;
 use crate::metrics::{self, Counts, Source};
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
@@ -27,6 +28,9 @@ use crate::state_dir::{StateDir, StateError};
 
 /// How often the age of the own certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
+
+/// An agent speaks for a moment and is silent until its next heartbeat.
+const REST: Duration = Duration::from_millis(250);
 
 /// Why the controller does not run.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,9 @@ pub enum DaemonError {
     /// The register cannot take the profile over.
     #[error("the register cannot take the profile over")]
     Register(#[from] RegisterError),
+    /// The agents cannot be read.
+    #[error("the agents of the register cannot be read")]
+    Db(#[from] DbError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] tls::TlsError),
@@ -73,6 +80,7 @@ pub async fn run(
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
     take_over(&db, &profile, clock.now())?;
+    heartbeats::load(&db, clock.now())?;
     let authority = state.authority()?;
     let audit_key = state.audit_key()?;
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
@@ -103,8 +111,13 @@ pub async fn run(
         profile: profile.clone(),
         signal: deadlines.clone(),
     };
-    let options =
-        ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
+    let options = ServeOptions {
+        max_connections: config.max_connections,
+        rest: Some(REST),
+        ..ServeOptions::default()
+    };
+    let sites = heartbeats::Sites::default();
+    let hearing = tokio::spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
     let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
     let counts = Arc::new(Counts::default());
     let figures = Source {
@@ -126,6 +139,7 @@ pub async fn run(
         audit_key,
         hashing,
         at_work,
+        sites,
     });
     let reconciler = Arc::new(Reconciler {
         db: shared.db.clone(),
@@ -142,8 +156,8 @@ pub async fn run(
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
-    // Each stops at its next await; a round that is cut off is done again.
-    let _ = tokio::join!(polling, reconciling, keeping, renewing, showing);
+    // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
+    let _ = tokio::join!(polling, reconciling, keeping, hearing, renewing, showing);
     Ok(())
 }
 

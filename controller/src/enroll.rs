@@ -164,16 +164,13 @@ fn enroll_agent(
     let shown =
         serde_json::json!({ "server": server.id, "repository": row.repository, "key": row.key });
     audit::append(db, act, deed, None, Some(shown))?;
-    let of_server = |dataset: &lumbung_wire::messages::register::Dataset| {
-        dataset.server.is_none_or(|id| id == server.id)
-    };
     Ok(EnrollResponse {
         certificate_pem: issued.certificate_pem,
         ca_pems: vec![authority.certificate_pem().to_owned()],
         server: Some(server.id),
         site: None,
         sites: Vec::new(),
-        datasets: rows::datasets(db, Some(&server.pd))?.into_iter().filter(of_server).collect(),
+        datasets: rows::datasets_of_server(db, &server.pd, &server.id)?,
     })
 }
 
@@ -185,7 +182,7 @@ fn pin_datasets(
     server: &Server,
     repository: RepositoryId,
 ) -> Result<(), DbError> {
-    for mut dataset in rows::datasets(db, Some(&server.pd))? {
+    for mut dataset in rows::datasets_of_server(db, &server.pd, &server.id)? {
         if dataset.server == Some(server.id) && dataset.repository.is_none() {
             dataset.repository = Some(repository);
             rows::put_dataset(db, act, &dataset)?;

@@ -6,6 +6,7 @@
 //! backup, adds no reader and deletes nothing.
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
+//! - [`heartbeats`]: what agents say of themselves, on a board in memory before it is in the database.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
@@ -26,6 +27,7 @@ pub mod db;
 pub mod deadlines;
 pub mod enroll;
 pub mod exchange;
+pub mod heartbeats;
 pub mod issue;
 pub mod liveness;
 pub mod metrics;

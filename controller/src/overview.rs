@@ -126,24 +126,20 @@ fn agent_status(
     patience: Patience,
     now: Timestamp,
 ) -> Result<Vec<AgentStatus>, DbError> {
-    let mut list = Vec::new();
-    for (agent, server, liveness) in agents::liveness(db)? {
-        let told = agents::last_told(db, &agent)?;
-        let skew = liveness.agent_clock.zip(liveness.last_seen);
-        list.push(AgentStatus {
-            agent,
-            server,
-            heartbeat: patience.state(liveness.last_seen, now),
-            last_seen: liveness.last_seen,
+    let status = |heard: agents::AgentHeard| {
+        let skew = heard.agent_clock.zip(heard.last_seen);
+        AgentStatus {
+            agent: heard.agent,
+            server: heard.server,
+            heartbeat: patience.state(heard.last_seen, now),
+            last_seen: heard.last_seen,
             clock_warning_s: skew.and_then(|(theirs, ours)| clock_warning_s(theirs, ours)),
-            version: told.as_ref().map(|(version, _, _)| version.clone()),
-            health: told.as_ref().and_then(|(_, health, _)| serde_json::from_str(health).ok()),
-            jobs: told
-                .and_then(|(_, _, jobs)| serde_json::from_str(&jobs).ok())
-                .unwrap_or_default(),
-        });
-    }
-    Ok(list)
+            version: heard.version,
+            health: heard.health.and_then(|health| serde_json::from_str(&health).ok()),
+            jobs: heard.jobs.and_then(|jobs| serde_json::from_str(&jobs).ok()).unwrap_or_default(),
+        }
+    };
+    Ok(agents::heard(db)?.into_iter().map(status).collect())
 }
 
 #[cfg(test)]

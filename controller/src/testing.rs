@@ -302,6 +302,11 @@ impl City {
         self.db.write::<_, DbError>(write).unwrap();
     }
 
+    /// The database opened once more, as a program that starts opens it.
+    pub(crate) fn reopened(&self) -> Db {
+        Db::open(&self._dir.path().join("c.db")).unwrap()
+    }
+
     pub(crate) fn agent_row(&self) -> AgentRow {
         AgentRow {
             agent: self.agent,

@@ -152,7 +152,11 @@ pub struct Controller {
 }
 
 impl Controller {
-    fn create(dir: &Path) -> Result<Self> {
+    /// Makes a controller, which is not started, in a directory of its own below `dir`.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub fn create(dir: &Path) -> Result<Self> {
         let dir = dir.join("controller");
         fs::create_dir_all(&dir)?;
         let listen = format!("127.0.0.1:{}", free_port()?);
@@ -231,10 +235,24 @@ impl Controller {
         self.daemon.take().map_or(Ok(()), |mut daemon| daemon.kill())
     }
 
-    /// A one-time token from its console.
+    /// SIGTERM, and waits until it has ended in order.
     ///
     /// # Errors
-    /// If it is refused.
+    /// If it cannot be sent, or the controller ends otherwise.
+    pub fn stop(&mut self) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), |mut daemon| daemon.stop())
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("data/controller.db")
+    }
+
+    /// A one-time token for an `agent` or a `site`, by the name of its server or its own.
+    ///
+    /// # Errors
+    /// If the register does not know it.
     pub fn token(&self, role: &str, of: &str) -> Result<String> {
         let flag = format!("--{}", if role == "agent" { "server" } else { "site" });
         let token = output(self.command().args(["--json", "token", "--role", role, &flag, of]))?;

@@ -6,6 +6,7 @@ mod api;
 mod attackers;
 mod chaos;
 mod damage;
+mod heartbeats;
 mod house;
 mod main_job;
 mod media;

@@ -1,15 +1,16 @@
 //! What agents and sites call: enrolment, renewal, heartbeats, reports.
 //!
 //! Invariants: an agent speaks for the agent that its certificate names, and for no other; what it says
-//! is kept as its word. The answer to a heartbeat carries facts (time, sites), never an order.
+//! is kept as its word: heartbeats on the board (`crate::heartbeats`), reports durably before they are acknowledged. The
+//! answer to a heartbeat carries facts (time, sites), never an order.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use lumbung_model::{AgentId, PdId};
+use lumbung_model::{AgentId, PdId, Timestamp};
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
 use lumbung_wire::messages::{
-    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
+    EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, JobState, RenewRequest,
     RenewResponse, Report, ReportsAck,
 };
 use lumbung_wire::server::{RemoteAddr, read_json};
@@ -17,8 +18,9 @@ use lumbung_wire::{Peer, PeerIdentity, Problem};
 
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
-use crate::db::{DbError, agents as rows, register};
+use crate::db::{DbError, agents as rows, heartbeats, register};
 use crate::enroll::{self, EnrollError};
+use crate::heartbeats::Said;
 use crate::people::access::Scope;
 
 /// Jobs in one heartbeat.
@@ -105,23 +107,39 @@ pub(super) async fn heartbeat(
     let agent = agent_of(&peer)?;
     let beat: HeartbeatRequest = read_json(body, 256 << 10).await?;
     check_heartbeat(&beat)?;
-    let now = app.clock.now();
-    let late_after_s = app.config.heartbeat.patience().late_after_s();
-    let sites = app
-        .db
-        .write_async(move |tx| {
-            if rows::agent(tx, &agent)?.is_none() {
-                return Ok::<_, DbError>(None);
-            }
-            rows::heartbeat(tx, now, &agent, &beat, late_after_s)?;
-            for job in &beat.jobs {
-                rows::note_unregistered(tx, now, &job.dataset, None, Some(&agent), &job.name)?;
-            }
-            Ok(Some(enroll::site_entries(tx)?))
-        })
-        .await?;
-    let sites = sites.ok_or_else(|| unknown_agent(agent))?;
+    let (now, late_after_s) = (app.clock.now(), app.config.heartbeat.patience().late_after_s());
+    let said = Said::of(&beat).map_err(|_| Problem::bad_request("a figure is not a number"))?;
+    let board = app.db.board();
+    if !board.knows(&agent) {
+        let stored = app.db.read_async(move |tx| heartbeats::stored_of(tx, &agent)).await?;
+        board.admit(now, agent, stored.ok_or_else(|| unknown_agent(agent))?);
+    }
+    let heard = board.hear(now, &agent, said, late_after_s).ok_or_else(|| unknown_agent(agent))?;
+    if heard.note_jobs {
+        note_jobs(&app, now, agent, beat.jobs).await?;
+    }
+    let sites = app.sites.now(&app.db).await?.to_vec();
     Ok(Json(HeartbeatResponse { now, sites }))
+}
+
+/// Holds the datasets of an agent's jobs against the register.
+async fn note_jobs(
+    app: &AppState,
+    now: Timestamp,
+    agent: AgentId,
+    jobs: Vec<JobState>,
+) -> Result<(), Refused> {
+    let note = move |tx: &rusqlite::Transaction<'_>| {
+        let mut unregistered = false;
+        for job in &jobs {
+            unregistered |=
+                rows::note_unregistered(tx, now, &job.dataset, None, Some(&agent), &job.name)?;
+        }
+        Ok::<_, DbError>(unregistered)
+    };
+    let noted = app.db.write_async(note).await;
+    app.db.board().noted(now, &agent, noted.as_ref().ok().copied());
+    Ok(noted.map(drop)?)
 }
 
 fn check_heartbeat(beat: &HeartbeatRequest) -> Result<(), Refused> {

@@ -44,6 +44,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::db::Db;
+use crate::heartbeats::Sites;
 use crate::people::access::Permission;
 use crate::profile::Profile;
 use access::Access;
@@ -102,6 +103,8 @@ pub struct Shared {
     pub hashing: Hashing,
     /// Requests with an idempotency key that are at work.
     pub at_work: AtWork,
+    /// The sites that heartbeats are answered with.
+    pub sites: Sites,
 }
 
 /// [`Shared`], as handlers get it.

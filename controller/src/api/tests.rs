@@ -9,6 +9,7 @@ mod enrolment;
 mod etags;
 mod flows;
 mod follow_up;
+mod heartbeats_and_crashes;
 mod idempotency;
 mod paging;
 mod people;
@@ -34,7 +35,9 @@ use tower::ServiceExt;
 use super::{AppState, Shared, router};
 use crate::act::Act;
 use crate::config::Config;
+use crate::db::Db;
 use crate::db::people::{self as rows, Account};
+use crate::heartbeats;
 use crate::people::{PeopleError, access, accounts, code_at, login};
 use crate::testing::{City, START};
 
@@ -56,9 +59,14 @@ struct App {
 impl App {
     fn new() -> Self {
         let city = City::new();
+        let db = city.db.clone();
+        Self::over(city, db)
+    }
+
+    fn over(city: City, db: Db) -> Self {
         let (authority, _) = Authority::generate("test CA", START).unwrap();
         let state = Arc::new(Shared {
-            db: city.db.clone(),
+            db,
             clock: city.clock.clone(),
             authority,
             config: Config::default(),
@@ -68,6 +76,7 @@ impl App {
             audit_key: SigningKey::generate(),
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
+            sites: heartbeats::Sites::default(),
         });
         Self { city, state }
     }
@@ -225,6 +234,18 @@ impl App {
         };
         let login = login::login(&self.state.db, (now, None), &request).unwrap();
         Session { cookie: login.cookie, csrf: login.caller.csrf_token.unwrap() }
+    }
+
+    /// Writes the board, as the keeper does every few seconds, or with `all` at the end.
+    async fn keep(&self, all: bool) {
+        heartbeats::keep(&self.state.db, self.city.clock.now(), all).await.unwrap();
+    }
+
+    /// The same controller after a crash: only what is in the database is left.
+    fn crashed(self) -> Self {
+        let db = self.city.reopened();
+        heartbeats::load(&db, self.city.clock.now()).unwrap();
+        Self::over(self.city, db)
     }
 
     async fn get(&self, path: &str) -> Value {

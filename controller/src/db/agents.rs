@@ -1,10 +1,9 @@
-//! Agents, their heartbeats and their reports.
+//! Agents, how they were heard of last, and their reports.
 //!
-//! Invariant: nothing here is evidence. Reports are kept once by their id; spans of heartbeats grow,
-//! and a new one begins after a silence.
+//! Invariant: nothing here is evidence. Reports are kept once by their id.
 
 use lumbung_model::{AgentId, DatasetId, DomainId, PublicKey, RepositoryId, ServerId, Timestamp};
-use lumbung_wire::messages::{HeartbeatRequest, Outcome, Report, ReportId, ReportKind};
+use lumbung_wire::messages::{Outcome, Report, ReportId, ReportKind};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{DbError, id};
@@ -65,73 +64,44 @@ pub fn put_agent(db: &Connection, now: Timestamp, row: &AgentRow) -> Result<(), 
     Ok(())
 }
 
-/// Keeps a heartbeat; a span goes on if the silence before was at most `late_after_s`.
-pub fn heartbeat(
-    db: &Connection,
-    now: Timestamp,
-    agent: &AgentId,
-    beat: &HeartbeatRequest,
-    late_after_s: i64,
-) -> Result<(), DbError> {
-    let json = |value: serde_json::Result<String>| {
-        value.map_err(|_| DbError::Corrupt { what: "a heartbeat" })
-    };
-    let health = json(serde_json::to_string(&beat.health))?;
-    let jobs = json(serde_json::to_string(&beat.jobs))?;
-    db.prepare_cached(
-        "UPDATE agents SET last_seen_s = ?, agent_clock_s = ?, version = ?, health = ?, jobs = ? WHERE id = ?",
-    )?
-    .execute(params![now.0, beat.now.0, beat.version, health, jobs, agent.as_bytes()])?;
-    let extended = db
-        .prepare_cached(
-            "UPDATE heartbeat_spans SET last_s = max(last_s, ?1), beats = beats + 1
-             WHERE agent = ?2 AND first_s = (SELECT max(first_s) FROM heartbeat_spans WHERE agent = ?2)
-               AND ?1 - last_s <= ?3",
-        )?
-        .execute(params![now.0, agent.as_bytes(), late_after_s])?;
-    if extended == 0 {
-        db.prepare_cached(
-            "INSERT INTO heartbeat_spans (agent, first_s, last_s, beats) VALUES (?, ?, ?, 1)",
-        )?
-        .execute(params![agent.as_bytes(), now.0, now.0])?;
-    }
-    Ok(())
-}
-
-/// What is known of how an agent is.
-#[derive(Debug, Clone, Default)]
-pub struct AgentLiveness {
+/// An agent as it was heard of last; it may be only on the board yet.
+#[derive(Debug, Clone)]
+pub struct AgentHeard {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its server.
+    pub server: ServerId,
     /// When it was heard of last, by our clock.
     pub last_seen: Option<Timestamp>,
     /// What its clock said then.
     pub agent_clock: Option<Timestamp>,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// Health of its host, JSON.
+    pub health: Option<String>,
+    /// Its jobs, JSON.
+    pub jobs: Option<String>,
 }
 
-/// Every agent: id, server, liveness.
-pub fn liveness(db: &Connection) -> Result<Vec<(AgentId, ServerId, AgentLiveness)>, DbError> {
-    let mut statement =
-        db.prepare_cached("SELECT id, server, last_seen_s, agent_clock_s FROM agents ORDER BY id")?;
+/// Every agent as it was heard of last.
+pub fn heard(db: &Connection) -> Result<Vec<AgentHeard>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT a.id, a.server, heard_seen_s(a.id, a.last_seen_s), heard_clock_s(a.id, a.agent_clock_s),
+            heard_version(a.id, t.version), heard_health(a.id, t.health), heard_jobs(a.id, t.jobs)
+         FROM agents AS a LEFT JOIN agent_told AS t ON t.agent = a.id ORDER BY a.id",
+    )?;
     let rows = statement.query_map([], |row| {
-        let liveness = AgentLiveness {
+        Ok(AgentHeard {
+            agent: AgentId::from_bytes(id(row, 0)?),
+            server: ServerId::from_bytes(id(row, 1)?),
             last_seen: row.get::<_, Option<i64>>(2)?.map(Timestamp),
             agent_clock: row.get::<_, Option<i64>>(3)?.map(Timestamp),
-        };
-        Ok((AgentId::from_bytes(id(row, 0)?), ServerId::from_bytes(id(row, 1)?), liveness))
+            version: row.get(4)?,
+            health: row.get(5)?,
+            jobs: row.get(6)?,
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Host health and jobs as the agent told them last, as JSON.
-pub fn last_told(
-    db: &Connection,
-    agent: &AgentId,
-) -> Result<Option<(String, String, String)>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT version, health, jobs FROM agents WHERE id = ? AND health IS NOT NULL AND jobs IS NOT NULL AND version IS NOT NULL",
-    )?;
-    Ok(statement
-        .query_row([agent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?)
 }
 
 /// Keeps a report; one that is there already changes nothing.
@@ -199,7 +169,7 @@ pub fn last_backup_report(
     Ok(Some((newest, good)))
 }
 
-/// Notes a dataset id that the register does not know; at most a thousand of them.
+/// Notes a dataset id if the register does not know it, at most a thousand of them; whether it was noted.
 pub fn note_unregistered(
     db: &Connection,
     now: Timestamp,
@@ -207,22 +177,23 @@ pub fn note_unregistered(
     repository: Option<&RepositoryId>,
     agent: Option<&AgentId>,
     name: &str,
-) -> Result<(), DbError> {
-    db.prepare_cached(
-        "INSERT INTO unregistered_datasets (dataset, repository, agent, name, first_s, last_s)
+) -> Result<bool, DbError> {
+    let noted = db
+        .prepare_cached(
+            "INSERT INTO unregistered_datasets (dataset, repository, agent, name, first_s, last_s)
          SELECT ?1, ?2, ?3, ?4, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM datasets WHERE id = ?1)
             AND (SELECT count(*) FROM unregistered_datasets) < 1000
          ON CONFLICT (dataset) DO UPDATE SET last_s = ?5, agent = coalesce(?3, agent),
             repository = coalesce(?2, repository), name = CASE WHEN ?4 = '' THEN name ELSE ?4 END",
-    )?
-    .execute(params![
-        dataset.as_bytes(),
-        repository.map(RepositoryId::as_bytes),
-        agent.map(AgentId::as_bytes),
-        name,
-        now.0,
-    ])?;
-    Ok(())
+        )?
+        .execute(params![
+            dataset.as_bytes(),
+            repository.map(RepositoryId::as_bytes),
+            agent.map(AgentId::as_bytes),
+            name,
+            now.0,
+        ])?;
+    Ok(noted > 0)
 }
 
 /// A dataset id that the register does not know.

@@ -70,12 +70,15 @@ fn site_kind(kind: register::SiteKind) -> SiteKind {
 }
 
 fn has_agent(db: &Connection, dataset: &Dataset) -> Result<bool, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT 1 FROM agents AS a JOIN servers AS s ON s.id = a.server
-         WHERE CASE WHEN ?1 IS NULL THEN s.pd = ?2 ELSE a.server = ?1 END LIMIT 1",
-    )?;
-    Ok(statement
-        .exists(params![dataset.server.map(|server| *server.as_bytes()), dataset.pd.as_bytes()])?)
+    // Two statements: one for both cases reads every agent of the city for each dataset.
+    let (sql, id) = match &dataset.server {
+        Some(server) => ("SELECT 1 FROM agents WHERE server = ?", server.as_bytes()),
+        None => (
+            "SELECT 1 FROM servers AS s JOIN agents AS a ON a.server = s.id WHERE s.pd = ?",
+            dataset.pd.as_bytes(),
+        ),
+    };
+    Ok(db.prepare_cached(sql)?.exists([id])?)
 }
 
 /// The newest inventory of the repository at the site that counts.

@@ -1,20 +1,22 @@
 //! The database: one SQLite file, and the only place that speaks SQL.
 //!
-//! Invariants: every write is one `IMMEDIATE` transaction, durable when it returns (WAL with
-//! `synchronous = FULL`); a read sees one consistent state; the schema is the sum of the numbered
-//! migrations, and a file written by a newer version is refused, not guessed at. Blocking: async
-//! callers go through [`Db::write_async`] and [`Db::read_async`].
+//! Invariants: every write is kept whole or not at all, and durable when it returns (`IMMEDIATE` transactions, WAL with
+//! `synchronous = FULL`); a read sees one consistent state, over which lies what agents have said of themselves and is
+//! not written yet ([`heartbeats`]); the schema is the sum of the numbered migrations, and a file written by a newer
+//! version is refused, not guessed at. Blocking: async callers go through [`Db::write_async`] and [`Db::read_async`].
 
 pub mod agents;
 pub mod alarms;
 pub mod approvals;
 pub mod audit;
+mod commit;
 pub mod deposits;
 pub mod evidence;
 pub mod facts;
 pub mod figures;
 pub mod findings;
 pub mod follow_up;
+pub mod heartbeats;
 pub mod history;
 pub mod idempotency;
 pub mod people;
@@ -30,11 +32,13 @@ pub mod tokens;
 pub mod verdicts;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
+
+use crate::heartbeats::Board;
 
 /// Why the database could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,9 @@ pub enum DbError {
         #[source]
         source: rusqlite::Error,
     },
+    /// What was changed could not be made durable.
+    #[error("nothing was changed, since it could not be written: look at the disk")]
+    Commit(#[source] Arc<rusqlite::Error>),
     /// A statement failed.
     #[error("the database failed: look at the disk and at the file's permissions")]
     Sql(#[from] rusqlite::Error),
@@ -91,8 +98,12 @@ const IDLE_READERS: usize = 8;
 struct Inner {
     path: PathBuf,
     writer: Mutex<Connection>,
+    queue: commit::Queue,
     readers: Mutex<Vec<Connection>>,
     written: Notify,
+    /// Only asked whether somebody has written.
+    watcher: Mutex<Connection>,
+    board: Arc<Board>,
 }
 
 /// The database. Cloning shares it.
@@ -119,14 +130,41 @@ impl Db {
     fn with_flags(path: &Path, flags: OpenFlags) -> Result<Self, DbError> {
         let open_error = |source| DbError::Open { path: path.to_owned(), source };
         let mut writer = Connection::open_with_flags(path, flags).map_err(open_error)?;
-        configure(&writer).map_err(open_error)?;
+        let board = Arc::new(Board::default());
+        configure(&writer, &board).map_err(open_error)?;
         schema::migrate(&mut writer, path)?;
+        let watcher = Connection::open_with_flags(path, flags).map_err(open_error)?;
+        configure(&watcher, &board).map_err(open_error)?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             writer: Mutex::new(writer),
+            queue: commit::Queue::default(),
             readers: Mutex::new(Vec::new()),
             written: Notify::new(),
+            watcher: Mutex::new(watcher),
+            board,
         })))
+    }
+
+    /// What agents have said and is not written yet. It lies over every read.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.0.board
+    }
+
+    /// A number that is another one after each write, of this program or of another. Cheap: it reads no page.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn version(&self) -> Result<i64, DbError> {
+        let watcher = self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = watcher.prepare_cached("PRAGMA data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A panic in an earlier change rolled its transaction back: the connection is still good.
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `change` in one transaction: all of it is durable when this returns, or none of it happened.
@@ -137,8 +175,7 @@ impl Db {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        // A panic in an earlier change rolled its transaction back: the connection is still good.
-        let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let transaction = writer
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(DbError::from)?;
@@ -181,27 +218,9 @@ impl Db {
         let open_error = |source| DbError::Open { path: self.0.path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
         let reader = Connection::open_with_flags(&self.0.path, flags).map_err(open_error)?;
-        configure(&reader).map_err(open_error)?;
+        configure(&reader, &self.0.board).map_err(open_error)?;
         reader.pragma_update(None, "query_only", true).map_err(open_error)?;
         Ok(reader)
-    }
-
-    /// [`Self::write`] from async code.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub async fn write_async<T, E>(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let db = self.clone();
-        tokio::task::spawn_blocking(move || db.write(change))
-            .await
-            .unwrap_or_else(|_| Err(DbError::Worker.into()))
     }
 
     /// [`Self::read`] from async code.
@@ -223,14 +242,14 @@ impl Db {
     }
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, board: &Arc<Board>) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(128);
-    Ok(())
+    heartbeats::lay_over(connection, board)
 }
 
 /// The 16 or 32 bytes of an id or key in column `index`.

@@ -217,9 +217,13 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
     record(db, act, deed, pd.id.as_bytes(), pd)
 }
 
+/// Of every PD, where the PD is a parameter that is null. `?1 IS NULL OR pd = ?1` would do for both, and read the whole
+/// table for one PD.
+const EVERY_PD: &str = "?1 IS NULL";
+
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
 const SERVER: &str =
-    "SELECT s.id, s.pd, s.name, s.kind, a.id, a.last_seen_s, s.site, s.room FROM servers AS s
+    "SELECT s.id, s.pd, s.name, s.kind, a.id, heard_seen_s(a.id, a.last_seen_s), s.site, s.room FROM servers AS s
     LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
         ORDER BY b.enrolled_s DESC, b.rowid DESC LIMIT 1)";
 
@@ -239,8 +243,9 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
 
 /// The servers, of all PD or of one, by name.
 pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
-    let mut statement = db
-        .prepare_cached(&format!("{SERVER} WHERE ?1 IS NULL OR s.pd = ?1 ORDER BY s.name, s.id"))?;
+    let of_pd = if pd.is_some() { "s.pd = ?1" } else { EVERY_PD };
+    let sql = format!("{SERVER} WHERE {of_pd} ORDER BY s.name, s.id");
+    let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -280,6 +285,9 @@ pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbE
     record(db, act, deed, server.id.as_bytes(), server)
 }
 
+/// As the index `datasets_by_name` has it.
+const ON_SERVER: &str = "coalesce(server, x'')";
+
 const DATASET: &str =
     "SELECT id, pd, server, name, kind, owner, classification, urgency, rpo_s, retention,
     period, media, repository, paths, application, distribution, location, schedule, exclude, own_rpo
@@ -312,8 +320,9 @@ fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
 
 /// The datasets, of all PD or of one, by name.
 pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbError> {
-    let mut statement =
-        db.prepare_cached(&format!("{DATASET} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id"))?;
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let sql = format!("{DATASET} WHERE {of_pd} ORDER BY name, id");
+    let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -321,6 +330,18 @@ pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbEr
 pub fn datasets_of_kind(db: &Connection, kind: DatasetKind) -> Result<Vec<Dataset>, DbError> {
     let mut statement = db.prepare_cached(&format!("{DATASET} WHERE kind = ? ORDER BY id"))?;
     Ok(statement.query_map([kind.as_str()], dataset_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The PD's datasets that lie on the server, or on one that is not known, by name.
+pub fn datasets_of_server(
+    db: &Connection,
+    pd: &PdId,
+    server: &ServerId,
+) -> Result<Vec<Dataset>, DbError> {
+    let sql = format!("{DATASET} WHERE pd = ? AND {ON_SERVER} IN (x'', ?) ORDER BY name, id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![pd.as_bytes(), server.as_bytes()], dataset_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The dataset of that id.

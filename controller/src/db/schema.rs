@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_follow_up", include_str!("../../migrations/0008_follow_up.sql")),
     ("0009_idempotency", include_str!("../../migrations/0009_idempotency.sql")),
     ("0010_deposits", include_str!("../../migrations/0010_deposits.sql")),
+    ("0011_heartbeats", include_str!("../../migrations/0011_heartbeats.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -7,6 +7,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::db::evidence;
+use crate::heartbeats;
 use crate::testing::{City, START, profile};
 
 struct Bed {
@@ -81,9 +82,11 @@ fn agents_alarms_and_the_program_are_counted() {
         health: HostHealth::default(),
         jobs: Vec::new(),
     };
+    heartbeats::load(&city.db, START).unwrap();
+    let said = heartbeats::Said::of(&beat).unwrap();
+    assert!(city.db.board().hear(START, &city.agent, said, 150).is_some());
     city.db
         .write::<_, DbError>(|tx| {
-            agents::heartbeat(tx, START, &city.agent, &beat, 150)?;
             let finding = crate::db::alarms::Finding {
                 subject: "x".to_owned(),
                 pd: None,

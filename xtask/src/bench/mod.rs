@@ -3,6 +3,7 @@
 //! Benchmarks are programs, never tests: they print the machine, the versions and every single run, then medians
 //! and ratios. Warm cache; what a program writes goes to a directory of its own that is removed afterwards.
 
+mod controller;
 mod corpora;
 mod engine;
 mod fuse;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Through(through::Options),
     /// PUT, `have`, commit, scrub, the pull over a long line, and a vault of ten million chunks.
     Vault(vault::Options),
+    /// Ten thousand agents on the controller: CPU, memory, a storm of connections, pages meanwhile.
+    Controller(controller::Options),
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
@@ -46,6 +49,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Interrupted(options) => interrupted::interrupted(options),
         Bench::Through(options) => through::through(options),
         Bench::Vault(options) => vault::run(&options.arguments),
+        Bench::Controller(options) => controller::run(options),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{App, operator, slug, stranger_agent};
 use crate::testing::START;
 
-fn beat(app: &App, ahead_s: i64) -> Value {
+pub(super) fn beat(app: &App, ahead_s: i64) -> Value {
     let now = lumbung_model::Clock::now(&*app.city.clock).plus_seconds(ahead_s);
     let job = JobState {
         dataset: app.city.dataset,
@@ -53,6 +53,7 @@ async fn heartbeats_are_kept_as_spans() {
             StatusCode::OK
         );
     }
+    app.keep(false).await;
     let spans: Vec<(i64, i64, i64)> = app
         .city
         .db
@@ -88,7 +89,7 @@ async fn an_agent_that_the_register_does_not_know_is_told_to_enrol() {
     );
 }
 
-fn report(app: &App, id: u8, outcome: Outcome) -> Report {
+pub(super) fn report(app: &App, id: u8, outcome: Outcome) -> Report {
     Report {
         id: ReportId::from_bytes([id; 16]),
         kind: ReportKind::Backup,

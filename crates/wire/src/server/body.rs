@@ -16,6 +16,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::rest::Call;
 use crate::problem::Problem;
 
 /// A body that arrives more slowly than this, on average and after the first stall time, is given up.
@@ -49,10 +50,11 @@ pub(super) struct TimedBody {
     /// Since when, and until when, this piece is waited for.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     read_away: bool,
+    call: Call,
 }
 
 impl TimedBody {
-    pub(super) fn new(inner: Incoming, stall: Duration, read_away: bool) -> Self {
+    pub(super) fn new(inner: Incoming, stall: Duration, read_away: bool, call: Call) -> Self {
         Self {
             inner: Some(inner),
             stall,
@@ -60,6 +62,7 @@ impl TimedBody {
             waited: Duration::ZERO,
             waiting: None,
             read_away,
+            call,
         }
     }
 
@@ -123,7 +126,9 @@ impl Drop for TimedBody {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let call = self.call.clone();
             runtime.spawn(async move {
+                let _under_way = call;
                 let reading = async {
                     let mut left = READ_AWAY_MAX_BYTES;
                     while let Some(Ok(frame)) = rest.frame().await {

@@ -1,9 +1,11 @@
 //! One connection: handshake, whom it is from, its requests one after the other, its end.
 //!
 //! Invariants: a refused handshake still delivers its alert, so that the client knows why. A handler
-//! that panics answers 500 to its own client and to no other.
+//! that panics answers 500 to its own client and to no other. A connection that rests, where it may, serves its next
+//! request as if it had not.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,12 +19,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, Interval, interval_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::body::TimedBody;
+use super::rest::{Answered, Call, Calls, Rewound};
 use super::stall::StallGuard;
 use super::{NOW_HEADER, Place, RemoteAddr, ServeOptions};
 use crate::identity::Peer;
@@ -34,12 +38,19 @@ const ALERT_LINGER: Duration = Duration::from_secs(2);
 /// How much of a plain-text refusal goes into a problem document.
 const PLAIN_REFUSAL_MAX_BYTES: usize = 4096;
 
+/// How long a handshake keeps its turn: a client that does nothing with it goes on without one, and holds up nobody.
+const TURN: Duration = Duration::from_secs(1);
+
+/// On the heap: between two requests it is all that a connection holds.
+type Stream = Box<TlsStream<StallGuard<TcpStream>>>;
+
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) tls: ServerTls,
     pub(super) router: axum::Router,
     pub(super) options: ServeOptions,
     pub(super) stopped: watch::Receiver<bool>,
+    pub(super) handshakes: Semaphore,
 }
 
 impl Shared {
@@ -51,29 +62,45 @@ impl Shared {
         _slot: (OwnedSemaphorePermit, Place),
     ) {
         let mut stopped = self.stopped.clone();
+        // Boxes: a task takes the room of its largest part for as long as it lives.
         let greeting = tokio::select! {
-            greeting = self.greet(stream, remote) => greeting,
-            _ = stopped.wait_for(|stop| *stop) => None,
+            greeting = Box::pin(self.greet(stream, remote)) => greeting,
+            () = stop(&mut stopped) => None,
         };
-        if let Some((stream, peer)) = greeting {
-            self.requests(stream, remote, peer, stopped).await;
+        let Some((stream, peer)) = greeting else { return };
+        let mut stream = Rewound::new(stream);
+        let peer = Arc::new(peer);
+        loop {
+            let requests = self.clone().requests(stream, remote, peer.clone(), &mut stopped);
+            let Some(resting) = Box::pin(requests).await else { return };
+            stream = resting;
+            #[cfg(test)]
+            super::tests::rested();
+            let woken = tokio::select! {
+                woken = tokio::time::timeout(self.options.head, stream.wake()) => woken,
+                () = stop(&mut stopped) => Ok(Ok(false)),
+            };
+            if !matches!(woken, Ok(Ok(true))) {
+                end(stream, remote).await;
+                return;
+            }
         }
     }
 
     /// The handshake, and whom it proved.
-    async fn greet(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-    ) -> Option<(TlsStream<StallGuard<TcpStream>>, Peer)> {
+    async fn greet(&self, stream: TcpStream, remote: SocketAddr) -> Option<(Stream, Peer)> {
         // Answers are small or written in large pieces: waiting to fill a segment only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "TCP_NODELAY refused");
         }
+        // When all clients come at once, some are served after the other, instead of all of them too late.
+        let turn = self.handshakes.acquire().await;
         let side = self.tls.current();
         let stream = StallGuard::new(stream, self.options.stall);
         let handshake = TlsAcceptor::from(side.config.clone()).accept(stream).into_fallible();
-        let stream = match tokio::time::timeout(self.options.handshake, handshake).await {
+        let handshake = in_turn(handshake, turn.ok());
+        let handshaken = tokio::time::timeout(self.options.handshake, handshake).await;
+        let stream = match handshaken {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {
                 tracing::info!(%remote, %error, "a TLS handshake failed");
@@ -86,7 +113,7 @@ impl Shared {
             }
         };
         match side.verifier.peer(stream.get_ref().1.peer_certificates(), self.tls.clock.now()) {
-            Ok(peer) => Some((stream, peer)),
+            Ok(peer) => Some((Box::new(stream), peer)),
             Err(error) => {
                 tracing::info!(%remote, %error, "a certificate ran out during its handshake");
                 None
@@ -94,44 +121,74 @@ impl Shared {
         }
     }
 
+    /// Serves requests until the connection ends, or rests: then it is given back.
     async fn requests(
         self: Arc<Self>,
-        stream: TlsStream<StallGuard<TcpStream>>,
+        stream: Rewound<Stream>,
         remote: SocketAddr,
-        peer: Peer,
-        mut stopped: watch::Receiver<bool>,
-    ) {
-        let shared = self.clone();
+        peer: Arc<Peer>,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> Option<Rewound<Stream>> {
+        let (shared, calls) = (self.clone(), Calls::default());
+        let begin = calls.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (shared, peer) = (shared.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(shared.answer(request, remote, peer).await) }
+            let (shared, peer, call) = (shared.clone(), Peer::clone(&peer), begin.begin());
+            Box::pin(async move {
+                Ok::<_, Infallible>(shared.answer(request, remote, peer, call).await)
+            })
         });
-        let connection = hyper::server::conn::http1::Builder::new()
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.options.head)
             .serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            _ = stopped.wait_for(|stop| *stop) => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut tick = self.options.rest.map(|rest| interval_at(Instant::now() + rest, rest));
+        let mut before = 0;
+        let ended = loop {
+            let running = poll_fn(|cx| connection.poll_without_shutdown(cx));
+            tokio::select! {
+                ended = running => break ended,
+                () = next(&mut tick) => {
+                    let answered = calls.all_answered().unwrap_or(0);
+                    if answered > 0 && answered == before {
+                        std::pin::Pin::new(&mut connection).graceful_shutdown();
+                        // It ends at once, if hyper too holds that nothing is under way.
+                        let at_once = poll_fn(|cx| connection.poll_without_shutdown(cx)).now_or_never();
+                        match at_once {
+                            Some(Ok(())) => {
+                                let parts = connection.into_parts();
+                                return Some(parts.io.into_inner().unread(&parts.read_buf));
+                            }
+                            Some(broken) => break broken,
+                            None => {}
+                        }
+                    }
+                    before = answered;
+                }
+                () = stop(stopped) => {
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                    break poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+                }
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%remote, %error, "a connection broke");
+        match ended {
+            Ok(()) => end(connection.into_parts().io.into_inner(), remote).await,
+            Err(error) => tracing::debug!(%remote, %error, "a connection broke"),
         }
+        None
     }
 
-    async fn answer(&self, request: Request<Incoming>, remote: SocketAddr, peer: Peer) -> Response {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        remote: SocketAddr,
+        peer: Peer,
+        call: Call,
+    ) -> Response<Answered> {
         let stall = self.options.stall;
         // A client that waits for "100 Continue" sends nothing that would have to be read away.
         let read_away = !request.headers().contains_key(header::EXPECT);
-        let mut request = request.map(|body| Body::new(TimedBody::new(body, stall, read_away)));
+        let mut request =
+            request.map(|body| Body::new(TimedBody::new(body, stall, read_away, call.clone())));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(RemoteAddr(remote));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -146,7 +203,38 @@ impl Shared {
             }
         };
         response.headers_mut().insert(NOW_HEADER, HeaderValue::from(self.tls.clock.now().0));
-        response
+        response.map(|body| Answered::new(body, call))
+    }
+}
+
+/// Runs `work`, and gives the turn back once it is done, or has had it for long enough.
+async fn in_turn<T>(work: impl Future<Output = T>, turn: Option<SemaphorePermit<'_>>) -> T {
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(TURN, &mut work).await {
+        return done;
+    }
+    drop(turn);
+    work.await
+}
+
+/// Resolves when the server is told to stop.
+async fn stop(stopped: &mut watch::Receiver<bool>) {
+    // An error is the end of who could tell it: the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// The next tick, where there are any.
+async fn next(tick: &mut Option<Interval>) {
+    match tick {
+        Some(tick) => drop(tick.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Says that nothing more comes.
+async fn end(mut stream: Rewound<Stream>, remote: SocketAddr) {
+    if let Err(error) = stream.shutdown().await {
+        tracing::debug!(%remote, %error, "a connection broke at its end");
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod body;
 mod connection;
+mod rest;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,11 @@ pub struct ServeOptions {
     pub stall: Duration,
     /// For requests under way when the server is told to stop.
     pub drain: Duration,
+    /// A connection without a request for so long, or twice that, gives its buffers back until the next one: for servers
+    /// whose many clients rarely speak. None: it keeps them.
+    pub rest: Option<Duration>,
+    /// Handshakes at one time; more wait for their turn. One that does not get on gives its turn to the next.
+    pub max_handshakes: usize,
 }
 
 impl Default for ServeOptions {
@@ -59,6 +65,8 @@ impl Default for ServeOptions {
             head: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            rest: None,
+            max_handshakes: 128,
         }
     }
 }
@@ -85,7 +93,8 @@ pub async fn serve_with(
     let slots = Arc::new(Semaphore::new(options.max_connections));
     let addresses = PerAddress::new(options.max_per_address);
     let drain = options.drain;
-    let shared = Arc::new(connection::Shared { tls, router, options, stopped });
+    let handshakes = Semaphore::new(options.max_handshakes);
+    let shared = Arc::new(connection::Shared { tls, router, options, stopped, handshakes });
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {

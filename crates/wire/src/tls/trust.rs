@@ -73,6 +73,14 @@ pub struct ClientTls {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+impl ClientTls {
+    /// As rustls takes it, for who makes its connections itself.
+    #[must_use]
+    pub fn rustls_config(&self) -> rustls::ClientConfig {
+        self.config.clone()
+    }
+}
+
 /// TLS of a client: its own certificate, if it has one, and by what it knows the server.
 pub fn client_config(
     identity: Option<&TlsIdentity>,

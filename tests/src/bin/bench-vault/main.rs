@@ -7,7 +7,6 @@ mod bed;
 mod data;
 mod pull;
 mod put;
-mod report;
 mod s3;
 mod scale;
 mod scrub;
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use crate::report::Report;
+use lumbung_tests::figures::Report;
 
 /// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

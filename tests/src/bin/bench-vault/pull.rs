@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
-use crate::report::{Report, Target, Watch, children_cpu_s, float};
 use crate::scrub::fill;
+use lumbung_tests::figures::{Report, Target, Watch, children_cpu_s, float};
 
 /// From one site to the other.
 const DELAY: Duration = Duration::from_millis(15);

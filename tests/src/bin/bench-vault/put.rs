@@ -11,7 +11,7 @@ use lumbung_model::{PackId, SessionId};
 use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
 use crate::data::{self, Frames};
-use crate::report::{Report, Target, Watch, float};
+use lumbung_tests::figures::{Report, Target, Watch, float};
 
 /// Frames in a pack: as near to 16 MiB as frames of 1 MiB come.
 pub(crate) const FRAMES: usize = 15;

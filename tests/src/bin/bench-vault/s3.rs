@@ -12,7 +12,7 @@ use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
 use crate::data::{self, Frames};
 use crate::put::{FRAMES, Sent, send_rounds};
-use crate::report::{Report, Target, float};
+use lumbung_tests::figures::{Report, Target, float};
 
 pub(crate) async fn measure(arguments: &Arguments, dir: &Path, report: &mut Report) -> Result<()> {
     println!("\nover an S3 store");

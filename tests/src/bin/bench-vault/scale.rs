@@ -16,7 +16,7 @@ use lumbung_wire::VaultClient;
 use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
 use crate::data::{self, After, Snapshot, hollow_pack, snapshot, write_object};
-use crate::report::{Report, Target, Watch, children_cpu_s, float};
+use lumbung_tests::figures::{Report, Target, Watch, children_cpu_s, float};
 
 /// Frames in a pack, turn by turn: 14 on average.
 const FRAMES: [usize; 5] = [12, 13, 14, 15, 16];

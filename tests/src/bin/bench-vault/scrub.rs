@@ -14,7 +14,7 @@ use crate::Arguments;
 use crate::bed::{Agent, City, Owner, Site};
 use crate::data::{self, Frames};
 use crate::put::{FRAMES, bytes_of, packs_for, send};
-use crate::report::{Report, Target, children_cpu_s, float, median};
+use lumbung_tests::figures::{Report, Target, children_cpu_s, float, median};
 
 pub(crate) async fn measure(arguments: &Arguments, dir: &Path, report: &mut Report) -> Result<()> {
     println!("\nscrub of {} MiB", arguments.mib);

@@ -1,4 +1,4 @@
-//! What was measured: every run as it comes, medians and ratios at the end.
+//! What a benchmark measured: every run as it comes, medians and ratios at the end; what the kernel counts of a process.
 
 use std::fs;
 use std::time::Instant;
@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 
 /// Which side of a target is the good one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Target {
+pub enum Target {
     /// No figure is set.
     None,
+    /// No more than this.
     AtMost(f64),
+    /// No less than this.
     AtLeast(f64),
 }
 
@@ -25,13 +27,13 @@ struct Row {
 
 /// The table.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     rows: Vec<Row>,
 }
 
 impl Report {
     /// Adds a line, and prints its runs.
-    pub(crate) fn add(
+    pub fn add(
         &mut self,
         what: impl Into<String>,
         unit: &'static str,
@@ -44,7 +46,8 @@ impl Report {
         self.rows.push(Row { what, unit, runs, target });
     }
 
-    pub(crate) fn print(&self) {
+    /// Prints the table.
+    pub fn print(&self) {
         println!("\n| what | median | target | ratio to it |\n|---|---|---|---|");
         for row in &self.rows {
             let median = median(&row.runs);
@@ -69,25 +72,46 @@ fn figure(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-pub(crate) fn median(runs: &[f64]) -> f64 {
+/// The median; not a number where there is none.
+#[must_use]
+pub fn median(runs: &[f64]) -> f64 {
     let mut sorted = runs.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// A count as a figure.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(crate) fn float(value: u64) -> f64 {
+pub fn float(value: u64) -> f64 {
     value as f64
 }
 
 /// CPU time that a process has used, in seconds.
-pub(crate) fn cpu_s(process: u32) -> Result<f64> {
+///
+/// # Errors
+/// If it is gone.
+pub fn cpu_s(process: u32) -> Result<f64> {
     fields(&format!("/proc/{process}/stat"), 13)
 }
 
 /// CPU time of the children of this process that were waited for, in seconds.
-pub(crate) fn children_cpu_s() -> Result<f64> {
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn children_cpu_s() -> Result<f64> {
     fields("/proc/self/stat", 15)
+}
+
+/// A line of a process's `status` file that is in KiB, such as `VmRSS` or `VmHWM`, in MiB.
+///
+/// # Errors
+/// If the process is gone.
+pub fn status_mib(process: u32, line: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let found = text.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':'));
+    let kib = found.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(float(kib.with_context(|| format!("no {line} in its status"))?) / 1024.0)
 }
 
 /// Two neighbouring fields of a `stat` file, in ticks of 10 ms, added.
@@ -101,19 +125,26 @@ fn fields(path: &str, first: usize) -> Result<f64> {
 }
 
 /// Wall time and CPU time of what a process does meanwhile.
-pub(crate) struct Watch {
+pub struct Watch {
     since: Instant,
     process: u32,
     cpu_s: f64,
 }
 
 impl Watch {
-    pub(crate) fn start(process: u32) -> Result<Self> {
+    /// Begins now.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn start(process: u32) -> Result<Self> {
         Ok(Self { cpu_s: cpu_s(process)?, process, since: Instant::now() })
     }
 
     /// Wall and CPU seconds.
-    pub(crate) fn stop(self) -> Result<(f64, f64)> {
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn stop(self) -> Result<(f64, f64)> {
         let wall = self.since.elapsed().as_secs_f64();
         Ok((wall, cpu_s(self.process)? - self.cpu_s))
     }
