@@ -23,9 +23,9 @@ pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use id::{
     AgentId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, ChunkId,
     ContactPersonId, DatasetId, DomainId, FrameHash, HoldId, IdError, InventoryId, ManifestId,
-    MediumId, MediumListId, OrderId, PackId, PdId, ProofId, PublicKey, ReceiptId, RepositoryId,
-    RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin,
-    TombstoneId, UsageId, UserId,
+    MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, ProofId, PublicKey, ReceiptId,
+    RepositoryId, RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId,
+    TlsPin, TombstoneId, UsageId, UserId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -11,6 +11,7 @@ pub mod approvals;
 pub mod control;
 pub mod overview;
 pub mod people;
+pub mod policy;
 pub mod register;
 pub mod vault;
 
