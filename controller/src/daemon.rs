@@ -1,4 +1,4 @@
-//! The running controller: API, poller, renewal of its own certificate.
+//! The running controller: API, poller, policies, renewal of its own certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
 //! under way finish; its own certificate is renewed without a restart.
@@ -16,6 +16,7 @@ use crate::act::Act;
 use crate::api::{self, Shared};
 use crate::config::Config;
 use crate::db::Db;
+use crate::policies::Reconciler;
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
 use crate::register::{self, RegisterError};
@@ -67,7 +68,7 @@ pub async fn run(
     let db = state.open_db()?;
     take_over(&db, &profile, clock.now())?;
     let authority = state.authority()?;
-    let audit_key = state.audit_key()?;
+    let (audit_key, policy_key) = (state.audit_key()?, state.policy_key()?);
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
@@ -78,7 +79,7 @@ pub async fn run(
         .map_err(|source| DaemonError::Listen { address, source })?;
     let bound = listener.local_addr().map_err(|source| DaemonError::Listen { address, source })?;
 
-    let signal = Arc::new(Notify::new());
+    let (signal, policies) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = watch::channel(false);
     let poller = Arc::new(Poller {
         db: db.clone(),
@@ -98,8 +99,12 @@ pub async fn run(
         profile,
         poll: signal,
         audit_key,
+        policy_key,
+        policies: policies.clone(),
         hashing,
     });
+    let publishing = Reconciler { app: shared.clone(), signal: policies };
+    let publishing = tokio::spawn(publishing.run(stopped.clone()));
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped));
     let ended = shutdown_signal()?;
@@ -107,8 +112,8 @@ pub async fn run(
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, api::router(shared), options, ended).await;
     stop.send_replace(true);
-    // Both stop at their next await; a poll that is cut off is done again.
-    let _ = tokio::join!(polling, renewing);
+    // All stop at their next await; a poll that is cut off is done again.
+    let _ = tokio::join!(polling, renewing, publishing);
     Ok(())
 }
 

@@ -174,6 +174,7 @@ fn enroll_agent(
         site: None,
         sites: Vec::new(),
         datasets: rows::datasets(db, Some(&server.pd))?.into_iter().filter(of_server).collect(),
+        policy_key: None,
     })
 }
 
@@ -260,6 +261,7 @@ fn enroll_site(
         site: Some(own),
         sites: Vec::new(),
         datasets: Vec::new(),
+        policy_key: None,
     })
 }
 

@@ -7,6 +7,7 @@
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
+//! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`report`], [`overview`]: the evidence weighed and put into tables.
@@ -25,6 +26,7 @@ pub mod issue;
 pub mod liveness;
 pub mod overview;
 pub mod people;
+pub mod policies;
 pub mod poller;
 pub mod profile;
 pub mod register;

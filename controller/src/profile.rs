@@ -59,12 +59,19 @@ pub struct City {
     pub code: String,
     /// Name with its kind, as in `Kota Medan`: a building in its jurisdiction says the same.
     pub name: String,
+    /// The zone in which schedules are meant: WIB, WITA, WIT or a name of the IANA list.
+    #[serde(default = "west")]
+    pub timezone: String,
     /// The regulation, as it is cited; empty: the profile follows none.
     #[serde(default)]
     pub regulation: String,
     /// Its full title.
     #[serde(default)]
     pub regulation_title: String,
+}
+
+fn west() -> String {
+    "WIB".to_owned()
 }
 
 /// `[urgency]`

@@ -1,13 +1,15 @@
 //! What agents and sites call: enrolment, renewal, heartbeats, reports.
 //!
 //! Invariants: an agent speaks for the agent that its certificate names, and for no other; what it says
-//! is kept as its word. The answer to a heartbeat carries facts (time, sites), never an order.
+//! is kept as its word. The answer to a heartbeat carries facts (time, sites, which policy is the newest),
+//! never an order.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use lumbung_model::{AgentId, PdId};
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
+use lumbung_wire::messages::policy::PolicyOffer;
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -17,7 +19,7 @@ use lumbung_wire::{Peer, PeerIdentity, Problem};
 
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
-use crate::db::{DbError, agents as rows, register};
+use crate::db::{DbError, agents as rows, policies, register};
 use crate::enroll::{self, EnrollError};
 use crate::people::access::Scope;
 
@@ -50,7 +52,7 @@ pub(super) async fn enroll(
     let (now, from) = (app.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let shared = app.clone();
     let role = request.role;
-    let response = app
+    let mut response = app
         .db
         .write_async(move |tx| enroll::enroll(tx, (now, from), &shared.authority, &request))
         .await
@@ -59,6 +61,8 @@ pub(super) async fn enroll(
     let site = response.site.map(tracing::field::display);
     tracing::info!(%role, server, site, "enrolled");
     app.poll.notify_one();
+    app.policies.notify_one();
+    response.policy_key = response.server.is_some().then(|| app.policy_key.public());
     Ok(Json(response))
 }
 
@@ -85,7 +89,7 @@ fn certified(peer: &Peer) -> Result<&PeerIdentity, Refused> {
 }
 
 /// The agent that speaks.
-fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
+pub(super) fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
     let agent = certified(peer)?.agent;
     agent.ok_or_else(|| Problem::forbidden("this certificate names no agent: enrol again").into())
 }
@@ -107,26 +111,40 @@ pub(super) async fn heartbeat(
     check_heartbeat(&beat)?;
     let now = app.clock.now();
     let late_after_s = app.config.heartbeat.patience().late_after_s();
-    let sites = app
+    let kept = app
         .db
         .write_async(move |tx| {
             if rows::agent(tx, &agent)?.is_none() {
                 return Ok::<_, DbError>(None);
             }
             rows::heartbeat(tx, now, &agent, &beat, late_after_s)?;
+            let mut tells_new = false;
+            if let Some(told) = &beat.policy {
+                tells_new = policies::told(tx, &agent)?.as_ref() != Some(told);
+                policies::put_told(tx, &agent, told)?;
+            }
             for job in &beat.jobs {
                 rows::note_unregistered(tx, now, &job.dataset, None, Some(&agent), &job.name)?;
             }
-            Ok(Some(enroll::site_entries(tx)?))
+            let offer = policies::offer(tx, &agent)?.map(|(mark, confirmed)| PolicyOffer {
+                version: mark.version,
+                hash: mark.hash,
+                confirmed,
+            });
+            Ok(Some((enroll::site_entries(tx)?, offer, tells_new)))
         })
         .await?;
-    let sites = sites.ok_or_else(|| unknown_agent(agent))?;
-    Ok(Json(HeartbeatResponse { now, sites }))
+    let (sites, policy, tells_new) = kept.ok_or_else(|| unknown_agent(agent))?;
+    if tells_new {
+        app.policies.notify_one();
+    }
+    Ok(Json(HeartbeatResponse { now, sites, policy }))
 }
 
 fn check_heartbeat(beat: &HeartbeatRequest) -> Result<(), Refused> {
     let texts = [&beat.version, &beat.health.hostname, &beat.health.os, &beat.health.kernel];
-    let long = texts.into_iter().any(|text| text.chars().count() > TEXT_MAX_CHARS);
+    let refused = beat.policy.as_ref().map(|policy| &policy.refused);
+    let long = texts.into_iter().chain(refused).any(|text| text.chars().count() > TEXT_MAX_CHARS);
     if beat.jobs.len() > JOBS_MAX || beat.health.disks.len() > DISKS_MAX || long {
         let detail = format!(
             "a heartbeat has at most {JOBS_MAX} jobs, {DISKS_MAX} disks and texts of {TEXT_MAX_CHARS} characters"

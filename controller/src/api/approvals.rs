@@ -25,7 +25,8 @@ pub(super) async fn list(
     State(app): State<AppState>,
     who: Who,
 ) -> Result<Json<Vec<Approval>>, Refused> {
-    let list = move |tx: &rusqlite::Transaction<'_>| approvals::list(tx, &who.act, LIST_MAX);
+    let list =
+        move |tx: &rusqlite::Transaction<'_>| approvals::list(tx, &who.act, who.scope(), LIST_MAX);
     Ok(Json(app.db.read_async(list).await?))
 }
 
@@ -74,6 +75,7 @@ async fn decide(
     };
     let decided = app.db.write_async(decide).await?;
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok(Json(decided))
 }
 

@@ -17,6 +17,7 @@ use super::extract::Asked;
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::exchange::{self, Form, ImportError, Source};
+use crate::policies::{self, Asker, Terms};
 
 /// How a body that is no JSON is to be read.
 #[derive(Deserialize)]
@@ -41,13 +42,19 @@ pub(super) async fn import(
             Some(table) => Source::Csv(table, &request.csv),
             None => Source::Toml(&request.toml),
         };
-        exchange::import(tx, &who.act, (file, source), &profile.urgency, request.dry_run)
+        let outcome =
+            exchange::import(tx, &who.act, (file, source), &profile.urgency, request.dry_run)?;
+        // What asks for less is asked for in the name of whoever changed it.
+        let asker = Asker { act: &who.act, user: who.principal.user };
+        policies::reconcile(tx, asker, Terms::of(&profile), None)?;
+        Ok::<_, ImportError>(outcome)
     };
     let outcome = match app.db.write_async(run).await {
         Err(ImportError::Tried(outcome)) => outcome,
         other => other?,
     };
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok(Json(outcome))
 }
 

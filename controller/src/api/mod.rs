@@ -14,6 +14,7 @@ mod extract;
 mod kinds;
 pub mod openapi;
 mod people;
+mod policies;
 mod problems;
 mod register;
 mod schemas;
@@ -84,6 +85,10 @@ pub struct Shared {
     pub poll: Arc<Notify>,
     /// Signs how far the audit log goes.
     pub audit_key: SigningKey,
+    /// Signs policies.
+    pub policy_key: SigningKey,
+    /// Asks for policies to be brought up to date.
+    pub policies: Arc<Notify>,
     /// Turns at what hashes passwords.
     pub hashing: Hashing,
 }
@@ -128,6 +133,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(overview_routes());
     table.extend(people_routes());
     table.extend(approval_routes());
+    table.extend(policy_routes());
     table
 }
 
@@ -194,6 +200,52 @@ fn agent_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             ),
             post(agents::reports),
         ),
+        (
+            route(
+                Method::GET,
+                "/api/v1/policy",
+                Agent,
+                "The newest policy of the agent that asks, signed",
+                (None, "PolicyDelivery"),
+            ),
+            get(policies::own),
+        ),
+    ]
+}
+
+fn policy_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Permission::{HandInProof, Read};
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let confirm = route(
+        Method::POST,
+        "/api/v1/policies/{id}/confirm",
+        Access::Person(HandInProof),
+        "A custodian's signed word that the server may take its newest policy although it asks for less",
+        (Some("PolicyConfirmation"), "PolicyDetail"),
+    );
+    vec![
+        (
+            read(
+                "/api/v1/policies",
+                "What each server's agent is asked to back up",
+                "[PolicyEntry]",
+                &["pd"],
+            ),
+            get(policies::list),
+        ),
+        (
+            read(
+                "/api/v1/policies/{id}",
+                "A server's policy, what waits, and all that were published",
+                "PolicyDetail",
+                &[],
+            ),
+            get(policies::one),
+        ),
+        (confirm, post(policies::confirm)),
     ]
 }
 
@@ -494,7 +546,7 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
 
 fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     use Access::Person;
-    use Permission::{Decide, KeepAccounts, ReadAudit};
+    use Permission::{AskTwo, Decide, KeepAccounts, ReadApprovals};
     let post_ = |path, permission, summary, request| {
         route(Method::POST, path, Person(permission), summary, (request, "Approval"))
     };
@@ -503,7 +555,7 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             route(
                 Method::GET,
                 "/api/v1/approvals",
-                Person(ReadAudit),
+                Person(ReadApprovals),
                 "What waits for a second person, and what became of it; newest first",
                 (None, "[Approval]"),
             ),
@@ -521,7 +573,7 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         (
             post_(
                 "/api/v1/sites/{id}/remove",
-                Decide,
+                AskTwo,
                 "Ask for a site to be taken out of the register; a second person approves it",
                 Some("Reasoned"),
             ),

@@ -162,6 +162,7 @@ pub(super) async fn create_dataset(
     };
     let (dataset, _) = app.db.write_async(write).await?;
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok((StatusCode::CREATED, Json(dataset)))
 }
 

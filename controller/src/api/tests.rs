@@ -7,6 +7,7 @@ mod documents;
 mod enrolment;
 mod flows;
 mod people;
+mod policies;
 mod tenancy;
 
 use std::sync::Arc;
@@ -59,6 +60,8 @@ impl App {
             profile: Arc::new(crate::testing::profile()),
             poll: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
+            policy_key: SigningKey::generate(),
+            policies: Arc::new(Notify::new()),
             hashing: super::Hashing::default(),
         });
         Self { city, state }

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod findings;
 pub mod people;
 pub mod places;
+pub mod policies;
 pub mod polls;
 pub mod register;
 pub mod removals;

@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_people", include_str!("../../migrations/0004_people.sql")),
     ("0005_approvals", include_str!("../../migrations/0005_approvals.sql")),
     ("0006_register", include_str!("../../migrations/0006_register.sql")),
+    ("0011_policies", include_str!("../../migrations/0011_policies.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -33,6 +33,9 @@ fn city(profile: &Profile) -> Result<(), Wrong> {
     if profile.city.name.trim().is_empty() {
         return wrong("city.name", "is empty: write it as its buildings say their jurisdiction");
     }
+    if let Err(error) = lumbung_model::schedule::parse_zone(&profile.city.timezone) {
+        return wrong("city.timezone", error.to_string());
+    }
     let words = &profile.vocabulary;
     for (name, word) in [
         ("pd", &words.pd),

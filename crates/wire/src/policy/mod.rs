@@ -41,6 +41,7 @@ pub const VERSION_MAX: u64 = (1 << 53) - 1;
 const RPO_MAX_S: u64 = 31_622_400;
 
 const POLICY: &[u8] = b"lumbung policy 1\0";
+const CONTENT: &[u8] = b"lumbung policy content 1\0";
 const CONFIRMATION: &[u8] = b"lumbung policy confirmation 1\0";
 
 /// Why a policy is not believed, or not used.
@@ -73,6 +74,14 @@ fn message(text: &str) -> Vec<u8> {
 #[must_use]
 pub fn hash(text: &str) -> PolicyHash {
     PolicyHash::from_bytes(Sha256::digest(message(text)).into())
+}
+
+/// The hash of what a policy asks for, whatever its number.
+#[must_use]
+pub fn content_hash(content: &PolicyContent) -> PolicyHash {
+    // What holds ids, numbers and texts only is always written.
+    let text = serde_json::to_vec(content).unwrap_or_default();
+    PolicyHash::from_bytes(Sha256::digest([CONTENT, &text].concat()).into())
 }
 
 fn hex(bytes: &[u8]) -> String {
