@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, backup, browse, diff, exchange, generate, hand_in, key, kinds, media, order, people,
-    register, repo, restore, roster, snapshots, status, verify,
+    policy, register, repo, restore, roster, snapshots, status, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Register(exchange::RegisterCommand),
     #[command(subcommand)]
     Proof(hand_in::ProofCommand),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     Login(people::LoginArgs),
     #[command(subcommand)]
     Approval(people::ApprovalCommand),

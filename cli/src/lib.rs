@@ -91,6 +91,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Application(command) => commands::kinds::application(command, terminal),
         Command::Contact(command) => commands::kinds::contact(command, terminal),
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
+        Command::Policy(command) => commands::policy::run(command, terminal),
         Command::Login(args) => commands::people::login(args, terminal),
         Command::Approval(command) => commands::people::approval(command, terminal),
         Command::Audit(command) => commands::audit::run(command, terminal),

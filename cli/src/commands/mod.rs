@@ -12,6 +12,7 @@ pub(crate) mod kinds;
 pub(crate) mod media;
 pub(crate) mod order;
 pub(crate) mod people;
+pub(crate) mod policy;
 pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;
