@@ -15,6 +15,7 @@ CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
+CREATE INDEX policies_by_agent ON policies (agent, version);
 CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
 CREATE INDEX receipts_by_site ON receipts (site, repository, number);
@@ -44,7 +45,7 @@ CREATE TABLE agents (
     domain BLOB NOT NULL CHECK (length(domain) = 16),
     enrolled_s INTEGER NOT NULL,
     last_seen_s INTEGER,
-    agent_clock_s INTEGER) STRICT;
+    agent_clock_s INTEGER, policy TEXT CHECK (policy IS NULL OR json_valid(policy))) STRICT;
 CREATE TABLE alarms (
     sequence INTEGER NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -289,6 +290,27 @@ CREATE TABLE pds (
     contact TEXT NOT NULL,
     mandiri_tik INTEGER NOT NULL CHECK (mandiri_tik IN (0, 1))
 , kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1))) STRICT;
+CREATE TABLE policies (
+    server BLOB NOT NULL REFERENCES servers (id),
+    version INTEGER NOT NULL CHECK (version > 0),
+    agent BLOB NOT NULL REFERENCES agents (id),
+    hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    -- As it was signed.
+    body TEXT NOT NULL,
+    signer BLOB NOT NULL CHECK (length(signer) = 32),
+    signature TEXT NOT NULL CHECK (length(signature) = 128),
+    issued_s INTEGER NOT NULL,
+    -- The custodian's word, as JSON (crates/wire/src/messages/policy.rs).
+    confirmation TEXT CHECK (confirmation IS NULL OR json_valid(confirmation)),
+    PRIMARY KEY (server, version)
+) STRICT;
+CREATE TABLE policy_proposals (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    content TEXT NOT NULL CHECK (json_valid(content)),
+    narrowings TEXT NOT NULL CHECK (json_valid(narrowings)),
+    approval BLOB NOT NULL REFERENCES approvals (id)
+) STRICT;
 CREATE TABLE poll_cursors (
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
     repository BLOB NOT NULL,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use lumbung_model::{Clock, RepositoryId, SystemClock};
+use lumbung_model::{Clock, PublicKey, RepositoryId, SystemClock, Timestamp};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, DEFAULT_CONFIG, SiteUrl};
 use crate::output::{Exit, print};
+use crate::policy::{self, Ledger};
 use crate::state::StateDir;
 use crate::{daemon, enroll, run, status};
 
@@ -62,6 +63,11 @@ enum Command {
     },
     /// Show jobs, their last and next runs, and what waits for the controller
     Status,
+    /// The policy that the register gives this server
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Look at a configuration
     Config {
         #[command(subcommand)]
@@ -92,6 +98,24 @@ struct EnrollArgs {
     /// The repository's rosters from `lumbung roster export`: the sites' keys are then known from the beginning
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Show what it asks for, and what of it is not done
+    Show,
+    /// Show how the one that waits asks for less
+    Diff,
+    /// Take the one that waits although it asks for less
+    Confirm {
+        /// Its number, as `policy diff` shows it
+        version: u64,
+    },
+    /// Believe another key that signs policies: only if the Dinas says that it changed
+    Trust {
+        /// The key, as the Dinas gave it
+        key: PublicKey,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,7 +176,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Fine)
         }
         Command::Backup { jobs, quiet } => {
-            let config = load(&common)?;
+            let config = with_policy(load(&common)?)?;
             let selected = select(&config, &jobs)?;
             let runtime = runtime()?;
             let options = run::ByHand { json: common.json, quiet };
@@ -164,6 +188,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             print(common.json, &status, |s| s.to_text(config.zone))?;
             Ok(Exit::Fine)
         }
+        Command::Policy { command } => policy_command(&common, &command, clock.now()),
         Command::Config { command: ConfigCommand::Check { file } } => {
             let config = Config::load(&file)?;
             let checked = status::check(&config, clock.now());
@@ -180,6 +205,40 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Fine)
         }
     }
+}
+
+fn policy_command(
+    common: &Common,
+    command: &PolicyCommand,
+    now: Timestamp,
+) -> anyhow::Result<Exit> {
+    let config = load(common)?;
+    let state = StateDir::create(&config.state)?;
+    match command {
+        PolicyCommand::Show | PolicyCommand::Diff => {
+            let (identity, ..) = state.enrolled()?;
+            let ledger = Ledger::load(&state, identity.agent)?;
+            let shown = policy::commands::Shown::of(&config, &ledger, now);
+            let is_diff = matches!(command, PolicyCommand::Diff);
+            let text = |shown: &policy::commands::Shown| {
+                if is_diff { shown.difference() } else { shown.to_text(config.zone) }
+            };
+            print(common.json, &shown, text)?;
+        }
+        PolicyCommand::Confirm { version } => {
+            let taken = policy::commands::confirm(&state, *version)?;
+            let text = format!(
+                "policy {} is taken; a running daemon goes by it within half a minute\n",
+                taken.version
+            );
+            print(common.json, &taken, |_| text)?;
+        }
+        PolicyCommand::Trust { key } => {
+            policy::commands::trust(&state, *key)?;
+            print(common.json, key, |key| format!("policies signed with {key} are believed\n"))?;
+        }
+    }
+    Ok(Exit::Fine)
 }
 
 fn enroll_command(
@@ -224,7 +283,10 @@ impl Loader {
     /// # Errors
     /// If it cannot be read or is wrong.
     pub fn load(&self) -> Result<Config, crate::config::ConfigError> {
-        let mut config = Config::load(&self.file)?;
+        // A server whose policy says everything needs no file.
+        let none = self.file == Path::new(DEFAULT_CONFIG) && !self.file.exists();
+        let mut config =
+            if none { Config::parse(&self.file, "")? } else { Config::load(&self.file)? };
         if let Some(state) = &self.state {
             config.state.clone_from(state);
         }
@@ -242,6 +304,18 @@ fn load(common: &Common) -> anyhow::Result<Config> {
     Ok(Loader::new(common).load()?)
 }
 
+/// The file's configuration with the jobs of the policy that is kept.
+fn with_policy(file: Config) -> anyhow::Result<Config> {
+    let state = StateDir::create(&file.state)?;
+    let (identity, ..) = state.enrolled()?;
+    let ledger = Ledger::load(&state, identity.agent).unwrap_or_else(|error| {
+        eprintln!("warning: {}", lumbung_model::with_causes(&error));
+        Ledger::default()
+    });
+    let policy = ledger.accepted.as_ref().map(|accepted| &accepted.policy);
+    Ok(policy::effective(&file, policy).config)
+}
+
 /// The jobs named, or all that are enabled.
 fn select<'a>(config: &'a Config, names: &[String]) -> anyhow::Result<Vec<&'a crate::config::Job>> {
     let selected = if names.is_empty() {
@@ -249,7 +323,8 @@ fn select<'a>(config: &'a Config, names: &[String]) -> anyhow::Result<Vec<&'a cr
     } else {
         let find = |name: &String| {
             let known: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
-            config.job(name).with_context(|| {
+            let by_label = || config.jobs.iter().find(|job| job.label == *name);
+            config.job(name).or_else(by_label).with_context(|| {
                 format!("no job is called {name:?}; there are: {}", known.join(", "))
             })
         };
@@ -257,7 +332,7 @@ fn select<'a>(config: &'a Config, names: &[String]) -> anyhow::Result<Vec<&'a cr
     };
     anyhow::ensure!(
         !selected.is_empty(),
-        "the configuration has no job: add a [[job]], as config/agent.toml shows"
+        "there is no job: neither the configuration nor the policy has one (add a [[job]], as config/agent.toml shows, or a dataset to the register)"
     );
     Ok(selected)
 }

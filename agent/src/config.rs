@@ -1,8 +1,8 @@
 //! The agent's own file: what to back up, when, to which sites, how fast.
 //!
 //! Invariants: an unknown key is an error, never ignored, and the message has its line and the nearest
-//! key that exists; a [`Config`] was checked as a whole. Nothing secret stands in this file. Only this
-//! file, on this server, decides what is backed up.
+//! key that exists; a [`Config`] was checked as a whole. Nothing secret stands in this file. What it
+//! says of a dataset stands alone; the register's policy is followed, if at all, for datasets that it does not name.
 
 mod error;
 mod values;
@@ -44,6 +44,8 @@ pub struct Config {
     pub rates: RatePlan,
     /// Sites in the order in which they are tried; the register's, if empty.
     pub sites: Vec<Site>,
+    /// Whether the register's policy is followed for datasets that this file does not name.
+    pub follow_policy: bool,
     /// What is backed up.
     pub jobs: Vec<Job>,
     /// Where figures for Prometheus are shown; nowhere if absent.
@@ -99,8 +101,22 @@ struct File {
     #[serde(default)]
     site: Vec<Site>,
     #[serde(default)]
+    policy: PolicySection,
+    #[serde(default)]
     job: Vec<JobSection>,
     metrics: Option<metrics::Settings>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PolicySection {
+    follow: bool,
+}
+
+impl Default for PolicySection {
+    fn default() -> Self {
+        Self { follow: true }
+    }
 }
 
 #[derive(Deserialize)]
@@ -205,6 +221,7 @@ impl Config {
             zone: agent.timezone.0,
             rates: RatePlan::new(agent.timezone.0, file.window, agent.rate),
             sites: file.site,
+            follow_policy: file.policy.follow,
             jobs,
             metrics: file.metrics,
         })

@@ -1,17 +1,19 @@
-//! The agent's line to the controller: heartbeats, reports, renewal of the certificate.
+//! The agent's line to the controller: heartbeats, policies, reports, renewal of the certificate.
 //!
 //! Invariants: nothing here is needed for a backup, and no failure here stops one. A report leaves the
 //! spool only after the controller said that it has it. A renewed certificate is written only once it
 //! is known to fit its key and to say what the old one says.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::schedule::{Period, jitter};
-use lumbung_model::{Clock, Timestamp};
+use lumbung_model::{Clock, DatasetId, PolicyHash, Timestamp};
 use lumbung_wire::certs::{self, CertError};
 use lumbung_wire::client::{ClientError, ControllerClient, Timeouts};
+use lumbung_wire::messages::policy::{PolicyMark, PolicyOffer, PolicyTold};
 use lumbung_wire::messages::{
     HeartbeatRequest, HostHealth, JobState, RenewRequest, Report, ReportId,
 };
@@ -19,6 +21,7 @@ use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use tokio::task::JoinHandle;
 
 use crate::db::{Db, DbError, Memo};
+use crate::policy::{self, KeptError, Whose};
 use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
 
 /// From this difference on, the clocks are worth a warning.
@@ -55,6 +58,12 @@ pub enum LinkError {
     /// A certificate.
     #[error(transparent)]
     Certificate(#[from] CertError),
+    /// What is kept of policies.
+    #[error(transparent)]
+    Policy(#[from] KeptError),
+    /// The thread died.
+    #[error("policy {0} could not be judged: look at the log, and report this if it repeats")]
+    Thread(u64),
     /// The renewed certificate is not ours.
     #[error(
         "the controller renewed the certificate of another agent; the old one stays, tell the Dinas"
@@ -75,6 +84,34 @@ pub struct Link {
     health: Option<JoinHandle<HostHealth>>,
     last_health: HostHealth,
     clock_warned: bool,
+    /// Whether this controller has offered a policy: another one would refuse to be told of any.
+    offered: bool,
+}
+
+/// What a visit says, and goes by.
+pub struct Said {
+    /// The jobs.
+    pub jobs: Vec<JobState>,
+    /// Where to look at file systems.
+    pub paths: Vec<PathBuf>,
+    /// What is said of policies.
+    pub policy: PolicyTold,
+    /// The policy that was refused last.
+    pub refused: Option<PolicyHash>,
+    /// The datasets of the agent's own file.
+    pub own: HashSet<DatasetId>,
+}
+
+impl Said {
+    /// Whether to fetch what the controller offers: all but what is known.
+    fn wants(&self, offer: &PolicyOffer) -> bool {
+        let mark = PolicyMark { version: offer.version, hash: offer.hash };
+        let waits = self.policy.pending == Some(mark) && !offer.confirmed;
+        self.policy.follows
+            && self.policy.applied != Some(mark)
+            && !waits
+            && self.refused != Some(offer.hash)
+    }
 }
 
 /// Whether the controller refused what was said, and would refuse it again.
@@ -128,17 +165,15 @@ impl Link {
             health: None,
             last_health: HostHealth::default(),
             clock_warned: false,
+            offered: false,
         })
     }
 
-    /// Says that the host is alive, delivers what waits, renews what is due. Failures are logged once.
-    pub async fn visit(
-        &mut self,
-        db: &std::sync::Mutex<Db>,
-        jobs: Vec<JobState>,
-        paths: Vec<PathBuf>,
-    ) {
-        match self.try_visit(db, jobs, paths).await {
+    /// Says that the host is alive, takes a new policy, delivers what waits, renews what is due. Failures are logged once.
+    /// Returns whether the policy that is kept has changed.
+    pub async fn visit(&mut self, db: &std::sync::Mutex<Db>, said: Said) -> bool {
+        let mut changed = false;
+        match self.try_visit(db, said, &mut changed).await {
             Ok(()) => {
                 if self.reachable == Some(false) {
                     tracing::info!("the controller {} answers again", self.client.server());
@@ -157,19 +192,23 @@ impl Link {
                 self.reachable = Some(false);
             }
         }
+        changed
     }
 
     async fn try_visit(
         &mut self,
         db: &std::sync::Mutex<Db>,
-        jobs: Vec<JobState>,
-        paths: Vec<PathBuf>,
+        mut said: Said,
+        changed: &mut bool,
     ) -> Result<(), LinkError> {
-        let health = self.health(paths).await;
+        let health = self.health(std::mem::take(&mut said.paths)).await;
         let now = self.clock.now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
+        let jobs = std::mem::take(&mut said.jobs);
+        let policy = self.offered.then(|| said.policy.clone());
         let answer =
-            self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs }).await?;
+            self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs, policy }).await?;
+        self.offered |= answer.policy.is_some();
         let now = self.clock.now();
         let ahead = self.client.clock_skew_s().unwrap_or_else(|| answer.now.seconds_since(now));
         self.judge_clock(ahead);
@@ -180,10 +219,44 @@ impl Link {
             db.memo(Memo::ResentAll)?.is_none_or(|last| (now.0 - last).abs() >= RESEND_ALL_S)
         };
         self.note_sites(&answer.sites)?;
+        if let Some(offer) = answer.policy.filter(|offer| said.wants(offer)) {
+            match self.take_policy(db, said.own, &offer).await {
+                Ok(taken) => *changed = taken,
+                // A policy that cannot be had must not hold up reports and certificate.
+                Err(error) => tracing::warn!(
+                    "policy {} could not be taken: {}",
+                    offer.version,
+                    lumbung_model::with_causes(&error)
+                ),
+            }
+        }
         // A report that is refused must not hold up the certificate, nor the other way round.
         let delivered = self.deliver(db, resend || self.reachable != Some(true)).await;
         self.renew_if_due().await?;
         delivered
+    }
+
+    /// Fetches the policy that is offered and judges it; whether that changes anything.
+    async fn take_policy(
+        &self,
+        db: &std::sync::Mutex<Db>,
+        own: HashSet<DatasetId>,
+        offer: &PolicyOffer,
+    ) -> Result<bool, LinkError> {
+        let delivery = self.client.policy().await?;
+        let (identity, _, enrolment) = self.state.enrolled()?;
+        let whose = Whose { agent: identity.agent, server: enrolment.server };
+        let (state, now) = (self.state.clone(), self.clock.now());
+        let of = (whose, identity.repository);
+        // Long schedules take their time, and a hostile controller could choose the longest.
+        let judging =
+            tokio::task::spawn_blocking(move || policy::receive(&state, of, &delivery, &own, now));
+        let received = judging.await.map_err(|_| LinkError::Thread(offer.version))??;
+        let db = crate::daemon::locked(db);
+        for alarm in &received.alarms {
+            db.push_report(alarm)?;
+        }
+        Ok(received.changed)
     }
 
     fn judge_clock(&mut self, ahead: i64) {

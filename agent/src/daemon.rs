@@ -2,17 +2,19 @@
 //!
 //! Invariants: the runtime's only thread never blocks on a run or a file system. What is planned
 //! follows from the database, so a daemon that was killed comes to the same plan. A configuration
-//! that is wrong at SIGHUP leaves the old one in force. SIGTERM stops the run at its next step; its
+//! that is wrong at SIGHUP leaves the old one in force; a policy that changes takes effect like one that is read again. SIGTERM stops the run at its next step; its
 //! journal goes on with the next daemon.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use lumbung_engine::{Cancel, NoProgress};
-use lumbung_model::{Clock, Timestamp};
+use lumbung_model::{Clock, PolicyHash, Timestamp};
 use lumbung_seal::AgentIdentity;
+use lumbung_wire::messages::policy::PolicyTold;
 use lumbung_wire::messages::{JobPhase, JobState};
 use lumbung_wire::metrics::Endpoint;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,10 +23,11 @@ use tokio::task::JoinHandle;
 
 use crate::cli::Loader;
 use crate::config::Config;
-use crate::controller::Link;
+use crate::controller::{Link, Said};
 use crate::db::{Db, DbError};
 use crate::metrics::LastRuns;
 use crate::plan::{Action, Ending, JobPlan, Reason, Record, next_run, plan};
+use crate::policy::{Effective, Ledger, effective};
 use crate::run::{Finished, RunError, Runner, job_plan, record};
 use crate::state::StateDir;
 
@@ -80,7 +83,13 @@ impl Signals {
 
 /// What the loop and the line to the controller share.
 struct Shared {
+    /// The agent's own file.
+    file: RwLock<Arc<Config>>,
+    /// The file with the policy's jobs: what the agent does.
     config: RwLock<Arc<Config>>,
+    policy: Mutex<Seen>,
+    /// The policy that is kept has changed.
+    wake: Notify,
     state: StateDir,
     identity: AgentIdentity,
     db: Mutex<Db>,
@@ -89,6 +98,25 @@ struct Shared {
     last_runs: LastRuns,
     /// Something happened that the controller should hear of soon.
     news: Notify,
+}
+
+/// The policy that is kept, as it was read last.
+#[derive(Default)]
+struct Seen {
+    stamp: Option<Stamp>,
+    told: PolicyTold,
+    refused: Option<PolicyHash>,
+}
+
+/// Tells one state of a file that is only ever replaced from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp(u64, i64, i64, u64);
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self(found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
+    }
 }
 
 struct Running {
@@ -113,14 +141,11 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         .context("another lumbung-agent runs with this state directory: stop it first")?;
     let endpoint = Endpoint::bind(config.metrics).await?;
     let db = Db::open(&state.database())?;
-    tracing::info!(
-        "agent {} of repository {}: {} jobs",
-        identity.agent,
-        identity.repository,
-        config.jobs.len()
-    );
     let shared = Arc::new(Shared {
+        file: RwLock::new(config.clone()),
         config: RwLock::new(config),
+        policy: Mutex::default(),
+        wake: Notify::new(),
         state,
         identity,
         db: Mutex::new(db),
@@ -129,6 +154,13 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         last_runs: LastRuns::default(),
         news: Notify::new(),
     });
+    shared.apply();
+    tracing::info!(
+        "agent {} of repository {}: {} jobs",
+        shared.identity.agent,
+        shared.identity.repository,
+        shared.config().jobs.len()
+    );
     shared.recover()?;
     let (stop_all, stopped) = watch::channel(false);
     let metrics = tokio::spawn(show_metrics(endpoint, shared.clone(), stopped.clone()));
@@ -143,6 +175,57 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
 impl Shared {
     fn config(&self) -> Arc<Config> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn file(&self) -> Arc<Config> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts file and policy together anew.
+    fn apply(&self) {
+        let file = self.file();
+        let stamp = Stamp::of(&self.state.policy_file());
+        let ledger = Ledger::load(&self.state, self.identity.agent);
+        let policy = ledger.as_ref().ok().and_then(|ledger| ledger.accepted.as_ref());
+        let Effective { config, notes } = effective(&file, policy.map(|one| &one.policy));
+        for note in notes.iter().filter(|note| note.is_fault) {
+            tracing::warn!("of the policy is left out: {note}");
+        }
+        let (told, refused) = match &ledger {
+            Ok(ledger) => (
+                ledger.told(file.follow_policy, &notes),
+                ledger.refused.as_ref().map(|refusal| refusal.hash),
+            ),
+            Err(error) => {
+                let refused = lumbung_model::with_causes(error);
+                tracing::error!("{refused}");
+                (PolicyTold { follows: file.follow_policy, refused, ..PolicyTold::default() }, None)
+            }
+        };
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        *self.seen() = Seen { stamp, told, refused };
+        self.news.notify_one();
+    }
+
+    /// Takes in what a visit, or somebody on this server, has changed about the policy.
+    fn look_at_policy(&self) {
+        if Stamp::of(&self.state.policy_file()) != self.seen().stamp {
+            self.apply();
+            tracing::info!("the policy has changed: {} jobs", self.config().jobs.len());
+        }
+    }
+
+    fn said(&self) -> Said {
+        let own = self.file().jobs.iter().map(|job| job.dataset).collect();
+        let (policy, refused) = {
+            let seen = self.seen();
+            (seen.told.clone(), seen.refused)
+        };
+        Said { jobs: self.job_states(), paths: self.watched_paths(), policy, refused, own }
     }
 
     fn running(&self) -> Option<String> {
@@ -193,6 +276,7 @@ impl Shared {
                     }
                     reload
                 }
+                () = self.wake.notified() => true,
                 () = tokio::time::sleep(pause) => true,
             };
             if !go_on {
@@ -203,6 +287,7 @@ impl Shared {
 
     /// Starts what is due, and says how long nothing else is.
     fn act(self: &Arc<Self>, running: &mut Option<Running>) -> Result<Duration, DbError> {
+        self.look_at_policy();
         let config = self.config();
         let plans = self.plans(&config)?;
         let now = self.clock.now();
@@ -294,8 +379,8 @@ impl Shared {
                 if config.metrics != self.config().metrics {
                     tracing::warn!("[metrics] is taken up when the agent is restarted");
                 }
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                self.news.notify_one();
+                *self.file.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                self.apply();
             }
             Err(error) => {
                 let text = lumbung_model::with_causes(&error);
@@ -415,8 +500,10 @@ async fn keep_in_touch(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
         }
         let interval = config.heartbeat_interval.to_duration();
         let visit = async {
-            if let Some((_, link)) = &mut link {
-                link.visit(&shared.db, shared.job_states(), shared.watched_paths()).await;
+            if let Some((_, link)) = &mut link
+                && link.visit(&shared.db, shared.said()).await
+            {
+                shared.wake.notify_one();
             }
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}

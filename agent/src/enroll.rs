@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumbung_model::{AgentId, Clock, RepositoryId, ServerId};
+use lumbung_model::{AgentId, Clock, PublicKey, RepositoryId, ServerId};
 use lumbung_pack::armor;
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::Role;
@@ -22,6 +22,7 @@ use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use serde::Serialize;
 
 use crate::config::SiteUrl;
+use crate::policy::{self, KeptError};
 use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
 
 /// The first line of each block that `lumbung roster export` writes.
@@ -35,6 +36,9 @@ pub enum EnrollError {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What is kept of policies.
+    #[error(transparent)]
+    Policy(#[from] KeptError),
     /// It already belongs to another repository.
     #[error(
         "{} already belongs to agent {agent} of repository {found}: name another directory with --state, \
@@ -100,6 +104,8 @@ pub struct Enrolled {
     pub repository: RepositoryId,
     /// Its server in the register.
     pub server: Option<ServerId>,
+    /// The key that signs its policies; none with a controller that has none.
+    pub policy_key: Option<PublicKey>,
     /// What the custodian adds to the roster.
     pub code: String,
     /// Where its state is.
@@ -151,7 +157,11 @@ pub async fn enroll(
         ca_pems: answer.ca_pems,
         sites: answer.sites.clone(),
     })?;
+    if let Some(key) = answer.policy_key {
+        policy::pin(state, identity.agent, key)?;
+    }
     Ok(Enrolled {
+        policy_key: answer.policy_key,
         agent: identity.agent,
         repository: identity.repository,
         server: answer.server,
@@ -236,6 +246,10 @@ fn check(
     }
 }
 
+/// Said where the controller publishes policies.
+const BY_POLICY: &str = "# What the register names for this server is backed up by its policy (lumbung-agent policy show).\n\
+                         # A [[job]] here stands in the place of what the policy says of its dataset:\n\n";
+
 impl Enrolled {
     /// What to do next; `config` is the file to write, if there is none yet.
     #[must_use]
@@ -267,20 +281,32 @@ impl Enrolled {
         if self.state != Path::new(crate::config::DEFAULT_STATE) {
             let _ = write!(out, "[agent]\nstate = {}\n\n", quoted(&self.state.to_string_lossy()));
         }
+        if self.policy_key.is_some() {
+            out.push_str(BY_POLICY);
+        }
         for (number, dataset) in (1..).zip(&self.datasets) {
-            let paths: Vec<String> = dataset.paths.iter().map(|path| quoted(path)).collect();
-            let _ = writeln!(
-                out,
-                "[[job]]\nname = \"job-{number}\"\ndataset = \"{}\"\nlabel = {}\npaths = [{}]\nschedule = \"30 1 * * *\"\njitter = \"30 min\"\n",
-                dataset.id,
-                quoted(&dataset.name),
-                if paths.is_empty() { quoted("/path/of/this/dataset") } else { paths.join(", ") },
-            );
+            out.push_str(&self.job(number, dataset));
         }
         if self.datasets.is_empty() {
             out.push_str("# The register has no dataset for this server yet: add one there, then a [[job]] here.\n");
         }
         out
+    }
+
+    /// One dataset as a job; where policies come, only for whoever wants to keep it here.
+    fn job(&self, number: usize, dataset: &Dataset) -> String {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let paths: Vec<String> = dataset.paths.iter().map(|path| quoted(path)).collect();
+        let text = format!(
+            "[[job]]\nname = \"job-{number}\"\ndataset = \"{}\"\nlabel = {}\npaths = [{}]\nschedule = \"30 1 * * *\"\njitter = \"30 min\"\n",
+            dataset.id,
+            quoted(&dataset.name),
+            if paths.is_empty() { quoted("/path/of/this/dataset") } else { paths.join(", ") },
+        );
+        if self.policy_key.is_none() {
+            return text + "\n";
+        }
+        text.lines().map(|line| format!("# {line}\n")).collect::<String>() + "\n"
     }
 }
 

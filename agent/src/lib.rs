@@ -1,6 +1,6 @@
 //! The agent of a PD server: backs up datasets by schedule or by hand, and tells the controller.
 //!
-//! - [`config`]: the agent's own file, the only place that says what is backed up.
+//! - [`config`]: the agent's own file. [`policy`]: what the register asks for beside it, verified and kept.
 //! - [`plan`]: pure: what the daemon does next. [`daemon`]: the loop around it.
 //! - [`run`]: one run of one job over the engine; [`sites`]: which depots, and by which keys to know them.
 //! - [`state`]: identity and certificate; [`db`]: what jobs did, and the spool of reports.
@@ -21,6 +21,7 @@ pub mod health;
 pub mod metrics;
 pub mod output;
 pub mod plan;
+pub mod policy;
 pub mod progress;
 pub mod run;
 pub mod sites;

@@ -169,12 +169,15 @@ mod tests {
 
     use super::*;
     use crate::db::SpoolCount;
+    use crate::policy::commands::Shown;
+    use lumbung_wire::messages::policy::{PolicyContent, PolicyTold};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
     fn job(name: &str) -> JobStatus {
         JobStatus {
             name: name.to_owned(),
+            label: name.to_owned(),
             dataset: DatasetId::ZERO,
             enabled: true,
             schedule: None,
@@ -201,6 +204,14 @@ mod tests {
             controller_seen: Some(NOW.plus_seconds(-5)),
             clock_ahead_s: Some(-3),
             spool: SpoolCount { waiting: 2, kept: 9 },
+            policy: Shown {
+                key: None,
+                told: PolicyTold::default(),
+                issued: None,
+                content: PolicyContent::default(),
+                notes: Vec::new(),
+                narrowings: Vec::new(),
+            },
             jobs,
             now: NOW,
         }

@@ -1,4 +1,4 @@
-//! The agent's state directory: its identity, its certificate, and what enrolment said.
+//! The agent's state directory: its identity, its certificate, what enrolment said, and its policy.
 //!
 //! Invariants: the directory is 0700 and every file in it 0600; a secret that others may read is
 //! refused, not used. A file is replaced as a whole: written beside, synced, renamed, the directory
@@ -21,8 +21,12 @@ const ENROLMENT: &str = "enrolment.json";
 const DATABASE: &str = "agent.db";
 const DAEMON_LOCK: &str = "daemon.lock";
 const ENGINE: &str = "engine";
+const POLICY: &str = "policy.json";
+const POLICY_LOCK: &str = "policy.lock";
 /// No file that is read whole is larger.
 const MAX_BYTES: u64 = 1 << 20;
+/// Two policies as JSON strings, each of which may be twice as long as its text.
+const POLICY_MAX_BYTES: u64 = 4 * lumbung_wire::policy::POLICY_MAX_BYTES as u64 + MAX_BYTES;
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +228,41 @@ impl StateDir {
         replace(&path, &text)
     }
 
+    /// The policy's file: it is another one after every change.
+    #[must_use]
+    pub fn policy_file(&self) -> PathBuf {
+        self.path.join(POLICY)
+    }
+
+    /// The policy's file as it is kept, none before the first.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn policy(&self) -> Result<Option<zeroize::Zeroizing<String>>, StateError> {
+        read_capped(&self.policy_file(), POLICY_MAX_BYTES)
+    }
+
+    /// Replaces the policy's file.
+    ///
+    /// # Errors
+    /// If it was not kept durably.
+    pub fn write_policy(&self, bytes: &[u8]) -> Result<(), StateError> {
+        replace(&self.policy_file(), bytes)
+    }
+
+    /// Held by whoever changes the policy's file; waits for whoever does.
+    ///
+    /// # Errors
+    /// If the lock cannot be had.
+    pub fn lock_policy(&self) -> Result<File, StateError> {
+        let path = self.path.join(POLICY_LOCK);
+        let io = |source| StateError::Io { action: "lock", path: path.clone(), source };
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io)?;
+        file.lock().map_err(io)?;
+        Ok(file)
+    }
+
     /// Identity, certificate and enrolment, all of them.
     ///
     /// # Errors
@@ -245,6 +284,13 @@ impl StateDir {
 
 /// Reads a small file that only its owner may read; none if it is not there.
 fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, StateError> {
+    read_capped(path, MAX_BYTES)
+}
+
+fn read_capped(
+    path: &Path,
+    max_bytes: u64,
+) -> Result<Option<zeroize::Zeroizing<String>>, StateError> {
     let io = |source| StateError::Io { action: "read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -255,7 +301,7 @@ fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, StateE
     if mode & 0o077 != 0 {
         return Err(StateError::Exposed { path: path.to_owned(), mode });
     }
-    if metadata.len() > MAX_BYTES {
+    if metadata.len() > max_bytes {
         let reason = format!("{} bytes are too many", metadata.len());
         return Err(StateError::Damaged { path: path.to_owned(), reason });
     }

@@ -14,6 +14,8 @@ use crate::controller::CLOCK_WARN_S;
 use crate::db::{Db, Memo, SpoolCount};
 use crate::output::local;
 use crate::plan::next_run;
+use crate::policy::commands::Shown;
+use crate::policy::{Ledger, effective};
 use crate::run::job_plan;
 use crate::state::StateDir;
 
@@ -40,6 +42,8 @@ pub struct Status {
     pub clock_ahead_s: Option<i64>,
     /// Reports that wait, and that are kept.
     pub spool: SpoolCount,
+    /// The policy.
+    pub policy: Shown,
     /// The jobs.
     pub jobs: Vec<JobStatus>,
     /// The time.
@@ -51,6 +55,8 @@ pub struct Status {
 pub struct JobStatus {
     /// Its name.
     pub name: String,
+    /// What people call its dataset.
+    pub label: String,
     /// Its dataset.
     pub dataset: DatasetId,
     /// Whether the daemon may start it.
@@ -95,7 +101,15 @@ pub(crate) fn gather(
 ) -> anyhow::Result<Status> {
     let (identity, tls, enrolment) = state.enrolled()?;
     let controller = config.controller.as_ref().map_or(enrolment.controller, ToString::to_string);
-    let jobs = config
+    let (ledger, damaged) = match Ledger::load(&state, identity.agent) {
+        Ok(ledger) => (ledger, None),
+        Err(error) => (Ledger::default(), Some(lumbung_model::with_causes(&error))),
+    };
+    let mut shown = Shown::of(config, &ledger, now);
+    shown.told.refused.push_str(damaged.as_deref().unwrap_or_default());
+    let policy = ledger.accepted.as_ref().map(|accepted| &accepted.policy);
+    let all = effective(config, policy).config;
+    let jobs = all
         .jobs
         .iter()
         .map(|job| job_status(db, job, &identity, now))
@@ -111,6 +125,7 @@ pub(crate) fn gather(
         controller_seen: db.memo(Memo::ControllerSeen)?.map(Timestamp),
         clock_ahead_s: db.memo(Memo::ClockAhead)?,
         spool: db.spool()?,
+        policy: shown,
         jobs,
         now,
     })
@@ -126,6 +141,7 @@ fn job_status(
     let running = known.last_started.is_some() && known.last_finished.is_none();
     Ok(JobStatus {
         name: job.name.clone(),
+        label: job.label.clone(),
         dataset: job.dataset,
         enabled: job.enabled,
         schedule: job.schedule.as_ref().map(ToString::to_string),
@@ -168,6 +184,7 @@ impl Status {
                 ahead.abs() / 60
             );
         }
+        out.push_str(&self.policy.lines());
         for job in &self.jobs {
             out.push('\n');
             out.push_str(&job.to_text(zone, self.daemon));
@@ -181,7 +198,8 @@ impl JobStatus {
         let when = |time: Option<Timestamp>, none: &str| {
             time.map_or_else(|| none.to_owned(), |t| local(t, zone))
         };
-        let mut out = format!("{} (dataset {})\n", self.name, self.dataset);
+        let name = if self.name.starts_with("policy:") { &self.label } else { &self.name };
+        let mut out = format!("{name} (dataset {})\n", self.dataset);
         let _ = writeln!(out, "  last good   {}", when(self.last_ok, "never"));
         let last = match self.outcome {
             _ if self.running && daemon => "running".to_owned(),

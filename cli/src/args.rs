@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, register, repo, restore, roster, snapshots, status, verdicts, verify,
+    order, people, policy, register, repo, restore, roster, snapshots, status, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -122,6 +122,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Deposit(deposits::DepositCommand),
     Calendar(deposits::CalendarArgs),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     Login(people::LoginArgs),
     #[command(subcommand)]
     Approval(people::ApprovalCommand),

@@ -101,6 +101,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
         Command::Deposit(command) => commands::deposits::deposit(command, terminal),
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),
+        Command::Policy(command) => commands::policy::run(command, terminal),
         Command::Login(args) => commands::people::login(args, terminal),
         Command::Approval(command) => commands::people::approval(command, terminal),
         Command::Audit(command) => commands::audit::run(command, terminal),

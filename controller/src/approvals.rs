@@ -4,7 +4,7 @@
 //! done is checked at the moment of the approval, in its transaction; a request that nobody decided lapses. The console
 //! counts as a person of its own: whoever is there holds the keys anyway.
 
-use lumbung_model::{ApprovalId, SiteId, Timestamp};
+use lumbung_model::{ApprovalId, SiteId, Timestamp, UserId};
 use lumbung_wire::audit::ActorKind;
 use lumbung_wire::messages::approvals::{Approval, ApprovalState, Wanted};
 use lumbung_wire::messages::people::UserRole;
@@ -13,9 +13,10 @@ use rusqlite::Connection;
 use crate::act::Act;
 use crate::db::approvals::{self as rows, ApprovalRow};
 use crate::db::audit::{self, Deed};
-use crate::db::{DbError, people, register};
-use crate::people::access::Principal;
+use crate::db::{DbError, people, policies as policy_rows, register};
+use crate::people::access::{Principal, Scope};
 use crate::people::{PeopleError, accounts};
+use crate::policies;
 
 /// How long a request waits.
 const LIFE_S: i64 = 7 * 86_400;
@@ -49,6 +50,11 @@ pub enum ApprovalError {
     /// The site is not there.
     #[error("there is no such site: `GET /api/v1/sites` lists them")]
     UnknownSite,
+    /// What waited is no longer asked for.
+    #[error(
+        "the register asks for something else by now: look at what waits (`GET /api/v1/approvals`)"
+    )]
+    Outdated,
     /// An account's rule.
     #[error("{0}")]
     People(#[from] PeopleError),
@@ -76,12 +82,38 @@ pub fn ask(
         return Err(ApprovalError::Reason);
     }
     check(db, &wanted)?;
+    let asker = (principal.user, act.actor.name.clone());
+    let row = open_request(db, act, asker, wanted, reason.to_owned())?;
+    shown(db, act.now, row)
+}
+
+/// Asks in the name of whoever caused it: what a change of the register leads to, which nobody asks for by itself.
+///
+/// # Errors
+/// If the database fails.
+pub fn ask_for(
+    db: &Connection,
+    act: &Act,
+    asker: (Option<UserId>, String),
+    wanted: Wanted,
+    reason: String,
+) -> Result<ApprovalId, DbError> {
+    Ok(open_request(db, act, asker, wanted, reason)?.id)
+}
+
+fn open_request(
+    db: &Connection,
+    act: &Act,
+    (asked_user, asked_by): (Option<UserId>, String),
+    wanted: Wanted,
+    reason: String,
+) -> Result<ApprovalRow, DbError> {
     let row = ApprovalRow {
         id: ApprovalId::random(),
         wanted,
-        reason: reason.to_owned(),
-        asked_user: principal.user,
-        asked_by: act.actor.name.clone(),
+        reason,
+        asked_user,
+        asked_by,
         asked: act.now,
         expires: act.now.plus_seconds(LIFE_S),
         state: ApprovalState::Open,
@@ -89,7 +121,15 @@ pub fn ask(
     };
     rows::insert(db, &row)?;
     tell(db, act, "approval.ask", &row)?;
-    shown(db, act.now, row)
+    Ok(row)
+}
+
+/// Takes back an open request that is about nothing any more.
+///
+/// # Errors
+/// If the database fails.
+pub fn end_unasked(db: &Connection, act: &Act, row: ApprovalRow) -> Result<(), DbError> {
+    ended(db, act, row, ApprovalState::Withdrawn).map(|_| ())
 }
 
 /// Whether it can be done now.
@@ -101,31 +141,93 @@ fn check(db: &Connection, wanted: &Wanted) -> Result<(), ApprovalError> {
         Wanted::RemoveSite { site } => {
             register::site(db, site)?.map(|_| ()).ok_or(ApprovalError::UnknownSite)
         }
-    }
-}
-
-/// Who decides on it.
-fn is_for(wanted: &Wanted, role: UserRole) -> Result<(), ApprovalError> {
-    match (wanted, role) {
-        (Wanted::ChangeRole { .. }, UserRole::Admin)
-        | (Wanted::RemoveSite { .. }, UserRole::Admin | UserRole::Operator) => Ok(()),
-        (Wanted::ChangeRole { .. }, _) => Err(ApprovalError::NotFor("administrators")),
-        (Wanted::RemoveSite { .. }, _) => {
-            Err(ApprovalError::NotFor("administrators and operators"))
+        Wanted::NarrowPolicy { server, content, .. } => {
+            let waits = policy_rows::proposal(db, server)?;
+            let is_it = waits.is_some_and(|proposal| proposal.hash == *content);
+            if is_it { Ok(()) } else { Err(ApprovalError::Outdated) }
         }
     }
 }
 
+/// Who decides on it.
+fn is_for(row: &ApprovalRow, role: UserRole) -> Result<(), ApprovalError> {
+    use UserRole as R;
+    let (roles, who): (&[UserRole], _) = match row.wanted {
+        Wanted::ChangeRole { .. } => (&[R::Admin], "administrators"),
+        Wanted::RemoveSite { .. } => (&[R::Admin, R::Operator], "administrators and operators"),
+        // Whoever holds the operator's certificate is an operator, and may have an account too.
+        Wanted::NarrowPolicy { .. } if row.asked_user.is_none() => {
+            (&[R::Admin, R::Custodian], "administrators and the PD's custodian")
+        }
+        Wanted::NarrowPolicy { .. } => (
+            &[R::Admin, R::Operator, R::Custodian],
+            "administrators, operators and the PD's custodian",
+        ),
+    };
+    if roles.contains(&role) { Ok(()) } else { Err(ApprovalError::NotFor(who)) }
+}
+
+/// Whether somebody of one PD learns that there is such a request.
+fn is_seen(db: &Connection, wanted: &Wanted, scope: Scope) -> Result<bool, DbError> {
+    let Scope::Pd(own) = scope else { return Ok(true) };
+    match wanted {
+        Wanted::NarrowPolicy { server, .. } => Ok(policies::pd_of(db, server)? == Some(own)),
+        Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => Ok(false),
+    }
+}
+
+/// Whether whoever decides is among those who asked.
+fn asked_for_it(row: &ApprovalRow, act: &Act, principal: Option<&Principal>) -> bool {
+    let askers = match &row.wanted {
+        Wanted::NarrowPolicy { askers, .. } => askers.as_slice(),
+        Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => &[],
+    };
+    match principal {
+        Some(principal) => {
+            principal.user == row.asked_user
+                || principal.user.is_some_and(|user| askers.contains(&user))
+        }
+        // The console that changed the register is not another person than the console that agrees.
+        None => row.asked_user.is_none() && row.asked_by == act.actor.name,
+    }
+}
+
 /// The open request of that id.
-fn open(db: &Connection, act: &Act, id: &ApprovalId) -> Result<ApprovalRow, ApprovalError> {
+fn open(
+    db: &Connection,
+    act: &Act,
+    scope: Scope,
+    id: &ApprovalId,
+) -> Result<ApprovalRow, ApprovalError> {
     let row = rows::approval(db, id)?.ok_or(ApprovalError::Unknown)?;
+    if !is_seen(db, &row.wanted, scope)? {
+        return Err(ApprovalError::Unknown);
+    }
     match state(act.now, &row) {
         ApprovalState::Open => Ok(row),
         over => Err(ApprovalError::Over(over)),
     }
 }
 
-fn state(now: Timestamp, row: &ApprovalRow) -> ApprovalState {
+/// A custodian's account is made by an administrator, who could have made it for this.
+fn is_not_their_own(
+    db: &Connection,
+    row: &ApprovalRow,
+    principal: &Principal,
+) -> Result<(), ApprovalError> {
+    let Wanted::NarrowPolicy { askers, .. } = &row.wanted else { return Ok(()) };
+    let of_an_asker = match principal.user {
+        Some(user) if principal.role == UserRole::Custodian => {
+            audit::kept_account(db, &user, askers)?
+        }
+        _ => false,
+    };
+    if of_an_asker { Err(ApprovalError::SamePerson) } else { Ok(()) }
+}
+
+/// How far a request has come by now.
+#[must_use]
+pub fn state(now: Timestamp, row: &ApprovalRow) -> ApprovalState {
     match row.state {
         ApprovalState::Open if now >= row.expires => ApprovalState::Expired,
         state => state,
@@ -143,13 +245,14 @@ pub fn decide(
     id: &ApprovalId,
     approve: bool,
 ) -> Result<Approval, ApprovalError> {
-    let row = open(db, act, id)?;
+    let row = open(db, act, principal.map_or(Scope::City, |principal| principal.scope), id)?;
+    let is_a_person = principal.is_none_or(|one| one.actor.kind == ActorKind::User);
+    if !is_a_person || asked_for_it(&row, act, principal) {
+        return Err(ApprovalError::SamePerson);
+    }
     if let Some(principal) = principal {
-        let is_a_person = principal.actor.kind == ActorKind::User;
-        if !is_a_person || principal.user == row.asked_user {
-            return Err(ApprovalError::SamePerson);
-        }
-        is_for(&row.wanted, principal.role)?;
+        is_for(&row, principal.role)?;
+        is_not_their_own(db, &row, principal)?;
     }
     let state = if approve { ApprovalState::Approved } else { ApprovalState::Refused };
     if approve {
@@ -168,7 +271,7 @@ pub fn withdraw(
     principal: &Principal,
     id: &ApprovalId,
 ) -> Result<Approval, ApprovalError> {
-    let row = open(db, act, id)?;
+    let row = open(db, act, principal.scope, id)?;
     if principal.user.is_none() || row.asked_user != principal.user {
         return Err(ApprovalError::NotYours);
     }
@@ -178,9 +281,19 @@ pub fn withdraw(
 fn end(
     db: &Connection,
     act: &Act,
-    mut row: ApprovalRow,
+    row: ApprovalRow,
     state: ApprovalState,
 ) -> Result<Approval, ApprovalError> {
+    let row = ended(db, act, row, state)?;
+    shown(db, act.now, row)
+}
+
+fn ended(
+    db: &Connection,
+    act: &Act,
+    mut row: ApprovalRow,
+    state: ApprovalState,
+) -> Result<ApprovalRow, DbError> {
     rows::decide(db, &row.id, state, (&act.actor.name, act.now))?;
     (row.state, row.decided) = (state, Some((act.actor.name.clone(), act.now)));
     let action = match state {
@@ -189,7 +302,7 @@ fn end(
         _ => "approval.refuse",
     };
     tell(db, act, action, &row)?;
-    shown(db, act.now, row)
+    Ok(row)
 }
 
 fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), ApprovalError> {
@@ -202,27 +315,39 @@ fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), Approval
             check(db, wanted)?;
             register::remove_site(db, act, site)?;
         }
+        // The reconciler publishes what was approved: it has the key.
+        Wanted::NarrowPolicy { .. } => check(db, wanted)?,
     }
     Ok(())
 }
 
 fn tell(db: &Connection, act: &Act, action: &str, row: &ApprovalRow) -> Result<(), DbError> {
-    let deed = Deed { action, kind: "approval", id: &row.id, pd: None };
+    let pd = match &row.wanted {
+        Wanted::NarrowPolicy { server, .. } => policies::pd_of(db, server)?,
+        Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => None,
+    };
+    let deed = Deed { action, kind: "approval", id: &row.id, pd };
     let shown = serde_json::json!({ "wanted": audit::shown(&row.wanted)?, "reason": row.reason, "asked_by": row.asked_by });
     audit::append(db, act, deed, None, Some(shown))
 }
 
-/// The requests, newest first: all, or those behind `after`.
+/// The requests, newest first: all, or those behind `after`; of one PD, those about its own policies.
 ///
 /// # Errors
 /// If the database fails.
 pub fn list(
     db: &Connection,
     now: Timestamp,
-    after: Option<&ApprovalId>,
-    limit: u32,
+    scope: Scope,
+    (after, limit): (Option<&ApprovalId>, u32),
 ) -> Result<Vec<Approval>, ApprovalError> {
-    rows::approvals(db, after, limit)?.into_iter().map(|row| shown(db, now, row)).collect()
+    let mut seen = Vec::new();
+    for row in rows::approvals(db, after, limit)? {
+        if is_seen(db, &row.wanted, scope)? {
+            seen.push(shown(db, now, row)?);
+        }
+    }
+    Ok(seen)
 }
 
 fn shown(db: &Connection, now: Timestamp, row: ApprovalRow) -> Result<Approval, ApprovalError> {
@@ -249,6 +374,10 @@ fn words(db: &Connection, wanted: &Wanted) -> Result<String, DbError> {
             format!("{name} → {role}{of}")
         }
         Wanted::RemoveSite { site } => format!("remove site {}", site_name(db, site)?),
+        Wanted::NarrowPolicy { server, narrowings, .. } => {
+            let name = register::server(db, server)?.map_or_else(|| server.short(), |one| one.name);
+            format!("back up less of {name}: {}", policies::in_words(narrowings))
+        }
     })
 }
 

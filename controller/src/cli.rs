@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::act::Act;
 use crate::config::Config;
 use crate::db::audit::{self as audit_rows, Deed};
+use crate::policies::{self, Asker, Terms};
 use crate::profile::{BUILT_IN, Profile};
 use crate::state_dir::StateDir;
 use crate::{api, daemon, exchange, issue};
@@ -299,8 +300,13 @@ fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> any
     let act = Act::console(SystemClock.now());
     let source = exchange::Source::Toml(&text);
     let profile = Profile::load(&config.profile)?;
-    let outcome =
-        db.write(|tx| exchange::import(tx, &act, (&name, source), &profile.urgency, false))?;
+    let import = |tx: &rusqlite::Transaction<'_>| {
+        let outcome = exchange::import(tx, &act, (&name, source), &profile.urgency, false)?;
+        // The running controller publishes; what asks for less is asked for in the console's name.
+        policies::reconcile(tx, Asker { act: &act, user: None }, Terms::of(&profile), None)?;
+        Ok::<_, exchange::ImportError>(outcome)
+    };
+    let outcome = db.write(import)?;
     let words = format!(
         "{} created, {} updated, {} unchanged\n",
         outcome.created, outcome.updated, outcome.unchanged

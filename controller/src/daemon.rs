@@ -1,4 +1,5 @@
-//! The running controller: API, poller, keeper of heartbeats, what is owed by date, renewal of its own certificate.
+//! The running controller: API, poller, keeper of heartbeats, policies, what is owed by date, renewal of its own
+//! certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
 //! under way finish, and then everything that agents said is written; its own certificate is renewed without a restart.
@@ -20,6 +21,7 @@ use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
 use crate::heartbeats;
 use crate::metrics::{self, Counts, Source};
+use crate::policies;
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
 use crate::reconcile::{self, Reconciler};
@@ -82,7 +84,7 @@ pub async fn run(
     take_over(&db, &profile, clock.now())?;
     heartbeats::load(&db, clock.now())?;
     let authority = state.authority()?;
-    let audit_key = state.audit_key()?;
+    let (audit_key, policy_key) = (state.audit_key()?, state.policy_key()?);
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
@@ -95,7 +97,7 @@ pub async fn run(
 
     let endpoint = Endpoint::bind(config.metrics).await?;
 
-    let signal = Arc::new(Notify::new());
+    let (signal, publish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = watch::channel(false);
     let poller = Arc::new(Poller {
         db: db.clone(),
@@ -137,6 +139,8 @@ pub async fn run(
         poll: signal,
         deadlines,
         audit_key,
+        policy_key,
+        policies: publish.clone(),
         hashing,
         at_work,
         sites,
@@ -146,6 +150,8 @@ pub async fn run(
         clock: shared.clock.clone(),
         profile: shared.profile.clone(),
     });
+    let publishing = policies::Reconciler { app: shared.clone(), signal: publish };
+    let publishing = tokio::spawn(publishing.run(stopped.clone()));
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let keeping = tokio::spawn(keeper.run(stopped.clone()));
@@ -157,7 +163,7 @@ pub async fn run(
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
-    let _ = tokio::join!(polling, reconciling, keeping, hearing, renewing, showing);
+    let _ = tokio::join!(polling, reconciling, keeping, hearing, publishing, renewing, showing);
     Ok(())
 }
 

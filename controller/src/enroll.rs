@@ -171,6 +171,7 @@ fn enroll_agent(
         site: None,
         sites: Vec::new(),
         datasets: rows::datasets_of_server(db, &server.pd, &server.id)?,
+        policy_key: None,
     })
 }
 
@@ -257,6 +258,7 @@ fn enroll_site(
         site: Some(own),
         sites: Vec::new(),
         datasets: Vec::new(),
+        policy_key: None,
     })
 }
 

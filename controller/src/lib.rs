@@ -9,6 +9,7 @@
 //! - [`heartbeats`]: what agents say of themselves, on a board in memory before it is in the database.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
+//! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
@@ -33,6 +34,7 @@ pub mod liveness;
 pub mod metrics;
 pub mod overview;
 pub mod people;
+pub mod policies;
 pub mod poller;
 pub mod profile;
 pub mod reconcile;

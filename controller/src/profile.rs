@@ -72,7 +72,7 @@ pub struct City {
     /// Its full title.
     #[serde(default)]
     pub regulation_title: String,
-    /// The zone of its days and months: WIB, WITA, WIT or an IANA name.
+    /// The zone of its days, months and schedules: WIB, WITA, WIT or an IANA name.
     #[serde(default = "wib")]
     pub timezone: String,
 }

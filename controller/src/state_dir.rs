@@ -2,7 +2,7 @@
 //!
 //! Invariants: keys are written with mode 0600 before a byte stands in them, whole or not at all;
 //! `init` never writes over a CA. Names: `controller.db`, `ca.crt`, `ca.key`, `server.crt`, `server.key`,
-//! `operator.pem`, `audit.key`.
+//! `operator.pem`, `audit.key`, `policy.key`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -52,9 +52,9 @@ pub enum StateError {
         "the controller's own certificate cannot be used: restore server.crt and server.key, or delete both to have new ones made"
     )]
     Tls(#[from] TlsError),
-    /// The key of the audit log is damaged.
-    #[error("{} holds no key: restore it from a copy; without one, move it away, and tell the auditors that the key changes", .0.display())]
-    AuditKey(PathBuf),
+    /// The key of the audit log, or that of policies, is damaged.
+    #[error("{} holds no key: restore it from a copy; without one, move it away, and tell whoever keeps its public half (auditors of audit.key, agents of policy.key) that it changes", .0.display())]
+    SigningKey(PathBuf),
     /// The database failed.
     #[error("the database cannot be used")]
     Db(#[from] DbError),
@@ -172,14 +172,26 @@ impl StateDir {
     /// # Errors
     /// If it cannot be read or written.
     pub fn audit_key(&self) -> Result<SigningKey, StateError> {
-        if !self.file("audit.key").exists() {
+        self.signing_key("audit.key")
+    }
+
+    /// The key that signs policies; a new one where there is none. Agents keep its public half from their enrolment on.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn policy_key(&self) -> Result<SigningKey, StateError> {
+        self.signing_key("policy.key")
+    }
+
+    fn signing_key(&self, name: &str) -> Result<SigningKey, StateError> {
+        if !self.file(name).exists() {
             let seed = SigningKey::generate().seed();
-            self.write_secret("audit.key", &(HEXLOWER.encode(seed.expose()) + "\n"))?;
+            self.write_secret(name, &(HEXLOWER.encode(seed.expose()) + "\n"))?;
         }
-        let text = self.read("audit.key")?;
+        let text = self.read(name)?;
         let seed =
             HEXLOWER.decode(text.trim().as_bytes()).ok().and_then(|seed| seed.try_into().ok());
-        let seed: [u8; 32] = seed.ok_or_else(|| StateError::AuditKey(self.file("audit.key")))?;
+        let seed: [u8; 32] = seed.ok_or_else(|| StateError::SigningKey(self.file(name)))?;
         Ok(SigningKey::from_seed(&Secret::new(seed)))
     }
 

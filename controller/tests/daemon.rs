@@ -117,6 +117,7 @@ async fn an_agent_enrols_by_fingerprint_and_speaks_with_its_certificate() {
         version: "0.1.0".into(),
         health: HostHealth::default(),
         jobs: Vec::new(),
+        policy: None,
     };
     agent.heartbeat(&beat).await.unwrap();
     assert_eq!(refusal(agent.get("/api/v1/status").await).status, 403);

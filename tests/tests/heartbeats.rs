@@ -82,6 +82,7 @@ impl Agent {
             version: "0.1.0".into(),
             health,
             jobs: vec![job],
+            policy: None,
         }
     }
 

@@ -22,6 +22,7 @@ fn answer(identity: &AgentIdentity, repository: RepositoryId) -> (EnrollResponse
         site: None,
         sites: Vec::new(),
         datasets: Vec::new(),
+        policy_key: None,
     };
     (response, authority.fingerprint().to_owned())
 }
@@ -74,9 +75,18 @@ fn a_controller_that_does_not_answer_leaves_the_identity_for_the_next_try() {
     assert!(matches!(state.enrolled(), Err(StateError::NotEnrolled { .. })));
 }
 
+fn dataset() -> Dataset {
+    serde_json::from_value(serde_json::json!({
+        "id": "00112233445566778899aabbccddeeff", "pd": "00112233445566778899aabbccddeeff", "name": "SIMRS",
+        "kind": "files", "classification": "non_public", "urgency": "high", "rpo_s": 86_400, "paths": ["/srv/a"],
+    }))
+    .unwrap()
+}
+
 #[test]
 fn the_skeleton_is_a_valid_configuration() {
-    let enrolled = Enrolled {
+    let mut enrolled = Enrolled {
+        policy_key: None,
         agent: AgentId::from_bytes([1; 16]),
         repository: repository(),
         server: None,
@@ -87,6 +97,15 @@ fn the_skeleton_is_a_valid_configuration() {
     };
     let config = crate::config::Config::parse(Path::new("x"), &enrolled.skeleton()).unwrap();
     assert_eq!(config.state, enrolled.state);
+    // Where policies come, what the register names needs no job here; it may have one.
+    enrolled.datasets.push(dataset());
+    let jobs = |enrolled: &Enrolled| {
+        crate::config::Config::parse(Path::new("x"), &enrolled.skeleton()).unwrap().jobs.len()
+    };
+    assert_eq!(jobs(&enrolled), 1);
+    enrolled.policy_key = Some(PublicKey::from_bytes([5; 32]));
+    assert_eq!(jobs(&enrolled), 0);
+    assert!(enrolled.skeleton().contains("# paths = [\"/srv/a\"]"), "{}", enrolled.skeleton());
     assert!(
         enrolled
             .to_text(Some(Path::new("/etc/lumbung/agent.toml")))

@@ -171,6 +171,7 @@ async fn enroll(State(shared): State<Arc<Shared>>, Json(request): Json<EnrollReq
         site: None,
         sites: Vec::new(),
         datasets: Vec::new(),
+        policy_key: None,
     })
     .into_response()
 }
@@ -208,7 +209,7 @@ async fn heartbeat(
     }
     shared.tell(Event::Heartbeat(beat));
     let now = SystemClock.now().plus_seconds(shared.options.clock_ahead_s);
-    Json(HeartbeatResponse { now, sites: Vec::new() }).into_response()
+    Json(HeartbeatResponse { now, sites: Vec::new(), policy: None }).into_response()
 }
 
 async fn reports(State(shared): State<Arc<Shared>>, Json(all): Json<Vec<Value>>) -> Response {

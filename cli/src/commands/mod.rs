@@ -15,6 +15,7 @@ pub(crate) mod media;
 pub(crate) mod morning;
 pub(crate) mod order;
 pub(crate) mod people;
+pub(crate) mod policy;
 pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;

@@ -2,13 +2,14 @@
 //!
 //! Invariants: an agent speaks for the agent that its certificate names, and for no other; what it says
 //! is kept as its word: heartbeats on the board (`crate::heartbeats`), reports durably before they are acknowledged. The
-//! answer to a heartbeat carries facts (time, sites), never an order.
+//! answer to a heartbeat carries facts (time, sites, which policy is the newest), never an order.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use lumbung_model::{AgentId, PdId, Timestamp};
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
+use lumbung_wire::messages::policy::{PolicyOffer, PolicyTold};
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, JobState, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -18,7 +19,7 @@ use lumbung_wire::{Peer, PeerIdentity, Problem};
 
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
-use crate::db::{DbError, agents as rows, heartbeats, register};
+use crate::db::{DbError, agents as rows, heartbeats, policies, register};
 use crate::enroll::{self, EnrollError};
 use crate::heartbeats::Said;
 use crate::people::access::Scope;
@@ -52,7 +53,7 @@ pub(super) async fn enroll(
     let (now, from) = (app.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let shared = app.clone();
     let role = request.role;
-    let response = app
+    let mut response = app
         .db
         .write_async(move |tx| enroll::enroll(tx, (now, from), &shared.authority, &request))
         .await
@@ -61,6 +62,8 @@ pub(super) async fn enroll(
     let site = response.site.map(tracing::field::display);
     tracing::info!(%role, server, site, "enrolled");
     app.poll.notify_one();
+    app.policies.notify_one();
+    response.policy_key = response.server.is_some().then(|| app.policy_key.public());
     Ok(Json(response))
 }
 
@@ -87,7 +90,7 @@ fn certified(peer: &Peer) -> Result<&PeerIdentity, Refused> {
 }
 
 /// The agent that speaks.
-fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
+pub(super) fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
     let agent = certified(peer)?.agent;
     agent.ok_or_else(|| Problem::forbidden("this certificate names no agent: enrol again").into())
 }
@@ -119,7 +122,33 @@ pub(super) async fn heartbeat(
         note_jobs(&app, now, agent, beat.jobs).await?;
     }
     let sites = app.sites.now(&app.db).await?.to_vec();
-    Ok(Json(HeartbeatResponse { now, sites }))
+    let policy = offered_policy(&app, agent, beat.policy).await?;
+    Ok(Json(HeartbeatResponse { now, sites, policy }))
+}
+
+/// Keeps what the agent tells of its policy, if that is new, and says which is the newest.
+async fn offered_policy(
+    app: &AppState,
+    agent: AgentId,
+    told: Option<PolicyTold>,
+) -> Result<Option<PolicyOffer>, Refused> {
+    let read = move |tx: &rusqlite::Transaction<'_>| {
+        let new = told.filter(|told| {
+            policies::told(tx, &agent).is_ok_and(|before| before.as_ref() != Some(told))
+        });
+        let offer = policies::offer(tx, &agent)?.map(|(mark, confirmed)| PolicyOffer {
+            version: mark.version,
+            hash: mark.hash,
+            confirmed,
+        });
+        Ok::<_, DbError>((offer, new))
+    };
+    let (offer, new) = app.db.read_async(read).await?;
+    if let Some(told) = new {
+        app.db.write_async(move |tx| policies::put_told(tx, &agent, &told)).await?;
+        app.policies.notify_one();
+    }
+    Ok(offer)
 }
 
 /// Holds the datasets of an agent's jobs against the register.
@@ -144,7 +173,8 @@ async fn note_jobs(
 
 fn check_heartbeat(beat: &HeartbeatRequest) -> Result<(), Refused> {
     let texts = [&beat.version, &beat.health.hostname, &beat.health.os, &beat.health.kernel];
-    let long = texts.into_iter().any(|text| text.chars().count() > TEXT_MAX_CHARS);
+    let refused = beat.policy.as_ref().map(|policy| &policy.refused);
+    let long = texts.into_iter().chain(refused).any(|text| text.chars().count() > TEXT_MAX_CHARS);
     if beat.jobs.len() > JOBS_MAX || beat.health.disks.len() > DISKS_MAX || long {
         let detail = format!(
             "a heartbeat has at most {JOBS_MAX} jobs, {DISKS_MAX} disks and texts of {TEXT_MAX_CHARS} characters"

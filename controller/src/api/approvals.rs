@@ -31,7 +31,9 @@ pub(super) async fn list(
     paging: Paging,
 ) -> Result<Page<Approval>, Refused> {
     let (after, wanted) = (paging.after::<ApprovalId>()?, paging.wanted());
-    let list = move |tx: &Transaction<'_>| approvals::list(tx, who.now(), after.as_ref(), wanted);
+    let list = move |tx: &Transaction<'_>| {
+        approvals::list(tx, who.now(), who.scope(), (after.as_ref(), wanted))
+    };
     let rows = app.db.read_async(list).await?;
     Ok(paging.cut(rows, |row| cursor(&row.id)))
 }
@@ -81,6 +83,7 @@ async fn decide(app: AppState, who: Who, text: String, approve: bool) -> Changed
     };
     let decided = who.change(&app, StatusCode::OK, decide).await?;
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok(decided)
 }
 

@@ -19,6 +19,7 @@ use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::exchange::{self, Form, ImportError, Source};
+use crate::policies::{self, Asker, Terms};
 
 /// How a body that is no JSON is to be read.
 #[derive(Deserialize)]
@@ -37,6 +38,7 @@ pub(super) async fn import(
 ) -> Changed {
     let request = request(&headers, how, body).await?;
     let (profile, dry_run) = (app.profile.clone(), request.dry_run);
+    let user = who.principal.user;
     let run = move |tx: &Transaction<'_>, act: &Act| {
         let file = if request.file.is_empty() { "import" } else { &request.file };
         let source = match request.table {
@@ -45,7 +47,13 @@ pub(super) async fn import(
         };
         match exchange::import(tx, act, (file, source), &profile.urgency, request.dry_run) {
             Err(ImportError::Tried(outcome)) => Ok(outcome),
-            other => other,
+            Err(error) => Err(error),
+            Ok(outcome) => {
+                // What asks for less is asked for in the name of whoever changed it.
+                let asker = Asker { act, user };
+                policies::reconcile(tx, asker, Terms::of(&profile), None)?;
+                Ok(outcome)
+            }
         }
     };
     if dry_run {
@@ -53,6 +61,7 @@ pub(super) async fn import(
     }
     let imported = who.change(&app, StatusCode::OK, run).await?;
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok(imported)
 }
 

@@ -21,6 +21,7 @@ pub mod openapi;
 mod paging;
 mod parameters;
 mod people;
+mod policies;
 mod problems;
 mod register;
 mod schemas;
@@ -99,6 +100,10 @@ pub struct Shared {
     pub deadlines: Arc<Notify>,
     /// Signs how far the audit log goes.
     pub audit_key: SigningKey,
+    /// Signs policies.
+    pub policy_key: SigningKey,
+    /// Asks for policies to be brought up to date.
+    pub policies: Arc<Notify>,
     /// Turns at what hashes passwords.
     pub hashing: Hashing,
     /// Requests with an idempotency key that are at work.
@@ -175,6 +180,7 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(people_routes());
     table.extend(approval_routes());
     table.extend(deposit_routes());
+    table.extend(policy_routes());
     table
 }
 
@@ -241,6 +247,52 @@ fn agent_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             ),
             post(agents::reports),
         ),
+        (
+            route(
+                Method::GET,
+                "/api/v1/policy",
+                Agent,
+                "The newest policy of the agent that asks, signed",
+                (None, "PolicyDelivery"),
+            ),
+            get(policies::own),
+        ),
+    ]
+}
+
+fn policy_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Permission::{HandInProof, Read};
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let confirm = route(
+        Method::POST,
+        "/api/v1/policies/{id}/confirm",
+        Access::Person(HandInProof),
+        "A custodian's signed word that the server may take its newest policy although it asks for less",
+        (Some("PolicyConfirmation"), "PolicyDetail"),
+    );
+    vec![
+        (
+            read(
+                "/api/v1/policies",
+                "What each server's agent is asked to back up",
+                "[PolicyEntry]",
+                &["pd", "limit", "after"],
+            ),
+            get(policies::list),
+        ),
+        (
+            read(
+                "/api/v1/policies/{id}",
+                "A server's policy, what waits, and all that were published",
+                "PolicyDetail",
+                &[],
+            ),
+            get(policies::one),
+        ),
+        (confirm, post(policies::confirm)),
     ]
 }
 
@@ -656,7 +708,7 @@ fn people_routes() -> Vec<(Route, MethodRouter<AppState>)> {
 
 fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     use Access::Person;
-    use Permission::{Decide, KeepAccounts, ReadAudit};
+    use Permission::{AskTwo, Decide, KeepAccounts, ReadApprovals};
     let post_ = |path, permission, summary, request| {
         route(Method::POST, path, Person(permission), summary, (request, "Approval"))
     };
@@ -665,7 +717,7 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             paged(route(
                 Method::GET,
                 "/api/v1/approvals",
-                Person(ReadAudit),
+                Person(ReadApprovals),
                 "What waits for a second person, and what became of it; newest first",
                 (None, "[Approval]"),
             )),
@@ -683,7 +735,7 @@ fn approval_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         (
             replacing(post_(
                 "/api/v1/sites/{id}/remove",
-                Decide,
+                AskTwo,
                 "Ask for a site to be taken out of the register; a second person approves it",
                 Some("Reasoned"),
             )),

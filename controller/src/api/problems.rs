@@ -198,7 +198,7 @@ impl From<ApprovalError> for Refused {
         let detail = error.to_string();
         Self(match error {
             E::Unknown | E::UnknownSite => Problem::not_found(detail),
-            E::Over(_) => Problem::conflict(detail),
+            E::Over(_) | E::Outdated => Problem::conflict(detail),
             E::SamePerson | E::Nobody | E::NotFor(_) | E::NotYours => Problem::forbidden(detail),
             E::Reason => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -192,6 +192,7 @@ pub(super) async fn create_dataset(State(app): State<AppState>, who: Who, body: 
     };
     let entered = who.change(&app, StatusCode::CREATED, put).await?;
     app.poll.notify_one();
+    app.policies.notify_one();
     Ok(entered)
 }
 

@@ -24,6 +24,9 @@ use lumbung_wire::messages::people::{
     ApiToken, ApiTokenInput, Caller, LoginRequest, NewApiToken, PasswordChange, PasswordReset,
     TotpConfirm, TotpSecret, User, UserInput,
 };
+use lumbung_wire::messages::policy::{
+    PolicyConfirmation, PolicyDelivery, PolicyDetail, PolicyEntry,
+};
 use lumbung_wire::messages::register::{
     Application, ApplicationInput, Building, BuildingInput, ComplianceTable, ContactPerson,
     ContactPersonInput, Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput, Room,
@@ -93,6 +96,10 @@ messages![
     PasswordReset,
     Pd,
     PdInput,
+    PolicyConfirmation,
+    PolicyDelivery,
+    PolicyDetail,
+    PolicyEntry,
     Problem,
     ProofAccepted,
     Reasoned,

@@ -13,6 +13,7 @@ mod heartbeats_and_crashes;
 mod idempotency;
 mod paging;
 mod people;
+mod policies;
 mod tenancy;
 
 use std::sync::Arc;
@@ -74,6 +75,8 @@ impl App {
             poll: Arc::new(Notify::new()),
             deadlines: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
+            policy_key: SigningKey::generate(),
+            policies: Arc::new(Notify::new()),
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),

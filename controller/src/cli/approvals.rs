@@ -7,6 +7,7 @@ use lumbung_wire::messages::approvals::Approval;
 use super::{Cli, answer};
 use crate::act::Act;
 use crate::approvals;
+use crate::people::access::Scope;
 use crate::state_dir::StateDir;
 
 /// Requests that are listed.
@@ -34,7 +35,7 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &ApprovalCommand) -> any
     let decide = |id, approve| db.write(|tx| approvals::decide(tx, &act, None, id, approve));
     let decided = match command {
         ApprovalCommand::List => {
-            let all = db.read(|tx| approvals::list(tx, act.now, None, LIST_MAX))?;
+            let all = db.read(|tx| approvals::list(tx, act.now, Scope::City, (None, LIST_MAX)))?;
             return answer(cli, &all, &all.iter().map(lines).collect::<String>());
         }
         ApprovalCommand::Approve { id } => decide(id, true)?,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the record with the highest sequence is the end of one unbroken chain from sequence 1.
 
-use lumbung_model::{AuditHash, PdId};
+use lumbung_model::{AuditHash, PdId, UserId};
 use lumbung_wire::audit::{AuditEntry, AuditRecord, Subject};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -83,6 +83,22 @@ pub fn end(db: &Connection) -> Result<(u64, AuditHash), DbError> {
         .query_row([], |row| Ok((count(row, 0)?, AuditHash::from_bytes(id(row, 1)?))))
         .optional()?;
     Ok(found.unwrap_or((0, AuditHash::ZERO)))
+}
+
+/// Whether one of these people has ever changed that account.
+pub fn kept_account(db: &Connection, account: &UserId, by: &[UserId]) -> Result<bool, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT json_extract(entry, '$.actor.id') FROM audit WHERE subject_kind = 'user' AND subject = ?",
+    )?;
+    let rows = statement.query_map([account.to_string()], |row| row.get::<_, Option<String>>(0))?;
+    for actor in rows {
+        // The console and the controller have no id.
+        let actor = actor?.unwrap_or_default();
+        if by.iter().any(|user| user.to_string() == actor) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {

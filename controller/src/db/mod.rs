@@ -21,6 +21,7 @@ pub mod history;
 pub mod idempotency;
 pub mod people;
 pub mod places;
+pub mod policies;
 pub mod polls;
 pub mod register;
 pub mod removals;

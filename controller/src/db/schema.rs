@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_idempotency", include_str!("../../migrations/0009_idempotency.sql")),
     ("0010_deposits", include_str!("../../migrations/0010_deposits.sql")),
     ("0011_heartbeats", include_str!("../../migrations/0011_heartbeats.sql")),
+    ("0012_policies", include_str!("../../migrations/0012_policies.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -81,6 +81,7 @@ fn agents_alarms_and_the_program_are_counted() {
         version: "0.1.0".to_owned(),
         health: HostHealth::default(),
         jobs: Vec::new(),
+        policy: None,
     };
     heartbeats::load(&city.db, START).unwrap();
     let said = heartbeats::Said::of(&beat).unwrap();

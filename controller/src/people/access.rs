@@ -13,7 +13,7 @@ pub enum Permission {
     ReadCity,
     /// Change the register, give out enrolment tokens, have the vaults asked.
     WriteRegister,
-    /// Hand in a proof of restore.
+    /// Hand in what a custodian signed: a proof of restore, a policy's confirmation.
     HandInProof,
     /// Hand in what is owed by date.
     Deliver,
@@ -21,7 +21,11 @@ pub enum Permission {
     KeepAccounts,
     /// Read the audit log.
     ReadAudit,
-    /// Ask for what a second person has to confirm, and confirm it: what exactly depends on the role again.
+    /// Ask for what a second person has to confirm.
+    AskTwo,
+    /// See what waits for a second person: of the PD within the caller's scope.
+    ReadApprovals,
+    /// Confirm what somebody else asked for, or refuse it: what exactly depends on the role again.
     Decide,
     /// Whatever one does with one's own account.
     OwnAccount,
@@ -35,8 +39,11 @@ pub const fn may(role: UserRole, permission: Permission) -> bool {
     match permission {
         P::Read | P::OwnAccount => true,
         P::ReadCity => matches!(role, R::Admin | R::Operator | R::Auditor),
-        P::WriteRegister | P::Decide => matches!(role, R::Admin | R::Operator),
-        P::HandInProof => matches!(role, R::Admin | R::Operator | R::Custodian),
+        P::WriteRegister | P::AskTwo => matches!(role, R::Admin | R::Operator),
+        P::HandInProof | P::Decide => matches!(role, R::Admin | R::Operator | R::Custodian),
+        P::ReadApprovals => {
+            matches!(role, R::Admin | R::Operator | R::Custodian | R::Auditor)
+        }
         P::Deliver => matches!(role, R::Admin | R::Operator | R::Pd | R::Custodian),
         P::KeepAccounts => matches!(role, R::Admin),
         P::ReadAudit => matches!(role, R::Admin | R::Operator | R::Auditor),
@@ -53,6 +60,7 @@ pub const fn changes(permission: Permission) -> bool {
             | P::HandInProof
             | P::Deliver
             | P::KeepAccounts
+            | P::AskTwo
             | P::Decide
             | P::OwnAccount
     )
@@ -136,7 +144,9 @@ mod tests {
             (P::Deliver, "admin operator pd custodian"),
             (P::KeepAccounts, "admin"),
             (P::ReadAudit, "admin operator auditor"),
-            (P::Decide, "admin operator"),
+            (P::AskTwo, "admin operator"),
+            (P::Decide, "admin operator custodian"),
+            (P::ReadApprovals, "admin operator custodian auditor"),
             (P::OwnAccount, "admin operator pd custodian auditor"),
         ];
         for (permission, expected) in all {

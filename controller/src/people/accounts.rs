@@ -126,13 +126,14 @@ pub fn new_password(name: &str, current: &str, new: &str) -> Result<Hashed, Peop
     if current == new { Err(PeopleError::Weak) } else { first_password(name, new) }
 }
 
-/// Whoever decides on what takes two people is made, let in again and opened again at the console only: else one
-/// administrator could be both.
+/// Whoever asks for what takes two people and decides on it is made, let in again and opened again at the console only:
+/// else one administrator could be both. A custodian only decides, and not on what those asked for who keep its account
+/// (`crate::approvals`).
 ///
 /// # Errors
 /// [`PeopleError::Console`].
 pub fn is_for_the_console(role: UserRole) -> Result<(), PeopleError> {
-    let decides = access::may(role, access::Permission::Decide);
+    let decides = access::may(role, access::Permission::AskTwo);
     if decides { Err(PeopleError::Console(role)) } else { Ok(()) }
 }
 

@@ -110,13 +110,11 @@ fn described(rule: &str, dataset: &Dataset) -> Verdict {
         ("media", "media back up", "backup media", &dataset.media),
     ];
     let missing: Vec<_> = fields.iter().filter(|(.., text)| text.trim().is_empty()).collect();
-    let list = |pick: &dyn Fn(&(&str, &str, &str, &String)) -> String| {
-        missing.iter().map(|field| pick(field)).collect::<Vec<_>>().join(", ")
-    };
+    let joined = |texts: Vec<&str>| texts.join(", ");
     let codes: Vec<_> = missing.iter().map(|(code, ..)| format!("no-{code}")).collect();
     let reason = words(
-        format!("register belum menyebut: {}", list(&|field| field.1.to_owned())),
-        format!("the register does not say: {}", list(&|field| field.2.to_owned())),
+        format!("register belum menyebut: {}", joined(missing.iter().map(|one| one.1).collect())),
+        format!("the register does not say: {}", joined(missing.iter().map(|one| one.2).collect())),
     );
     Verdict::of(rule, missing.is_empty(), &codes.join(","), reason)
 }

@@ -269,7 +269,7 @@ impl AuditHead {
 }
 
 /// 64 bytes from 128 hex digits.
-fn signature_bytes(text: &str) -> Option<[u8; 64]> {
+pub(crate) fn signature_bytes(text: &str) -> Option<[u8; 64]> {
     let (left, right) = text.split_at_checked(64)?;
     let (left, right): (PublicKey, PublicKey) = (left.parse().ok()?, right.parse().ok()?);
     let mut bytes = [0; 64];

@@ -6,6 +6,7 @@
 //! - [`tls`]: rustls set up with pins and the city's own CA; [`certs`] makes keys and certificates.
 //! - [`server`]: one accept loop for vault and controller; a broken client never ends it.
 //! - [`metrics`]: figures for Prometheus, and the small server that shows them.
+//! - [`policy`]: policies signed and verified, and whether one asks for less than another.
 //! - [`problem`]: RFC 9457 documents that tell what to do next.
 //! - [`client`]: [`VaultClient`] and [`ControllerClient`]: every body capped, every object checked
 //!   against its id, no retries inside (the caller knows when to try again).
@@ -18,6 +19,7 @@ pub mod client;
 pub mod identity;
 pub mod messages;
 pub mod metrics;
+pub mod policy;
 pub mod problem;
 pub mod server;
 pub mod tls;

@@ -31,6 +31,7 @@ const CITY: &[&str] = &["certificate", "admin", "operator", "auditor"];
 const OPERATORS: &[&str] = &["certificate", "admin", "operator"];
 const PROVERS: &[&str] = &["certificate", "admin", "operator", "custodian"];
 const DELIVERERS: &[&str] = &["certificate", "admin", "operator", "pd", "custodian"];
+const WATCHERS: &[&str] = &["certificate", "admin", "operator", "custodian", "auditor"];
 const ADMINS: &[&str] = &["admin"];
 
 /// (method, path, who may call it)
@@ -41,6 +42,10 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/renew", HOLDERS),
     ("POST", "/api/v1/heartbeat", AGENTS),
     ("POST", "/api/v1/reports", AGENTS),
+    ("GET", "/api/v1/policy", AGENTS),
+    ("GET", "/api/v1/policies", PEOPLE),
+    ("GET", "/api/v1/policies/{id}", PEOPLE),
+    ("POST", "/api/v1/policies/{id}/confirm", PROVERS),
     ("GET", "/api/v1/sites", CITY),
     ("GET", "/api/v1/sites/{id}", CITY),
     ("POST", "/api/v1/sites", OPERATORS),
@@ -102,12 +107,12 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/users/{id}/disable", ADMINS),
     ("POST", "/api/v1/users/{id}/enable", ADMINS),
     ("POST", "/api/v1/users/{id}/password", ADMINS),
-    ("GET", "/api/v1/approvals", CITY),
+    ("GET", "/api/v1/approvals", WATCHERS),
     ("POST", "/api/v1/users/{id}/role", ADMINS),
     ("POST", "/api/v1/sites/{id}/remove", OPERATORS),
-    ("POST", "/api/v1/approvals/{id}/approve", OPERATORS),
-    ("POST", "/api/v1/approvals/{id}/refuse", OPERATORS),
-    ("POST", "/api/v1/approvals/{id}/withdraw", OPERATORS),
+    ("POST", "/api/v1/approvals/{id}/approve", PROVERS),
+    ("POST", "/api/v1/approvals/{id}/refuse", PROVERS),
+    ("POST", "/api/v1/approvals/{id}/withdraw", PROVERS),
     ("GET", "/api/v1/deposits", PEOPLE),
     ("GET", "/api/v1/deposits/{id}", PEOPLE),
     ("POST", "/api/v1/deposits", OPERATORS),

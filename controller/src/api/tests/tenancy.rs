@@ -2,7 +2,8 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    ApplicationId, ContactPersonId, DatasetId, DepositId, PdId, RepositoryId, ServerId, ServiceId,
+    AgentId, ApplicationId, ContactPersonId, DatasetId, DepositId, DomainId, PdId, PublicKey,
+    RepositoryId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};
@@ -10,8 +11,12 @@ use serde_json::{Value, json};
 use super::super::access::Access;
 use super::super::routes;
 use super::{App, operator};
+use crate::act::Act;
+use crate::db::agents::{self, AgentRow};
 use crate::db::alarms::{self, Finding};
-use crate::people::access::Permission;
+use crate::db::{DbError, register};
+use crate::people::access;
+use crate::policies::{self, Asker, Terms};
 
 /// Another PD with everything that the register and the alarms may hold of it; whatever is its own has a name with this.
 const MARK: &str = "zzz-other";
@@ -25,6 +30,7 @@ struct Other {
     application: ApplicationId,
     person: ContactPersonId,
     deposit: DepositId,
+    agent: AgentId,
 }
 
 impl Other {
@@ -38,6 +44,7 @@ impl Other {
             service: ServiceId::random(),
             application: ApplicationId::random(),
             person: ContactPersonId::random(),
+            agent: AgentId::random(),
         };
         let toml = format!(
             "[[pd]]\nid = \"{}\"\ncode = \"ZZZ\"\nname = \"{MARK}\"\ncontact = \"{MARK}\"\n\
@@ -67,6 +74,7 @@ impl Other {
         let now = super::START;
         app.state.db.write(|tx| alarms::raise(tx, now, "test", &finding)).unwrap();
         other.deposit = other.owe(app).await;
+        other.narrow_a_policy(app);
         other
     }
 
@@ -86,6 +94,38 @@ impl Other {
         made["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Its server has an agent with a policy, and less is asked for.
+    fn narrow_a_policy(&self, app: &App) {
+        let act = Act::controller(super::START);
+        let with_paths = |paths: &[&str]| {
+            let put = |tx: &rusqlite::Transaction<'_>| {
+                let mut dataset = register::dataset(tx, &self.dataset)?.unwrap();
+                dataset.paths = paths.iter().map(|path| (*path).to_owned()).collect();
+                register::put_dataset(tx, &act, &dataset)?;
+                let asker = Asker { act: &act, user: None };
+                let key = &app.state.policy_key;
+                policies::reconcile(tx, asker, Terms::of(&app.state.profile), Some(key))
+            };
+            app.state.db.write::<_, DbError>(put).unwrap();
+        };
+        let agent = AgentRow {
+            agent: self.agent,
+            server: self.server,
+            repository: self.repository,
+            key: PublicKey::from_bytes([8; 32]),
+            domain: DomainId::random(),
+        };
+        app.state.db.write(|tx| agents::put_agent(tx, super::START, &agent)).unwrap();
+        with_paths(&["/zzz-other/a", "/zzz-other/b"]);
+        with_paths(&["/zzz-other/a"]);
+    }
+
+    /// The request about its policy.
+    async fn request(&self, app: &App) -> String {
+        let (_, all) = app.call(&operator(), Method::GET, "/api/v1/approvals", None).await;
+        all[0]["id"].as_str().unwrap().to_owned()
+    }
+
     /// Every text by which it could be known.
     fn traces(&self) -> Vec<String> {
         vec![
@@ -99,15 +139,16 @@ impl Other {
             self.application.to_string(),
             self.person.to_string(),
             self.deposit.to_string(),
+            self.agent.to_string(),
         ]
     }
 }
 
 /// The routes that somebody of a PD may read.
-fn readable() -> Vec<&'static str> {
-    let reads = |access| {
-        matches!(access, Access::Person(permission) if [Permission::Read, Permission::OwnAccount].contains(&permission))
-            || access == Access::Own
+fn readable(role: UserRole) -> Vec<&'static str> {
+    let reads = |access| match access {
+        Access::Person(permission) => access::may(role, permission),
+        access => access == Access::Own,
     };
     let found = routes().into_iter().map(|(route, _)| route);
     found
@@ -119,6 +160,9 @@ fn readable() -> Vec<&'static str> {
 #[tokio::test]
 async fn no_answer_and_no_refusal_shows_anything_of_another_pd() {
     let app = App::new();
+    let (act, key) = (Act::controller(super::START), Some(&app.state.policy_key));
+    let (asker, terms) = (Asker { act: &act, user: None }, Terms::of(&app.state.profile));
+    app.state.db.write(|tx| policies::reconcile(tx, asker, terms, key)).unwrap();
     let before: Vec<_> = answers(&app).await;
     let other = Other::enter(&app).await;
     let after: Vec<_> = answers(&app).await;
@@ -140,7 +184,7 @@ async fn answers(app: &App) -> Vec<(UserRole, &'static str, Value)> {
     let mut answers = Vec::new();
     for role in [UserRole::Pd, UserRole::Custodian] {
         let session = app.log_in(role);
-        for path in readable().into_iter().filter(|path| !path.contains("{id}")) {
+        for path in readable(role).into_iter().filter(|path| !path.contains("{id}")) {
             let (status, mut answer) = app.see(&session, path).await;
             assert_eq!(status, StatusCode::OK, "{path}");
             // Of each session its own.
@@ -159,13 +203,27 @@ async fn another_pds_ids_are_answered_like_ids_that_are_not_there() {
     let other = Other::enter(&app).await;
     let session = app.log_in(UserRole::Pd);
     let nobody = "00000000000000000000000000000000";
-    for path in readable().into_iter().filter(|path| path.contains("{id}")) {
+    for path in readable(UserRole::Pd).into_iter().filter(|path| path.contains("{id}")) {
         let missing = app.see(&session, &path.replace("{id}", nobody)).await;
         assert_eq!(missing.0, StatusCode::NOT_FOUND, "{path}");
         for trace in other.traces() {
             let found = app.see(&session, &path.replace("{id}", &trace)).await;
             assert_eq!(found, missing, "{path} {trace}");
         }
+    }
+    // What a custodian may do, it may do to its own PD's.
+    let custodian = app.log_in(UserRole::Custodian);
+    let request = other.request(&app).await;
+    let word = json!({ "policy": "0".repeat(64), "agent": other.agent, "key": "0".repeat(64), "signature": "0".repeat(128) });
+    for (path, id, body) in [
+        ("/api/v1/approvals/{id}/approve", &request, Value::Null),
+        ("/api/v1/approvals/{id}/refuse", &request, Value::Null),
+        ("/api/v1/approvals/{id}/withdraw", &request, Value::Null),
+        ("/api/v1/policies/{id}/confirm", &other.server.to_string(), word),
+    ] {
+        let missing = app.tell(&custodian, &path.replace("{id}", nobody), body.clone()).await;
+        assert_eq!(missing.0, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(app.tell(&custodian, &path.replace("{id}", id), body).await, missing, "{path}");
     }
     let asks_for_a_pd = |route: &super::super::Route| route.query.contains(&"pd");
     let queried: Vec<_> =
@@ -206,7 +264,9 @@ async fn a_cursor_or_a_filter_shows_only_some_of_what_one_sees_anyway() {
     let session = app.log_in(UserRole::Pd);
     let lists = routes().into_iter().map(|(route, _)| route);
     let lists: Vec<_> = lists
-        .filter(|route| readable().contains(&route.path) && route.query.contains(&"after"))
+        .filter(|route| {
+            readable(UserRole::Pd).contains(&route.path) && route.query.contains(&"after")
+        })
         .collect();
     assert!(lists.len() >= 5);
     let words = ["files", "vps", "critical", "missing", "true", "test", "never", "1", "en"];

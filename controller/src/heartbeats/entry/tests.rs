@@ -19,8 +19,9 @@ fn job(n: u8, state: JobPhase) -> JobState {
 
 fn said(version: &str, uptime_s: u64, jobs: Vec<JobState>) -> Said {
     let health = HostHealth { uptime_s, ..HostHealth::default() };
-    Said::of(&HeartbeatRequest { now: Timestamp(7), version: version.to_owned(), health, jobs })
-        .unwrap()
+    let now = Timestamp(7);
+    let version = version.to_owned();
+    Said::of(&HeartbeatRequest { now, version, health, jobs, policy: None }).unwrap()
 }
 
 fn beat(uptime_s: u64) -> Said {

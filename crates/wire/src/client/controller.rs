@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::people::{Caller, LoginRequest};
+use crate::messages::policy::PolicyDelivery;
 use crate::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -20,6 +21,8 @@ use crate::tls::ClientTls;
 const EXPORT_MAX_BYTES: usize = 1 << 30;
 /// Longest JSON answer of the controller.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
+/// Longest answer with a policy: its text may have twice its length as a JSON string.
+const POLICY_ANSWER_MAX_BYTES: usize = 2 * crate::policy::POLICY_MAX_BYTES + (64 << 10);
 
 /// Most pages of one list: a server that goes on for ever is left.
 const PAGES_MAX: usize = 1000;
@@ -145,6 +148,12 @@ impl ControllerClient {
         request: &HeartbeatRequest,
     ) -> Result<HeartbeatResponse, ClientError> {
         self.post("/api/v1/heartbeat", request).await
+    }
+
+    /// The agent's newest policy; hostile until [`crate::policy::open`] has verified it.
+    pub async fn policy(&self) -> Result<PolicyDelivery, ClientError> {
+        let call = self.transport.get("/api/v1/policy".to_owned());
+        self.transport.read_json(call, POLICY_ANSWER_MAX_BYTES).await
     }
 
     /// Delivers reports; what comes back is durable there.

@@ -1,9 +1,10 @@
 //! What one person asks for and another has to confirm.
 
-use lumbung_model::{ApprovalId, PdId, SiteId, Timestamp, UserId};
+use lumbung_model::{ApprovalId, PdId, PolicyHash, ServerId, SiteId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::people::UserRole;
+use super::policy::Narrowing;
 
 vocabulary! {
     /// How far a request has come.
@@ -40,6 +41,18 @@ pub enum Wanted {
     RemoveSite {
         /// The site.
         site: SiteId,
+    },
+    /// A server's agent is asked to back up less than before.
+    NarrowPolicy {
+        /// The server.
+        server: ServerId,
+        /// The hash of what would be asked for.
+        content: PolicyHash,
+        /// How that is less.
+        narrowings: Vec<Narrowing>,
+        /// Whoever changed the register so: none of them decides.
+        #[serde(default)]
+        askers: Vec<UserId>,
     },
 }
 

@@ -13,6 +13,7 @@ use lumbung_model::{
 use lumbung_pack::Statistics;
 use serde::{Deserialize, Serialize};
 
+use super::policy::{PolicyOffer, PolicyTold};
 use super::register::{Dataset, SiteKind};
 use crate::identity::Role;
 
@@ -74,6 +75,9 @@ pub struct EnrollResponse {
     /// The datasets of the agent's server.
     #[serde(default)]
     pub datasets: Vec<Dataset>,
+    /// The key that signs the policies of agents; an agent keeps it and believes no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_key: Option<PublicKey>,
 }
 
 /// A site as its users need it: where it is, and by which keys to know it.
@@ -127,6 +131,9 @@ pub struct HeartbeatRequest {
     /// The agent's jobs.
     #[serde(default)]
     pub jobs: Vec<JobState>,
+    /// What it says of policies; told only to a controller that has offered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyTold>,
 }
 
 /// The answer to [`HeartbeatRequest`].
@@ -138,6 +145,9 @@ pub struct HeartbeatResponse {
     /// The sites that keep data, as the register has them now.
     #[serde(default)]
     pub sites: Vec<SiteEntry>,
+    /// The newest policy for this agent, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyOffer>,
 }
 
 /// How the host is, as the agent sees it.

@@ -13,6 +13,7 @@ pub mod control;
 pub mod deposits;
 pub mod overview;
 pub mod people;
+pub mod policy;
 pub mod register;
 pub mod vault;
 

@@ -64,7 +64,7 @@ impl Voice {
             message: None,
         };
         let jobs = (0..).zip(&self.datasets).map(job).collect();
-        HeartbeatRequest { now, version: "0.1.0".to_owned(), health, jobs }
+        HeartbeatRequest { now, version: "0.1.0".to_owned(), health, jobs, policy: None }
     }
 
     /// A report of a backup of one of its datasets; none where it has none.
