@@ -101,7 +101,7 @@ pub(crate) fn gather(
 ) -> anyhow::Result<Status> {
     let (identity, tls, enrolment) = state.enrolled()?;
     let controller = config.controller.as_ref().map_or(enrolment.controller, ToString::to_string);
-    let (ledger, damaged) = match Ledger::load(&state, identity.agent) {
+    let (ledger, damaged) = match Ledger::load(state, identity.agent) {
         Ok(ledger) => (ledger, None),
         Err(error) => (Ledger::default(), Some(lumbung_model::with_causes(&error))),
     };

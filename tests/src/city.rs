@@ -317,6 +317,17 @@ impl Pd {
         Ok(())
     }
 
+    /// Stops the daemon in order and starts it again.
+    ///
+    /// # Errors
+    /// If it does not end in order, or does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.stop()?;
+        }
+        self.start()
+    }
+
     /// Its process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {

@@ -13,6 +13,7 @@ mod media;
 mod metrics;
 mod orders;
 mod people;
+mod policies;
 mod reader;
 mod replicated;
 mod thieves;
