@@ -241,7 +241,7 @@ fn list(args: &ListArgs, terminal: &Terminal) -> Outcome<Exit> {
             ("q", args.text.clone()),
         ],
     );
-    let all: Vec<Deposit> = args.controller.connect()?.get(&path)?;
+    let all: Vec<Deposit> = args.controller.connect()?.list(&path)?;
     terminal.result(&all, || text::table(&all, terminal))?;
     Ok(Exit::Fine)
 }

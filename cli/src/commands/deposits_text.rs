@@ -66,6 +66,14 @@ pub(super) fn table(all: &[Deposit], terminal: &Terminal) -> String {
     table.render()
 }
 
+/// One in one line.
+pub(super) fn line(one: &Deposit, terminal: &Terminal) -> String {
+    let titles = (one.title_id.as_str(), one.title_en.as_str());
+    let what = what(one.period.as_deref(), &one.subject, titles, terminal);
+    let (state, owner) = (state_word(one.state, terminal.lang), owner(&one.pd_code, terminal));
+    format!("{} {state} · {owner}: {what}", one.due_on)
+}
+
 /// One with all there is to it.
 pub(super) fn one(one: &Deposit, terminal: &Terminal) -> String {
     let proposed = terminal.pick("usulan", "a proposal");
@@ -205,6 +213,10 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(text.contains(&"22".repeat(32)));
+        let line = line(&deposit("overdue"), &terminal(Lang::En));
+        let expected =
+            "2027-03-31 overdue · DINKES-DENGAN-KODE-YANG-PANJANG: 2026-07/2026-09 SIMRS ";
+        assert!(line.starts_with(expected) && !line.contains('\u{1b}'), "{line}");
     }
 
     #[test]

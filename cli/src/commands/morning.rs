@@ -7,11 +7,13 @@
 use clap::Args;
 use lumbung_model::ByteSize;
 use lumbung_wire::messages::compliance::{VerdictEntry, VerdictState};
+use lumbung_wire::messages::deposits::Deposit;
 use lumbung_wire::messages::overview::{AlarmEntry, Overview};
 use lumbung_wire::messages::register::{
     ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState,
 };
 
+use crate::commands::deposits_text;
 use crate::commands::status::{query, table_of};
 use crate::commands::verdicts;
 use crate::controller::ControllerArgs;
@@ -39,6 +41,8 @@ struct Morning {
     overview: Option<Overview>,
     alarms: Vec<AlarmEntry>,
     unmet: Vec<VerdictEntry>,
+    /// What is owed by date, overdue or due soon.
+    due: Vec<Deposit>,
 }
 
 /// Runs `lumbung morning`.
@@ -54,12 +58,14 @@ pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> 
         overview: if args.pd.is_none() { controller.get("/api/v1/status").ok() } else { None },
         alarms: controller.list(&format!("/api/v1/alarms?{}", of.trim_start_matches('&')))?,
         unmet: verdicts::fetch(&controller, terminal, wanted, None)?,
+        due: controller.list(&format!("/api/v1/deposits?state=overdue,due{of}"))?,
     };
     let value = serde_json::json!({
         "compliance": morning.table,
         "status": morning.overview,
         "alarms": morning.alarms,
         "unmet": morning.unmet,
+        "due": morning.due,
     });
     terminal.result(&value, || screen(&morning, terminal))?;
     Ok(Exit::Fine)
@@ -174,6 +180,11 @@ fn sections(morning: &Morning, terminal: &Terminal) -> Vec<Section> {
             ),
             lines: by_rule(&morning.unmet),
             all: "lumbung verdicts",
+        },
+        Section {
+            asks: terminal.pick("Apa yang jatuh tempo?", "What falls due?"),
+            lines: morning.due.iter().map(|one| deposits_text::line(one, terminal)).collect(),
+            all: "lumbung deposit list --state overdue,due",
         },
     ]
 }

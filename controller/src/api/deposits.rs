@@ -9,15 +9,18 @@ use axum::extract::State;
 use http::StatusCode;
 use lumbung_model::Day;
 use lumbung_wire::Problem;
+use lumbung_wire::messages::UnknownWord;
 use lumbung_wire::messages::approvals::Reasoned;
 use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput, DepositState,
 };
 use lumbung_wire::server::read_json;
+use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
 use super::AppState;
 use super::agents::narrowed;
+use super::etag::Expected;
 use super::extract::{Asked, Named};
 use super::paging::{Paging, Text};
 use super::problems::Refused;
@@ -32,51 +35,44 @@ const BODY_MAX_BYTES: usize = 64 << 10;
 /// Days that the calendar shows unless it is told otherwise.
 const CALENDAR_DAYS: u32 = 90;
 
+/// Which are asked for.
 #[derive(Deserialize)]
-pub(super) struct ListQuery {
+pub(super) struct Filter {
     pd: Option<String>,
     state: Option<String>,
     duty: Option<String>,
-    from: Option<String>,
-    until: Option<String>,
+    from: Option<Day>,
+    until: Option<Day>,
     q: Option<Text>,
 }
 
-fn day(field: &str, text: Option<&str>) -> Result<Option<Day>, Refused> {
-    let refused = |error| Problem::bad_request(format!("{field}: {error}")).into();
-    text.map(str::parse).transpose().map_err(|error: lumbung_model::DayError| refused(error))
-}
-
-fn states(text: Option<&str>) -> Result<Vec<DepositState>, Refused> {
+fn states(text: Option<&str>) -> Result<Vec<DepositState>, Problem> {
     let words = text.into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    let refused = |error| format!("state: {error}; several are separated by commas");
     words
-        .map(|word| {
-            word.parse::<DepositState>().map_err(|error| {
-                Problem::bad_request(format!("state: {error}; several are separated by commas"))
-                    .into()
-            })
-        })
+        .map(|word| word.parse().map_err(|error: UnknownWord| Problem::bad_request(refused(error))))
         .collect()
 }
 
 pub(super) async fn list(
     State(app): State<AppState>,
     who: Who,
-    Asked(query): Asked<ListQuery>,
+    Asked(asked): Asked<Filter>,
     paging: Paging,
 ) -> Listed<Deposit> {
     let (now, zone) = (app.clock.now(), app.profile.zone());
-    let from = day("from", query.from.as_deref())?.map(|day| day.first_second(zone));
-    let until = day("until", query.until.as_deref())?.map(|day| day.last_second(zone));
-    let states = states(query.state.as_deref())?;
-    let list = move |tx: &rusqlite::Transaction<'_>| {
-        let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        let which = Which { pd, duty: query.duty, from, until };
-        let filter = view::Filter { which, states, text: query.q.map(Into::into) };
-        Ok::<_, Refused>(view::list(tx, &filter, now, zone)?)
+    let from = asked.from.map(|day| day.first_second(zone));
+    let until = asked.until.map(|day| day.last_second(zone));
+    let states = states(asked.state.as_deref())?;
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
+        let which = Which { pd, duty: asked.duty, from, until };
+        let mut rows = view::list(tx, &view::Filter { which, states }, now, zone)?;
+        rows.retain(|row| asked.q.as_ref().is_none_or(|text| text.is_in(&view::words(row))));
+        Ok::<_, Refused>(rows)
     };
     let rows = app.db.read_async(list).await?;
-    Ok(paging.select(rows, |row: &Deposit| (row.due, row.id))?)
+    Ok(paging.select(rows, view::place)?)
 }
 
 pub(super) async fn one(
@@ -85,7 +81,7 @@ pub(super) async fn one(
     Named(text): Named,
 ) -> Result<Json<Deposit>, Refused> {
     let (now, zone) = (app.clock.now(), app.profile.zone());
-    let one = move |tx: &rusqlite::Transaction<'_>| {
+    let one = move |tx: &Transaction<'_>| {
         let row = desk::find(tx, who.scope(), &text)?;
         Ok::<_, Refused>(view::shown(tx, row, now, zone)?)
     };
@@ -95,25 +91,26 @@ pub(super) async fn one(
 pub(super) async fn create(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: DepositInput = read_json(body, BODY_MAX_BYTES).await?;
     let zone = app.profile.zone();
-    let add = move |tx: &rusqlite::Transaction<'_>, act: &Act| {
+    let add = move |tx: &Transaction<'_>, act: &Act| {
         let row = desk::add(tx, act, &input, zone)?;
         Ok::<_, Refused>(view::shown(tx, row, act.now, zone)?)
     };
     who.change(&app, StatusCode::CREATED, add).await
 }
 
-/// Changes the record of that id, as far as the caller sees it.
+/// Changes the record of that id, as far as the caller sees it, and if it is still as the caller has seen it.
 async fn change(
     app: AppState,
     who: Who,
-    text: String,
-    change: impl FnOnce(&rusqlite::Connection, &Act, DepositRow) -> Result<DepositRow, DepositError>
+    (text, seen): (String, Expected),
+    change: impl FnOnce(&Connection, &Act, DepositRow) -> Result<DepositRow, DepositError>
     + Send
     + 'static,
 ) -> Changed {
-    let (zone, scope) = (app.profile.zone(), who.scope());
-    let run = move |tx: &rusqlite::Transaction<'_>, act: &Act| {
+    let (scope, zone) = (who.scope(), app.profile.zone());
+    let run = move |tx: &Transaction<'_>, act: &Act| {
         let row = desk::find(tx, scope, &text)?;
+        seen.check(&view::shown(tx, row.clone(), act.now, zone)?)?;
         let row = change(tx, act, row)?;
         Ok::<_, Refused>(view::shown(tx, row, act.now, zone)?)
     };
@@ -124,47 +121,52 @@ pub(super) async fn deliver(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
+    seen: Expected,
     body: Body,
 ) -> Changed {
     let input: DeliveryInput = read_json(body, BODY_MAX_BYTES).await?;
-    change(app, who, text, move |tx, act, row| desk::deliver(tx, act, row, &input)).await
+    change(app, who, (text, seen), move |tx, act, row| desk::deliver(tx, act, row, &input)).await
 }
 
 pub(super) async fn accept(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
+    seen: Expected,
     body: Body,
 ) -> Changed {
     let input: DepositAcceptance = read_json(body, BODY_MAX_BYTES).await?;
-    change(app, who, text, move |tx, act, row| desk::accept(tx, act, row, &input)).await
+    change(app, who, (text, seen), move |tx, act, row| desk::accept(tx, act, row, &input)).await
 }
 
 pub(super) async fn give_back(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
+    seen: Expected,
     body: Body,
 ) -> Changed {
     let Reasoned { reason } = read_json(body, BODY_MAX_BYTES).await?;
-    change(app, who, text, move |tx, act, row| desk::give_back(tx, act, row, &reason)).await
+    change(app, who, (text, seen), move |tx, act, row| desk::give_back(tx, act, row, &reason)).await
 }
 
 pub(super) async fn cancel(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
+    seen: Expected,
     body: Body,
 ) -> Changed {
     let Reasoned { reason } = read_json(body, BODY_MAX_BYTES).await?;
-    change(app, who, text, move |tx, act, row| desk::cancel(tx, act, row, &reason)).await
+    change(app, who, (text, seen), move |tx, act, row| desk::cancel(tx, act, row, &reason)).await
 }
 
+/// Which days are asked for.
 #[derive(Deserialize)]
 pub(super) struct CalendarQuery {
     pd: Option<String>,
-    from: Option<String>,
-    until: Option<String>,
+    from: Option<Day>,
+    until: Option<Day>,
 }
 
 pub(super) async fn calendar(
@@ -174,9 +176,9 @@ pub(super) async fn calendar(
 ) -> Result<Json<Calendar>, Refused> {
     let (now, profile) = (app.clock.now(), app.profile.clone());
     let today = Day::of(now, profile.zone());
-    let from = day("from", query.from.as_deref())?.unwrap_or(today);
-    let until = day("until", query.until.as_deref())?.unwrap_or(from.plus_days(CALENDAR_DAYS));
-    let read = move |tx: &rusqlite::Transaction<'_>| {
+    let from = query.from.unwrap_or(today);
+    let until = query.until.unwrap_or(from.plus_days(CALENDAR_DAYS));
+    let read = move |tx: &Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         Ok::<_, Refused>(view::calendar(tx, &profile, pd, now, (from, until))?)
     };

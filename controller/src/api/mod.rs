@@ -797,10 +797,10 @@ fn deposit_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         (list, get(deposits::list)),
         (one, get(deposits::one)),
         (new, post(deposits::create)),
-        (deliver, post(deposits::deliver)),
-        (accept, post(deposits::accept)),
-        (give_back, post(deposits::give_back)),
-        (cancel, post(deposits::cancel)),
+        (replacing(deliver), post(deposits::deliver)),
+        (replacing(accept), post(deposits::accept)),
+        (replacing(give_back), post(deposits::give_back)),
+        (replacing(cancel), post(deposits::cancel)),
         (calendar, get(deposits::calendar)),
     ]
 }

@@ -41,6 +41,7 @@ fn query(route: &Route, name: &str) -> Value {
 /// What a query parameter of a path is; `None`: nobody has written it down.
 fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
     let text = || json!({ "type": "string" });
+    let day = || json!({ "type": "string", "format": "date" });
     let yes_or_no = || json!({ "type": "boolean", "default": false });
     Some(match (name, path) {
         ("limit", _) => (
@@ -55,6 +56,10 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
             ("Where the page before ended: as its header Link says, and opaque.", text())
         }
         ("pd", _) => ("Only what is this PD's: its id or code.", text()),
+        ("q", "/api/v1/deposits") => (
+            "Only what has this text in title, article, subject, PD, period, letter or document; upper or lower case does not matter.",
+            json!({ "type": "string", "minLength": 1, "maxLength": TEXT_MAX_CHARS }),
+        ),
         ("q", _) => (
             "Only what has this text in its name (of a dataset, or its owner's); upper or lower case does not matter.",
             json!({ "type": "string", "minLength": 1, "maxLength": TEXT_MAX_CHARS }),
@@ -73,15 +78,19 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
         }
         ("late", _) => ("Only rows of which a step was met once and is late now.", yes_or_no()),
         ("rule", _) => ("Only what this rule says; by default all but the four steps.", text()),
-        ("state", "/api/v1/verdicts") => ("Only what is said so.", word("VerdictState")),
-        ("state", "/api/v1/deposits") => {
-            ("Only what has come so far; several are separated by commas.", text())
-        }
-        ("duty", _) => ("Only what this duty of the profile asks for.", text()),
-        ("from" | "until", "/api/v1/deposits" | "/api/v1/calendar") => (
-            "A day of the city's calendar, as in 2026-06-30.",
-            json!({ "type": "string", "format": "date" }),
+        ("state", "/api/v1/deposits") => (
+            "Only what has come so far: one or several words of DepositState, separated by commas.",
+            text(),
         ),
+        ("duty", _) => ("Only what follows from this duty of the profile.", text()),
+        ("from", "/api/v1/deposits") => ("Only what is due on this day or later.", day()),
+        ("until", "/api/v1/deposits") => ("Only what is due on this day or earlier.", day()),
+        ("from", "/api/v1/calendar") => ("The first day; today if it is left out.", day()),
+        ("until", "/api/v1/calendar") => (
+            "The last day, at most 397 days after the first and 1100 from today; 90 days after the first if it is left out.",
+            day(),
+        ),
+        ("state", "/api/v1/verdicts") => ("Only what is said so.", word("VerdictState")),
         ("as_of", _) => (
             "What was said at this moment, seconds since 1970 UTC; now if it is left out.",
             json!({ "type": "integer", "format": "int64" }),

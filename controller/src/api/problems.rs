@@ -250,7 +250,8 @@ impl From<DepositError> for Refused {
     fn from(error: DepositError) -> Self {
         use DepositError as E;
         let detail = error.to_string();
-        Self(match error {
+        let field = error.field();
+        let problem = match error {
             E::Unknown => Problem::not_found(detail),
             E::State { .. } | E::OtherDocument { .. } => Problem::conflict(detail),
             E::Reason | E::Empty | E::Size | E::Path | E::TwoSubjects | E::Force => {
@@ -259,7 +260,8 @@ impl From<DepositError> for Refused {
             E::Span(_) | E::Far(_) => Problem::bad_request(detail),
             E::Entry(error) => return error.into(),
             E::Db(error) => database(&error),
-        })
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
     }
 }
 

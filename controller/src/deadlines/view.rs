@@ -115,18 +115,11 @@ pub struct Filter {
     pub which: Which,
     /// In one of these states; none: in any.
     pub states: Vec<DepositState>,
-    /// With this text, whatever its case, in title, article, subject, PD, period, letter or document.
-    pub text: Option<String>,
 }
 
-impl Filter {
-    fn takes(&self, deposit: &Deposit) -> bool {
-        let in_state = self.states.is_empty() || self.states.contains(&deposit.state);
-        in_state && self.text.as_ref().is_none_or(|text| says(deposit, &text.to_lowercase()))
-    }
-}
-
-fn says(deposit: &Deposit, text: &str) -> bool {
+/// The texts in which something is looked for.
+#[must_use]
+pub fn words(deposit: &Deposit) -> Vec<&str> {
     let own = [
         &deposit.title_id,
         &deposit.title_en,
@@ -135,10 +128,13 @@ fn says(deposit: &Deposit, text: &str) -> bool {
         &deposit.pd_code,
     ];
     let handed_in = deposit.delivery.iter().flat_map(|one| [&one.letter, &one.document]);
-    own.into_iter()
-        .chain(&deposit.period)
-        .chain(handed_in)
-        .any(|field| field.to_lowercase().contains(text))
+    own.into_iter().chain(&deposit.period).chain(handed_in).map(String::as_str).collect()
+}
+
+/// Where a record stands in a list: by date, title and id.
+#[must_use]
+pub fn place(deposit: &Deposit) -> (Timestamp, String, DepositId) {
+    (deposit.due, deposit.title_id.clone(), deposit.id)
 }
 
 /// The records, by date.
@@ -154,7 +150,7 @@ pub fn list(
     let names = Names::read(db, filter.which.pd.as_ref())?;
     let all = rows::deposits(db, &filter.which)?.into_iter();
     let mut all: Vec<Deposit> = all.map(|row| names.shown(row, now, zone)).collect();
-    all.retain(|deposit| filter.takes(deposit));
+    all.retain(|one| filter.states.is_empty() || filter.states.contains(&one.state));
     Ok(all)
 }
 

@@ -71,6 +71,7 @@ async fn a_document_goes_back_and_forth_until_it_is_accepted() {
 
     let (status, refused) = app.does(&dinas, &id, "return", reason("  ")).await;
     assert_eq!((status, slug(&refused)), (StatusCode::UNPROCESSABLE_ENTITY, "deposit-entry"));
+    assert_eq!(refused["errors"][0]["field"], "reason");
     let (_, returned) = app.does(&dinas, &id, "return", reason("tanpa VLAN")).await;
     assert_eq!(returned["state"], "returned");
     assert_eq!(returned["decision"]["reason"], "tanpa VLAN");
@@ -291,4 +292,26 @@ async fn the_calendar_is_grouped_by_day() {
     let (status, problem) = app.call(&operator(), Method::GET, path, None).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(problem["detail"].as_str().unwrap().contains("until"), "{problem}");
+}
+
+#[tokio::test]
+async fn nobody_decides_on_what_was_changed_meanwhile() {
+    let app = App::new();
+    let id = app.owed().await;
+    let path = format!("/api/v1/deposits/{id}");
+    let dinas = app.log_in(UserRole::Operator);
+    let before = app.tag_of(&dinas, &path).await;
+    app.post(&operator(), &format!("{path}/deliver"), document(HASH)).await;
+    // Whoever wants to cancel what nobody has delivered is told that somebody has.
+    for what in ["cancel", "return"] {
+        let to = format!("{path}/{what}");
+        let (status, refused) = app.expecting(&dinas, &to, &before, reason("x")).await;
+        assert_eq!((status, slug(&refused)), (StatusCode::PRECONDITION_FAILED, "changed"));
+    }
+    let now = app.tag_of(&dinas, &path).await;
+    let acceptance = json!({ "sha256": HASH });
+    let to = format!("{path}/accept");
+    let (status, _) = app.expecting(&dinas, &to, &before, acceptance.clone()).await;
+    assert_eq!(status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(app.expecting(&dinas, &to, &now, acceptance).await.0, StatusCode::OK);
 }

@@ -16,7 +16,7 @@ impl App {
         (status, headers["etag"].to_str().unwrap().to_owned(), body)
     }
 
-    async fn expecting(
+    pub(super) async fn expecting(
         &self,
         session: &Session,
         path: &str,
@@ -30,7 +30,7 @@ impl App {
         self.answer(request_of(&Peer::Anonymous, &headers, Method::POST, path, body)).await
     }
 
-    async fn tag_of(&self, session: &Session, path: &str) -> String {
+    pub(super) async fn tag_of(&self, session: &Session, path: &str) -> String {
         let cookie = format!("__Host-lumbung={}", session.cookie);
         let headers = [("cookie", cookie.as_str())];
         let request = request_of(&Peer::Anonymous, &headers, Method::GET, path, vec![]);

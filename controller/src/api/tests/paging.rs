@@ -54,6 +54,11 @@ impl App {
             let kind = if subject == "three" { "unseen" } else { "hidden" };
             self.state.db.write(|tx| alarms::raise(tx, super::START, kind, &finding)).unwrap();
         }
+        for (title, due_on) in [("a", "2027-03-31"), ("b", "2027-03-31"), ("c", "2027-01-31")] {
+            let input = json!({ "title_id": title, "due_on": due_on });
+            let (status, made) = self.post(&operator(), "/api/v1/deposits", input).await;
+            assert_eq!(status, StatusCode::CREATED, "{made}");
+        }
         for reason in ["SK 1", "SK 2", "SK 3"] {
             let change = json!({ "role": "operator", "reason": reason });
             let to = "/api/v1/users/the-auditor/role";
