@@ -161,7 +161,7 @@ impl Controller {
         fs::create_dir_all(&dir)?;
         let listen = format!("127.0.0.1:{}", free_port()?);
         let text = format!(
-            "data_dir = \"{}\"\nlisten = \"{listen}\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n",
+            "data_dir = \"{}\"\nlisten = \"{listen}\"\nprofile = \"medan\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n",
             dir.join("data").display()
         );
         fs::write(dir.join("controller.toml"), text)?;

@@ -14,6 +14,7 @@ mod metrics;
 mod orders;
 mod people;
 mod policies;
+mod questions;
 mod reader;
 mod replicated;
 mod thieves;

@@ -280,7 +280,10 @@ fn recover(city: &mut City, disaster: &Disaster, story: &Story) -> Result<String
         "RPO {lost_s} s (age of the oldest restored state at the moment of the disaster)"
     ));
     come_back(city, story)?;
+    story.chapter("The next morning, at the Dinas");
     show_compliance(city)?;
+    println!();
+    run(city.operator().args(["--lang", "en", "morning"]), &[0])?;
     Ok(format!(
         "{entries} entries and {} restored from the DRC, every byte and attribute compared; RTO {:.1} s, RPO {lost_s} s; {:.0} s in all",
         lumbung_model::ByteSize::bytes(bytes),
