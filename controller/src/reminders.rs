@@ -77,7 +77,7 @@ pub fn draft(
     profile: &Profile,
     pd: &Pd,
 ) -> Result<Reminder, ReminderError> {
-    let wanted = Wanted { pd: Some(pd.id), rule: None, state: Some(VerdictState::Unmet) };
+    let wanted = Wanted { pd: Some(pd.id), state: Some(VerdictState::Unmet), ..Wanted::default() };
     let mut unmet = verdicts::list(db, profile, &wanted, (act.now, Language::Indonesian))?;
     let binds = [Force::Must.as_str(), Force::Shall.as_str()];
     unmet.retain(|entry| binds.contains(&entry.force.as_str()));

@@ -13,7 +13,7 @@ use lumbung_wire::messages::register::{Application, Dataset, Pd, Server, Service
 use rusqlite::Connection;
 
 use crate::db::verdicts::Interval;
-use crate::db::{DbError, follow_up, history, verdicts as rows};
+use crate::db::{DbError, follow_up, history, register, services, verdicts as rows};
 use crate::profile::{Profile, Rule, Subject};
 use crate::report::Language;
 use crate::rules::{SubjectId, is_step};
@@ -71,9 +71,11 @@ pub struct Wanted {
     pub rule: Option<String>,
     /// In one state.
     pub state: Option<VerdictState>,
+    /// Said at this moment; none: now.
+    pub as_of: Option<Timestamp>,
 }
 
-/// What was said at `at`, by rule, PD and name.
+/// What is said now, or was said then, by rule, PD and name.
 ///
 /// # Errors
 /// If the database fails.
@@ -81,8 +83,9 @@ pub fn list(
     db: &Connection,
     profile: &Profile,
     wanted: &Wanted,
-    (at, language): (Timestamp, Language),
+    (now, language): (Timestamp, Language),
 ) -> Result<Vec<VerdictEntry>, DbError> {
+    let at = wanted.as_of.unwrap_or(now);
     let by_id: HashMap<&str, &Rule> =
         profile.rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
     // The four steps stand in the compliance table; here they only come if they are named.
@@ -90,7 +93,10 @@ pub fn list(
         Some(rule) => interval.rule == *rule,
         None => !is_step(&interval.rule),
     };
-    let names = Names::at(db, at)?;
+    let names = match wanted.as_of {
+        Some(at) => Names::at(db, at)?,
+        None => Names::now(db, wanted.pd.as_ref())?,
+    };
     let waivers = follow_up::waivers(db, wanted.pd.as_ref())?;
     let mut entries = Vec::new();
     for interval in rows::at(db, at, wanted.pd.as_ref())?.into_iter().filter(asked) {
@@ -167,25 +173,42 @@ struct Names {
 
 impl Names {
     fn at(db: &Connection, at: Timestamp) -> Result<Self, DbError> {
-        let pds: Vec<Pd> = history::rows_at(db, "pd", at)?;
-        let servers: Vec<Server> = history::rows_at(db, "server", at)?;
-        let services: Vec<Service> = history::rows_at(db, "service", at)?;
-        let applications: Vec<Application> = history::rows_at(db, "application", at)?;
-        let datasets: Vec<Dataset> = history::rows_at(db, "dataset", at)?;
+        Ok(Self::of_rows(
+            history::rows_at(db, "pd", at)?,
+            (history::rows_at(db, "server", at)?, history::rows_at(db, "dataset", at)?),
+            (history::rows_at(db, "service", at)?, history::rows_at(db, "application", at)?),
+        ))
+    }
+
+    /// Of one PD's subjects only, if it is one PD's verdicts that are shown: a city has a hundred thousand datasets.
+    fn now(db: &Connection, pd: Option<&PdId>) -> Result<Self, DbError> {
+        Ok(Self::of_rows(
+            register::pds(db)?,
+            (register::servers(db, pd)?, register::datasets(db, pd)?),
+            (services::services(db, pd)?, services::applications(db, pd)?),
+        ))
+    }
+
+    fn of_rows(
+        pds: Vec<Pd>,
+        (servers, datasets): (Vec<Server>, Vec<Dataset>),
+        (services, applications): (Vec<Service>, Vec<Application>),
+    ) -> Self {
+        let names: HashMap<_, _> =
+            servers.into_iter().map(|server| (server.id, server.name)).collect();
         let mut subjects = HashMap::new();
-        subjects.extend(pds.iter().map(|one| (one.id.as_bytes().to_vec(), one.name.clone())));
-        subjects.extend(services.into_iter().map(|one| (one.id.as_bytes().to_vec(), one.name)));
-        subjects.extend(applications.into_iter().map(|one| (one.id.as_bytes().to_vec(), one.name)));
         for dataset in datasets {
-            let server = servers.iter().find(|server| Some(server.id) == dataset.server);
-            let name = match server {
-                Some(server) => format!("{}/{}", server.name, dataset.name),
+            let name = match dataset.server.and_then(|server| names.get(&server)) {
+                Some(server) => format!("{server}/{}", dataset.name),
                 None => dataset.name,
             };
             subjects.insert(dataset.id.as_bytes().to_vec(), name);
         }
-        subjects.extend(servers.into_iter().map(|one| (one.id.as_bytes().to_vec(), one.name)));
-        Ok(Self { pds: pds.into_iter().map(|pd| (pd.id, pd)).collect(), subjects })
+        subjects.extend(names.into_iter().map(|(id, name)| (id.as_bytes().to_vec(), name)));
+        subjects.extend(pds.iter().map(|one| (one.id.as_bytes().to_vec(), one.name.clone())));
+        subjects.extend(services.into_iter().map(|one| (one.id.as_bytes().to_vec(), one.name)));
+        subjects.extend(applications.into_iter().map(|one| (one.id.as_bytes().to_vec(), one.name)));
+        Self { pds: pds.into_iter().map(|pd| (pd.id, pd)).collect(), subjects }
     }
 
     fn of(&self, subject: &SubjectId) -> String {

@@ -1,5 +1,5 @@
-//! Two who have root and want the backups gone: one on a PD's server, one at the Pusat Data. Both have everything that is
-//! on their machine, and try it over the wire, at the real programs.
+//! Three who have root and want the backups gone: on a PD's server, at the controller, at the Pusat Data. All have everything that
+//! is on their machine, and try it over the wire, at the real programs.
 //!
 //! What a thief of the agent's keys tries with the cryptography is in `thieves`; what holds frame by frame against a
 //! source that lies, in the vault's own `pulls`.
@@ -214,6 +214,72 @@ fn root_on_a_pd_server_cannot_undo_change_or_open_an_earlier_backup() {
     for site in [&city.pusat, &city.drc] {
         restores(&city, site, earlier, &data, &original);
     }
+}
+
+/// Certificate and key in one file, as curl takes them.
+fn pem(controller: &Path, name: &str, loot: &Path) -> PathBuf {
+    let both =
+        ["crt", "key"].map(|end| fs::read(controller.join(format!("{name}.{end}"))).unwrap());
+    let file = loot.join(format!("{name}.pem"));
+    fs::write(&file, both.concat()).unwrap();
+    file
+}
+
+#[test]
+fn root_at_the_controller_deletes_reads_and_narrows_nothing() {
+    let directory = tempfile::TempDir::with_prefix("lumbung-root-controller-").unwrap();
+    let (mut city, data, snapshot) = city(directory.path());
+    let original = tree::read(&data).unwrap();
+    let before = [kept(&city.pusat), kept(&city.drc)];
+    let loot = directory.path().join("loot");
+    fs::create_dir(&loot).unwrap();
+    let own = city.controller.dir().join("data");
+
+    // With its own certificate, and with one that its CA makes for whatever role, over every path of both vaults.
+    let mut forged = city.controller.command();
+    output(forged.args(["operator", "--name", "anybody"])).unwrap();
+    for identity in [pem(&own, "server", &loot), own.join("operator.pem")] {
+        for site in [&city.pusat, &city.drc] {
+            try_everything(site, &identity, &loot);
+        }
+    }
+    for (site, before) in [&city.pusat, &city.drc].into_iter().zip(&before) {
+        nothing_but_added(site, before, "root at the controller did all it can");
+    }
+
+    // No file of the controller opens anything, and nothing of the data stands in one.
+    let pd = &city.pds[0];
+    walk(&own, &mut |file| {
+        let bytes = fs::read(file).unwrap();
+        assert!(!bytes.windows(MARK.len()).any(|part| part == MARK), "{}", file.display());
+        let target = loot.join("out");
+        let mut restore = city.lumbung();
+        restore.args(["restore", &city.pusat.url, &snapshot.to_string(), "--key"]).arg(file);
+        restore.args(["--repository", &pd.repository.to_string()]).arg("--target").arg(&target);
+        let answered = any_output(&mut restore).unwrap();
+        assert!(!answered.status.success(), "{} opened a backup", file.display());
+        walk(&target, &mut |path| panic!("{} came out with {}", path.display(), file.display()));
+    });
+
+    // The register says that there is nothing to back up, and elsewhere to send it: the server's own file goes on.
+    city.controller.kill().unwrap();
+    let database = rusqlite::Connection::open(city.controller.database()).unwrap();
+    database
+        .execute_batch(
+            "UPDATE datasets SET paths = '[]'; UPDATE sites SET url = 'https://127.0.0.1:1', tls_pin = zeroblob(32);",
+        )
+        .unwrap();
+    drop(database);
+    city.controller.start().unwrap();
+    city.pds[0].start().unwrap();
+    fs::write(data.join("pasien-baru.csv"), MARK).unwrap();
+    let pd = &city.pds[0];
+    output(pd.agent().arg("backup")).unwrap();
+    let newest = evidence::newest(&city.pusat.repository(&pd.repository)).unwrap().id;
+    assert_ne!(newest, snapshot);
+    arrives(&city, newest);
+    restores(&city, &city.drc, newest, &data, &tree::read(&data).unwrap());
+    restores(&city, &city.drc, snapshot, &data, &original);
 }
 
 /// What the patched vault of the Pusat Data does with the DRC's questions.

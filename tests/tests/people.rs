@@ -137,7 +137,14 @@ fn a_pd_hands_in_what_it_owes_and_the_dinas_accepts_the_same_file() {
 
     // Of what there is, the PD sees its own; and its own command makes the hash.
     let seen = read(bed.as_("siti").args(["deposit", "list"]));
-    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    let seen = seen.as_array().unwrap();
+    assert!(seen.iter().all(|one| one["pd_code"] == "DINKES"), "{seen:?}");
+    // By the city's regulation each PD owes a diagram of its network, beside what was entered.
+    assert!(
+        seen.iter().any(|one| one["id"] == id)
+            && seen.iter().any(|one| one["duty"] == "lan-diagram"),
+        "{seen:?}"
+    );
     let deliver = ["deposit", "deliver", id, "--letter", "800/12/2026"];
     let delivered = read(bed.as_("siti").args(deliver).arg(&file));
     assert_eq!(

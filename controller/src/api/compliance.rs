@@ -84,7 +84,7 @@ pub(super) async fn table(
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         let mut table = match query.as_of {
             None => report::table(tx, &terms, pd)?,
-            Some(_) => match report::table_at(tx, &terms, pd, past(query.as_of, terms.now)?)? {
+            Some(at) => match report::table_at(tx, &terms, pd, past(at, terms.now)?)? {
                 Past::Table(table) => *table,
                 Past::Before(begins) => return Err(before(begins)),
             },

@@ -52,27 +52,24 @@ pub(super) async fn list(
 ) -> Listed<VerdictEntry> {
     let language = language(query.lang.as_deref())?;
     let now = app.clock.now();
-    let at = past(query.as_of, now)?;
+    let as_of = query.as_of.map(|at| past(at, now)).transpose()?;
     let profile = app.profile.clone();
     let read = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
-        let wanted = Wanted { pd, rule: query.rule, state: query.state };
-        Ok::<_, Refused>(verdicts::list(tx, &profile, &wanted, (at, language))?)
+        let wanted = Wanted { pd, rule: query.rule, state: query.state, as_of };
+        Ok::<_, Refused>(verdicts::list(tx, &profile, &wanted, (now, language))?)
     };
     let rows = app.db.read_async(read).await?;
     Ok(paging.select(rows, verdicts::place)?)
 }
 
 /// A moment that has been.
-pub(super) fn past(as_of: Option<i64>, now: Timestamp) -> Result<Timestamp, Refused> {
-    match as_of.map(Timestamp) {
-        None => Ok(now),
-        Some(at) if at <= now => Ok(at),
-        Some(_) => {
-            let detail = "as_of is a moment that has been, seconds since 1970 UTC";
-            Err(Problem::bad_request(detail).into())
-        }
+pub(super) fn past(as_of: i64, now: Timestamp) -> Result<Timestamp, Refused> {
+    if as_of <= now.0 {
+        return Ok(Timestamp(as_of));
     }
+    let detail = "as_of is a moment that has been, seconds since 1970 UTC";
+    Err(Problem::bad_request(detail).into())
 }
 
 #[derive(Deserialize)]

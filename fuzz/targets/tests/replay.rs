@@ -128,7 +128,7 @@ replays! {
     pack_head pack_checker presence usage_builder key_files order_file agent_code codec catalogue_read
     catalogue_write catalogue_index root frame zstd_frame sealed_session chunker requests answers
     certificate_names certificate certificate_request range ids agent_toml vault_toml controller_toml
-    register_csv register_import schedule rates excludes
+    profile_toml register_csv register_import schedule rates excludes
 }
 
 #[test]

@@ -224,8 +224,8 @@ async fn import_is_all_or_nothing_and_idempotent() {
     let (status, outcome) =
         app.post(&operator(), "/api/v1/import", json!({ "toml": example, "file": "r.toml" })).await;
     assert_eq!(status, StatusCode::OK, "{outcome}");
-    // DINKES is there already and changes; its server is new under another name only if the names differ.
-    assert_eq!(outcome["unchanged"], 1, "the server simrs-1 was there");
+    // DINKES, its server and one site of its name are there already, and change.
+    assert_eq!((&outcome["updated"], &outcome["unchanged"]), (&json!(3), &json!(0)), "{outcome}");
     let (status, again) = app
         .send(&operator(), Method::POST, "/api/v1/import", "application/toml", example.into())
         .await;
