@@ -187,6 +187,23 @@ async fn a_certificate_of_the_ca_names_its_holder() {
 }
 
 #[tokio::test]
+async fn a_list_is_read_to_its_last_page_and_not_for_ever() {
+    let ca = ca("kota");
+    let page = |axum::extract::Path((last, number)): axum::extract::Path<(u32, u32)>| async move {
+        let next = format!("</api/v1/{last}/{}>; rel=\"next\"", number + 1);
+        let link = (number < last).then_some([("link", next)]);
+        (link, axum::Json([number]))
+    };
+    let router = Router::new().route("/api/v1/{last}/{number}", get(page));
+    let access = ClientAccess { anonymous: true, self_signed: false };
+    let (server, pin) = TestServer::vault_with(&ca, NOW, router, access).await;
+    let client = client(&server.url, None, ServerTrust::Pins(vec![pin]));
+    assert_eq!(client.list::<u32>("/api/v1/3/1").await.unwrap(), [1, 2, 3]);
+    let endless = client.list::<u32>("/api/v1/1000000/1").await.unwrap_err();
+    assert!(matches!(&endless, ClientError::Protocol { .. }), "{endless:?}");
+}
+
+#[tokio::test]
 async fn two_authorities_are_trusted_during_a_change_and_no_third() {
     let (old, new, foreign) = (ca("kota lama"), ca("kota baru"), ca("kota lain"));
     let own = site_identity();
