@@ -181,7 +181,7 @@ impl Bed {
             As::Certificate(_) => return,
         };
         let client = self.client().with_credentials(&credentials);
-        self.runtime.block_on(client.get::<Value>("/api/v1/pd")).unwrap();
+        self.runtime.block_on(client.get::<Value>("/api/v1/me")).unwrap();
     }
 }
 

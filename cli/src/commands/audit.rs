@@ -176,7 +176,7 @@ impl Check<'_> {
             let after = self.verifier.end().0;
             let limit = (head.sequence - after).min(1000);
             let path = format!("/api/v1/audit?after={after}&limit={limit}");
-            let page: Vec<AuditRecord> = controller.get(&path)?;
+            let (page, _): (Vec<AuditRecord>, _) = controller.get_part(&path)?;
             if page.is_empty() {
                 break;
             }

@@ -67,7 +67,7 @@ pub(crate) fn run(command: &PolicyCommand, terminal: &Terminal) -> Outcome<Exit>
         PolicyCommand::List { pd, controller } => {
             let controller = controller.connect()?;
             let entries: Vec<PolicyEntry> = list_of(&controller, "policies", pd.as_deref())?;
-            let pds: Vec<Pd> = controller.get("/api/v1/pd")?;
+            let pds: Vec<Pd> = controller.list("/api/v1/pd")?;
             terminal.result(&entries, || table(&entries, &pds, terminal))?;
         }
         PolicyCommand::Show { server, controller } => {

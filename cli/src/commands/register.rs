@@ -369,7 +369,7 @@ pub(crate) fn find<T>(
 
 /// The site of a name or id.
 pub(crate) fn find_site(controller: &Controller, named: &str) -> Outcome<Site> {
-    let sites = controller.get("/api/v1/sites")?;
+    let sites = controller.list("/api/v1/sites")?;
     find(sites, "site", named, |site: &Site| (&site.name, site.id.to_string()))
 }
 

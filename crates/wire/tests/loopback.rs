@@ -199,6 +199,9 @@ async fn a_list_is_read_to_its_last_page_and_not_for_ever() {
     let (server, pin) = TestServer::vault_with(&ca, NOW, router, access).await;
     let client = client(&server.url, None, ServerTrust::Pins(vec![pin]));
     assert_eq!(client.list::<u32>("/api/v1/3/1").await.unwrap(), [1, 2, 3]);
+    assert_eq!(client.get::<Vec<u32>>("/api/v1/3/3").await.unwrap(), [3]);
+    let part = client.get::<Vec<u32>>("/api/v1/3/1").await.unwrap_err();
+    assert!(matches!(&part, ClientError::Protocol { .. }), "a part never passes for the whole");
     let endless = client.list::<u32>("/api/v1/1000000/1").await.unwrap_err();
     assert!(matches!(&endless, ClientError::Protocol { .. }), "{endless:?}");
 }

@@ -161,9 +161,15 @@ impl ControllerClient {
         self.post("/api/v1/reports", &reports).await
     }
 
-    /// Any GET of the API, for instance `/api/v1/compliance`.
+    /// Any GET of the API that is answered whole, for instance `/api/v1/status`; a part of something longer is an error, and
+    /// is read by [`Self::list`] or [`Self::get_part`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.transport.read_json(self.transport.get(path.to_owned()), ANSWER_MAX_BYTES).await
+        match self.get_part(path).await? {
+            (whole, None) => Ok(whole),
+            (_, Some(_)) => {
+                Err(self.transport.protocol("the answer is only its first page: report this"))
+            }
+        }
     }
 
     /// Any GET of the API whose answer is text: an export.
