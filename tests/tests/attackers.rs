@@ -226,7 +226,7 @@ fn pem(controller: &Path, name: &str, loot: &Path) -> PathBuf {
 }
 
 #[test]
-fn root_at_the_controller_deletes_reads_and_narrows_nothing() {
+fn root_at_the_controller_deletes_and_reads_nothing_and_the_servers_file_wins() {
     let directory = tempfile::TempDir::with_prefix("lumbung-root-controller-").unwrap();
     let (mut city, data, snapshot) = city(directory.path());
     let original = tree::read(&data).unwrap();

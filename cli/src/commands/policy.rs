@@ -1,7 +1,8 @@
 //! `lumbung policy`: what agents are asked to back up, and the custodian's word on less.
 //!
 //! Invariants: what is signed is the hash of the text that was shown, computed here; whether it asks for less than the agent
-//! runs is computed here too, from the signed texts, and never taken from the controller's words.
+//! runs is computed here too, from the signed texts, and never taken from the controller's words. Which policy the agent runs
+//! now is told by the controller, so a lying one can hide a difference: the whole list is shown, and is what must be read.
 
 use std::fmt::Write as _;
 
