@@ -145,11 +145,8 @@ pub async fn run(
         at_work,
         sites,
     });
-    let reconciler = Arc::new(Reconciler {
-        db: shared.db.clone(),
-        clock: shared.clock.clone(),
-        profile: shared.profile.clone(),
-    });
+    let reconciler =
+        Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));
     let publishing = policies::Reconciler { app: shared.clone(), signal: publish };
     let publishing = tokio::spawn(publishing.run(stopped.clone()));
     let polling = tokio::spawn(poller.run(stopped.clone()));

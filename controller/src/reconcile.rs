@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lumbung_model::{Clock, DatasetId, PdId, SiteId, Timestamp};
@@ -26,17 +27,25 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Without any write, a pass at least this often: totals of the day.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// No day: totals have to be looked at.
+const NEVER: i64 = i64::MIN;
+
 /// The reconciler.
 pub struct Reconciler {
-    /// The database.
-    pub db: Db,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// What the city asks for.
-    pub profile: Arc<Profile>,
+    db: Db,
+    clock: Arc<dyn Clock>,
+    profile: Arc<Profile>,
+    /// The day whose totals are written down as they are now. Only saves work: a new process looks again.
+    totalled: AtomicI64,
 }
 
 impl Reconciler {
+    /// Over this database, at this time, for what this profile asks.
+    #[must_use]
+    pub fn new(db: Db, clock: Arc<dyn Clock>, profile: Arc<Profile>) -> Self {
+        Self { db, clock, profile, totalled: AtomicI64::new(NEVER) }
+    }
+
     /// Runs until told to stop.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
@@ -81,13 +90,26 @@ impl Reconciler {
             if stale.is_empty() {
                 break;
             }
+            self.totalled.store(NEVER, Ordering::Relaxed);
             self.work_off(&stale)?;
         }
+        self.total()?;
+        self.db.read(|tx| standings::next_recheck(tx))
+    }
+
+    /// Writes down the totals of the day, unless nothing was weighed since they were looked at: they read every dataset, and
+    /// most passes follow a heartbeat, which changes none.
+    fn total(&self) -> Result<(), DbError> {
         let now = self.clock.now();
+        let day = self.profile.day(now);
+        if self.totalled.load(Ordering::Relaxed) == day {
+            return Ok(());
+        }
         if self.db.read(|tx| day_differs(tx, &self.profile, now))? {
             self.db.write(|tx| close_day(tx, &self.profile, now))?;
         }
-        self.db.read(|tx| standings::next_recheck(tx))
+        self.totalled.store(day, Ordering::Relaxed);
+        Ok(())
     }
 
     fn work_off(&self, stale: &Stale) -> Result<(), DbError> {

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_deposits", include_str!("../../migrations/0010_deposits.sql")),
     ("0011_heartbeats", include_str!("../../migrations/0011_heartbeats.sql")),
     ("0012_policies", include_str!("../../migrations/0012_policies.sql")),
+    ("0013_totals", include_str!("../../migrations/0013_totals.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -11,11 +11,8 @@ use crate::testing::{City, START};
 const DAY: i64 = 86_400;
 
 fn reconciler(city: &City) -> Reconciler {
-    Reconciler {
-        db: city.db.clone(),
-        clock: city.clock.clone(),
-        profile: Arc::new(crate::testing::profile()),
-    }
+    let profile = Arc::new(crate::testing::profile());
+    Reconciler::new(city.db.clone(), city.clock.clone(), profile)
 }
 
 fn at(seconds: i64) -> Timestamp {

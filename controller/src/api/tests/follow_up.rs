@@ -24,7 +24,7 @@ impl App {
         let (db, clock) = (self.city.db.clone(), self.city.clock.clone());
         let profile = self.state.profile.clone();
         db.write(|tx| reconcile::take_over(tx, &profile)).unwrap();
-        Reconciler { db, clock, profile }.pass().unwrap();
+        Reconciler::new(db, clock, profile).pass().unwrap();
     }
 
     async fn verdict(&self, rule: &str) -> Value {
