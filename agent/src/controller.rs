@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing here is needed for a backup, and no failure here stops one. A report leaves the
 //! spool only after the controller said that it has it. A renewed certificate is written only once it
-//! is known to fit its key and to say what the old one says.
+//! is known to fit its key, to say what the old one says, and to be of a CA that was trusted before.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::schedule::{Period, jitter};
-use lumbung_model::{Clock, DatasetId, PolicyHash, Timestamp};
+use lumbung_model::{Clock, DatasetId, InstanceId, PolicyHash, Timestamp};
 use lumbung_wire::certs::{self, CertError};
 use lumbung_wire::client::{ClientError, ControllerClient, Timeouts};
 use lumbung_wire::messages::policy::{PolicyMark, PolicyOffer, PolicyTold};
@@ -28,7 +28,7 @@ use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
 pub const CLOCK_WARN_S: i64 = 2 * 3600;
 /// Reports in one request.
 const BATCH: u32 = 100;
-/// Everything that is kept is told again so often, and whenever the controller was away.
+/// Everything that is kept is told again so often, and whenever the controller was away or is started anew.
 const RESEND_ALL_S: i64 = 86_400;
 /// After a renewal that failed.
 const RENEW_AGAIN_S: i64 = 3600;
@@ -84,6 +84,8 @@ pub struct Link {
     health: Option<JoinHandle<HostHealth>>,
     last_health: HostHealth,
     clock_warned: bool,
+    /// The run of the controller that answered last.
+    instance: Option<InstanceId>,
     /// Whether this controller has offered a policy: another one would refuse to be told of any.
     offered: bool,
 }
@@ -165,6 +167,7 @@ impl Link {
             health: None,
             last_health: HostHealth::default(),
             clock_warned: false,
+            instance: None,
             offered: false,
         })
     }
@@ -218,6 +221,8 @@ impl Link {
             db.set_memo(Memo::ClockAhead, ahead)?;
             db.memo(Memo::ResentAll)?.is_none_or(|last| (now.0 - last).abs() >= RESEND_ALL_S)
         };
+        // A controller that was started anew may work on an older copy of its database.
+        let resend = resend || self.reachable != Some(true) || self.instance != answer.instance;
         self.note_sites(&answer.sites)?;
         if let Some(offer) = answer.policy.filter(|offer| said.wants(offer)) {
             match self.take_policy(db, said.own, &offer).await {
@@ -231,7 +236,10 @@ impl Link {
             }
         }
         // A report that is refused must not hold up the certificate, nor the other way round.
-        let delivered = self.deliver(db, resend || self.reachable != Some(true)).await;
+        let delivered = self.deliver(db, resend).await;
+        if delivered.is_ok() {
+            self.instance = answer.instance;
+        }
         self.renew_if_due().await?;
         delivered
     }
@@ -369,6 +377,7 @@ impl Link {
         if certs::facts(&answer.certificate_pem)?.names != facts.names {
             return Err(LinkError::OtherAgent);
         }
+        certs::check_renewed(&answer.certificate_pem, &answer.ca_pems, &enrolment.ca_pems)?;
         let files = TlsFiles { certificate_pem: answer.certificate_pem, key };
         enrolment.ca_pems = answer.ca_pems;
         // Fails where certificate, key and CAs do not fit, before the old ones are given up.

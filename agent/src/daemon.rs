@@ -211,12 +211,14 @@ impl Shared {
         self.news.notify_one();
     }
 
-    /// Takes in what a visit, or somebody on this server, has changed about the policy.
-    fn look_at_policy(&self) {
-        if Stamp::of(&self.state.policy_file()) != self.seen().stamp {
+    /// Takes in what a visit, or somebody on this server, has changed about the policy; whether there was anything.
+    fn look_at_policy(&self) -> bool {
+        let changed = Stamp::of(&self.state.policy_file()) != self.seen().stamp;
+        if changed {
             self.apply();
             tracing::info!("the policy has changed: {} jobs", self.config().jobs.len());
         }
+        changed
     }
 
     fn said(&self) -> Said {
@@ -499,6 +501,10 @@ async fn keep_in_touch(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
             }
         }
         let interval = config.heartbeat_interval.to_duration();
+        // What somebody on this server has confirmed is told with this visit, and planned for now.
+        if shared.look_at_policy() {
+            shared.wake.notify_one();
+        }
         let visit = async {
             if let Some((_, link)) = &mut link
                 && link.visit(&shared.db, shared.said()).await

@@ -27,8 +27,8 @@ use crate::config::{Config, Job};
 use crate::controller::CLOCK_WARN_S;
 use crate::db::{Db, DbError};
 use crate::plan::{Ending, JobPlan, Record};
-use crate::sites::{Target, targets};
-use crate::state::{Enrolment, StateDir, StateError};
+use crate::sites::{Target, Targets, reached_now, targets};
+use crate::state::{Enrolment, Reached, StateDir, StateError};
 use crate::throttle::RateLimiter;
 
 /// Why a run did not begin, or made no snapshot.
@@ -147,17 +147,14 @@ impl Runner {
         let engine_state = self.state.engine();
         let chain = load_rosters(&engine_state, identity.repository).map_err(RunError::Rosters)?;
         let roster = chain.as_ref().map(|chain| &chain.current().body);
-        let mut found = targets(&self.config.sites, &enrolment.sites, roster);
+        let reached = self.reached();
+        let mut found = targets(&self.config.sites, &enrolment.sites, &reached, roster);
+        let own = TlsIdentity::from_pem(&tls.certificate_pem, &tls.key)?;
+        let clients = self.clients(&mut found, &own);
         if found.usable.is_empty() {
             return Err(RunError::NoSite(no_site(&found.left_out, &enrolment)));
         }
         notes.extend(std::mem::take(&mut found.left_out).into_iter().map(Note::LeftOut));
-        let own = TlsIdentity::from_pem(&tls.certificate_pem, &tls.key)?;
-        let clients: Vec<VaultClient> = found
-            .usable
-            .iter()
-            .map(|target| self.client(target, &own))
-            .collect::<Result<_, _>>()?;
         let depots: Vec<Arc<dyn Depot>> = found
             .usable
             .iter()
@@ -181,6 +178,11 @@ impl Runner {
             clock: &*self.clock,
         });
         notes.extend(clients.iter().filter_map(clock_note));
+        if let Some(target) =
+            outcome.as_ref().ok().and_then(|one| found.usable.get(one.depot_index))
+        {
+            self.note_reached(&reached, target, &identity);
+        }
         let named = |outcome: BackupOutcome| match found.usable.get(outcome.depot_index) {
             Some(site) => {
                 BackupOutcome { depot: format!("{} ({})", site.name, site.url), ..outcome }
@@ -191,6 +193,43 @@ impl Runner {
             BackupError::State(EngineState::Locked(_)) => RunError::Busy,
             other => RunError::Backup(other),
         })
+    }
+
+    /// Where sites were reached before. It only adds to the register's sites, so a run goes on without it.
+    fn reached(&self) -> Vec<Reached> {
+        self.state.reached().unwrap_or_else(|error| {
+            tracing::warn!("{}", lumbung_model::with_causes(&error));
+            Vec::new()
+        })
+    }
+
+    fn note_reached(&self, before: &[Reached], target: &Target, identity: &AgentIdentity) {
+        // The run may have brought a newer roster.
+        let Ok(Some(chain)) = load_rosters(&self.state.engine(), identity.repository) else {
+            return;
+        };
+        let Some(now) = reached_now(before, target, &chain.current().body) else { return };
+        if let Err(error) = self.state.write_reached(&now) {
+            tracing::warn!("{}", lumbung_model::with_causes(&error));
+        }
+    }
+
+    /// A client for each usable site; an address that is none leaves its site out, and no other.
+    fn clients(&self, found: &mut Targets, own: &TlsIdentity) -> Vec<VaultClient> {
+        let mut clients = Vec::with_capacity(found.usable.len());
+        for target in std::mem::take(&mut found.usable) {
+            match self.client(&target, own) {
+                Ok(client) => {
+                    clients.push(client);
+                    found.usable.push(target);
+                }
+                Err(error) => {
+                    let reason = lumbung_model::with_causes(&error);
+                    found.left_out.push(format!("{} ({}): {reason}", target.name, target.url));
+                }
+            }
+        }
+        clients
     }
 
     fn client(&self, target: &Target, own: &TlsIdentity) -> Result<VaultClient, RunError> {

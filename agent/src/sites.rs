@@ -2,13 +2,15 @@
 //!
 //! Invariants: pure. The order is the configuration's, else Pusat Data, DRC, others. A site that the
 //! newest roster lists is known by the roster's key and no other; the register's word counts only
-//! while no roster lists any site. A pin in the agent's own file outranks both.
+//! while no roster lists any site. A pin in the agent's own file outranks both. Where the register sends an agent, whatever
+//! it says, the address at which a site of the roster took the last snapshot is tried too: a register in wrong hands stops no backup.
 
 use lumbung_model::{SiteId, TlsPin};
 use lumbung_pack::Roster;
 use lumbung_wire::messages::{SiteEntry, SiteKind};
 
 use crate::config::Site;
+use crate::state::Reached;
 
 /// A site that can be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +34,14 @@ pub struct Targets {
     pub left_out: Vec<String>,
 }
 
-/// The sites of a run: those of the file, else those of the register.
+/// The sites of a run: those of the file, else those of the register and, last, those `reached` before.
 #[must_use]
-pub fn targets(configured: &[Site], register: &[SiteEntry], roster: Option<&Roster>) -> Targets {
+pub fn targets(
+    configured: &[Site],
+    register: &[SiteEntry],
+    reached: &[Reached],
+    roster: Option<&Roster>,
+) -> Targets {
     let mut out = Targets::default();
     let mut add =
         |name: &str, url: &str, site: Option<SiteId>, pins: Result<Vec<TlsPin>, String>| match pins
@@ -54,6 +61,11 @@ pub fn targets(configured: &[Site], register: &[SiteEntry], roster: Option<&Rost
         for site in sites {
             add(&site.name, &site.url, Some(site.site), pins_of(Some(site), roster));
         }
+        for before in reached.iter().filter(|before| !is_named(register, before)) {
+            if let Some(pin) = listed_pin(before.site, roster) {
+                add(&before.name, &before.url, Some(before.site), Ok(vec![pin]));
+            }
+        }
     }
     for site in configured {
         let known =
@@ -62,6 +74,28 @@ pub fn targets(configured: &[Site], register: &[SiteEntry], roster: Option<&Rost
         add(&site.name, site.url.as_str(), known.map(|entry| entry.site), pins);
     }
     out
+}
+
+fn is_named(register: &[SiteEntry], before: &Reached) -> bool {
+    register.iter().any(|entry| entry.site == before.site && entry.url == before.url)
+}
+
+fn listed_pin(site: SiteId, roster: Option<&Roster>) -> Option<TlsPin> {
+    roster?.sites.iter().find(|entry| entry.site == site).map(|entry| entry.tls_pin)
+}
+
+/// What is kept once a snapshot was taken at `target`; none if that is nothing new. Only sites that the roster lists are
+/// kept, so that there are never more than it has.
+#[must_use]
+pub fn reached_now(before: &[Reached], target: &Target, roster: &Roster) -> Option<Vec<Reached>> {
+    let site = target.site?;
+    let now = Reached { site, name: target.name.clone(), url: target.url.clone() };
+    let listed = |site: SiteId| roster.sites.iter().any(|entry| entry.site == site);
+    let others = before.iter().filter(|one| one.site != site && listed(one.site)).cloned();
+    let after: Vec<Reached> =
+        others.chain(std::iter::once(now).filter(|one| listed(one.site))).collect();
+    let same = after.len() == before.len() && after.iter().all(|one| before.contains(one));
+    (!same).then_some(after)
 }
 
 fn pins_of(known: Option<&SiteEntry>, roster: Option<&Roster>) -> Result<Vec<TlsPin>, String> {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lumbung_model::{RepositoryId, ServerId};
+use lumbung_model::{RepositoryId, ServerId, SiteId};
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::certs::KeyPem;
 use lumbung_wire::messages::SiteEntry;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 const IDENTITY: &str = "agent.id";
 const TLS: &str = "tls.pem";
 const ENROLMENT: &str = "enrolment.json";
+const REACHED: &str = "reached.json";
 const DATABASE: &str = "agent.db";
 const DAEMON_LOCK: &str = "daemon.lock";
 const ENGINE: &str = "engine";
@@ -83,6 +84,18 @@ pub struct Enrolment {
     pub ca_pems: Vec<String>,
     /// The sites of the register.
     pub sites: Vec<SiteEntry>,
+}
+
+/// Where a site took this agent's last snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reached {
+    /// The site.
+    pub site: SiteId,
+    /// What the register called it.
+    pub name: String,
+    /// Where it answered.
+    pub url: String,
 }
 
 /// The certificate of this agent and its key, PEM.
@@ -224,6 +237,27 @@ impl StateDir {
     pub fn write_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
         let path = self.path.join(ENROLMENT);
         let text = serde_json::to_vec_pretty(enrolment)
+            .map_err(|e| StateError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        replace(&path, &text)
+    }
+
+    /// Where sites took this agent's snapshots.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn reached(&self) -> Result<Vec<Reached>, StateError> {
+        let path = self.path.join(REACHED);
+        let Some(text) = read_secret(&path)? else { return Ok(Vec::new()) };
+        serde_json::from_str(&text).map_err(|e| StateError::Damaged { path, reason: e.to_string() })
+    }
+
+    /// Replaces what [`Self::reached`] tells.
+    ///
+    /// # Errors
+    /// If it was not kept durably.
+    pub fn write_reached(&self, reached: &[Reached]) -> Result<(), StateError> {
+        let path = self.path.join(REACHED);
+        let text = serde_json::to_vec(reached)
             .map_err(|e| StateError::Damaged { path: path.clone(), reason: e.to_string() })?;
         replace(&path, &text)
     }

@@ -224,6 +224,31 @@ fn a_controller_restored_from_an_older_copy_is_told_again() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+/// How often a daemon that has one report tells it between its first and its third heartbeat.
+fn told_in_two_intervals(options: FakeOptions) -> usize {
+    let (fake, host) = enrolled(options);
+    host.run(&["backup", "--quiet"]);
+    fake.wait(report_ids);
+    let daemon = host.daemon();
+    let (mut beats, mut told) = (0, 0);
+    while beats < 3 {
+        let beat = fake.wait(|event| match event {
+            Event::Heartbeat(_) => Some(true),
+            _ => report_ids(event).map(|_| false),
+        });
+        (beats, told) = if beat { (beats + 1, told) } else { (beats, told + 1) };
+    }
+    assert_eq!(daemon.stop(), Some(0));
+    told
+}
+
+#[test]
+fn a_controller_that_was_started_anew_is_told_again_although_nobody_missed_it() {
+    assert_eq!(told_in_two_intervals(FakeOptions::default()), 1);
+    let restarts = FakeOptions { restarts: true, ..FakeOptions::default() };
+    assert_eq!(told_in_two_intervals(restarts), 2);
+}
+
 #[test]
 fn one_report_that_is_refused_holds_up_no_other() {
     let (fake, host) = enrolled(FakeOptions { refuse_together: true, ..FakeOptions::default() });

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::{Clock, Timestamp};
+use lumbung_model::{Clock, InstanceId, Timestamp};
 use lumbung_wire::metrics::{Endpoint, MetricsError};
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
@@ -144,6 +144,7 @@ pub async fn run(
         hashing,
         at_work,
         sites,
+        instance: InstanceId::random(),
     });
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));

@@ -198,10 +198,16 @@ impl Controller {
         &self.dir
     }
 
+    /// Its data directory: database, CA, keys.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     /// The operator's certificate and key.
     #[must_use]
     pub fn operator(&self) -> PathBuf {
-        self.dir.join("data/operator.pem")
+        self.data().join("operator.pem")
     }
 
     /// `lumbung-controller` with its configuration.
@@ -246,7 +252,7 @@ impl Controller {
     /// Its database.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        self.dir.join("data/controller.db")
+        self.data().join("controller.db")
     }
 
     /// A one-time token for an `agent` or a `site`, by the name of its server or its own.

@@ -155,7 +155,7 @@ fn city(directory: &Path) -> (City, PathBuf, ManifestId) {
 }
 
 /// Waits until the DRC has a snapshot.
-fn arrives(city: &City, snapshot: ManifestId) {
+pub(crate) fn arrives(city: &City, snapshot: ManifestId) {
     let there = city.drc.repository(&city.pds[0].repository);
     let file = there.join(Kind::Manifest.folder()).join(snapshot.to_string());
     eventually("the DRC has the snapshot", || {
@@ -165,7 +165,13 @@ fn arrives(city: &City, snapshot: ManifestId) {
 }
 
 /// Restores with the owner's key, and compares bit for bit.
-fn restores(city: &City, site: &Site, snapshot: ManifestId, data: &Path, original: &tree::Tree) {
+pub(crate) fn restores(
+    city: &City,
+    site: &Site,
+    snapshot: ManifestId,
+    data: &Path,
+    original: &tree::Tree,
+) {
     let target = tempfile::tempdir_in(&city.dir).unwrap();
     let out = target.path().join("out");
     let mut restore = city.lumbung();
@@ -406,7 +412,7 @@ async fn answer(lie: Lie, forged: &Forged, request: Request, next: Next) -> Resp
     }
 }
 
-fn rosters(city: &City, site: &Site) -> RosterChain {
+pub(crate) fn rosters(city: &City, site: &Site) -> RosterChain {
     let id = city.pds[0].repository;
     let mut objects = Vec::new();
     walk(&site.repository(&id).join("rosters"), &mut |path| objects.push(fs::read(path).unwrap()));

@@ -17,4 +17,5 @@ mod policies;
 mod questions;
 mod reader;
 mod replicated;
+mod stolen_controller;
 mod thieves;

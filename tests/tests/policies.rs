@@ -12,14 +12,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A city with one PD, whose server has two folders, both in the register, and no job in its own file.
-struct Bed {
-    city: City,
-    directory: TempDir,
-    folders: [PathBuf; 2],
+pub(crate) struct Bed {
+    pub(crate) city: City,
+    pub(crate) directory: TempDir,
+    pub(crate) folders: [PathBuf; 2],
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::with_prefix("lumbung-policies-").unwrap();
         let folders = ["berkas", "arsip"].map(|name| {
             let folder = directory.path().join(name);
@@ -34,7 +34,7 @@ impl Bed {
         bed
     }
 
-    fn pd(&self) -> &Pd {
+    pub(crate) fn pd(&self) -> &Pd {
         &self.city.pds[0]
     }
 
@@ -50,11 +50,16 @@ impl Bed {
 
     /// Enters the dataset in the register: these folders, these patterns, every minute.
     fn register(&self, folders: &[PathBuf], exclude: &[&str]) {
+        self.register_at("* * * * *", folders, exclude);
+    }
+
+    /// Enters the dataset in the register.
+    pub(crate) fn register_at(&self, schedule: &str, folders: &[PathBuf], exclude: &[&str]) {
         let text = format!(
             "[[pd]]\ncode = \"RSUD\"\nname = \"Rumah Sakit\"\ncontact = \"Service desk\"\n\
              [[pd.server]]\nname = \"srv-rsud\"\nkind = \"physical\"\n\
              [[pd.server.dataset]]\nid = \"{}\"\nname = \"Data Rumah Sakit\"\nkind = \"files\"\n\
-             classification = \"non_public\"\nurgency = \"critical\"\nschedule = \"* * * * *\"\n\
+             classification = \"non_public\"\nurgency = \"critical\"\nschedule = \"{schedule}\"\n\
              paths = {folders:?}\nexclude = {exclude:?}\n",
             self.pd().dataset
         );
@@ -64,19 +69,19 @@ impl Bed {
     }
 
     /// What `lumbung-agent` prints.
-    fn agent(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn agent(&self, arguments: &[&str]) -> Value {
         let text = output(self.pd().agent().arg("--json").args(arguments)).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     /// The server's line in the list of policies.
-    fn entry(&self) -> Value {
+    pub(crate) fn entry(&self) -> Value {
         let list = output(self.city.operator().args(["--json", "policy", "list"])).unwrap();
         serde_json::from_str::<Value>(&list).unwrap()[0].clone()
     }
 
     /// Waits until the controller has heard that these policies hold and wait.
-    fn tells(&self, applied: u64, pending: Option<u64>) {
+    pub(crate) fn tells(&self, applied: u64, pending: Option<u64>) {
         eventually(&format!("the agent tells policy {applied} and {pending:?}"), || {
             let entry = self.entry();
             let told = &entry["told"];
@@ -103,7 +108,7 @@ impl Bed {
     }
 
     /// The paths that the agent's jobs back up.
-    fn paths(&self) -> usize {
+    pub(crate) fn paths(&self) -> usize {
         let shown = self.agent(&["policy", "show"]);
         shown["content"]["jobs"][0]["paths"].as_array().unwrap().len()
     }

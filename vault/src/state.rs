@@ -282,6 +282,7 @@ impl State {
         let csr_pem =
             certs::csr(&self.tls_key()?, &format!("lumbung site {}", public.site.short()))?;
         let answer = client.renew(&RenewRequest { csr_pem }).await?;
+        certs::check_renewed(&answer.certificate_pem, &answer.ca_pems, &self.authorities()?)?;
         self.keep(&public, &answer.certificate_pem, &answer.ca_pems)?;
         Ok(true)
     }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use lumbung_model::{Clock, SystemClock, Timestamp};
+use lumbung_model::{Clock, InstanceId, SystemClock, Timestamp};
 use lumbung_wire::certs::{Authority, IssueRequest};
 use lumbung_wire::identity::CertificateNames;
 use lumbung_wire::messages::{
@@ -40,6 +40,8 @@ pub(crate) struct FakeOptions {
     pub(crate) clock_ahead_s: i64,
     /// Takes one report at a time.
     pub(crate) refuse_together: bool,
+    /// Is started anew between two heartbeats, unnoticed.
+    pub(crate) restarts: bool,
 }
 
 struct AheadClock(i64);
@@ -209,7 +211,12 @@ async fn heartbeat(
     }
     shared.tell(Event::Heartbeat(beat));
     let now = SystemClock.now().plus_seconds(shared.options.clock_ahead_s);
-    Json(HeartbeatResponse { now, sites: Vec::new(), policy: None }).into_response()
+    let instance = match shared.options.restarts {
+        true => InstanceId::random(),
+        false => InstanceId::from_bytes([1; 16]),
+    };
+    Json(HeartbeatResponse { now, sites: Vec::new(), instance: Some(instance), policy: None })
+        .into_response()
 }
 
 async fn reports(State(shared): State<Arc<Shared>>, Json(all): Json<Vec<Value>>) -> Response {

@@ -37,7 +37,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 use http::Method;
-use lumbung_model::Clock;
+use lumbung_model::{Clock, InstanceId};
 use lumbung_pack::SigningKey;
 use lumbung_wire::Problem;
 use lumbung_wire::certs::Authority;
@@ -110,6 +110,8 @@ pub struct Shared {
     pub at_work: AtWork,
     /// The sites that heartbeats are answered with.
     pub sites: Sites,
+    /// This run of the controller, as agents are told.
+    pub instance: InstanceId,
 }
 
 /// [`Shared`], as handlers get it.

@@ -127,7 +127,7 @@ fn certificate(error: &lumbung_wire::certs::CertError) -> Problem {
             "The certificate request is refused",
             error.to_string(),
         ),
-        E::ForeignKey | E::Key(_) | E::Certificate(_) | E::Make(_) => {
+        E::ForeignKey | E::Key(_) | E::Certificate(_) | E::OtherAuthority | E::Make(_) => {
             tracing::error!(%error, "a certificate could not be made");
             Problem::internal("the certificate could not be made; the controller's log says why")
         }

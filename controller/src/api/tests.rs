@@ -80,6 +80,7 @@ impl App {
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),
+            instance: lumbung_model::InstanceId::random(),
         });
         Self { city, state }
     }

@@ -185,6 +185,7 @@ id!(/** A hold at a site. */ HoldId, 16, "a hold id");
 id!(/** A server of the register. */ ServerId, 16, "a server id");
 id!(/** A person with an account at the controller. */ UserId, 16, "a user id");
 id!(/** A token with which a program speaks for a user. */ ApiTokenId, 16, "an API token id");
+id!(/** One run of the controller, from its start to its end. */ InstanceId, 16, "an instance id");
 id!(/** Something that a second person has to confirm. */ ApprovalId, 16, "an approval id");
 id!(/** A Perangkat Daerah of the register. */ PdId, 16, "a PD id");
 id!(/** A portable medium. */ MediumId, 16, "a medium id");
@@ -210,6 +211,7 @@ random_id!(
     UserId,
     ApiTokenId,
     ApprovalId,
+    InstanceId,
     BuildingId,
     RoomId,
     ServiceId,

@@ -25,9 +25,9 @@ pub use day::{Day, DayError};
 pub use id::{
     AgentId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, ChunkId,
     ContactPersonId, DatasetId, DepositId, DocumentHash, DomainId, FrameHash, HoldId, IdError,
-    InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, ProofId,
-    PublicKey, ReceiptId, ReminderId, RepositoryId, RoomId, RosterId, ScrubId, SegmentId, ServerId,
-    ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId,
+    InstanceId, InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash,
+    ProofId, PublicKey, ReceiptId, ReminderId, RepositoryId, RoomId, RosterId, ScrubId, SegmentId,
+    ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -63,6 +63,11 @@ pub enum CertError {
     /// A certificate cannot be read.
     #[error("a certificate cannot be read")]
     Certificate(#[source] TlsError),
+    /// A renewed certificate comes from nobody who was trusted before.
+    #[error(
+        "the renewed certificate is not of a CA that was trusted before and stays trusted: the old one stays, tell the Dinas"
+    )]
+    OtherAuthority,
     /// Making it failed.
     #[error("the certificate could not be made")]
     Make(#[source] rcgen::Error),
@@ -349,7 +354,67 @@ pub fn facts(certificate_pem: &str) -> Result<CertificateFacts, CertError> {
     })
 }
 
+/// Checks that a renewed certificate is of a CA that was `known` before and is among those that come with it. So a change of
+/// the CA takes two renewals, and who answers in the controller's place can take nobody out of the city.
+///
+/// # Errors
+/// [`CertError::OtherAuthority`] if it is not; else what cannot be read.
+pub fn check_renewed(
+    certificate_pem: &str,
+    with: &[String],
+    known: &[String],
+) -> Result<(), CertError> {
+    let certificate = first(certificate_pem)?;
+    // At its own beginning: whether the clock here is right is not the question.
+    let at = facts(certificate_pem)?.not_before;
+    let signed_by = |pem: &String| {
+        let anchors = crate::tls::authorities(std::slice::from_ref(pem));
+        anchors.is_ok_and(|anchors| crate::tls::is_signed_by(&anchors, &certificate, at))
+    };
+    let stays = |pem: &&String| {
+        let print = fingerprint(pem).ok();
+        print.is_some() && with.iter().any(|new| fingerprint(new).ok() == print)
+    };
+    if known.iter().filter(stays).any(signed_by) { Ok(()) } else { Err(CertError::OtherAuthority) }
+}
+
 fn first(pem: &str) -> Result<rustls::pki_types::CertificateDer<'static>, CertError> {
     let mut certificates = read_certificates(pem, "it").map_err(CertError::Certificate)?;
     Ok(certificates.swap_remove(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_651_200);
+
+    fn authority() -> Authority {
+        Authority::generate("Kota", NOW).unwrap().0
+    }
+
+    fn certificate(by: &Authority) -> String {
+        let names = CertificateNames::of_role(Role::Operator);
+        let wanted = IssueRequest { common_name: "srv".into(), names, hosts: Vec::new(), now: NOW };
+        by.issue_with_key(&wanted).unwrap().0.certificate_pem
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_of_a_ca_that_was_trusted_and_stays() {
+        let [ours, next, rogue] = [authority(), authority(), authority()];
+        let pem = |ca: &Authority| ca.certificate_pem().to_owned();
+        let known = [pem(&ours)];
+        let check = |by: &Authority, with: &[String]| check_renewed(&certificate(by), with, &known);
+        check(&ours, &known).unwrap();
+        check(&ours, &[pem(&ours), pem(&next)]).unwrap();
+        check_renewed(&certificate(&next), &[pem(&next)], &[pem(&ours), pem(&next)]).unwrap();
+        for refused in [
+            check(&rogue, &[pem(&rogue)]),
+            check(&rogue, &[pem(&ours), pem(&rogue)]),
+            check(&ours, &[pem(&rogue)]),
+            check(&ours, &[]),
+        ] {
+            assert!(matches!(refused, Err(CertError::OtherAuthority)), "{refused:?}");
+        }
+    }
 }

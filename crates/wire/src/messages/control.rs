@@ -7,8 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use lumbung_model::{
-    AgentId, DatasetId, DomainId, IdError, ManifestId, PublicKey, RepositoryId, ServerId, SiteId,
-    Timestamp, TlsPin,
+    AgentId, DatasetId, DomainId, IdError, InstanceId, ManifestId, PublicKey, RepositoryId,
+    ServerId, SiteId, Timestamp, TlsPin,
 };
 use lumbung_pack::Statistics;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,10 @@ pub struct HeartbeatResponse {
     /// The sites that keep data, as the register has them now.
     #[serde(default)]
     pub sites: Vec<SiteEntry>,
+    /// Which run of the controller answers. With another one everything that is kept is told again: it may work on an older
+    /// copy of its database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
     /// The newest policy for this agent, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyOffer>,

@@ -118,6 +118,15 @@ pub(crate) fn verify(
         .map_err(refusal)
 }
 
+/// Whether one of `anchors` itself signed a client's certificate, at the time `at`.
+pub(crate) fn is_signed_by(
+    anchors: &[TrustAnchor<'_>],
+    certificate: &CertificateDer<'_>,
+    at: Timestamp,
+) -> bool {
+    verify(anchors, certificate, &[], at, webpki::KeyUsage::client_auth()).is_ok()
+}
+
 /// As rustls words it, so that the alert tells the peer what is wrong.
 pub(crate) fn refusal(error: webpki::Error) -> rustls::Error {
     use webpki::Error as E;

@@ -14,7 +14,7 @@ use lumbung_model::{Clock, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
-pub(crate) use chain::{SeenCertificate, pin};
+pub(crate) use chain::{SeenCertificate, authorities, is_signed_by, pin};
 pub use peer::AGENT_GRACE_S;
 pub(crate) use peer::PeerVerifier;
 pub use trust::{ClientTls, ServerTrust, client_config};
