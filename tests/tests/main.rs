@@ -8,6 +8,7 @@ mod chaos;
 mod damage;
 mod heartbeats;
 mod house;
+mod lost_controller;
 mod main_job;
 mod media;
 mod metrics;
