@@ -493,6 +493,9 @@ CREATE TABLE stale (
     id BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE stale_policies (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE standings (
     dataset BLOB NOT NULL PRIMARY KEY REFERENCES datasets (id),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -639,6 +642,34 @@ END;
 CREATE TRIGGER stale_pd AFTER UPDATE ON pds BEGIN
     INSERT INTO stale SELECT 'pd', new.id
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = new.id);
+END;
+CREATE TRIGGER stale_policy_agent AFTER INSERT ON agents BEGIN
+    INSERT INTO stale_policies SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_policy_agent_again AFTER UPDATE OF server, repository, enrolled_s, policy ON agents BEGIN
+    INSERT INTO stale_policies SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = new.server);
+    INSERT INTO stale_policies SELECT old.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = old.server);
+END;
+CREATE TRIGGER stale_policy_dataset AFTER INSERT ON datasets BEGIN
+    INSERT INTO stale_policies SELECT new.server
+        WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = new.server)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_policy_dataset_again AFTER UPDATE ON datasets BEGIN
+    INSERT INTO stale_policies SELECT new.server
+        WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = new.server)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = new.server);
+    INSERT INTO stale_policies SELECT old.server
+        WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = old.server)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = old.server);
+END;
+CREATE TRIGGER stale_policy_server AFTER UPDATE ON servers BEGIN
+    INSERT INTO stale_policies SELECT new.id
+        WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = new.id);
 END;
 CREATE TRIGGER stale_proof AFTER INSERT ON proofs BEGIN
     INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest

@@ -43,6 +43,32 @@ pub fn raise(
     Ok(())
 }
 
+/// Makes the open alarm of one kind about one subject be this, or none.
+pub fn settle(
+    db: &Connection,
+    now: Timestamp,
+    kind: &str,
+    subject: &str,
+    finding: Option<&Finding>,
+) -> Result<(), DbError> {
+    if let Some(finding) = finding {
+        debug_assert_eq!(finding.subject, subject);
+        return raise(db, now, kind, finding);
+    }
+    db.prepare_cached(
+        "UPDATE alarms SET cleared_s = ? WHERE kind = ? AND subject = ? AND cleared_s IS NULL",
+    )?
+    .execute(params![now.0, kind, subject])?;
+    Ok(())
+}
+
+/// What one kind's open alarms are about.
+pub fn subjects(db: &Connection, kind: &str) -> Result<Vec<String>, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT subject FROM alarms WHERE kind = ? AND cleared_s IS NULL")?;
+    Ok(statement.query_map([kind], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 /// Makes the open alarms of one kind whose subjects begin with `scope` be exactly these.
 pub fn reconcile(
     db: &Connection,

@@ -188,6 +188,35 @@ pub fn drop_proposal(db: &Connection, server: &ServerId) -> Result<(), DbError> 
     Ok(())
 }
 
+/// Has the policy of every server with an agent looked at again.
+pub fn mark_all(db: &Connection) -> Result<(), DbError> {
+    db.execute("INSERT OR IGNORE INTO stale_policies SELECT DISTINCT server FROM agents", [])?;
+    Ok(())
+}
+
+/// Servers on whose policy something may have changed since it was looked at.
+pub fn marked(db: &Connection) -> Result<Vec<ServerId>, DbError> {
+    servers(db, "SELECT server FROM stale_policies")
+}
+
+/// The policy of the server is as it should be.
+pub fn unmark(db: &Connection, server: &ServerId) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM stale_policies WHERE server = ?")?
+        .execute([server.as_bytes()])?;
+    Ok(())
+}
+
+/// Servers for which something narrower waits, or was refused.
+pub fn proposed(db: &Connection) -> Result<Vec<ServerId>, DbError> {
+    servers(db, "SELECT server FROM policy_proposals")
+}
+
+fn servers(db: &Connection, sql: &str) -> Result<Vec<ServerId>, DbError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| id(row, 0).map(ServerId::from_bytes))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// What the agent says of policies, as it said it last.
 pub fn told(db: &Connection, agent: &AgentId) -> Result<Option<PolicyTold>, DbError> {
     let mut statement = db.prepare_cached("SELECT policy FROM agents WHERE id = ?")?;

@@ -344,6 +344,12 @@ pub fn datasets_of_server(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The datasets that lie on the server, whosever they are.
+pub fn datasets_on(db: &Connection, server: &ServerId) -> Result<Vec<Dataset>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE server = ? ORDER BY id"))?;
+    Ok(statement.query_map([server.as_bytes()], dataset_row)?.collect::<Result<_, _>>()?)
+}
+
 /// The dataset of that id.
 pub fn dataset(db: &Connection, dataset: &DatasetId) -> Result<Option<Dataset>, DbError> {
     let mut statement = db.prepare_cached(&format!("{DATASET} WHERE id = ?"))?;

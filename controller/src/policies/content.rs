@@ -13,7 +13,7 @@ use super::Terms;
 /// What the datasets of one server come to, for an agent that writes to `repository`.
 #[must_use]
 pub(super) fn of(
-    datasets: &[&Dataset],
+    datasets: &[Dataset],
     repository: RepositoryId,
     terms: Terms<'_>,
 ) -> PolicyContent {

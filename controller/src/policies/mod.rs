@@ -2,7 +2,9 @@
 //!
 //! Invariants: what is published only ever asks for more than before, unless two people agreed that it asks for less; the
 //! same content is published once; what was published stays. Each agent judges for itself again, and takes nothing
-//! narrower on the controller's word (`lumbung_wire::policy`).
+//! narrower on the controller's word (`lumbung_wire::policy`). A pass over the servers that are due leaves what a pass over all
+//! would: triggers mark a server in the transaction of whatever its policy follows from, and the mark goes in the
+//! transaction that looked with a key.
 
 mod content;
 mod reconciler;
@@ -10,13 +12,13 @@ mod reconciler;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
-use lumbung_model::{ApprovalId, PdId, PolicyHash, ServerId, UserId};
+use lumbung_model::{ApprovalId, PdId, PolicyHash, ServerId, Timestamp, UserId};
 use lumbung_pack::SigningKey;
 use lumbung_wire::messages::approvals::{ApprovalState, Wanted};
 use lumbung_wire::messages::policy::{Narrowing, Policy, PolicyContent, PolicyMark, PolicyTold};
-use lumbung_wire::messages::register::{Dataset, Server};
+use lumbung_wire::messages::register::Server;
 use lumbung_wire::policy::{self, Comparison, PolicyError};
 use rusqlite::Connection;
 
@@ -35,6 +37,8 @@ pub use reconciler::Reconciler;
 const AHEAD_MAX: u64 = 1_000_000;
 /// Narrowings that an alarm names.
 const NAMED: usize = 5;
+/// Its alarms; their subjects are ids of servers.
+const ALARMS: [&str; 3] = ["policy-narrowed", "policy-pending", "policy-refused"];
 
 /// What contents follow from, beside the register.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +66,8 @@ pub struct Asker<'a> {
     pub user: Option<UserId>,
 }
 
-/// Brings policies up to date with register and profile. Without a key nothing is published, only asked for: what changes the
-/// register calls it so, in its own transaction and name; the reconciler publishes.
+/// Brings every policy that is due up to date with register and profile. Without a key nothing is published, only asked for:
+/// what changes the register calls it so, in its own transaction and name; the reconciler publishes.
 ///
 /// # Errors
 /// If the database fails.
@@ -73,36 +77,55 @@ pub fn reconcile(
     terms: Terms<'_>,
     key: Option<&SigningKey>,
 ) -> Result<(), DbError> {
-    let datasets = register::datasets(db, None)?;
-    let mut by_server: HashMap<ServerId, Vec<&Dataset>> = HashMap::new();
-    for dataset in &datasets {
-        if let Some(server) = dataset.server {
-            by_server.entry(server).or_default().push(dataset);
-        }
-    }
-    let mut work = Work { db, asker, key, comparison: Comparison::at(asker.act.now) };
-    let mut found = Found::default();
-    for server in register::servers(db, None)? {
-        let Some(agent) = server.agent else { continue };
-        let Some(agent) = agents::agent(db, &agent)? else { continue };
-        let of_server = by_server.get(&server.id).map(Vec::as_slice).unwrap_or_default();
-        let wanted = content::of(of_server, agent.repository, terms);
-        let told = rows::told(db, &agent.agent)?.unwrap_or_default();
-        found.told(&server, &told);
-        work.server(&server, agent.agent, wanted, &told, &mut found)?;
-    }
-    let now = asker.act.now;
-    alarms::reconcile(db, now, "policy-narrowed", "", &found.narrowed)?;
-    alarms::reconcile(db, now, "policy-pending", "", &found.pending)?;
-    alarms::reconcile(db, now, "policy-refused", "", &found.refused)
+    look(db, asker, terms, key, due(db)?)
 }
 
-/// What is wrong.
+/// The servers whose policies have to be looked at: those that are marked, and every one that is not in order. For those time
+/// counts as well: requests lapse, and schedules are compared from now on.
+///
+/// # Errors
+/// If the database fails.
+pub fn due(db: &Connection) -> Result<BTreeSet<ServerId>, DbError> {
+    let mut due = BTreeSet::from_iter(rows::marked(db)?);
+    due.extend(rows::proposed(db)?);
+    for kind in ALARMS {
+        due.extend(alarms::subjects(db, kind)?.iter().filter_map(|id| id.parse::<ServerId>().ok()));
+    }
+    Ok(due)
+}
+
+/// Looks at the policies of these servers, one after the other, so that no more than one server's datasets are in memory.
+///
+/// # Errors
+/// If the database fails.
+pub fn look(
+    db: &Connection,
+    asker: Asker<'_>,
+    terms: Terms<'_>,
+    key: Option<&SigningKey>,
+    servers: impl IntoIterator<Item = ServerId>,
+) -> Result<(), DbError> {
+    let mut work = Work { db, asker, key, comparison: Comparison::at(asker.act.now) };
+    for id in servers {
+        let found = match register::server(db, &id)? {
+            Some(server) => work.look(&server, terms)?,
+            None => Found::default(),
+        };
+        found.keep(db, asker.act.now, &id)?;
+        // Whoever has no key leaves the publishing, and with it the mark, to the reconciler.
+        if key.is_some() {
+            rows::unmark(db, &id)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with one server's policy.
 #[derive(Default)]
 struct Found {
-    narrowed: Vec<Finding>,
-    pending: Vec<Finding>,
-    refused: Vec<Finding>,
+    narrowed: Option<Finding>,
+    pending: Option<Finding>,
+    refused: Option<Finding>,
 }
 
 fn finding(server: &Server, detail: String) -> Finding {
@@ -117,12 +140,21 @@ impl Found {
                  (`lumbung-agent policy confirm {}`) or by the custodian (`lumbung policy confirm {}`), or widen the register again",
                 server.name, pending.version, pending.version, server.name
             );
-            self.pending.push(finding(server, detail));
+            self.pending = Some(finding(server, detail));
         }
         if !told.refused.is_empty() {
             let detail = format!("the agent of {} says: {}", server.name, told.refused);
-            self.refused.push(finding(server, detail));
+            self.refused = Some(finding(server, detail));
         }
+    }
+
+    /// Raises the alarms about the server that there are now, and clears the others.
+    fn keep(&self, db: &Connection, now: Timestamp, server: &ServerId) -> Result<(), DbError> {
+        let found = [&self.narrowed, &self.pending, &self.refused];
+        for (kind, finding) in ALARMS.into_iter().zip(found) {
+            alarms::settle(db, now, kind, &server.to_string(), finding.as_ref())?;
+        }
+        Ok(())
     }
 }
 
@@ -135,6 +167,19 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Looks at one server; without an agent it has no policy, and nothing can be wrong with it.
+    fn look(&mut self, server: &Server, terms: Terms<'_>) -> Result<Found, DbError> {
+        let mut found = Found::default();
+        let Some(agent) = server.agent else { return Ok(found) };
+        let Some(agent) = agents::agent(self.db, &agent)? else { return Ok(found) };
+        let datasets = register::datasets_on(self.db, &server.id)?;
+        let wanted = content::of(&datasets, agent.repository, terms);
+        let told = rows::told(self.db, &agent.agent)?.unwrap_or_default();
+        found.told(server, &told);
+        self.server(server, agent.agent, wanted, &told, &mut found)?;
+        Ok(found)
+    }
+
     fn server(
         &mut self,
         server: &Server,
@@ -220,18 +265,18 @@ impl Work<'_> {
                 return Ok(Some(wanted));
             }
             Some(state @ (ApprovalState::Refused | ApprovalState::Withdrawn)) if same => {
-                found.narrowed.push(stays(server, state, &narrowings));
+                found.narrowed = Some(stays(server, state, &narrowings));
                 return Ok(None);
             }
             Some(ApprovalState::Open) if same => {
-                found.narrowed.push(waits(server, &narrowings));
+                found.narrowed = Some(waits(server, &narrowings));
                 return Ok(None);
             }
             _ => {}
         }
         let before = known.as_ref().zip(request.as_ref());
         self.ask(server, (hash, wanted, &narrowings), before)?;
-        found.narrowed.push(waits(server, &narrowings));
+        found.narrowed = Some(waits(server, &narrowings));
         Ok(None)
     }
 
@@ -281,7 +326,7 @@ impl Work<'_> {
         let signed = match policy::sign(&next, key) {
             Ok(signed) => signed,
             Err(error) => {
-                found.refused.push(finding(server, unsignable(server, &error)));
+                found.refused = Some(finding(server, unsignable(server, &error)));
                 return Ok(());
             }
         };

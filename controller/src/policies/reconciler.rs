@@ -1,17 +1,23 @@
 //! The reconciler that publishes policies: at the start, when something changed, and now and then.
+//!
+//! Invariants: it looks at every server once after each start, because profile or program may be others than before; later
+//! at those that are due. Servers are looked at in pages, each in a transaction of its own, so nobody waits long to write.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use lumbung_model::ServerId;
 use tokio::sync::{Notify, watch};
 
-use super::{Asker, Terms, reconcile};
+use super::{Asker, Terms, due, look};
 use crate::act::Act;
 use crate::api::Shared;
-use crate::db::DbError;
+use crate::db::{DbError, policies as rows};
 
 /// Requests lapse, and agents tell, without a signal.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// Servers that are looked at in one transaction.
+const PAGE: usize = 256;
 
 /// What it works on.
 pub struct Reconciler {
@@ -26,31 +32,51 @@ impl Reconciler {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut due = tokio::time::interval(INTERVAL);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut all_marked = false;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 _ = due.tick() => {}
                 () = self.signal.notified() => {}
             }
-            if let Err(error) = self.pass().await {
+            let passed = if all_marked { self.pass().await } else { self.whole_pass().await };
+            all_marked |= passed.is_ok();
+            if let Err(error) = passed {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "the policies could not be brought up to date");
             }
         }
     }
 
-    /// One pass: what it finds in order it leaves alone.
+    /// A pass over every server.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn whole_pass(&self) -> Result<(), DbError> {
+        self.app.db.write_async(|tx| rows::mark_all(tx)).await?;
+        self.pass().await
+    }
+
+    /// A pass over the servers that are due: what it finds in order it leaves alone.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn pass(&self) -> Result<(), DbError> {
+        let due: Vec<ServerId> = self.app.db.read_async(|tx| due(tx)).await?.into_iter().collect();
+        for page in due.chunks(PAGE) {
+            self.look(page.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, page: Vec<ServerId>) -> Result<(), DbError> {
         let app = self.app.clone();
         let act = Act::controller(app.clock.now());
         let db = app.db.clone();
-        let all = move |tx: &rusqlite::Transaction<'_>| {
+        let look = move |tx: &rusqlite::Transaction<'_>| {
             let asker = Asker { act: &act, user: None };
-            reconcile(tx, asker, Terms::of(&app.profile), Some(&app.policy_key))
+            look(tx, asker, Terms::of(&app.profile), Some(&app.policy_key), page)
         };
-        db.write_async(all).await
+        db.write_async(look).await
     }
 }

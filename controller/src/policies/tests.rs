@@ -1,8 +1,10 @@
 //! What is published, what waits, and in whose name.
 
+mod random;
+
 use lumbung_model::{AgentId, DatasetId, Timestamp};
 use lumbung_wire::messages::policy::PolicyGap;
-use lumbung_wire::messages::register::DatasetKind;
+use lumbung_wire::messages::register::{Dataset, DatasetKind};
 
 use super::*;
 use crate::db::agents::AgentRow;
