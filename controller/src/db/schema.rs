@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_heartbeats", include_str!("../../migrations/0011_heartbeats.sql")),
     ("0012_policies", include_str!("../../migrations/0012_policies.sql")),
     ("0013_totals", include_str!("../../migrations/0013_totals.sql")),
+    ("0015_retired", include_str!("../../migrations/0015_retired.sql")),
 ];
 
 /// Brings the schema up to date.

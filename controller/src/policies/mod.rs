@@ -82,7 +82,8 @@ pub fn reconcile(
     }
     let mut work = Work { db, asker, key, comparison: Comparison::at(asker.act.now) };
     let mut found = Found::default();
-    for server in register::servers(db, None)? {
+    // A retired server's agent goes on until its policy is empty, which takes a second person.
+    for server in register::servers_ever(db)? {
         let Some(agent) = server.agent else { continue };
         let Some(agent) = agents::agent(db, &agent)? else { continue };
         let of_server = by_server.get(&server.id).map(Vec::as_slice).unwrap_or_default();
