@@ -9,7 +9,8 @@ use lumbung_wire::messages::register::{Dataset, RetiredKind, Retirement, Retirem
 use rusqlite::Connection;
 
 use crate::act::Act;
-use crate::db::{DbError, register, retired as rows};
+use crate::db::{DbError, register, retired as rows, standings, verdicts};
+use crate::profile::Subject;
 
 /// Names that a refusal tells; the rest are counted.
 const NAMED_MAX: usize = 10;
@@ -156,7 +157,23 @@ fn put(
     if rows::of(db, id)?.is_some() {
         return Err(RetireError::Already(made.name.clone()));
     }
-    Ok(rows::put(db, act, made, (id, row))?)
+    rows::put(db, act, made, (id, row))?;
+    end_verdicts(db, act.now, made, id)
+}
+
+/// Nothing more is said of it from now on. What was said stays.
+fn end_verdicts(
+    db: &Connection,
+    now: Timestamp,
+    made: &Retirement,
+    id: &[u8; 16],
+) -> Result<(), RetireError> {
+    let subject = match made.kind {
+        RetiredKind::Dataset => Subject::Dataset,
+        RetiredKind::Server => Subject::Server,
+    };
+    verdicts::settle(db, now, (subject.as_str(), &id.to_vec(), Some(made.pd)), &[])?;
+    Ok(standings::forget(db, &DatasetId::from_bytes(*id))?)
 }
 
 /// Brings a row back.
