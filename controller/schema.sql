@@ -22,6 +22,7 @@ CREATE INDEX receipts_by_site ON receipts (site, repository, number);
 CREATE INDEX register_history_by_id ON register_history (id, sequence);
 CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
+CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
 CREATE INDEX standings_totals ON standings (pd, never, met, bytes);
@@ -387,6 +388,17 @@ CREATE TABLE repositories (
     pd BLOB NOT NULL REFERENCES pds (id),
     bound_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE retired (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    kind TEXT NOT NULL CHECK (kind IN ('dataset', 'server')),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    from_s INTEGER NOT NULL,
+    entered_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    CHECK (from_s <= entered_s)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     building BLOB NOT NULL REFERENCES buildings (id),
@@ -686,6 +698,14 @@ END;
 CREATE TRIGGER stale_repository AFTER INSERT ON repositories BEGIN
     INSERT INTO stale SELECT 'pd', new.pd
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = new.pd);
+END;
+CREATE TRIGGER stale_restored AFTER DELETE ON retired WHEN old.kind = 'dataset' BEGIN
+    INSERT INTO stale SELECT 'dataset', old.id
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = old.id);
+END;
+CREATE TRIGGER stale_retired AFTER INSERT ON retired WHEN new.kind = 'dataset' BEGIN
+    INSERT INTO stale SELECT 'dataset', new.id
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.id);
 END;
 CREATE TRIGGER stale_roster AFTER INSERT ON rosters BEGIN
     INSERT INTO stale SELECT 'repository', new.repository

@@ -41,6 +41,7 @@ pub mod reconcile;
 pub mod register;
 pub mod reminders;
 pub mod report;
+pub mod retire;
 pub mod rules;
 pub mod standing;
 pub mod state_dir;

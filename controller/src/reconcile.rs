@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use lumbung_model::{Clock, DatasetId, PdId, SiteId, Timestamp};
-use lumbung_wire::messages::register::{DatasetKind, Pd, Site};
+use lumbung_model::{Clock, DatasetId, PdId, ServerId, SiteId, Timestamp};
+use lumbung_wire::messages::register::{DatasetKind, Pd, RetiredKind, Site};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::db::standings::{self, Stale};
-use crate::db::{Db, DbError, places, register as rows, services, verdicts};
+use crate::db::{Db, DbError, places, register as rows, retired, services, verdicts};
 use crate::profile::{Profile, Subject};
 use crate::rules::{self, DatasetCase, Judged, Register};
 use crate::standing::{self, Standing};
@@ -128,7 +128,9 @@ impl Reconciler {
         let now = self.clock.now();
         let names = Names::read(tx)?;
         for id in part {
-            if let Some(dataset) = rows::dataset(tx, id)? {
+            if retired::of(tx, id.as_bytes())?.is_some() {
+                retire(tx, id, now)?;
+            } else if let Some(dataset) = rows::dataset(tx, id)? {
                 let (standing, facts) = standing::weigh(tx, &self.profile, &dataset, now)?;
                 let Some(pd) = names.pds.get(&dataset.pd) else { continue };
                 let server = dataset.server.map(|id| rows::server(tx, &id)).transpose()?.flatten();
@@ -165,8 +167,24 @@ impl Reconciler {
         {
             verdicts::settle(tx, now, (kind, &subject, pd), &verdicts)?;
         }
+        for one in retired::all(tx, None)? {
+            if let (RetiredKind::Server, Ok(id)) = (one.kind, one.id.parse::<ServerId>()) {
+                let subject = (Subject::Server.as_str(), &id.as_bytes().to_vec(), Some(one.pd));
+                verdicts::settle(tx, now, subject, &[])?;
+            }
+        }
         standings::unmark_register(tx)
     }
+}
+
+/// Nothing more is said of a dataset that is retired, and it stands nowhere. What was said stays.
+fn retire(tx: &Connection, id: &DatasetId, now: Timestamp) -> Result<(), DbError> {
+    let pd = rows::dataset(tx, id)?.map(|dataset| dataset.pd);
+    let subject = (Subject::Dataset.as_str(), &id.as_bytes().to_vec(), pd);
+    verdicts::settle(tx, now, subject, &[])?;
+    standings::forget(tx, id)?;
+    // Rules about applications look at their source code.
+    standings::mark_register(tx)
 }
 
 /// What ids are called, for one part of the work.

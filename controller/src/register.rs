@@ -19,7 +19,7 @@ pub use pds::{put_application, put_contact_person, put_pd, put_service};
 pub use servers::put_server;
 pub use sites::{put_building, put_room, put_site, url_host};
 
-use crate::db::DbError;
+use crate::db::{DbError, retired};
 
 /// Whether an entry may change what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,14 @@ fn enter<T: PartialEq>(
     }
     put(&row)?;
     Ok((row, if found.is_some() { Change::Updated } else { Change::Created }))
+}
+
+/// Fails if the row of that id is retired: it stays as it was.
+fn live(db: &rusqlite::Connection, id: &[u8; 16]) -> Result<(), RegisterError> {
+    match retired::of(db, id)? {
+        Some(found) => Err(RegisterError::Retired { what: found.kind.as_str(), name: found.name }),
+        None => Ok(()),
+    }
 }
 
 /// The row of that id; none given is none found.

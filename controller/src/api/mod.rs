@@ -24,6 +24,7 @@ mod people;
 mod policies;
 mod problems;
 mod register;
+mod retire;
 mod schemas;
 mod verdicts;
 mod who;
@@ -183,7 +184,30 @@ pub fn routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(approval_routes());
     table.extend(deposit_routes());
     table.extend(policy_routes());
+    table.extend(retirement_routes());
     table
+}
+
+fn retirement_routes() -> Vec<(Route, MethodRouter<AppState>)> {
+    use Permission::{Read, WriteRegister};
+    let path = "/api/v1/retirements";
+    let write = |path, summary, schemas| {
+        route(Method::POST, path, Access::Person(WriteRegister), summary, schemas)
+    };
+    let summary = "What is retired of the register, from when and why";
+    let list = route(Method::GET, path, Access::Person(Read), summary, (None, "[Retirement]"));
+    let summary = "Retire a dataset or a server, which stays for every question about the past";
+    let schemas = (Some("RetirementInput"), "[Retirement]");
+    let back = write(
+        "/api/v1/retirements/{id}/restore",
+        "Bring a retired row back",
+        (Some("Reasoned"), "Retirement"),
+    );
+    vec![
+        (Route { query: &["pd", "limit", "after"], ..list }, get(retire::list)),
+        (write(path, summary, schemas), post(retire::retire)),
+        (back, post(retire::restore)),
+    ]
 }
 
 fn agent_routes() -> Vec<(Route, MethodRouter<AppState>)> {

@@ -61,6 +61,7 @@ fn operation(route: &Route) -> Value {
             | "/api/v1/tokens"
             | "/api/v1/waivers"
             | "/api/v1/reminders"
+            | "/api/v1/retirements"
             | "/api/v1/proofs"
             | "/api/v1/users"
             | "/api/v1/me/tokens",

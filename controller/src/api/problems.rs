@@ -14,6 +14,7 @@ use crate::issue::IssueError;
 use crate::people::PeopleError;
 use crate::register::RegisterError;
 use crate::reminders::ReminderError;
+use crate::retire::RetireError;
 use crate::tokens::TokenError;
 use crate::waivers::WaiverError;
 
@@ -68,6 +69,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::ForeignRepository { .. }
             | RegisterError::RemovedSite(_)
             | RegisterError::Moves(_)
+            | RegisterError::Retired { .. }
             | RegisterError::Foreign { .. }
             | RegisterError::RoomElsewhere(_)
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
@@ -216,6 +218,20 @@ impl From<ApprovalError> for Refused {
 /// A refusal of an entry that is no row of the register.
 fn entry(slug: &str, detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, "The entry is refused", detail)
+}
+
+impl From<RetireError> for Refused {
+    fn from(error: RetireError) -> Self {
+        use RetireError as E;
+        let (detail, field) = (error.to_string(), error.field());
+        let problem = match error {
+            E::Reason | E::From => entry("retirement-entry", detail),
+            E::Unknown(_) | E::NotRetired => Problem::not_found(detail),
+            E::Already(_) | E::HasDatasets { .. } | E::OnRetired(_) => Problem::conflict(detail),
+            E::Db(error) => database(&error),
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
+    }
 }
 
 impl From<WaiverError> for Refused {

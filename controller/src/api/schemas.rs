@@ -29,8 +29,9 @@ use lumbung_wire::messages::policy::{
 };
 use lumbung_wire::messages::register::{
     Application, ApplicationInput, Building, BuildingInput, ComplianceTable, ContactPerson,
-    ContactPersonInput, Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput, Room,
-    RoomInput, Server, ServerInput, Service, ServiceInput, Site, SiteInput,
+    ContactPersonInput, Dataset, DatasetInput, EnrollmentToken, ImportOutcome, Pd, PdInput,
+    Retirement, RetirementInput, Room, RoomInput, Server, ServerInput, Service, ServiceInput, Site,
+    SiteInput,
 };
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
@@ -109,6 +110,8 @@ messages![
     RenewResponse,
     Report,
     ReportsAck,
+    Retirement,
+    RetirementInput,
     RoleChange,
     Room,
     RoomInput,

@@ -14,6 +14,7 @@ mod idempotency;
 mod paging;
 mod people;
 mod policies;
+mod retire;
 mod tenancy;
 
 use std::sync::Arc;

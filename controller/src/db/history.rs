@@ -6,14 +6,14 @@ use serde::de::DeserializeOwned;
 
 use super::{DbError, count, json};
 
-/// The rows of a kind as they were at `at`, in no particular order.
+/// The rows of a kind as they were at `at`, but those that were retired then, in no particular order.
 pub fn rows_at<T: DeserializeOwned>(
     db: &Connection,
     kind: &str,
     at: Timestamp,
 ) -> Result<Vec<T>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT row FROM register_history AS h WHERE kind = ?1 AND at_s <= ?2 AND NOT EXISTS (
+        "SELECT row FROM register_history AS h WHERE kind = ?1 AND at_s <= ?2 AND json_extract(row, '$.retired') IS NULL AND NOT EXISTS (
             SELECT 1 FROM register_history AS later
             WHERE later.id = h.id AND later.sequence > h.sequence AND later.at_s <= ?2)",
     )?;

@@ -25,6 +25,7 @@ pub mod policies;
 pub mod polls;
 pub mod register;
 pub mod removals;
+pub mod retired;
 pub mod rosters;
 pub mod schema;
 pub mod services;

@@ -221,6 +221,9 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
 /// table for one PD.
 const EVERY_PD: &str = "?1 IS NULL";
 
+/// What is not retired.
+const LIVE: &str = "id NOT IN (SELECT r.id FROM retired AS r)";
+
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
 const SERVER: &str =
     "SELECT s.id, s.pd, s.name, s.kind, a.id, heard_seen_s(a.id, a.last_seen_s), s.site, s.room FROM servers AS s
@@ -241,12 +244,18 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
     })
 }
 
-/// The servers, of all PD or of one, by name.
+/// The servers that are not retired, of all PD or of one, by name.
 pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
     let of_pd = if pd.is_some() { "s.pd = ?1" } else { EVERY_PD };
-    let sql = format!("{SERVER} WHERE {of_pd} ORDER BY s.name, s.id");
+    let sql = format!("{SERVER} WHERE {of_pd} AND s.{LIVE} ORDER BY s.name, s.id");
     let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
+}
+
+/// All servers, also those that are retired, by name.
+pub fn servers_ever(db: &Connection) -> Result<Vec<Server>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{SERVER} ORDER BY s.name, s.id"))?;
+    Ok(statement.query_map([], server_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The server of that id.
@@ -318,27 +327,29 @@ fn dataset_row(row: &Row<'_>) -> rusqlite::Result<Dataset> {
     })
 }
 
-/// The datasets, of all PD or of one, by name.
+/// The datasets that are not retired, of all PD or of one, by name.
 pub fn datasets(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Dataset>, DbError> {
     let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
-    let sql = format!("{DATASET} WHERE {of_pd} ORDER BY name, id");
+    let sql = format!("{DATASET} WHERE {of_pd} AND {LIVE} ORDER BY name, id");
     let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], dataset_row)?.collect::<Result<_, _>>()?)
 }
 
-/// The datasets of a kind.
+/// The datasets of a kind that are not retired.
 pub fn datasets_of_kind(db: &Connection, kind: DatasetKind) -> Result<Vec<Dataset>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE kind = ? ORDER BY id"))?;
+    let mut statement =
+        db.prepare_cached(&format!("{DATASET} WHERE kind = ? AND {LIVE} ORDER BY id"))?;
     Ok(statement.query_map([kind.as_str()], dataset_row)?.collect::<Result<_, _>>()?)
 }
 
-/// The PD's datasets that lie on the server, or on one that is not known, by name.
+/// The PD's datasets that are not retired and lie on the server, or on one that is not known, by name.
 pub fn datasets_of_server(
     db: &Connection,
     pd: &PdId,
     server: &ServerId,
 ) -> Result<Vec<Dataset>, DbError> {
-    let sql = format!("{DATASET} WHERE pd = ? AND {ON_SERVER} IN (x'', ?) ORDER BY name, id");
+    let sql =
+        format!("{DATASET} WHERE pd = ? AND {ON_SERVER} IN (x'', ?) AND {LIVE} ORDER BY name, id");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![pd.as_bytes(), server.as_bytes()], dataset_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -346,7 +357,8 @@ pub fn datasets_of_server(
 
 /// The datasets that lie on the server, whosever they are.
 pub fn datasets_on(db: &Connection, server: &ServerId) -> Result<Vec<Dataset>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{DATASET} WHERE server = ? ORDER BY id"))?;
+    let mut statement =
+        db.prepare_cached(&format!("{DATASET} WHERE server = ? AND {LIVE} ORDER BY id"))?;
     Ok(statement.query_map([server.as_bytes()], dataset_row)?.collect::<Result<_, _>>()?)
 }
 

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_policies", include_str!("../../migrations/0012_policies.sql")),
     ("0013_totals", include_str!("../../migrations/0013_totals.sql")),
     ("0014_stale_policies", include_str!("../../migrations/0014_stale_policies.sql")),
+    ("0015_retired", include_str!("../../migrations/0015_retired.sql")),
 ];
 
 /// Brings the schema up to date.

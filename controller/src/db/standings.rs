@@ -116,6 +116,12 @@ pub fn standing(db: &Connection, dataset: &DatasetId) -> Result<Option<Standing>
     Ok(statement.query_row([dataset.as_bytes()], |row| json(row, 0)).optional()?)
 }
 
+/// Forgets the standing of a dataset that is retired.
+pub fn forget(db: &Connection, dataset: &DatasetId) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM standings WHERE dataset = ?")?.execute([dataset.as_bytes()])?;
+    Ok(())
+}
+
 /// Keeps a standing.
 pub fn put(db: &Connection, standing: &Standing, weighed: Timestamp) -> Result<(), DbError> {
     let compliance = &standing.compliance;

@@ -118,6 +118,14 @@ pub enum RegisterError {
         "site {0:?} has enrolled: its kind, its address, its receipt key and its TLS pin are not changed here; enrol it anew with a token for its new address, or have it taken out of the register"
     )]
     EnrolledSite(String),
+    /// It is retired.
+    #[error("{what} {name:?} is retired: bring it back first, or leave it as it was")]
+    Retired {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The database failed.
     #[error("the register could not be read or written")]
     Db(#[from] DbError),
@@ -140,7 +148,7 @@ impl RegisterError {
             Self::Number { field, .. } | Self::Foreign { field, .. } => Some(field),
             Self::RoomElsewhere(_) => Some("room"),
             Self::EnrolledSite(_) => Some("name"),
-            Self::Taken { .. } | Self::Unknown { .. } | Self::Db(_) => None,
+            Self::Taken { .. } | Self::Retired { .. } | Self::Unknown { .. } | Self::Db(_) => None,
         }
     }
 }

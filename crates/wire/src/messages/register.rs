@@ -11,9 +11,11 @@ use lumbung_model::{
 use serde::{Deserialize, Serialize};
 
 mod places;
+mod retirement;
 mod services;
 
 pub use places::{Building, BuildingInput, Room, RoomInput, RoomKind};
+pub use retirement::{RetiredKind, Retirement, RetirementInput};
 pub use services::{
     Application, ApplicationInput, ContactPerson, ContactPersonInput, Service, ServiceInput,
 };

@@ -1,0 +1,86 @@
+//! Retired rows of the register, over HTTP.
+//!
+//! Invariant: a PD sees what is retired of its own rows only.
+
+use axum::body::Body;
+use axum::extract::State;
+use http::StatusCode;
+use lumbung_model::DatasetId;
+use lumbung_wire::messages::approvals::Reasoned;
+use lumbung_wire::messages::register::{Retirement, RetirementInput};
+use lumbung_wire::server::read_json;
+use rusqlite::Transaction;
+use serde::Deserialize;
+
+use super::AppState;
+use super::agents::narrowed;
+use super::extract::{Asked, Named};
+use super::paging::Paging;
+use super::problems::Refused;
+use super::register::{Changed, Listed, id};
+use super::who::Who;
+use crate::act::Act;
+use crate::db::retired as rows;
+use crate::policies::{self, Asker, Terms};
+use crate::retire::{self, RetireError};
+
+/// Longest body of a request.
+const BODY_MAX_BYTES: usize = 64 << 10;
+
+/// Whose are asked for.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    pd: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<AppState>,
+    who: Who,
+    Asked(asked): Asked<Filter>,
+    paging: Paging,
+) -> Listed<Retirement> {
+    let list = move |tx: &Transaction<'_>| {
+        let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
+        Ok::<_, Refused>(rows::all(tx, pd.as_ref())?)
+    };
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.select(rows, |row: &Retirement| (row.entered, row.id.clone()))?)
+}
+
+pub(super) async fn retire(State(app): State<AppState>, who: Who, body: Body) -> Changed {
+    let input: RetirementInput = read_json(body, BODY_MAX_BYTES).await?;
+    change(app, who, StatusCode::CREATED, move |tx, act| retire::retire(tx, act, &input)).await
+}
+
+pub(super) async fn restore(
+    State(app): State<AppState>,
+    who: Who,
+    Named(text): Named,
+    body: Body,
+) -> Changed {
+    // Ids of all kinds are written alike.
+    let row: DatasetId = id(&text, "retired row")?;
+    let why: Reasoned = read_json(body, BODY_MAX_BYTES).await?;
+    let run = move |tx: &Transaction<'_>, act: &Act| {
+        retire::restore(tx, act, row.as_bytes(), &why.reason)
+    };
+    change(app, who, StatusCode::OK, run).await
+}
+
+/// A change of what is retired, and of what agents are asked for by it, in the name of whoever makes it.
+async fn change<T: serde::Serialize + 'static>(
+    app: AppState,
+    who: Who,
+    status: StatusCode,
+    run: impl FnOnce(&Transaction<'_>, &Act) -> Result<T, RetireError> + Send + 'static,
+) -> Changed {
+    let (profile, user) = (app.profile.clone(), who.principal.user);
+    let both = move |tx: &Transaction<'_>, act: &Act| {
+        let done = run(tx, act)?;
+        policies::reconcile(tx, Asker { act, user }, Terms::of(&profile), None)?;
+        Ok::<_, RetireError>(done)
+    };
+    let changed = who.change(&app, status, both).await?;
+    app.policies.notify_one();
+    Ok(changed)
+}
