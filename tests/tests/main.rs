@@ -18,3 +18,4 @@ mod questions;
 mod reader;
 mod replicated;
 mod thieves;
+mod users;
