@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, verdicts, verify,
+    order, people, policy, register, repo, restore, roster, snapshots, status, user, verdicts,
+    verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -125,6 +126,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Login(people::LoginArgs),
+    #[command(subcommand)]
+    User(user::UserCommand),
     #[command(subcommand)]
     Approval(people::ApprovalCommand),
     #[command(subcommand)]

@@ -16,6 +16,7 @@ mod duration;
 mod entry;
 mod failure;
 mod files;
+mod first_password;
 mod interrupt;
 mod keys;
 mod labels;
@@ -103,6 +104,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),
         Command::Policy(command) => commands::policy::run(command, terminal),
         Command::Login(args) => commands::people::login(args, terminal),
+        Command::User(command) => commands::user::run(command, terminal),
         Command::Approval(command) => commands::people::approval(command, terminal),
         Command::Audit(command) => commands::audit::run(command, terminal),
         Command::Completions(args) => commands::generate::completions(args),

@@ -20,3 +20,4 @@ mod reader;
 mod replicated;
 mod stolen_controller;
 mod thieves;
+mod users;

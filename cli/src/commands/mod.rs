@@ -24,5 +24,7 @@ pub(crate) mod roster;
 mod roster_travel;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod user;
+mod user_text;
 pub(crate) mod verdicts;
 pub(crate) mod verify;
