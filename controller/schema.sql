@@ -678,6 +678,18 @@ CREATE TRIGGER stale_policy_dataset_again AFTER UPDATE ON datasets BEGIN
         WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = old.server)
         AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = old.server);
 END;
+CREATE TRIGGER stale_policy_restored AFTER DELETE ON retired BEGIN
+    INSERT INTO stale_policies SELECT a.server FROM agents AS a
+        WHERE a.server IN (SELECT old.id UNION SELECT d.server FROM datasets AS d WHERE d.id = old.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = a.server)
+        GROUP BY a.server;
+END;
+CREATE TRIGGER stale_policy_retired AFTER INSERT ON retired BEGIN
+    INSERT INTO stale_policies SELECT a.server FROM agents AS a
+        WHERE a.server IN (SELECT new.id UNION SELECT d.server FROM datasets AS d WHERE d.id = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = a.server)
+        GROUP BY a.server;
+END;
 CREATE TRIGGER stale_policy_server AFTER UPDATE ON servers BEGIN
     INSERT INTO stale_policies SELECT new.id
         WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = new.id)

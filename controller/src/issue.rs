@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::tokens::{TokenRow, TokenSubject};
-use crate::db::{DbError, register as rows, tokens as token_rows};
+use crate::db::{DbError, register as rows, retired, tokens as token_rows};
 use crate::tokens::{self, Token, TokenError};
 
 /// Why there is no token.
@@ -43,6 +43,14 @@ pub enum IssueError {
         /// What to write instead.
         candidates: String,
     },
+    /// The server is no more.
+    #[error(
+        "the server {name} is retired: bring it back first (`lumbung register restore {name}`)"
+    )]
+    Retired {
+        /// Its name.
+        name: String,
+    },
     /// A rule of tokens.
     #[error("{0}")]
     Token(TokenError),
@@ -62,7 +70,7 @@ pub fn token(
     request: &TokenRequest,
 ) -> Result<EnrollmentToken, IssueError> {
     let subject = match (request.role, &request.server, &request.site) {
-        (Role::Agent, Some(server), None) => agent_subject(db, server)?,
+        (Role::Agent, Some(server), None) => in_use(db, agent_subject(db, server)?)?,
         (Role::Site, None, Some(site)) => site_subject(db, site)?,
         (Role::Agent, ..) => return Err(IssueError::Lacks { role: Role::Agent, needs: "server" }),
         (Role::Site, ..) => return Err(IssueError::Lacks { role: Role::Site, needs: "site" }),
@@ -83,6 +91,15 @@ pub fn token(
         expires,
         ca_fingerprint: ca_fingerprint.to_owned(),
     })
+}
+
+/// A subject that is not retired.
+fn in_use(db: &Connection, subject: TokenSubject) -> Result<TokenSubject, IssueError> {
+    let TokenSubject::Agent(server) = &subject else { return Ok(subject) };
+    match retired::of(db, server.as_bytes())? {
+        Some(found) => Err(IssueError::Retired { name: found.name }),
+        None => Ok(subject),
+    }
 }
 
 fn agent_subject(db: &Connection, text: &str) -> Result<TokenSubject, IssueError> {

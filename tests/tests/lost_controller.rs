@@ -241,7 +241,7 @@ fn a_controller_restored_from_an_older_copy_catches_up_without_a_hole() {
         let mut file = city.controller.database().into_os_string();
         file.push(end);
         let gone = fs::remove_file(&file);
-        assert!(end != "" || gone.is_ok());
+        assert!(!end.is_empty() || gone.is_ok());
     }
     fs::copy(&copy, city.controller.database()).unwrap();
     assert_eq!(count(&database(&city.controller), "SELECT count(*) FROM reports"), 1);

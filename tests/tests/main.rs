@@ -18,6 +18,7 @@ mod policies;
 mod questions;
 mod reader;
 mod replicated;
+mod retirement;
 mod stolen_controller;
 mod thieves;
 mod users;

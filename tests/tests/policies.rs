@@ -93,7 +93,7 @@ impl Bed {
     }
 
     /// Waits until an alarm of this kind lasts, or none does.
-    fn alarm(&self, kind: &str, lasts: bool) {
+    pub(crate) fn alarm(&self, kind: &str, lasts: bool) {
         eventually(&format!("alarm {kind}: {lasts}"), || {
             let status = output(self.city.operator().args(["--json", "status"]))?;
             Ok((status.contains(kind) == lasts).then_some(()).ok_or(status))
@@ -102,7 +102,7 @@ impl Bed {
     }
 
     /// A second person, at the console, agrees that less is asked for.
-    fn approve(&self) {
+    pub(crate) fn approve(&self) {
         let waiting = self.entry()["waiting"].as_str().unwrap().to_owned();
         output(self.city.controller.command().args(["approval", "approve", &waiting])).unwrap();
     }

@@ -1,4 +1,4 @@
-//! `lumbung register`: the register as files.
+//! `lumbung register`: the register as files; what is retired stands in [`super::retire`].
 //!
 //! Invariant: an export to a file replaces it only once all of it is there.
 
@@ -8,19 +8,27 @@ use clap::{Args, Subcommand};
 use lumbung_wire::messages::overview::ImportRequest;
 use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
 
+use crate::commands::register::OfPd;
+use crate::commands::retire::{self, RestoreArgs, RetireArgs};
 use crate::commands::status::query;
 use crate::controller::ControllerArgs;
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::files::{read_text, replace};
 use crate::terminal::Terminal;
 
-/// The register as files
+/// The register as files, and what of it is no more
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegisterCommand {
     /// Import a register in TOML, or one table of it in CSV: all of it or nothing; again changes nothing
     Import(ImportArgs),
     /// Write the register as TOML, or one table of it as CSV
     Export(ExportArgs),
+    /// Say that a dataset or server is no more: it leaves today's figures, and stays for questions about the past
+    Retire(RetireArgs),
+    /// Bring back what was retired
+    Restore(RestoreArgs),
+    /// List what is retired
+    Retired(OfPd),
 }
 
 /// Arguments of `register import`.
@@ -64,6 +72,9 @@ pub(crate) fn register(command: &RegisterCommand, terminal: &Terminal) -> Outcom
     match command {
         RegisterCommand::Import(args) => import(args, terminal),
         RegisterCommand::Export(args) => export(args, terminal),
+        RegisterCommand::Retire(args) => retire::retire(args, terminal),
+        RegisterCommand::Restore(args) => retire::restore(args, terminal),
+        RegisterCommand::Retired(args) => retire::retired(args, terminal),
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
+pub(crate) mod retire;
 pub(crate) mod roster;
 mod roster_travel;
 pub(crate) mod snapshots;

@@ -40,7 +40,7 @@ pub(crate) enum UserCommand {
 #[derive(Debug, Args)]
 pub(crate) struct AsPerson {
     /// The administrator's account that does it: a person logs in for it, no token does
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(id = "as", long = "as", value_name = "NAME")]
     name: String,
     #[command(flatten)]
     session: SessionArgs,

@@ -30,7 +30,7 @@ use crate::act::Act;
 use crate::approvals;
 use crate::db::audit::{self, Deed};
 use crate::db::policies::{self as rows, PolicyRow};
-use crate::db::{DbError, agents, approvals as approval_rows, register, rosters};
+use crate::db::{DbError, agents, approvals as approval_rows, register, retired, rosters};
 use crate::people::access::Scope;
 
 /// Longest body of a confirmation.
@@ -65,14 +65,27 @@ pub(super) async fn list(
     let list = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         let mut entries = Vec::new();
-        for server in register::servers(tx, pd.as_ref())? {
+        for server in register::servers_ever(tx, pd.as_ref())? {
             let newest = rows::newest(tx, &server.id)?;
-            entries.extend(entry(tx, who.now(), &server, newest.as_ref())?);
+            match entry(tx, who.now(), &server, newest.as_ref())? {
+                Some(entry) if !is_done(tx, &entry)? => entries.push(entry),
+                _ => {}
+            }
         }
         Ok::<_, Refused>(entries)
     };
     let rows = app.db.read_async(list).await?;
     Ok(paging.select(rows, |row: &PolicyEntry| (row.name.clone(), row.server))?)
+}
+
+/// Whether the server's agent backs up nothing any more and is not meant to: of a retired server there is nothing to tell then.
+fn is_done(db: &Connection, entry: &PolicyEntry) -> Result<bool, DbError> {
+    let told = entry.told.as_ref();
+    let runs_nothing = entry.jobs == 0
+        && told.is_none_or(|told| told.pending.is_none() && told.applied == entry.published);
+    Ok(runs_nothing
+        && entry.waiting.is_none()
+        && retired::of(db, entry.server.as_bytes())?.is_some())
 }
 
 /// A server's line; none for a server without an agent.

@@ -287,7 +287,7 @@ impl From<IssueError> for Refused {
         Self(match error {
             IssueError::Lacks { .. } | IssueError::Role(_) => Problem::bad_request(detail),
             IssueError::Unknown { .. } => Problem::not_found(detail),
-            IssueError::Ambiguous { .. } => Problem::conflict(detail),
+            IssueError::Ambiguous { .. } | IssueError::Retired { .. } => Problem::conflict(detail),
             IssueError::Token(error) => return error.into(),
             IssueError::Db(error) => database(&error),
         })

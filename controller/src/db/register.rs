@@ -252,10 +252,12 @@ pub fn servers(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbErro
     Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
 }
 
-/// All servers, also those that are retired, by name.
-pub fn servers_ever(db: &Connection) -> Result<Vec<Server>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{SERVER} ORDER BY s.name, s.id"))?;
-    Ok(statement.query_map([], server_row)?.collect::<Result<_, _>>()?)
+/// All servers, also those that are retired, of all PD or of one, by name.
+pub fn servers_ever(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Server>, DbError> {
+    let of_pd = if pd.is_some() { "s.pd = ?1" } else { EVERY_PD };
+    let mut statement =
+        db.prepare_cached(&format!("{SERVER} WHERE {of_pd} ORDER BY s.name, s.id"))?;
+    Ok(statement.query_map([pd.map(PdId::as_bytes)], server_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The server of that id.

@@ -82,7 +82,7 @@ impl Names {
             buildings: places::buildings(db)?.into_iter().map(|row| (row.id, row)).collect(),
             rooms: places::rooms(db)?.into_iter().map(|row| (row.id, row)).collect(),
             pds: rows::pds(db)?.into_iter().map(|row| (row.id, row.code)).collect(),
-            servers: rows::servers_ever(db)?
+            servers: rows::servers_ever(db, None)?
                 .into_iter()
                 .map(|row| (row.id, (row.pd, row.name)))
                 .collect(),
