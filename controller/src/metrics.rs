@@ -283,14 +283,14 @@ fn liveness(figures: &mut Figures, db: &Connection, terms: &Terms) -> Result<(),
             figures.add(&AGENTS, &[code, state], 0.0);
         }
     }
-    for heard in agents::heard(db)? {
-        let state = match terms.patience.state(heard.last_seen, terms.now) {
+    for (server, seen) in agents::seen(db)? {
+        let state = match terms.patience.state(seen, terms.now) {
             HeartbeatState::Up => "up",
             HeartbeatState::Late => "late",
             HeartbeatState::Down => "down",
             HeartbeatState::Never => "never",
         };
-        if let Some(code) = servers.get(&heard.server).and_then(|pd| codes.get(pd)) {
+        if let Some(code) = servers.get(&server).and_then(|pd| codes.get(pd)) {
             figures.add(&AGENTS, &[code, state], 1.0);
         }
     }

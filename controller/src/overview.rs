@@ -1,7 +1,7 @@
 //! The morning's overview: sites and how far they are apart, agents, totals, what the register does not know.
 
-use lumbung_model::Timestamp;
 use lumbung_model::geo::Coordinates;
+use lumbung_model::{AgentId, Timestamp};
 use lumbung_wire::messages::overview::{
     AgentCounts, AgentStatus, Overview, SiteDistance, SiteStatus, UnregisteredDataset,
     UnregisteredRepository,
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::db::{DbError, agents, alarms, polls, register as rows};
 use crate::deadlines;
-use crate::liveness::{Patience, clock_warning_s};
+use crate::liveness::clock_warning_s;
 use crate::profile::{Look, Profile};
 use crate::report::{self, Terms};
 
@@ -27,23 +27,12 @@ pub fn overview(db: &Connection, terms: &Terms, profile: &Profile) -> Result<Ove
     let owed = deadlines::overdue(db, None, terms.now)?;
     let sites = rows::sites(db)?;
     let pds = rows::pds(db)?;
-    let agent_status = agent_status(db, terms.patience, terms.now)?;
-    let mut counts = AgentCounts::default();
-    for agent in &agent_status {
-        match agent.heartbeat {
-            HeartbeatState::Up => counts.up += 1,
-            HeartbeatState::Late => counts.late += 1,
-            HeartbeatState::Down => counts.down += 1,
-            HeartbeatState::Never => counts.never += 1,
-        }
-    }
     Ok(Overview {
         at: terms.now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         distances: distances(&sites, profile),
         sites: sites.iter().map(|site| site_status(db, site)).collect::<Result<_, _>>()?,
-        agents: counts,
-        agent_status,
+        agents: counts(db, terms)?,
         pds: pds.len() as u64,
         belum_mencadangkan: never,
         registered: report::step_totals(totals.registered),
@@ -121,17 +110,35 @@ pub fn distances(sites: &[Site], profile: &Profile) -> Vec<SiteDistance> {
     distances
 }
 
-fn agent_status(
+fn counts(db: &Connection, terms: &Terms) -> Result<AgentCounts, DbError> {
+    let mut counts = AgentCounts::default();
+    for (_, seen) in agents::seen(db)? {
+        match terms.patience.state(seen, terms.now) {
+            HeartbeatState::Up => counts.up += 1,
+            HeartbeatState::Late => counts.late += 1,
+            HeartbeatState::Down => counts.down += 1,
+            HeartbeatState::Never => counts.never += 1,
+        }
+    }
+    Ok(counts)
+}
+
+/// How agents are, by id: those behind `after`.
+///
+/// # Errors
+/// If the database fails.
+pub fn agents(
     db: &Connection,
-    patience: Patience,
-    now: Timestamp,
+    terms: &Terms,
+    after: Option<&AgentId>,
+    limit: u32,
 ) -> Result<Vec<AgentStatus>, DbError> {
     let status = |heard: agents::AgentHeard| {
         let skew = heard.agent_clock.zip(heard.last_seen);
         AgentStatus {
             agent: heard.agent,
             server: heard.server,
-            heartbeat: patience.state(heard.last_seen, now),
+            heartbeat: terms.patience.state(heard.last_seen, terms.now),
             last_seen: heard.last_seen,
             clock_warning_s: skew.and_then(|(theirs, ours)| clock_warning_s(theirs, ours)),
             version: heard.version,
@@ -139,7 +146,7 @@ fn agent_status(
             jobs: heard.jobs.and_then(|jobs| serde_json::from_str(&jobs).ok()).unwrap_or_default(),
         }
     };
-    Ok(agents::heard(db)?.into_iter().map(status).collect())
+    Ok(agents::heard(db, after, limit)?.into_iter().map(status).collect())
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use lumbung_model::{SiteId, Timestamp};
+use lumbung_model::{AgentId, SiteId, Timestamp};
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
-use lumbung_wire::messages::overview::{AlarmEntry, ControllerHealth, Overview, ProofAccepted};
+use lumbung_wire::messages::overview::{
+    AgentStatus, AlarmEntry, ControllerHealth, Overview, ProofAccepted,
+};
 use lumbung_wire::messages::register::{ComplianceRow, ComplianceTable, StepState, Urgency};
 use lumbung_wire::server::read_capped;
 use serde::Deserialize;
@@ -115,6 +117,18 @@ pub(super) async fn overview(State(app): State<AppState>) -> Result<Json<Overvie
     let terms = terms(&app, None)?;
     let profile = app.profile.clone();
     Ok(Json(app.db.read_async(move |tx| overview::overview(tx, &terms, &profile)).await?))
+}
+
+pub(super) async fn agents(
+    State(app): State<AppState>,
+    paging: Paging,
+) -> Result<Page<AgentStatus>, Refused> {
+    let (after, limit) = (paging.after::<AgentId>()?, paging.wanted());
+    let terms = terms(&app, None)?;
+    let list =
+        move |tx: &rusqlite::Transaction<'_>| overview::agents(tx, &terms, after.as_ref(), limit);
+    let found = app.db.read_async(list).await?;
+    Ok(paging.cut(found, |agent: &AgentStatus| cursor(&agent.agent)))
 }
 
 #[derive(Deserialize)]

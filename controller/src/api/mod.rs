@@ -481,6 +481,16 @@ fn overview_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         ),
         (
             read(
+                ReadCity,
+                "/api/v1/agents",
+                "How each agent is, and what it told last of its host and jobs",
+                "[AgentStatus]",
+                &["limit", "after"],
+            ),
+            get(compliance::agents),
+        ),
+        (
+            read(
                 Read,
                 "/api/v1/alarms",
                 "What is wrong; with all=true, also what was",

@@ -18,7 +18,8 @@ use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
 use lumbung_wire::messages::overview::{
-    AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted, TokenRequest,
+    AgentStatus, AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted,
+    TokenRequest,
 };
 use lumbung_wire::messages::people::{
     ApiToken, ApiTokenInput, Caller, LoginRequest, NewApiToken, PasswordChange, PasswordReset,
@@ -59,6 +60,7 @@ macro_rules! messages {
 }
 
 messages![
+    AgentStatus,
     AlarmEntry,
     ApiToken,
     ApiTokenInput,

@@ -83,14 +83,31 @@ pub struct AgentHeard {
     pub jobs: Option<String>,
 }
 
-/// Every agent as it was heard of last.
-pub fn heard(db: &Connection) -> Result<Vec<AgentHeard>, DbError> {
+/// When each agent was heard of last, with its server.
+pub fn seen(db: &Connection) -> Result<Vec<(ServerId, Option<Timestamp>)>, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT server, heard_seen_s(id, last_seen_s) FROM agents")?;
+    let rows = statement.query_map([], |row| {
+        let seen = row.get::<_, Option<i64>>(1)?.map(Timestamp);
+        Ok((ServerId::from_bytes(id(row, 0)?), seen))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Agents as they were heard of last, by id: those behind `after`.
+pub fn heard(
+    db: &Connection,
+    after: Option<&AgentId>,
+    limit: u32,
+) -> Result<Vec<AgentHeard>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT a.id, a.server, heard_seen_s(a.id, a.last_seen_s), heard_clock_s(a.id, a.agent_clock_s),
             heard_version(a.id, t.version), heard_health(a.id, t.health), heard_jobs(a.id, t.jobs)
-         FROM agents AS a LEFT JOIN agent_told AS t ON t.agent = a.id ORDER BY a.id",
+         FROM agents AS a LEFT JOIN agent_told AS t ON t.agent = a.id
+         WHERE a.id > ?1 ORDER BY a.id LIMIT ?2",
     )?;
-    let rows = statement.query_map([], |row| {
+    let after = after.map_or(&[][..], |after| &after.as_bytes()[..]);
+    let rows = statement.query_map(params![after, limit], |row| {
         Ok(AgentHeard {
             agent: AgentId::from_bytes(id(row, 0)?),
             server: ServerId::from_bytes(id(row, 1)?),

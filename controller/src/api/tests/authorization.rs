@@ -78,6 +78,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/tokens", OPERATORS),
     ("GET", "/api/v1/compliance", PEOPLE),
     ("GET", "/api/v1/status", CITY),
+    ("GET", "/api/v1/agents", CITY),
     ("GET", "/api/v1/rules", PEOPLE),
     ("GET", "/api/v1/verdicts", PEOPLE),
     ("GET", "/api/v1/trend", PEOPLE),

@@ -40,17 +40,18 @@ async fn a_heartbeat_shows_before_it_is_written() {
     assert_eq!(app.get("/api/v1/compliance").await["rows"][0]["heartbeat"], "up");
     let status = app.get("/api/v1/status").await;
     assert_eq!(status["agents"]["up"], 1);
-    assert_eq!(status["agent_status"][0]["health"]["cpus"], 4);
-    assert_eq!(status["agent_status"][0]["jobs"][0]["name"], "simrs");
-    assert_eq!(status["agent_status"][0]["version"], "0.1.0");
+    let agents = app.get("/api/v1/agents").await;
+    assert_eq!(agents[0]["health"]["cpus"], 4);
+    assert_eq!(agents[0]["jobs"][0]["name"], "simrs");
+    assert_eq!(agents[0]["version"], "0.1.0");
 
     app.keep(false).await;
     assert_eq!(written(&app), Some(START.0));
-    assert_eq!(app.get("/api/v1/status").await["agent_status"], status["agent_status"]);
+    assert_eq!(app.get("/api/v1/agents").await, agents);
     let mut later = beat(&app, 0);
     later["health"]["cpus"] = json!(8);
     say(&app, later).await;
-    assert_eq!(app.get("/api/v1/status").await["agent_status"][0]["health"]["cpus"], 8);
+    assert_eq!(app.get("/api/v1/agents").await[0]["health"]["cpus"], 8);
 }
 
 #[tokio::test]
@@ -68,7 +69,7 @@ async fn a_crash_takes_what_was_not_written_and_no_more() {
 
     let app = app.crashed();
     assert_eq!(app.get("/api/v1/servers").await[0]["last_seen"], json!(START));
-    assert_eq!(app.get("/api/v1/status").await["agent_status"][0]["health"]["cpus"], 4);
+    assert_eq!(app.get("/api/v1/agents").await[0]["health"]["cpus"], 4);
     let row = app.get("/api/v1/compliance").await["rows"][0].clone();
     assert_eq!(row["menurut_agen"]["outcome"], "ok", "what was acknowledged is kept");
 
@@ -98,10 +99,10 @@ async fn when_the_controller_stops_everything_is_written() {
     let (stop, stopped) = tokio::sync::watch::channel(true);
     heartbeats::run(app.state.db.clone(), app.city.clock.clone(), stopped).await;
     drop(stop);
-    let before = app.get("/api/v1/status").await["agent_status"].clone();
+    let before = app.get("/api/v1/agents").await;
     assert_eq!(before[0]["clock_warning_s"], -7201);
     let app = app.crashed();
-    assert_eq!(app.get("/api/v1/status").await["agent_status"], before);
+    assert_eq!(app.get("/api/v1/agents").await, before);
 }
 
 #[tokio::test]

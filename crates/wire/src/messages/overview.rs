@@ -145,7 +145,7 @@ pub struct SiteDistance {
     pub note: String,
 }
 
-/// How an agent is.
+/// An element of `GET /api/v1/agents`: how an agent is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentStatus {
@@ -231,8 +231,6 @@ pub struct Overview {
     pub distances: Vec<SiteDistance>,
     /// How many agents are how.
     pub agents: AgentCounts,
-    /// Every agent.
-    pub agent_status: Vec<AgentStatus>,
     /// PD of the register.
     pub pds: u64,
     /// PD of which nothing was ever backed up.

@@ -13,7 +13,7 @@ use crate::city::City;
 /// A kind of page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Page {
-    /// The city's overview with every agent.
+    /// The city's overview.
     Status,
     /// The four steps of proof of one PD, each PD in turn.
     Compliance,
