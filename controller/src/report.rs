@@ -5,9 +5,10 @@
 //! weighed after the last change, by the reconciler or here; what is shown of a date is what was said then.
 
 mod cause;
+mod part;
 mod past;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lumbung_model::compliance::{self as weigh, Reason, StepTotal, Totals};
@@ -21,8 +22,9 @@ use rusqlite::Connection;
 use crate::db::{DbError, agents, register as rows, standings};
 use crate::liveness::Patience;
 use crate::profile::{Profile, Wording};
-use crate::standing::{self, Standing};
+use crate::standing::Standing;
 
+pub use part::{Part, table_part};
 pub use past::{Past, table_at};
 
 /// The language of reasons.
@@ -75,8 +77,11 @@ struct Names {
 }
 
 /// Where a row stands in the table: by PD, server and dataset. No two rows stand at one place.
+pub type Place = (String, String, String, Option<DatasetId>);
+
+/// Where this row stands.
 #[must_use]
-pub fn place_of_row(row: &ComplianceRow) -> (String, String, String, Option<DatasetId>) {
+pub fn place_of_row(row: &ComplianceRow) -> Place {
     (row.pd_code.clone(), row.server_name.clone(), row.dataset_name.clone(), row.dataset)
 }
 
@@ -85,28 +90,7 @@ pub fn place_of_row(row: &ComplianceRow) -> (String, String, String, Option<Data
 /// # Errors
 /// If the database fails.
 pub fn table(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<ComplianceTable, DbError> {
-    let names = names(db, terms, pd)?;
-    let mut known = standings::standings(db, pd.as_ref())?;
-    let stale = standings::stale(db, terms.now)?.datasets;
-    known.retain(|dataset, _| !stale.contains(dataset));
-    let mut table = ComplianceTable { at: terms.now, ..ComplianceTable::default() };
-    let mut results = Vec::new();
-    for owner in &names.pds {
-        let datasets = rows::datasets(db, Some(&owner.id))?;
-        for dataset in &datasets {
-            let standing = match known.remove(&dataset.id) {
-                Some(standing) => standing,
-                None => standing::weigh(db, &terms.profile, dataset, terms.now)?.0,
-            };
-            table.rows.push(dataset_row(db, terms, &names, owner, dataset, &standing)?);
-            results.push(standing.compliance);
-        }
-        table.rows.extend(rows_without_dataset(&names, owner, &datasets, terms.language));
-    }
-    table.overdue = crate::deadlines::overdue(db, pd, terms.now)?;
-    let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
-    let totals = weigh::summarize(&ids, results, terms.now).totals;
-    Ok(finished(table, totals))
+    table_part(db, terms, pd, &Part::WHOLE)
 }
 
 /// A table in its order, with its totals.
@@ -132,8 +116,7 @@ pub const fn step_totals(total: StepTotal) -> StepTotals {
 /// If the database fails.
 pub fn totals(db: &Connection, terms: &Terms) -> Result<(Totals, u64), DbError> {
     if standings::stale(db, terms.now)?.datasets.is_empty() {
-        let each = standings::totals(db)?.into_iter().map(|(_, totals)| totals);
-        return Ok((each.fold(Totals::default(), Totals::plus), standings::never(db)?));
+        return Ok((standings::totals_of(db, None)?, standings::never(db)?));
     }
     let table = table(db, terms, None)?;
     let of = |total: StepTotals| StepTotal { datasets: total.datasets, bytes: total.stored_bytes };
@@ -244,12 +227,11 @@ fn rows_without_dataset(
     datasets: &[Dataset],
     language: Language,
 ) -> Vec<ComplianceRow> {
+    let used: HashSet<ServerId> = datasets.iter().filter_map(|dataset| dataset.server).collect();
     let mut bare: Vec<ComplianceRow> = names
         .servers
         .values()
-        .filter(|server| {
-            server.pd == pd.id && !datasets.iter().any(|dataset| dataset.server == Some(server.id))
-        })
+        .filter(|server| server.pd == pd.id && !used.contains(&server.id))
         .map(|server| empty_row(pd, names, Some(server.id), language))
         .collect();
     if bare.is_empty() && datasets.is_empty() {
@@ -306,3 +288,6 @@ fn best_heartbeat(names: &Names, pd: &Pd) -> HeartbeatState {
         names.servers.values().filter(|server| server.pd == pd.id).map(|server| server.heartbeat);
     states.min().unwrap_or(HeartbeatState::Never)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use crate::db::audit::{self, Deed};
 use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
 use crate::people::access::Scope;
-use crate::report::{self, Language, Past, Terms};
+use crate::report::{self, Language, Part, Past, Terms};
 
 /// Longest proof of restore.
 const PROOF_MAX_BYTES: usize = 4096;
@@ -48,6 +48,21 @@ pub(super) struct TableQuery {
 }
 
 impl TableQuery {
+    /// Whether rows are left out by what stands in them.
+    fn narrows(&self) -> bool {
+        let asked = [self.backed_up, self.at_drc, self.verified, self.proven];
+        self.urgency.is_some() || self.late || asked.iter().any(Option::is_some)
+    }
+
+    /// The rows that have to be made: every one if it takes the row to tell whether it is shown, else those of the page.
+    fn part(&self, paging: &Paging) -> Result<Part, Problem> {
+        if self.narrows() {
+            return Ok(Part::WHOLE);
+        }
+        let rows = usize::try_from(paging.wanted()).unwrap_or(usize::MAX);
+        Ok(Part { after: paging.after()?, rows })
+    }
+
     fn fits(&self, row: &ComplianceRow) -> bool {
         let steps = [&row.backed_up, &row.at_drc, &row.verified, &row.proven].map(|one| one.state);
         let asked = [self.backed_up, self.at_drc, self.verified, self.proven];
@@ -82,10 +97,11 @@ pub(super) async fn table(
     paging: Paging,
 ) -> Result<(HeaderMap, Json<ComplianceTable>), Refused> {
     let terms = terms(&app, query.lang.as_deref())?;
+    let part = query.part(&paging)?;
     let read = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), query.pd.as_deref())?;
         let mut table = match query.as_of {
-            None => report::table(tx, &terms, pd)?,
+            None => report::table_part(tx, &terms, pd, &part)?,
             Some(at) => match report::table_at(tx, &terms, pd, past(at, terms.now)?)? {
                 Past::Table(table) => *table,
                 Past::Before(begins) => return Err(before(begins)),

@@ -179,10 +179,13 @@ pub fn last_backup_report(
     dataset: &DatasetId,
 ) -> Result<Option<(Report, Option<Timestamp>)>, DbError> {
     let Some(newest) = newest_report(db, "", dataset)? else { return Ok(None) };
-    let good =
-        newest_report(db, "AND r.outcome IN ('ok', 'warnings')", dataset)?.map(|report| report.at);
+    let good = match newest.outcome {
+        Outcome::Ok | Outcome::Warnings => Some(newest.at),
+        Outcome::Failed | Outcome::Interrupted => {
+            newest_report(db, "AND r.outcome IN ('ok', 'warnings')", dataset)?.map(|one| one.at)
+        }
+    };
     debug_assert!(matches!(newest.kind, ReportKind::Backup));
-    debug_assert!(!matches!(newest.outcome, Outcome::Ok) || good.is_some());
     Ok(Some((newest, good)))
 }
 

@@ -168,17 +168,33 @@ fn totals_from(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
     })
 }
 
-/// How many datasets and bytes have come how far: of each PD that has datasets.
-pub fn totals(db: &Connection) -> Result<Vec<(PdId, Totals)>, DbError> {
+/// Sums over standings, in the order of [`totals_from`].
+fn sums() -> String {
     let step = |bit: u8| {
         format!("sum(met >> {bit} & 1), sum(CASE met >> {bit} & 1 WHEN 1 THEN bytes ELSE 0 END)")
     };
-    let steps = [0, 1, 2, 3].map(step).join(", ");
-    let sql = format!("SELECT pd, count(*), sum(bytes), {steps} FROM standings GROUP BY pd");
+    format!("count(*), sum(bytes), {}", [0, 1, 2, 3].map(step).join(", "))
+}
+
+/// How many datasets and bytes have come how far: of each PD that has datasets.
+pub fn totals(db: &Connection) -> Result<Vec<(PdId, Totals)>, DbError> {
+    let sql = format!("SELECT pd, {} FROM standings GROUP BY pd", sums());
     let mut statement = db.prepare_cached(&sql)?;
     let rows =
         statement.query_map([], |row| Ok((PdId::from_bytes(id(row, 0)?), totals_from(row, 1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many datasets and bytes have come how far: of one PD, or of all together.
+pub fn totals_of(db: &Connection, pd: Option<&PdId>) -> Result<Totals, DbError> {
+    let Some(pd) = pd else {
+        let each = totals(db)?.into_iter().map(|(_, totals)| totals);
+        return Ok(each.fold(Totals::default(), Totals::plus));
+    };
+    let sql = format!("SELECT pd, {} FROM standings WHERE pd = ? GROUP BY pd", sums());
+    let mut statement = db.prepare_cached(&sql)?;
+    let found = statement.query_row([pd.as_bytes()], |row| totals_from(row, 1)).optional()?;
+    Ok(found.unwrap_or_default())
 }
 
 /// How many PD have never backed anything up.

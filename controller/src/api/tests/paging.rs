@@ -11,6 +11,8 @@ use super::super::{Route, routes};
 use super::{App, Session, operator, request_of, slug};
 use crate::db::agents::{self, AgentRow};
 use crate::db::alarms::{self, Finding};
+use crate::db::standings;
+use crate::reconcile::Reconciler;
 
 impl App {
     /// A page, and the path of the next one.
@@ -227,5 +229,31 @@ async fn what_cannot_be_asked_is_named() {
             detail.contains(&format!("{name}:")) || detail.contains(&format!("{name} ")),
             "{path}: {detail}"
         );
+    }
+}
+
+#[tokio::test]
+async fn the_table_answers_the_same_whether_standings_are_read_or_weighed() {
+    let app = App::new();
+    app.furnish().await;
+    let profile = app.state.profile.clone();
+    let reconciler = Reconciler::new(app.state.db.clone(), app.city.clock.clone(), profile);
+    let first = app.page(&operator(), "/api/v1/compliance?pd=BAPENDA&limit=1").await.1.unwrap();
+    let paths = ["", "?limit=1", "?pd=BAPENDA", "?pd=BAPENDA&limit=1", "?urgency=low&limit=1"];
+    let mut paths: Vec<_> =
+        paths.iter().map(|query| format!("/api/v1/compliance{query}")).collect();
+    paths.push(first);
+    for path in paths {
+        let ask = || app.whole(request_of(&operator(), &[], Method::GET, &path, vec![]));
+        reconciler.pass().unwrap();
+        let read = ask().await;
+        app.state.db.write(|tx| standings::mark_all(tx)).unwrap();
+        let weighed = ask().await;
+        assert_eq!(read.0, StatusCode::OK);
+        assert_eq!(
+            (&read.1["etag"], read.1.get("link")),
+            (&weighed.1["etag"], weighed.1.get("link"))
+        );
+        assert_eq!(read.2, weighed.2, "{path}");
     }
 }
