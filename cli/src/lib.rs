@@ -16,7 +16,6 @@ mod duration;
 mod entry;
 mod failure;
 mod files;
-mod first_password;
 mod interrupt;
 mod keys;
 mod labels;

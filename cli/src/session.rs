@@ -36,6 +36,23 @@ pub(crate) struct SessionArgs {
     controller: ControllerArgs,
 }
 
+/// Logs somebody in for one change, and out again whatever came of it.
+///
+/// # Errors
+/// As [`open`], and what the change returns.
+pub(crate) fn during<T>(
+    args: &SessionArgs,
+    name: &str,
+    terminal: &Terminal,
+    change: impl FnOnce(&Controller) -> Outcome<T>,
+) -> Outcome<T> {
+    let session = open(args, name, terminal)?;
+    let done = change(&session);
+    // It was done, or not; a session that stays ends by itself.
+    let _ = session.post::<_, serde_json::Value>("/api/v1/logout", &());
+    done
+}
+
 /// Logs somebody in, as far as to a session that is good for everything.
 ///
 /// # Errors

@@ -95,12 +95,9 @@ pub(crate) fn approval(command: &ApprovalCommand, terminal: &Terminal) -> Outcom
         ApprovalCommand::Approve(args) => (args, "approve"),
         ApprovalCommand::Refuse(args) => (args, "refuse"),
     };
-    let session = session::open(&args.session, &args.name, terminal)?;
     let path = format!("/api/v1/approvals/{}/{what}", args.id);
-    let decided = session.post::<_, Approval>(&path, &());
-    // It was done, or not; a session that stays ends by itself.
-    let _ = session.post::<_, serde_json::Value>("/api/v1/logout", &());
-    let decided = decided?;
+    let decided: Approval =
+        session::during(&args.session, &args.name, terminal, |session| session.post(&path, &()))?;
     terminal.result(&decided, || lines(&decided, terminal))?;
     Ok(Exit::Fine)
 }

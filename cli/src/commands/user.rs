@@ -6,7 +6,7 @@
 use clap::{Args, Subcommand};
 use lumbung_model::{Clock as _, PdId, SystemClock};
 use lumbung_wire::messages::approvals::{Approval, RoleChange};
-use lumbung_wire::messages::people::{PasswordReset, User, UserInput, UserRole};
+use lumbung_wire::messages::people::{PasswordReset, User, UserInput, UserRole, first_password};
 use lumbung_wire::messages::register::Pd;
 use serde_json::json;
 
@@ -15,7 +15,6 @@ use crate::commands::status::query;
 use crate::commands::user_text as text;
 use crate::controller::Controller;
 use crate::failure::{Exit, Outcome};
-use crate::first_password::first_password;
 use crate::session::{self, SessionArgs};
 use crate::terminal::Terminal;
 
@@ -174,17 +173,12 @@ fn role(args: &RoleArgs, terminal: &Terminal) -> Outcome<()> {
     terminal.result(&asked, || text::asked(&asked, terminal))
 }
 
-/// Logs somebody in for one change, and out again whatever came of it.
 fn as_person<T>(
     person: &AsPerson,
     terminal: &Terminal,
     change: impl FnOnce(&Controller) -> Outcome<T>,
 ) -> Outcome<T> {
-    let session = session::open(&person.session, &person.name, terminal)?;
-    let done = change(&session);
-    // It was done, or not; a session that stays ends by itself.
-    let _ = session.post::<_, serde_json::Value>("/api/v1/logout", &());
-    done
+    session::during(&person.session, &person.name, terminal, change)
 }
 
 fn path_of(name: &str, what: &str) -> String {

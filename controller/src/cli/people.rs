@@ -4,9 +4,8 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use data_encoding::BASE32_NOPAD;
-use lumbung_model::{Clock as _, Secret, SystemClock};
-use lumbung_wire::messages::people::{User, UserInput, UserRole};
+use lumbung_model::{Clock as _, SystemClock};
+use lumbung_wire::messages::people::{User, UserInput, UserRole, first_password};
 use serde_json::json;
 
 use super::{Cli, answer};
@@ -132,13 +131,6 @@ pub(super) fn run(cli: &Cli, state: &StateDir, command: &UserCommand) -> anyhow:
     }
 }
 
-/// 100 random bits that can be read out over the telephone.
-fn first_password() -> String {
-    let text = BASE32_NOPAD.encode(Secret::<15>::random().expose()).to_lowercase();
-    let groups: Vec<&str> = (0..4).filter_map(|group| text.get(group * 5..group * 5 + 5)).collect();
-    groups.join("-")
-}
-
 fn show_password(cli: &Cli, user: &User, password: &str) -> anyhow::Result<()> {
     let text = format!(
         "{} ({}): first password {password}\n\
@@ -156,17 +148,4 @@ fn line(user: &User) -> String {
         (None, false, false) => "password only".to_owned(),
     };
     format!("{:<20} {:<10} {:<28} {state}\n", user.name, user.role.as_str(), user.full_name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn first_passwords_differ_and_are_long_enough() {
-        let (one, two) = (first_password(), first_password());
-        assert_ne!(one, two);
-        assert_eq!(one.len(), 23);
-        assert!(one.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! No password, code or token text is ever in an answer, save a new token's, once.
 
-use lumbung_model::{ApiTokenId, PdId, Timestamp, UserId};
+use data_encoding::BASE32_NOPAD;
+use lumbung_model::{ApiTokenId, PdId, Secret, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::ActorKind;
@@ -209,4 +210,29 @@ pub struct NewApiToken {
     pub token: ApiToken,
     /// What goes into `Authorization: Bearer …`.
     pub text: String,
+}
+
+/// A first password for somebody else's account: 100 random bits in base32, in four groups that can be read out over the
+/// telephone. It is changed at the first login.
+///
+/// # Panics
+/// If the operating system has no random numbers to give.
+#[must_use]
+pub fn first_password() -> String {
+    let text = BASE32_NOPAD.encode(Secret::<15>::random().expose()).to_lowercase();
+    let groups: Vec<&str> = (0..4).filter_map(|group| text.get(group * 5..group * 5 + 5)).collect();
+    groups.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_passwords_differ_and_are_long_enough() {
+        let (one, two) = (first_password(), first_password());
+        assert_ne!(one, two);
+        assert_eq!(one.len(), 23);
+        assert!(one.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+    }
 }
