@@ -30,6 +30,12 @@ impl Act {
         Self::of(now, ActorKind::Controller, String::new(), "controller".to_owned())
     }
 
+    /// Whoever asked and did not say, or prove, who that is.
+    #[must_use]
+    pub fn stranger(now: Timestamp, from: Option<IpAddr>) -> Self {
+        Self { from, ..Self::of(now, ActorKind::Unknown, String::new(), "unknown".to_owned()) }
+    }
+
     /// Somebody else, from nowhere yet.
     #[must_use]
     pub const fn of(now: Timestamp, kind: ActorKind, id: String, name: String) -> Self {

@@ -175,10 +175,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Import { file } => import_file(cli, &config, &state, file),
         Command::Operator { name } => {
             let act = Act::console(SystemClock.now());
-            let path = state.issue_operator(&state.authority()?, name, act.now)?;
+            let (path, serial) = state.issue_operator(&state.authority()?, name, act.now)?;
             let deed = Deed { action: "operator.issue", kind: "certificate", id: name, pd: None };
             let db = state.open_db()?;
-            db.write(|tx| audit_rows::append(tx, &act, deed, None, None))?;
+            let after = json!({ "serial": serial });
+            db.write(|tx| audit_rows::append(tx, &act, deed, None, Some(after)))?;
             let text = format!("{}\n", path.display());
             answer(cli, &json!({ "operator": path }), &text)
         }

@@ -20,11 +20,13 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
 use crate::heartbeats;
+use crate::keys;
 use crate::metrics::{self, Counts, Source};
 use crate::policies;
 use crate::poller::Poller;
 use crate::profile::{Profile, ProfileError};
 use crate::reconcile::{self, Reconciler};
+use crate::refusals::Refusals;
 use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
 
@@ -85,6 +87,7 @@ pub async fn run(
     heartbeats::load(&db, clock.now())?;
     let authority = state.authority()?;
     let (audit_key, policy_key) = (state.audit_key()?, state.policy_key()?);
+    keys::note(&db, &Act::controller(clock.now()), &audit_key, &policy_key)?;
     let identity = state.server_identity(&authority, &config.names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
@@ -145,6 +148,7 @@ pub async fn run(
         at_work,
         sites,
         instance: InstanceId::random(),
+        refusals: Refusals::default(),
     });
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));

@@ -126,7 +126,7 @@ impl StateDir {
         let now = clock.now();
         let (authority, key) = Authority::generate("Lumbung CA", now)?;
         self.issue_server(&authority, names, now)?;
-        let operator = self.issue_operator(&authority, "operator", now)?;
+        let (operator, _) = self.issue_operator(&authority, "operator", now)?;
         // The CA's certificate comes last: with it, init is done.
         self.write_secret("ca.key", key.expose())?;
         self.write("ca.crt", authority.certificate_pem(), 0o644)?;
@@ -230,7 +230,7 @@ impl StateDir {
         self.write("server.names", &names.join("\n"), 0o644)
     }
 
-    /// Makes an operator's certificate and key, in one file that only its owner can read.
+    /// Makes an operator's certificate and key, in one file that only its owner can read. Tells the file, and the serial number.
     ///
     /// # Errors
     /// If it cannot be made or written.
@@ -239,7 +239,7 @@ impl StateDir {
         authority: &Authority,
         name: &str,
         now: Timestamp,
-    ) -> Result<PathBuf, StateError> {
+    ) -> Result<(PathBuf, String), StateError> {
         let wanted = IssueRequest {
             common_name: name.to_owned(),
             names: CertificateNames::of_role(Role::Operator),
@@ -250,7 +250,7 @@ impl StateDir {
         let file = "operator.pem";
         let both = joined(&issued.certificate_pem, &key);
         self.write_secret(file, both.expose())?;
-        Ok(self.file(file))
+        Ok((self.file(file), issued.serial))
     }
 
     fn read(&self, name: &str) -> Result<String, StateError> {

@@ -12,7 +12,7 @@ use lumbung_model::Timestamp;
 use lumbung_wire::audit::{Actor, ActorKind};
 use lumbung_wire::messages::people::{SessionState, UserRole};
 use lumbung_wire::server::RemoteAddr;
-use lumbung_wire::{Peer, Problem, Role};
+use lumbung_wire::{Peer, PeerIdentity, Problem, Role};
 
 use super::AppState;
 use super::problems::Refused;
@@ -159,7 +159,7 @@ pub(super) async fn person(
         Some(token) => of_token(app, now, token).await?,
         None => match peer {
             Peer::Certified(identity) if identity.role == Role::Operator => {
-                of_certificate(now, &identity.serial)
+                of_certificate(now, identity)
             }
             Peer::Certified(_) | Peer::RootKey(_) => return Err(not_for(peer).into()),
             Peer::Anonymous => of_cookie(app, now, &asking).await?,
@@ -225,11 +225,11 @@ async fn of_token(app: &AppState, now: Timestamp, token: &str) -> Result<Who, Re
 }
 
 /// Whoever holds an operator's certificate is an operator.
-fn of_certificate(now: Timestamp, serial: &str) -> Who {
+fn of_certificate(now: Timestamp, identity: &PeerIdentity) -> Who {
     let actor = Actor {
         kind: ActorKind::Certificate,
-        id: serial.to_owned(),
-        name: "operator's certificate".to_owned(),
+        id: identity.serial.clone(),
+        name: format!("operator's certificate {:?}", identity.name),
     };
     let principal = Principal {
         actor,

@@ -4,6 +4,8 @@
 //! is kept as its word: heartbeats on the board (`crate::heartbeats`), reports durably before they are acknowledged. The
 //! answer to a heartbeat carries facts (time, sites, which policy is the newest), never an order.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -15,14 +17,16 @@ use lumbung_wire::messages::{
     RenewResponse, Report, ReportsAck,
 };
 use lumbung_wire::server::{RemoteAddr, read_json};
-use lumbung_wire::{Peer, PeerIdentity, Problem};
+use lumbung_wire::{Peer, PeerIdentity, Problem, Role};
 
 use super::problems::Refused;
 use super::{AppState, BODY_MAX_BYTES};
+use crate::act::Act;
 use crate::db::{DbError, agents as rows, heartbeats, policies, register};
 use crate::enroll::{self, EnrollError};
 use crate::heartbeats::Said;
 use crate::people::access::Scope;
+use crate::tokens;
 
 /// Jobs in one heartbeat.
 const JOBS_MAX: usize = 1000;
@@ -53,11 +57,18 @@ pub(super) async fn enroll(
     let (now, from) = (app.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let shared = app.clone();
     let role = request.role;
-    let mut response = app
+    let token = tokens::hash(&request.token);
+    let enrolled = app
         .db
         .write_async(move |tx| enroll::enroll(tx, (now, from), &shared.authority, &request))
-        .await
-        .inspect_err(|error: &EnrollError| tracing::warn!(%role, %error, "enrolment refused"))?;
+        .await;
+    let mut response = match enrolled {
+        Ok(response) => response,
+        Err(error) => {
+            note_refusal(&app, (now, from), token, (role, &error)).await?;
+            return Err(error.into());
+        }
+    };
     let server = response.server.map(tracing::field::display);
     let site = response.site.map(tracing::field::display);
     tracing::info!(%role, server, site, "enrolled");
@@ -65,6 +76,22 @@ pub(super) async fn enroll(
     app.policies.notify_one();
     response.policy_key = response.server.is_some().then(|| app.policy_key.public());
     Ok(Json(response))
+}
+
+/// A refused enrolment, in the log and in the audit log.
+async fn note_refusal(
+    app: &AppState,
+    (now, from): (Timestamp, Option<IpAddr>),
+    token: [u8; 32],
+    (role, error): (Role, &EnrollError),
+) -> Result<(), DbError> {
+    tracing::warn!(%role, %error, "enrolment refused");
+    if matches!(error, EnrollError::Db(_)) {
+        return Ok(());
+    }
+    let (shared, why) = (app.clone(), error.to_string());
+    let act = Act::stranger(now, from);
+    app.db.write_async(move |tx| shared.refusals.note(tx, &act, &token, role, &why)).await
 }
 
 pub(super) async fn renew(

@@ -49,6 +49,7 @@ use crate::db::Db;
 use crate::heartbeats::Sites;
 use crate::people::access::Permission;
 use crate::profile::Profile;
+use crate::refusals::Refusals;
 use access::Access;
 use gate::Gate;
 pub use idempotency::{AtWork, Keys};
@@ -113,6 +114,8 @@ pub struct Shared {
     pub sites: Sites,
     /// This run of the controller, as agents are told.
     pub instance: InstanceId,
+    /// Refused enrolments, for the audit log.
+    pub refusals: Refusals,
 }
 
 /// [`Shared`], as handlers get it.

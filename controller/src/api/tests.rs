@@ -41,6 +41,7 @@ use crate::db::Db;
 use crate::db::people::{self as rows, Account};
 use crate::heartbeats;
 use crate::people::{PeopleError, access, accounts, code_at, login};
+use crate::refusals::Refusals;
 use crate::testing::{City, START};
 
 /// What everybody's password is.
@@ -82,6 +83,7 @@ impl App {
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),
             instance: lumbung_model::InstanceId::random(),
+            refusals: Refusals::default(),
         });
         Self { city, state }
     }
@@ -306,6 +308,7 @@ fn certified(names: CertificateNames) -> Peer {
         agent_key: names.agent_key,
         server: names.server,
         site: names.site,
+        name: "budi".into(),
         serial: "01".into(),
         not_after: Timestamp(i64::MAX),
     })

@@ -10,7 +10,9 @@ use lumbung_wire::audit::{AuditHead, AuditRecord, Verifier};
 use serde_json::json;
 
 use super::{Cli, answer};
+use crate::act::Act;
 use crate::db::{Db, audit as rows};
+use crate::keys;
 use crate::state_dir::StateDir;
 
 /// Records read at one time.
@@ -30,6 +32,7 @@ pub(super) enum AuditCommand {
 pub(super) fn run(cli: &Cli, state: &StateDir, command: &AuditCommand) -> anyhow::Result<()> {
     let db = state.open_db()?;
     let key = state.audit_key()?;
+    keys::note(&db, &Act::console(SystemClock.now()), &key, &state.policy_key()?)?;
     match command {
         AuditCommand::Verify => {
             let verifier = each(&db, |_| Ok(()))?;

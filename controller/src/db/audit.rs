@@ -85,6 +85,18 @@ pub fn end(db: &Connection) -> Result<(u64, AuditHash), DbError> {
     Ok(found.unwrap_or((0, AuditHash::ZERO)))
 }
 
+/// The last entry of that thing.
+pub fn last_of(db: &Connection, kind: &str, subject: &str) -> Result<Option<AuditEntry>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT entry FROM audit WHERE subject_kind = ? AND subject = ? ORDER BY sequence DESC LIMIT 1",
+    )?;
+    let text: Option<String> = statement.query_row([kind, subject], |row| row.get(0)).optional()?;
+    let read = |text: String| {
+        serde_json::from_str(&text).map_err(|_| DbError::Corrupt { what: "an audit entry" })
+    };
+    text.map(read).transpose()
+}
+
 /// Whether one of these people has ever changed that account.
 pub fn kept_account(db: &Connection, account: &UserId, by: &[UserId]) -> Result<bool, DbError> {
     let mut statement = db.prepare_cached(

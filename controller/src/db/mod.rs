@@ -244,12 +244,18 @@ impl Db {
     }
 }
 
+/// Changed pages that one transaction keeps in memory before they go to the file ahead of its end: 64 MiB. Ids are random, so
+/// a large import changes the same pages again and again, and with SQLite's own bound (2 MiB) each of them was written to the
+/// log and read back for nearly every row. What is kept is given back when the transaction ends.
+const SPILL_PAGES: i64 = 16_384;
+
 fn configure(connection: &Connection, board: &Arc<Board>) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cache_spill", SPILL_PAGES)?;
     connection.set_prepared_statement_cache_capacity(128);
     heartbeats::lay_over(connection, board)
 }

@@ -19,7 +19,7 @@ pub struct Account {
     pub totp: Option<[u8; 20]>,
     /// The last step of it that was used.
     pub totp_step: Option<u64>,
-    /// Failures since the last login.
+    /// Failures since the last login, from wherever.
     pub failures: u32,
 }
 
@@ -98,6 +98,65 @@ pub fn put_account(db: &Connection, account: &Account) -> Result<(), DbError> {
         user.created.0,
         user.disabled.map(|time| time.0),
     ])?;
+    Ok(())
+}
+
+/// What is known of logins to an account from one place.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// Failures since the last login from there.
+    pub failures: u32,
+    /// Until when none is taken from there.
+    pub locked_until: Option<Timestamp>,
+    /// When a login from there last went well.
+    pub known: Option<Timestamp>,
+}
+
+/// What is known of logins to the account from there.
+pub fn origin(db: &Connection, user: &UserId, origin: &str) -> Result<Origin, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT failures, locked_until_s, known_s FROM login_origins WHERE user = ? AND origin = ?",
+    )?;
+    let row = statement.query_row(params![user.as_bytes(), origin], |row| {
+        let time = |index| row.get::<_, Option<i64>>(index).map(|time| time.map(Timestamp));
+        Ok(Origin { failures: row.get(0)?, locked_until: time(1)?, known: time(2)? })
+    });
+    Ok(row.optional()?.unwrap_or_default())
+}
+
+/// Notes it, seen now; what was not seen since `forget` is forgotten.
+pub fn put_origin(
+    db: &Connection,
+    (user, origin): (&UserId, &str),
+    row: &Origin,
+    (now, forget): (Timestamp, Timestamp),
+) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM login_origins WHERE user = ? AND seen_s < ?")?
+        .execute(params![user.as_bytes(), forget.0])?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO login_origins (user, origin, failures, locked_until_s, known_s, seen_s)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        user.as_bytes(),
+        origin,
+        row.failures,
+        row.locked_until.map(|time| time.0),
+        row.known.map(|time| time.0),
+        now.0,
+    ])?;
+    Ok(())
+}
+
+/// Forgets where an account was logged in to, and where that failed.
+pub fn forget_origins(db: &Connection, user: &UserId) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM login_origins WHERE user = ?")?.execute([user.as_bytes()])?;
+    Ok(())
+}
+
+/// Writes as much as is written of an account's login, where there is no account.
+pub fn note_nobody(db: &Connection) -> Result<(), DbError> {
+    db.prepare_cached("UPDATE login_of_nobody SET writes = writes + 1")?.execute([])?;
     Ok(())
 }
 

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_totals", include_str!("../../migrations/0013_totals.sql")),
     ("0014_stale_policies", include_str!("../../migrations/0014_stale_policies.sql")),
     ("0015_retired", include_str!("../../migrations/0015_retired.sql")),
+    ("0016_login_origins", include_str!("../../migrations/0016_login_origins.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lumbung_model::toml_text::{explain, line_at, nearest};
+use lumbung_model::toml_text::{Lines, explain, nearest};
 use lumbung_wire::messages::register::RegisterTable;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -59,7 +59,7 @@ const fn names(table: RegisterTable) -> (&'static str, &'static str) {
 
 /// The entries of a document, and what cannot be read of it.
 pub(super) fn read(text: &str) -> (Vec<Placed>, Vec<Fault>) {
-    let mut reader = Reader { text, entries: Vec::new(), faults: Vec::new() };
+    let mut reader = Reader { lines: Lines::of(text), entries: Vec::new(), faults: Vec::new() };
     match DeTable::parse(text) {
         Ok(document) => {
             let mut table = document.into_inner();
@@ -86,8 +86,8 @@ pub(super) fn read(text: &str) -> (Vec<Placed>, Vec<Fault>) {
     (reader.entries, reader.faults)
 }
 
-struct Reader<'a> {
-    text: &'a str,
+struct Reader {
+    lines: Lines,
     entries: Vec<Placed>,
     faults: Vec<Fault>,
 }
@@ -95,9 +95,9 @@ struct Reader<'a> {
 /// Fields that an entry has from what is around it.
 type Inherited<'a> = [(&'static str, Cow<'a, str>)];
 
-impl Reader<'_> {
+impl Reader {
     fn fault(&mut self, offset: usize, field: Option<&str>, detail: String) {
-        let place = Place { line: line_at(self.text, offset), fields: Vec::new() };
+        let place = Place { line: self.lines.at(offset), fields: Vec::new() };
         self.faults.push(place.fault(field, detail));
     }
 
@@ -150,7 +150,7 @@ impl Reader<'_> {
             inner.push((field, name.clone()));
         }
         self.children(Some(of), &mut table, &inner);
-        let line = |at: usize| line_at(self.text, at);
+        let line = |at: usize| self.lines.at(at);
         let fields = table.iter().map(|(key, value)| {
             let own = value.span().start != span.start;
             (key.get_ref().to_string(), line(if own { value.span().start } else { span.start }))

@@ -236,6 +236,7 @@ pub fn reset_password(
     after.password = password.0;
     after.user.password_is_new = true;
     (after.failures, after.user.locked_until) = (0, None);
+    rows::forget_origins(db, &after.user.id)?;
     if without_totp {
         (after.totp, after.totp_step, after.user.totp) = (None, None, false);
     }

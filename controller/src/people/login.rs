@@ -1,7 +1,8 @@
 //! Who somebody is: logins, sessions, API tokens.
 //!
 //! Invariants: a failure is counted before the password is looked at and taken back by a success, so that guesses made
-//! side by side are all counted; passwords are compared outside of any transaction.
+//! side by side are all counted; passwords are compared outside of any transaction; a login of no account hashes and
+//! writes as much as one of an account.
 
 use std::net::IpAddr;
 
@@ -16,7 +17,7 @@ use super::accounts::{PeopleError, secret_hash, secret_text, token_holds};
 use super::{lockout, passwords, totp};
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
-use crate::db::people::{self as rows, Account, SessionRow};
+use crate::db::people::{self as rows, Account, Origin, SessionRow};
 use crate::db::{Db, DbError};
 
 /// A session that is not used for so long ends.
@@ -43,11 +44,15 @@ pub fn login(
     (now, from): (Timestamp, Option<IpAddr>),
     request: &LoginRequest,
 ) -> Result<Login, PeopleError> {
-    let account = db.write(|tx| begin(tx, now, &request.name))?;
+    let account = db.write(|tx| {
+        let account = rows::account_by_name(tx, &request.name)?;
+        begin(tx, now, account, &lockout::origin(from))
+    })?;
     let kept = account.as_ref().map(|account| account.password.as_str());
     let right = passwords::is_right(&request.password, kept);
     let Some(account) = account else {
         tracing::warn!(?from, "login of no account, or of one that takes none now");
+        db.write::<_, DbError>(|tx| rows::note_nobody(tx))?;
         return Err(PeopleError::Login);
     };
     // A right password without a code is how an app learns to ask for it; it is no failure.
@@ -61,19 +66,20 @@ pub fn login(
         (None, _) => Ok(None),
     };
     let act = Act { now, actor: actor_of(&account.user), from };
-    let stranger = stranger(&act);
+    // Whoever it was that failed: nobody is known, least of all the account's owner.
+    let stranger = Act::stranger(now, from);
     db.write(|tx| {
         // Read anew: another login may have used the same code meanwhile.
         let fresh = rows::account(tx, &account.user.id)?.ok_or(PeopleError::Login)?;
         let step = match code {
             Ok(step) if right => step,
             Err(PeopleError::CodeNeeded) => {
-                forgive(tx, &fresh)?;
+                forgive(tx, &act, &fresh)?;
                 tell(tx, &stranger, "login.code_needed", &fresh.user)?;
                 return Ok(Err(PeopleError::CodeNeeded));
             }
             _ => {
-                tell(tx, &stranger, "login.fail", &fresh.user)?;
+                tell_failure(tx, &stranger, "login.fail", &fresh)?;
                 return Ok(Err(PeopleError::Login));
             }
         };
@@ -81,17 +87,11 @@ pub fn login(
             || fresh.totp != account.totp
             || fresh.user.disabled.is_some();
         if step.is_some() && fresh.totp_step >= step || changed {
-            tell(tx, &stranger, "login.fail", &fresh.user)?;
+            tell_failure(tx, &stranger, "login.fail", &fresh)?;
             return Ok(Err(PeopleError::Login));
         }
         open_session(tx, &act, fresh, step).map(Ok)
     })?
-}
-
-/// Whoever it was that failed: nobody is known, least of all the account's owner.
-fn stranger(act: &Act) -> Act {
-    let actor = Actor { kind: ActorKind::Unknown, id: String::new(), name: "unknown".to_owned() };
-    Act { actor, ..act.clone() }
 }
 
 /// The account of somebody who has logged in, if the password is its own. Wrong ones count as failed logins do: a stolen
@@ -101,14 +101,17 @@ fn stranger(act: &Act) -> Act {
 /// [`PeopleError::Login`].
 pub fn prove(db: &Db, act: &Act, user: &UserId, password: &str) -> Result<Account, PeopleError> {
     let account = db.write::<_, DbError>(|tx| {
-        let Some(account) = rows::account(tx, user)? else { return Ok(None) };
-        begin(tx, act.now, &account.user.name)
+        begin(tx, act.now, rows::account(tx, user)?, &lockout::origin(act.from))
     })?;
     let account = account.ok_or(PeopleError::Login)?;
     let right = passwords::is_right(password, Some(&account.password));
     db.write::<_, DbError>(|tx| {
         let Some(fresh) = rows::account(tx, user)? else { return Ok(()) };
-        if right { forgive(tx, &fresh) } else { tell(tx, act, "password.fail", &fresh.user) }
+        if right {
+            forgive(tx, act, &fresh)
+        } else {
+            tell_failure(tx, act, "password.fail", &fresh)
+        }
     })?;
     if right { Ok(account) } else { Err(PeopleError::Login) }
 }
@@ -147,30 +150,75 @@ pub fn is_still(
     Ok(same && in_force)
 }
 
-/// The account, if it takes a login now. The failure is counted beforehand.
-fn begin(db: &Connection, now: Timestamp, name: &str) -> Result<Option<Account>, DbError> {
-    let Some(mut account) = rows::account_by_name(db, name)? else { return Ok(None) };
-    let locked = account.user.locked_until.is_some_and(|until| now < until);
-    if locked || account.user.disabled.is_some() {
+/// The account, if it takes a login from there now. The failure is counted beforehand.
+fn begin(
+    db: &Connection,
+    now: Timestamp,
+    account: Option<Account>,
+    from: &str,
+) -> Result<Option<Account>, DbError> {
+    let Some(mut account) = account.filter(|account| account.user.disabled.is_none()) else {
+        rows::note_nobody(db)?;
+        return Ok(None);
+    };
+    let mut origin = rows::origin(db, &account.user.id, from)?;
+    let is_known = origin.known.is_some_and(|known| now.seconds_since(known) < lockout::KNOWN_S);
+    let everywhere = account.user.locked_until.filter(|_| !is_known);
+    if [origin.locked_until, everywhere].into_iter().flatten().any(|until| now < until) {
+        rows::note_nobody(db)?;
         return Ok(None);
     }
+    let until = |seconds: Option<i64>| seconds.map(|s| now.plus_seconds(s));
+    origin.failures = origin.failures.saturating_add(1);
+    origin.locked_until = until(lockout::lock_s(origin.failures));
     account.failures = account.failures.saturating_add(1);
-    account.user.locked_until = lockout::lock_s(account.failures).map(|s| now.plus_seconds(s));
-    rows::put_account(db, &account)?;
+    account.user.locked_until = until(lockout::lock_everywhere_s(account.failures));
+    put(db, now, &account, (from, &origin))?;
     Ok(Some(account))
 }
 
+fn put(
+    db: &Connection,
+    now: Timestamp,
+    account: &Account,
+    (from, origin): (&str, &Origin),
+) -> Result<(), DbError> {
+    rows::put_account(db, account)?;
+    let forget = now.plus_seconds(-lockout::KNOWN_S);
+    rows::put_origin(db, (&account.user.id, from), origin, (now, forget))
+}
+
 /// Takes the failure back that was counted beforehand.
-fn forgive(db: &Connection, account: &Account) -> Result<(), DbError> {
-    let mut account = account.clone();
-    account.failures = account.failures.saturating_sub(1);
-    account.user.locked_until = None;
-    rows::put_account(db, &account)
+fn forgive(db: &Connection, act: &Act, account: &Account) -> Result<(), DbError> {
+    let (mut account, from) = (account.clone(), lockout::origin(act.from));
+    let mut origin = rows::origin(db, &account.user.id, &from)?;
+    (origin.failures, origin.locked_until) = (origin.failures.saturating_sub(1), None);
+    (account.failures, account.user.locked_until) = (account.failures.saturating_sub(1), None);
+    put(db, act.now, &account, (&from, &origin))
 }
 
 fn tell(db: &Connection, act: &Act, action: &str, user: &User) -> Result<(), DbError> {
     let deed = Deed { action, kind: "user", id: &user.id, pd: user.pd };
     audit::append(db, act, deed, None, None)
+}
+
+/// A failure, and until when nothing is taken because of it.
+fn tell_failure(
+    db: &Connection,
+    act: &Act,
+    action: &str,
+    account: &Account,
+) -> Result<(), DbError> {
+    let user = &account.user;
+    let origin = rows::origin(db, &user.id, &lockout::origin(act.from))?;
+    let deed = Deed { action, kind: "user", id: &user.id, pd: user.pd };
+    let after = serde_json::json!({
+        "failures": origin.failures,
+        "locked_until": origin.locked_until,
+        "failures_everywhere": account.failures,
+        "locked_everywhere_until": user.locked_until,
+    });
+    audit::append(db, act, deed, None, Some(after))
 }
 
 fn open_session(
@@ -181,7 +229,8 @@ fn open_session(
 ) -> Result<Login, PeopleError> {
     (account.failures, account.user.locked_until) = (0, None);
     account.totp_step = step.or(account.totp_step);
-    rows::put_account(db, &account)?;
+    let origin = Origin { known: Some(act.now), ..Origin::default() };
+    put(db, act.now, &account, (&lockout::origin(act.from), &origin))?;
     let (began, unused) = (act.now.plus_seconds(-LONGEST_S), act.now.plus_seconds(-IDLE_S));
     rows::forget_old_sessions(db, began, unused)?;
     let cookie = secret_text("");

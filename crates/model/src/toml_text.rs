@@ -35,6 +35,24 @@ pub fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
+/// Where the lines of a text begin: for texts of which many lines are asked for.
+pub struct Lines(Vec<usize>);
+
+impl Lines {
+    /// The lines of a text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(at, _)| at + 1).collect())
+    }
+
+    /// The line, from 1, of a byte of the text: as [`line_at`].
+    #[must_use]
+    pub fn at(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|start| *start <= offset)
+    }
+}
+
 /// serde's message in one line, with the nearest of the names that it expected.
 #[must_use]
 pub fn explain(message: &str) -> String {
@@ -71,6 +89,16 @@ mod tests {
     struct Sample {
         listen: String,
         data_dir: String,
+    }
+
+    #[test]
+    fn lines_are_told_alike_one_by_one_and_from_a_list() {
+        for text in ["", "a", "\n", "a\nb\n\nc", "\n\nä\n"] {
+            let lines = Lines::of(text);
+            for offset in 0..=text.len() + 1 {
+                assert_eq!(lines.at(offset), line_at(text, offset), "{text:?} at {offset}");
+            }
+        }
     }
 
     #[test]

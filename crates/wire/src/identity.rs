@@ -213,6 +213,8 @@ pub struct PeerIdentity {
     pub server: Option<ServerId>,
     /// The site.
     pub site: Option<SiteId>,
+    /// Its common name: for people to read, never to decide by.
+    pub name: String,
     /// The certificate's serial number, lower-case hex: what a revocation names.
     pub serial: String,
     /// When the certificate expires; in the past for an agent in its 180 days of grace.

@@ -893,6 +893,7 @@ pub(crate) fn agent_peer(owner: &Owner, agent: &Agent) -> Peer {
         agent_key: Some(agent.key.public()),
         server: None,
         site: None,
+        name: String::new(),
         serial: "01".into(),
         not_after: SystemClock.now().plus_seconds(1000),
     })
@@ -906,6 +907,7 @@ pub(crate) fn peer_of(role: Role) -> Peer {
         agent_key: None,
         server: None,
         site: (role == Role::Site).then(lumbung_model::SiteId::random),
+        name: String::new(),
         serial: "02".into(),
         not_after: SystemClock.now().plus_seconds(1000),
     })

@@ -3,12 +3,12 @@
 use http::StatusCode;
 use lumbung_wire::audit::{AuditEntry, AuditHead, AuditRecord, Verifier};
 use lumbung_wire::messages::people::UserRole;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{App, PASSWORD, operator};
 
 impl App {
-    async fn log(&self) -> Vec<AuditEntry> {
+    pub(super) async fn log(&self) -> Vec<AuditEntry> {
         let session = self.log_in(UserRole::Auditor);
         let mut verifier = Verifier::default();
         let mut entries = Vec::new();
@@ -54,7 +54,7 @@ async fn a_change_stands_there_with_who_before_and_after() {
     assert_eq!(of_dishub[0].before, None);
     assert_eq!(of_dishub[1].before.as_ref().unwrap()["name"], "Dinas Perhubungan");
     assert_eq!(of_dishub[1].after.as_ref().unwrap()["name"], "Dishub");
-    assert_eq!(of_dishub[1].actor.name, "operator's certificate");
+    assert_eq!(of_dishub[1].actor.name, "operator's certificate \"budi\"");
     assert_eq!(of_dishub[1].action, "pd.put");
 }
 
@@ -72,6 +72,9 @@ async fn logins_and_failures_stand_there_and_no_secret_does() {
     for expected in ["user.add", "login", "login.fail", "api_token.add"] {
         assert!(actions.contains(&expected), "{actions:?}");
     }
+    let failed = log.iter().find(|entry| entry.action == "login.fail").unwrap();
+    let after = failed.after.as_ref().unwrap();
+    assert_eq!((&after["failures"], &after["locked_until"]), (&json!(1), &Value::Null));
     let text = serde_json::to_string(&log).unwrap();
     let secrets = [
         PASSWORD,

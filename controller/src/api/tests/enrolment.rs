@@ -90,6 +90,36 @@ async fn a_refused_enrolment_does_not_use_up_the_token() {
 }
 
 #[tokio::test]
+async fn refused_enrolments_stand_in_the_audit_log_and_cannot_fill_it() {
+    let app = App::new();
+    let text = agent_token(&app).await;
+    let body = agent_request(&app, &text);
+    assert_eq!(enroll(&app, &body).await.0, StatusCode::OK);
+    let mut unknown = body.clone();
+    unknown["token"] = json!("LBG-AAAA");
+    for _ in 0..25 {
+        assert_eq!(enroll(&app, &unknown).await.0, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(enroll(&app, &body).await.0, StatusCode::FORBIDDEN, "used");
+    let refused = async || {
+        let log = app.log().await.into_iter();
+        log.filter(|entry| entry.action == "enrol.refuse").collect::<Vec<_>>()
+    };
+    let entries = refused().await;
+    assert_eq!(entries.len(), 21, "20 of strangers, and the token that was used");
+    let last = entries.last().unwrap();
+    assert_eq!((last.subject.kind.as_str(), last.pd), ("server", Some(app.city.pd)));
+    assert_eq!(last.actor.name, "unknown");
+    let after = last.after.as_ref().unwrap();
+    assert!(after["why"].as_str().unwrap().contains("was used at"), "{after}");
+    assert!(!serde_json::to_string(&entries).unwrap().contains("LBG-AAAA"));
+
+    app.city.clock.set(START.plus_seconds(3600));
+    enroll(&app, &unknown).await;
+    assert_eq!(refused().await.last().unwrap().after.as_ref().unwrap()["left_out_before"], 5);
+}
+
+#[tokio::test]
 async fn tokens_expire_and_are_not_kept_in_clear() {
     let app = App::new();
     let text =

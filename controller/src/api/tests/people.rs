@@ -1,12 +1,14 @@
 //! From a new account to a session that is good for everything, and what ends it.
 
 use http::{Method, StatusCode};
-use lumbung_model::Clock as _;
+use lumbung_model::{Clock as _, UserId};
 use lumbung_wire::Peer;
 use lumbung_wire::messages::people::{LoginRequest, UserRole};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{App, PASSWORD, Session, code_at, login, operator, request_of, slug};
+use super::{App, PASSWORD, Session, code_at, login, operator, request_of, rows, slug};
+use crate::db::DbError;
 use crate::people::PeopleError;
 
 const NEW: &str = "gabah kering giling 2026";
@@ -134,21 +136,108 @@ async fn guesses_side_by_side_are_all_counted() {
     let now = app.city.clock.now();
     let guess = |n: u32| {
         let db = app.state.db.clone();
-        let request = LoginRequest {
-            name: "the-auditor".into(),
-            password: format!("something else {n}"),
-            code: None,
-        };
+        let request = login_of("the-auditor", &format!("something else {n}"));
         std::thread::spawn(move || login::login(&db, (now, None), &request).map(|_| ()))
     };
     let guesses: Vec<_> = (0..12).map(guess).collect();
     for guess in guesses {
         assert!(matches!(guess.join().unwrap(), Err(PeopleError::Login)));
     }
-    let after =
-        app.state.db.read(|tx| super::rows::account(tx, &account.user.id)).unwrap().unwrap();
+    let (after, origin) = kept(&app, &account.user.id, "");
     assert_eq!(after.failures, 5, "no password was looked at after the fifth");
-    assert!(after.user.locked_until.is_some());
+    assert_eq!(origin.failures, 5);
+    assert_eq!(origin.locked_until, Some(now.plus_seconds(60)));
+}
+
+fn login_of(name: &str, password: &str) -> LoginRequest {
+    LoginRequest { name: name.to_owned(), password: password.to_owned(), code: None }
+}
+
+/// What is kept of an account and of logins to it from there.
+fn kept(app: &App, user: &UserId, from: &str) -> (rows::Account, rows::Origin) {
+    let read = |tx: &Connection| {
+        Ok::<_, DbError>((rows::account(tx, user)?.unwrap(), rows::origin(tx, user, from)?))
+    };
+    app.state.db.read(|tx| read(tx)).unwrap()
+}
+
+/// Whether a login from there goes well.
+fn logs_in(app: &App, from: &str, password: &str) -> bool {
+    let moment = (app.city.clock.now(), Some(from.parse().unwrap()));
+    login::login(&app.state.db, moment, &login_of("the-auditor", password)).is_ok()
+}
+
+#[test]
+fn whoever_fails_elsewhere_locks_nobody_out_and_guesses_no_more_than_a_hundred_times() {
+    let app = App::new();
+    let user = app.account(UserRole::Auditor).user.id;
+    assert!(logs_in(&app, "192.0.2.1", PASSWORD));
+    for _ in 0..5 {
+        assert!(!logs_in(&app, "2001:db8:6:6::1", "something else 1"));
+    }
+    assert!(!logs_in(&app, "2001:db8:6:6:1:2:3:4", PASSWORD), "another address of that network");
+    assert!(logs_in(&app, "192.0.2.2", PASSWORD), "an address that is new to it");
+    assert_eq!(kept(&app, &user, "192.0.2.2").0.failures, 0);
+
+    // From so many addresses that none is locked by itself.
+    let guess = |n: u8| logs_in(&app, &format!("203.0.113.{n}"), "something else 1");
+    (0..120).for_each(|n| assert!(!guess(n)));
+    let (account, _) = kept(&app, &user, "");
+    assert_eq!(account.failures, 100, "no password was looked at after the hundredth");
+    assert_eq!(account.user.locked_until, Some(app.city.clock.now().plus_seconds(3600)));
+    assert!(!logs_in(&app, "198.51.100.1", PASSWORD), "an address that is new to it");
+    app.wait(3599);
+    assert!(!guess(121));
+    assert!(!logs_in(&app, "198.51.100.1", PASSWORD));
+    app.wait(1);
+    (122..130).for_each(|n| assert!(!guess(n)));
+    assert_eq!(kept(&app, &user, "").0.failures, 101, "one an hour");
+    assert!(logs_in(&app, "192.0.2.1", PASSWORD), "an address that it knows");
+    assert!(logs_in(&app, "198.51.100.1", PASSWORD), "the count began anew");
+}
+
+#[test]
+fn an_address_that_is_known_guesses_no_more_than_another_and_is_known_for_a_month() {
+    let app = App::new();
+    let user = app.account(UserRole::Auditor).user.id;
+    assert!(logs_in(&app, "192.0.2.1", PASSWORD));
+    (0..9).for_each(|_| assert!(!logs_in(&app, "192.0.2.1", "something else 1")));
+    assert_eq!(kept(&app, &user, "192.0.2.1").1.failures, 5);
+    app.wait(60);
+    assert!(logs_in(&app, "192.0.2.1", PASSWORD));
+
+    let fill = |n: u8| assert!(!logs_in(&app, &format!("203.0.113.{n}"), "something else 1"));
+    app.wait(30 * 86_400 - 1);
+    (0..100).for_each(fill);
+    assert!(logs_in(&app, "192.0.2.1", PASSWORD), "within the month");
+    app.wait(30 * 86_400);
+    (0..100).for_each(fill);
+    assert!(!logs_in(&app, "192.0.2.1", PASSWORD));
+    assert_eq!(
+        kept(&app, &user, "203.0.113.5").1.failures,
+        1,
+        "what was there before is forgotten"
+    );
+}
+
+#[test]
+fn a_login_of_nobody_writes_as_often_as_one_of_an_account() {
+    let app = App::new();
+    app.account(UserRole::Auditor);
+    let commits = || -> u32 {
+        let read = |tx: &Connection| {
+            tx.query_row("SELECT writes FROM login_of_nobody", [], |row| row.get(0))
+        };
+        app.state.db.read::<_, DbError>(|tx| Ok(read(tx)?)).unwrap()
+    };
+    let moment = (app.city.clock.now(), None);
+    let nobody = login_of("nobody", PASSWORD);
+    assert!(login::login(&app.state.db, moment, &nobody).is_err());
+    assert_eq!(commits(), 2, "before the password was looked at, and after");
+    (0..5).for_each(|_| assert!(!logs_in(&app, "192.0.2.1", "something else 1")));
+    assert_eq!(commits(), 2);
+    assert!(!logs_in(&app, "192.0.2.1", PASSWORD), "locked");
+    assert_eq!(commits(), 4);
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ pub struct User {
     pub totp: bool,
     /// Whether the password was given by somebody else, and has to be changed first.
     pub password_is_new: bool,
-    /// Until when no login is taken, after failures.
+    /// Until when no login is taken but from addresses that it has logged in from lately, after failures from wherever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<Timestamp>,
     /// When it was made.

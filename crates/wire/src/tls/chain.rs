@@ -15,6 +15,8 @@ use crate::identity::{CertificateNames, IdentityError};
 
 /// Most certificates that a peer may send beside its own.
 const MAX_INTERMEDIATES: usize = 4;
+/// Longest common name (RFC 5280, ub-common-name).
+const NAME_MAX_CHARS: usize = 64;
 /// id-Ed25519 (RFC 8410).
 const ED25519_OID: &str = "1.3.101.112";
 
@@ -42,6 +44,13 @@ impl<'a> SeenCertificate<'a> {
     /// Serial number, lower-case hex as it stands in the certificate.
     pub(crate) fn serial(&self) -> String {
         self.x509.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The first common name of the subject, as far as it can be shown.
+    pub(crate) fn common_name(&self) -> String {
+        let name = self.x509.subject().iter_common_name().next();
+        let text = name.and_then(|name| name.as_str().ok()).unwrap_or_default();
+        text.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS).collect()
     }
 
     pub(crate) fn names(&self) -> Result<CertificateNames, IdentityError> {

@@ -89,6 +89,7 @@ impl PeerVerifier {
             agent_key: names.agent_key,
             server: names.server,
             site: names.site,
+            name: seen.common_name(),
             serial: seen.serial(),
             not_after,
         }))
