@@ -24,8 +24,8 @@ CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX sessions_by_user ON sessions (user);
+CREATE INDEX standings_by_pd ON standings (pd);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
-CREATE INDEX standings_totals ON standings (pd, never, met, bytes);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);
 CREATE INDEX verdicts_by_pd ON verdicts (pd, until_s);
@@ -258,6 +258,21 @@ CREATE TABLE inventory_entries (
     newest INTEGER NOT NULL,
     PRIMARY KEY (site, repository, manifest)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE login_of_nobody (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    writes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE login_origins (
+    user BLOB NOT NULL REFERENCES users (id),
+    -- An IPv4 address, or the /64 network of an IPv6 address; empty where none is known.
+    origin TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    locked_until_s INTEGER,
+    -- The last login from there that went well.
+    known_s INTEGER,
+    seen_s INTEGER NOT NULL,
+    PRIMARY KEY (user, origin)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE manifests (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -304,6 +319,10 @@ CREATE TABLE policies (
     -- The custodian's word, as JSON (crates/wire/src/messages/policy.rs).
     confirmation TEXT CHECK (confirmation IS NULL OR json_valid(confirmation)),
     PRIMARY KEY (server, version)
+) STRICT;
+CREATE TABLE policy_changes (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    changes INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE policy_proposals (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id),
@@ -508,6 +527,21 @@ CREATE TABLE stale (
 CREATE TABLE stale_policies (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE standing_totals (
+    pd BLOB NOT NULL PRIMARY KEY,
+    datasets INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    backed_up INTEGER NOT NULL,
+    backed_up_bytes INTEGER NOT NULL,
+    at_drc INTEGER NOT NULL,
+    at_drc_bytes INTEGER NOT NULL,
+    verified INTEGER NOT NULL,
+    verified_bytes INTEGER NOT NULL,
+    proven INTEGER NOT NULL,
+    proven_bytes INTEGER NOT NULL,
+    -- Datasets of which nothing was ever backed up.
+    never INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE standings (
     dataset BLOB NOT NULL PRIMARY KEY REFERENCES datasets (id),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -615,9 +649,20 @@ CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
+CREATE TRIGGER policy_changes_agent AFTER UPDATE OF server, policy ON agents
+    BEGIN UPDATE policy_changes SET changes = changes + 1; END;
+CREATE TRIGGER policy_changes_confirmed AFTER UPDATE ON policies
+    BEGIN UPDATE policy_changes SET changes = changes + 1; END;
+CREATE TRIGGER policy_changes_gone AFTER DELETE ON policies
+    BEGIN UPDATE policy_changes SET changes = changes + 1; END;
+CREATE TRIGGER policy_changes_new AFTER INSERT ON policies
+    BEGIN UPDATE policy_changes SET changes = changes + 1; END;
 CREATE TRIGGER stale_agent AFTER INSERT ON agents BEGIN
-    INSERT INTO stale SELECT 'pd', v.pd FROM servers AS v WHERE v.id = new.server
-        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = v.pd);
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.server = new.server
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
+    INSERT INTO stale SELECT 'dataset', d.id FROM servers AS v JOIN datasets AS d ON d.pd = v.pd
+        WHERE v.id = new.server AND d.server IS NULL
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
 CREATE TRIGGER stale_dataset AFTER INSERT ON datasets BEGIN
     INSERT INTO stale SELECT 'dataset', new.id
@@ -708,8 +753,11 @@ CREATE TRIGGER stale_register AFTER INSERT ON register_history BEGIN
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'register' AND s.id = x'');
 END;
 CREATE TRIGGER stale_repository AFTER INSERT ON repositories BEGIN
-    INSERT INTO stale SELECT 'pd', new.pd
-        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'pd' AND s.id = new.pd);
+    INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.repository = new.id
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset)
+        GROUP BY m.dataset;
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = new.pd AND d.repository = new.id
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
 CREATE TRIGGER stale_restored AFTER DELETE ON retired WHEN old.kind = 'dataset' BEGIN
     INSERT INTO stale SELECT 'dataset', old.id
@@ -778,6 +826,69 @@ END;
 CREATE TRIGGER stale_tombstone_again AFTER UPDATE ON tombstones BEGIN
     INSERT INTO stale SELECT 'dataset', new.dataset
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.dataset);
+END;
+CREATE TRIGGER standing_totals_gone AFTER DELETE ON standings BEGIN
+    UPDATE standing_totals SET
+        datasets = datasets - 1,
+        bytes = bytes - old.bytes,
+        backed_up = backed_up - (old.met >> 0 & 1),
+        backed_up_bytes = backed_up_bytes - old.bytes * (old.met >> 0 & 1),
+        at_drc = at_drc - (old.met >> 1 & 1),
+        at_drc_bytes = at_drc_bytes - old.bytes * (old.met >> 1 & 1),
+        verified = verified - (old.met >> 2 & 1),
+        verified_bytes = verified_bytes - old.bytes * (old.met >> 2 & 1),
+        proven = proven - (old.met >> 3 & 1),
+        proven_bytes = proven_bytes - old.bytes * (old.met >> 3 & 1),
+        never = never - old.never
+        WHERE pd = old.pd;
+END;
+CREATE TRIGGER standing_totals_new AFTER INSERT ON standings BEGIN
+    INSERT INTO standing_totals SELECT new.pd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM standing_totals AS t WHERE t.pd = new.pd);
+    UPDATE standing_totals SET
+        datasets = datasets + 1,
+        bytes = bytes + new.bytes,
+        backed_up = backed_up + (new.met >> 0 & 1),
+        backed_up_bytes = backed_up_bytes + new.bytes * (new.met >> 0 & 1),
+        at_drc = at_drc + (new.met >> 1 & 1),
+        at_drc_bytes = at_drc_bytes + new.bytes * (new.met >> 1 & 1),
+        verified = verified + (new.met >> 2 & 1),
+        verified_bytes = verified_bytes + new.bytes * (new.met >> 2 & 1),
+        proven = proven + (new.met >> 3 & 1),
+        proven_bytes = proven_bytes + new.bytes * (new.met >> 3 & 1),
+        never = never + new.never
+        WHERE pd = new.pd;
+END;
+CREATE TRIGGER standing_totals_other AFTER UPDATE ON standings
+    WHEN (old.pd, old.bytes, old.met, old.never) IS NOT (new.pd, new.bytes, new.met, new.never) BEGIN
+    UPDATE standing_totals SET
+        datasets = datasets - 1,
+        bytes = bytes - old.bytes,
+        backed_up = backed_up - (old.met >> 0 & 1),
+        backed_up_bytes = backed_up_bytes - old.bytes * (old.met >> 0 & 1),
+        at_drc = at_drc - (old.met >> 1 & 1),
+        at_drc_bytes = at_drc_bytes - old.bytes * (old.met >> 1 & 1),
+        verified = verified - (old.met >> 2 & 1),
+        verified_bytes = verified_bytes - old.bytes * (old.met >> 2 & 1),
+        proven = proven - (old.met >> 3 & 1),
+        proven_bytes = proven_bytes - old.bytes * (old.met >> 3 & 1),
+        never = never - old.never
+        WHERE pd = old.pd;
+    INSERT INTO standing_totals SELECT new.pd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        WHERE NOT EXISTS (SELECT 1 FROM standing_totals AS t WHERE t.pd = new.pd);
+    UPDATE standing_totals SET
+        datasets = datasets + 1,
+        bytes = bytes + new.bytes,
+        backed_up = backed_up + (new.met >> 0 & 1),
+        backed_up_bytes = backed_up_bytes + new.bytes * (new.met >> 0 & 1),
+        at_drc = at_drc + (new.met >> 1 & 1),
+        at_drc_bytes = at_drc_bytes + new.bytes * (new.met >> 1 & 1),
+        verified = verified + (new.met >> 2 & 1),
+        verified_bytes = verified_bytes + new.bytes * (new.met >> 2 & 1),
+        proven = proven + (new.met >> 3 & 1),
+        proven_bytes = proven_bytes + new.bytes * (new.met >> 3 & 1),
+        never = never + new.never
+        WHERE pd = new.pd;
 END;
 CREATE VIEW authorized_manifests AS
 SELECT m.* FROM manifests AS m

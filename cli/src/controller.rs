@@ -237,6 +237,27 @@ impl Controller {
         runtime()?.block_on(self.client.post(path, body)).map_err(|e| self.explain(e))
     }
 
+    /// Asks for one row, with its tag.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> Outcome<(T, String)> {
+        runtime()?.block_on(self.client.get_tagged(path)).map_err(|e| self.explain(e))
+    }
+
+    /// Changes a row that still has this tag.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn patch<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: String,
+        body: &B,
+    ) -> Outcome<T> {
+        runtime()?.block_on(self.client.patch(path, tag, body)).map_err(|e| self.explain(e))
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

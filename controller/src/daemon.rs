@@ -147,6 +147,7 @@ pub async fn run(
         hashing,
         at_work,
         sites,
+        offers: policies::Offers::default(),
         instance: InstanceId::random(),
         refusals: Refusals::default(),
     });

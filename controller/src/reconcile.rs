@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use lumbung_model::compliance::Totals;
 use lumbung_model::{Clock, DatasetId, PdId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{DatasetKind, Pd, RetiredKind, Site};
 use rusqlite::Connection;
@@ -20,7 +21,7 @@ use crate::profile::{Profile, Subject};
 use crate::rules::{self, DatasetCase, Judged, Register};
 use crate::standing::{self, Standing};
 
-/// Datasets weighed in one transaction.
+/// Datasets weighed, or other subjects judged, in one transaction.
 const PART: usize = 200;
 /// Between two passes at least: many writes are one pass.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -118,10 +119,7 @@ impl Reconciler {
         for part in datasets.chunks(PART) {
             self.db.write(|tx| self.weigh_part(tx, part))?;
         }
-        if stale.register {
-            self.db.write(|tx| self.judge_register(tx))?;
-        }
-        Ok(())
+        if stale.register { self.judge_register() } else { Ok(()) }
     }
 
     fn weigh_part(&self, tx: &Connection, part: &[DatasetId]) -> Result<(), DbError> {
@@ -160,20 +158,37 @@ impl Reconciler {
         Ok(())
     }
 
-    fn judge_register(&self, tx: &Connection) -> Result<(), DbError> {
-        let now = self.clock.now();
-        for Judged { kind, subject, pd, verdicts } in
-            rules::judge_all(&self.profile, &register(tx)?)
-        {
-            verdicts::settle(tx, now, (kind, &subject, pd), &verdicts)?;
+    /// Judges what is no dataset. All of it is looked at, beside writers; what is said otherwise now is written in parts.
+    fn judge_register(&self) -> Result<(), DbError> {
+        self.db.write(|tx| standings::begin_register(tx))?;
+        let otherwise = self.db.read(|tx| self.judged_otherwise(tx))?;
+        for part in otherwise.chunks(PART) {
+            self.db.write::<_, DbError>(|tx| {
+                let now = self.clock.now();
+                for Judged { kind, subject, pd, verdicts } in part {
+                    verdicts::settle(tx, now, (kind, subject, *pd), verdicts)?;
+                }
+                Ok(())
+            })?;
         }
+        self.db.write(|tx| standings::end_register(tx))
+    }
+
+    fn judged_otherwise(&self, tx: &Connection) -> Result<Vec<Judged>, DbError> {
+        let mut judged = rules::judge_all(&self.profile, &register(tx)?);
         for one in retired::all(tx, None)? {
             if let (RetiredKind::Server, Ok(id)) = (one.kind, one.id.parse::<ServerId>()) {
-                let subject = (Subject::Server.as_str(), &id.as_bytes().to_vec(), Some(one.pd));
-                verdicts::settle(tx, now, subject, &[])?;
+                let (kind, subject) = (Subject::Server.as_str(), id.as_bytes().to_vec());
+                judged.push(Judged { kind, subject, pd: Some(one.pd), verdicts: Vec::new() });
             }
         }
-        standings::unmark_register(tx)
+        let mut otherwise = Vec::new();
+        for one in judged {
+            if verdicts::differ(tx, (&one.subject, one.pd), &one.verdicts)? {
+                otherwise.push(one);
+            }
+        }
+        Ok(otherwise)
     }
 }
 
@@ -229,7 +244,7 @@ fn register(tx: &Connection) -> Result<Register, DbError> {
 /// Whether the totals differ from those that are written down for today.
 fn day_differs(tx: &Connection, profile: &Profile, now: Timestamp) -> Result<bool, DbError> {
     let day = profile.day(now);
-    let mut here = standings::totals(tx)?;
+    let mut here = totals(tx)?;
     let mut written = standings::day(tx, day)?;
     here.sort_by_key(|(pd, _)| *pd);
     written.sort_by_key(|(pd, _)| *pd);
@@ -237,7 +252,12 @@ fn day_differs(tx: &Connection, profile: &Profile, now: Timestamp) -> Result<boo
 }
 
 fn close_day(tx: &Connection, profile: &Profile, now: Timestamp) -> Result<(), DbError> {
-    standings::put_day(tx, profile.day(now), &standings::totals(tx)?)
+    standings::put_day(tx, profile.day(now), &totals(tx)?)
+}
+
+/// How many datasets and bytes have come how far: of each PD that has datasets.
+fn totals(tx: &Connection) -> Result<Vec<(PdId, Totals)>, DbError> {
+    Ok(standings::sums(tx, None)?.into_iter().map(|(pd, sums)| (pd, sums.totals)).collect())
 }
 
 /// Marks everything if the profile is another one than the last that was applied, and remembers this one.

@@ -19,7 +19,8 @@ use lumbung_wire::messages::register::{
 };
 use rusqlite::Connection;
 
-use crate::db::{DbError, agents, register as rows, standings};
+use crate::db::standings::Sums;
+use crate::db::{DbError, agents, register as rows};
 use crate::liveness::Patience;
 use crate::profile::{Profile, Wording};
 use crate::standing::Standing;
@@ -115,23 +116,11 @@ pub const fn step_totals(total: StepTotal) -> StepTotals {
 /// # Errors
 /// If the database fails.
 pub fn totals(db: &Connection, terms: &Terms) -> Result<(Totals, u64), DbError> {
-    if standings::stale(db, terms.now)?.datasets.is_empty() {
-        return Ok((standings::totals_of(db, None)?, standings::never(db)?));
-    }
-    let table = table(db, terms, None)?;
-    let of = |total: StepTotals| StepTotal { datasets: total.datasets, bytes: total.stored_bytes };
-    let mut silent: HashMap<PdId, bool> = HashMap::new();
-    for row in &table.rows {
-        *silent.entry(row.pd).or_insert(true) &= row.belum_mencadangkan;
-    }
-    let totals = Totals {
-        registered: of(table.all),
-        backed_up: of(table.backed_up),
-        at_drc: of(table.at_drc),
-        verified: of(table.verified),
-        proven: of(table.proven),
-    };
-    Ok((totals, silent.into_values().filter(|silent| *silent).count() as u64))
+    let (sums, _) = part::weighed(db, terms, None)?;
+    let totals = sums.values().fold(Totals::default(), |all, one| all.plus(one.totals));
+    let pds = rows::pds(db)?;
+    let silent = pds.iter().filter(|pd| sums.get(&pd.id).is_none_or(Sums::is_nothing));
+    Ok((totals, silent.count() as u64))
 }
 
 fn names(db: &Connection, terms: &Terms, pd: Option<PdId>) -> Result<Names, DbError> {

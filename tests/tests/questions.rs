@@ -107,3 +107,60 @@ fn the_past_is_asked_as_it_was_and_the_register_goes_out_and_in() {
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("`cloud`"), "{told}");
 }
+
+#[test]
+fn one_row_is_changed_by_its_fields_and_nothing_else_of_it() {
+    let directory = TempDir::with_prefix("lumbung-questions-").unwrap();
+    let city = city(&directory);
+    let set = |arguments: &[&str]| {
+        let all = [&["--lang", "en", "register", "set"], arguments].concat();
+        any_output(city.operator().args(all)).unwrap()
+    };
+    let told = |arguments: &[&str]| {
+        let done = set(arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let before = json(&city, &["dataset", "list"])[0].clone();
+    let name = before["name"].as_str().unwrap();
+    let change = ["datasets", name, "urgency=low", "rpo_s=7200", "paths:=[\"/srv/simrs\"]"];
+    let shown = told(&change);
+    for part in ["urgency", "low", "7200", "/srv/simrs"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let mut expected = before.as_object().unwrap().clone();
+    for (member, value) in [("urgency", "low".into()), ("rpo_s", 7200.into())] {
+        expected.insert(member.into(), value);
+    }
+    expected.insert("own_rpo".into(), true.into());
+    expected.insert("paths".into(), vec!["/srv/simrs"].into());
+    assert_eq!(json(&city, &["dataset", "list"])[0].as_object(), Some(&expected));
+    assert!(told(&change).contains("Nothing has changed"));
+
+    // What another row is called is enough, and an empty value takes a field out.
+    let site = json(&city, &["site", "list"])[0].clone();
+    let server = json(&city, &["server", "list"])[0]["name"].as_str().unwrap().to_owned();
+    told(&["servers", &server, &format!("site={}", site["name"].as_str().unwrap())]);
+    assert_eq!(json(&city, &["server", "list"])[0]["site"], site["id"]);
+    told(&["servers", &server, "site="]);
+    assert!(json(&city, &["server", "list"])[0].get("site").is_none());
+    told(&["pd", "DISHUB", "contact=0812", "mandiri_tik=true"]);
+    let pds = json(&city, &["pd", "list"]);
+    let dishub = pds.as_array().unwrap().iter().find(|pd| pd["code"] == "DISHUB").unwrap();
+    assert_eq!((&dishub["contact"], &dishub["mandiri_tik"]), (&"0812".into(), &true.into()));
+
+    for (arguments, said) in [
+        (&["datasets", name, "urgency=soon"][..], "soon"),
+        (&["datasets", name, "rpo_s=1"], "rpo_s"),
+        (&["datasets", name, "urgent=yes"], "urgent"),
+        (&["datasets", "nothing", "owner=x"], "nothing"),
+        (&["servers", &server, "site=Nowhere"], "Nowhere"),
+        (&["datasets", name, "owner=x", "owner=y"], "twice"),
+        (&["datasets", name, "owner"], "FIELD=VALUE"),
+    ] {
+        let refused = set(arguments);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains(said), "{arguments:?}: {told}");
+    }
+    assert_eq!(json(&city, &["dataset", "list"])[0].as_object(), Some(&expected));
+}

@@ -10,6 +10,7 @@ use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
 
 use crate::commands::register::OfPd;
 use crate::commands::retire::{self, RestoreArgs, RetireArgs};
+use crate::commands::set::{self, SetArgs};
 use crate::commands::status::query;
 use crate::controller::ControllerArgs;
 use crate::failure::{Code, Exit, Failure, Outcome};
@@ -23,6 +24,8 @@ pub(crate) enum RegisterCommand {
     Import(ImportArgs),
     /// Write the register as TOML, or one table of it as CSV
     Export(ExportArgs),
+    /// Change fields of one row; what is not named stays
+    Set(SetArgs),
     /// Say that a dataset or server is no more: it leaves today's figures, and stays for questions about the past
     Retire(RetireArgs),
     /// Bring back what was retired
@@ -72,6 +75,7 @@ pub(crate) fn register(command: &RegisterCommand, terminal: &Terminal) -> Outcom
     match command {
         RegisterCommand::Import(args) => import(args, terminal),
         RegisterCommand::Export(args) => export(args, terminal),
+        RegisterCommand::Set(args) => set::set(args, terminal),
         RegisterCommand::Retire(args) => retire::retire(args, terminal),
         RegisterCommand::Restore(args) => retire::restore(args, terminal),
         RegisterCommand::Retired(args) => retire::retired(args, terminal),

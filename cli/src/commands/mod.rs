@@ -23,6 +23,7 @@ pub(crate) mod restore;
 pub(crate) mod retire;
 pub(crate) mod roster;
 mod roster_travel;
+pub(crate) mod set;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod user;

@@ -121,7 +121,14 @@ fn id_of(controller: &Controller, args: &RetireArgs) -> Outcome<String> {
 }
 
 /// The one row of that name or id; what several have is not guessed.
-fn one<T>(rows: Vec<T>, named: &str, called: impl Fn(&T) -> (&str, String)) -> Outcome<T> {
+///
+/// # Errors
+/// If there is none, or several have the name.
+pub(crate) fn one<T>(
+    rows: Vec<T>,
+    named: &str,
+    called: impl Fn(&T) -> (&str, String),
+) -> Outcome<T> {
     let ids: Vec<String> =
         rows.iter().map(&called).filter(|(name, _)| *name == named).map(|(_, id)| id).collect();
     if ids.len() > 1 {

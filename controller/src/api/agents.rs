@@ -159,23 +159,12 @@ async fn offered_policy(
     agent: AgentId,
     told: Option<PolicyTold>,
 ) -> Result<Option<PolicyOffer>, Refused> {
-    let read = move |tx: &rusqlite::Transaction<'_>| {
-        let new = told.filter(|told| {
-            policies::told(tx, &agent).is_ok_and(|before| before.as_ref() != Some(told))
-        });
-        let offer = policies::offer(tx, &agent)?.map(|(mark, confirmed)| PolicyOffer {
-            version: mark.version,
-            hash: mark.hash,
-            confirmed,
-        });
-        Ok::<_, DbError>((offer, new))
-    };
-    let (offer, new) = app.db.read_async(read).await?;
-    if let Some(told) = new {
+    let known = app.offers.of(&app.db, agent).await?;
+    if let Some(told) = told.filter(|told| known.told.as_ref() != Some(told)) {
         app.db.write_async(move |tx| policies::put_told(tx, &agent, &told)).await?;
         app.policies.notify_one();
     }
-    Ok(offer)
+    Ok(known.offer)
 }
 
 /// Holds the datasets of an agent's jobs against the register.

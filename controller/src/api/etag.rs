@@ -17,11 +17,21 @@ use sha2::{Digest, Sha256};
 /// Digits of a tag: half of a SHA-256 is more than two answers ever share.
 const DIGITS: usize = 32;
 
-/// The tag of these bytes, with its quotation marks.
-fn tag_of(bytes: &[u8]) -> String {
+/// The tag of these bytes.
+fn digits_of(bytes: &[u8]) -> String {
     let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
-    format!("\"{}\"", &hash[..DIGITS])
+    hash[..DIGITS].to_owned()
 }
+
+/// The tag of a row: that of what `GET` of it answers with, or of the part of that which people enter.
+pub(super) fn row_tag(row: &impl Serialize) -> String {
+    digits_of(&serde_json::to_vec(row).unwrap_or_default())
+}
+
+/// With an answer that shows more of a row than is entered: the tag of what is entered. The answer's own is made of both,
+/// with a point between them, so that a change may be asked for whatever happened to the rest.
+#[derive(Debug, Clone)]
+pub(super) struct RowTag(pub(super) String);
 
 /// The tags of a header such as `If-Match`; `None`: it is not there.
 fn tags(headers: &HeaderMap, name: header::HeaderName) -> Option<Vec<String>> {
@@ -49,7 +59,10 @@ pub(super) async fn conditional(request: Request, next: Next) -> Response {
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return Problem::internal("the answer could not be made: try again").into_response();
     };
-    let tag = tag_of(&bytes);
+    let tag = match parts.extensions.get::<RowTag>() {
+        Some(RowTag(row)) => format!("\"{row}.{}\"", digits_of(&bytes)),
+        None => format!("\"{}\"", digits_of(&bytes)),
+    };
     if let Ok(value) = HeaderValue::from_str(&tag) {
         parts.headers.insert(header::ETAG, value);
     }
@@ -69,16 +82,39 @@ pub(super) async fn conditional(request: Request, next: Next) -> Response {
 pub(super) struct Expected(Option<Vec<String>>);
 
 impl Expected {
+    /// Itself, if the caller says at all what it has seen.
+    ///
+    /// # Errors
+    /// 428 (RFC 6585).
+    pub(super) fn required(self) -> Result<Self, Problem> {
+        if self.0.is_some() {
+            return Ok(self);
+        }
+        Err(Problem::unconditional(
+            "read the row first, and send its `ETag` along as `If-Match`: so nobody undoes what somebody else did meanwhile",
+        ))
+    }
+
     /// Fails if the row is no longer what the caller has seen. To be asked in the transaction of the change; `row` is what
     /// `GET` of that one row would answer with now.
     ///
     /// # Errors
     /// 412.
     pub(super) fn check(&self, row: &impl Serialize) -> Result<(), Problem> {
+        self.check_tag(&row_tag(row))
+    }
+
+    /// As [`Self::check`], of a row with this tag ([`row_tag`]).
+    ///
+    /// # Errors
+    /// 412.
+    pub(super) fn check_tag(&self, now: &str) -> Result<(), Problem> {
         let Some(expected) = &self.0 else { return Ok(()) };
-        let now = tag_of(&serde_json::to_vec(row).unwrap_or_default());
         // A weak tag does not match here: what is replaced has to be known to the byte (RFC 9110, 13.1.1).
-        if expected.iter().any(|one| one == "*" || *one == now) {
+        let quoted = |one: &str| one.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
+        let is_now =
+            |tag: &str| tag == now || tag.split_once('.').is_some_and(|(row, _)| row == now);
+        if expected.iter().any(|one| one == "*" || quoted(one).is_some_and(|tag| is_now(&tag))) {
             return Ok(());
         }
         Err(Problem::changed(

@@ -3,28 +3,26 @@
 //! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
     Application, ApplicationInput, Building, BuildingInput, ContactPerson, ContactPersonInput,
     Room, RoomInput, Service, ServiceInput,
 };
-use lumbung_wire::server::read_json;
-use rusqlite::{Connection, Transaction};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use rusqlite::Connection;
+use serde::Deserialize;
 
+use super::AppState;
 use super::agents::narrowed;
+use super::entered::Entered;
 use super::extract::{Asked, Named};
 use super::paging::{Paging, Text};
 use super::problems::Refused;
-use super::register::{Changed, Listed, id, unknown};
+use super::register::{Listed, id, unknown};
 use super::who::Who;
-use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::db::{DbError, places, services};
+use crate::profile::Profile;
 use crate::register::{self, Change, Mode, RegisterError};
 
 /// Which rows are asked for.
@@ -34,19 +32,10 @@ pub(super) struct Filter {
     q: Option<Text>,
 }
 
-/// A kind of rows.
-pub(super) trait Kind: 'static {
-    /// A row of it.
-    type Row: Serialize + Send + 'static;
-    /// What is entered.
-    type Input: DeserializeOwned + Send + 'static;
-    /// What people call it.
-    const WHAT: &'static str;
-
+/// A kind of rows, with its list.
+pub(super) trait Kind: Entered {
     /// All, or those of a PD.
     fn list(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Self::Row>, DbError>;
-    /// The one of that id.
-    fn find(db: &Connection, text: &str) -> Result<Option<Self::Row>, Refused>;
     /// Its id.
     fn id(row: &Self::Row) -> String;
     /// What it is called: lists are in this order.
@@ -57,29 +46,34 @@ pub(super) trait Kind: 'static {
     }
     /// Whose it is; none: the city's.
     fn pd(row: &Self::Row) -> Option<PdId>;
-    /// Enters one.
-    fn put(
-        db: &Connection,
-        act: &Act,
-        input: &Self::Input,
-    ) -> Result<(Self::Row, Change), RegisterError>;
 }
 
 macro_rules! kinds {
     ($($kind:ident { $row:ty, $input:ty, $what:literal, $list:expr, $find:path, $put:path, $pd:expr $(, $rank:expr)? }),+ $(,)?) => {$(
         pub(super) struct $kind;
 
-        impl Kind for $kind {
+        impl Entered for $kind {
             type Row = $row;
             type Input = $input;
             const WHAT: &'static str = $what;
 
-            fn list(db: &Connection, pd: Option<&PdId>) -> Result<Vec<$row>, DbError> {
-                $list(db, pd)
-            }
-
             fn find(db: &Connection, text: &str) -> Result<Option<$row>, Refused> {
                 Ok($find(db, &id(text, $what)?)?)
+            }
+
+            fn put(
+                db: &Connection,
+                act: &Act,
+                (input, mode): (&$input, Mode),
+                _: &Profile,
+            ) -> Result<($row, Change), RegisterError> {
+                $put(db, act, input, mode)
+            }
+        }
+
+        impl Kind for $kind {
+            fn list(db: &Connection, pd: Option<&PdId>) -> Result<Vec<$row>, DbError> {
+                $list(db, pd)
             }
 
             fn id(row: &$row) -> String {
@@ -96,10 +90,6 @@ macro_rules! kinds {
 
             fn pd(row: &$row) -> Option<PdId> {
                 $pd(row)
-            }
-
-            fn put(db: &Connection, act: &Act, input: &$input) -> Result<($row, Change), RegisterError> {
-                $put(db, act, input, Mode::Create)
             }
         }
     )+};
@@ -153,10 +143,4 @@ pub(super) async fn one<K: Kind>(
     let found = app.db.read_async(move |tx| K::find(tx, &text)).await?;
     let found = found.filter(|row| K::pd(row).is_none_or(|pd| who.scope().sees(pd)));
     found.map(Json).ok_or_else(|| unknown(K::WHAT))
-}
-
-pub(super) async fn create<K: Kind>(State(app): State<AppState>, who: Who, body: Body) -> Changed {
-    let input: K::Input = read_json(body, BODY_MAX_BYTES).await?;
-    let put = move |tx: &Transaction<'_>, act: &Act| K::put(tx, act, &input).map(|(row, _)| row);
-    who.change(&app, StatusCode::CREATED, put).await
 }

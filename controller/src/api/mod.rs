@@ -10,6 +10,7 @@ mod approvals;
 mod audit;
 mod compliance;
 mod deposits;
+mod entered;
 mod etag;
 mod exchange;
 mod extract;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, patch, post};
 use http::Method;
 use lumbung_model::{Clock, InstanceId};
 use lumbung_pack::SigningKey;
@@ -48,6 +49,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::heartbeats::Sites;
 use crate::people::access::Permission;
+use crate::policies::Offers;
 use crate::profile::Profile;
 use crate::refusals::Refusals;
 use access::Access;
@@ -112,6 +114,8 @@ pub struct Shared {
     pub at_work: AtWork,
     /// The sites that heartbeats are answered with.
     pub sites: Sites,
+    /// The policies that heartbeats are answered with.
+    pub offers: Offers,
     /// This run of the controller, as agents are told.
     pub instance: InstanceId,
     /// Refused enrolments, for the audit log.
@@ -169,6 +173,17 @@ fn paged(route: Route) -> Route {
 /// A route that changes a row which can be read before.
 fn replacing(route: Route) -> Route {
     Route { replaces: true, ..route }
+}
+
+/// The route that changes one row of a kind.
+fn change<K: entered::Entered>(
+    path: &'static str,
+    (request, row): (&'static str, &'static str),
+) -> (Route, MethodRouter<AppState>) {
+    let access = Access::Person(Permission::WriteRegister);
+    let summary = "Change a row: what is named is set, null takes it out, what is not named stays";
+    let route = replacing(route(Method::PATCH, path, access, summary, (Some(request), row)));
+    (route, patch(entered::change::<K>))
 }
 
 /// A route that does nothing twice by itself.
@@ -339,11 +354,14 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         (list("/api/v1/sites/{id}", "One site", "Site"), get(register::site)),
         (
             create("/api/v1/sites", "Enter a site", ("SiteInput", "Site")),
-            post(register::create_site),
+            post(entered::create::<entered::Sites>),
         ),
         (list("/api/v1/pd", "The PD", "[Pd]"), get(register::pds)),
         (list("/api/v1/pd/{id}", "One PD, by id or code", "Pd"), get(register::pd)),
-        (create("/api/v1/pd", "Enter a PD", ("PdInput", "Pd")), post(register::create_pd)),
+        (
+            create("/api/v1/pd", "Enter a PD", ("PdInput", "Pd")),
+            post(entered::create::<entered::Pds>),
+        ),
         (
             list("/api/v1/servers", "The servers with their agents", "[Server]"),
             get(register::servers),
@@ -351,13 +369,13 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
         (list("/api/v1/servers/{id}", "One server", "Server"), get(register::server)),
         (
             create("/api/v1/servers", "Enter a server", ("ServerInput", "Server")),
-            post(register::create_server),
+            post(entered::create::<entered::Servers>),
         ),
         (list("/api/v1/datasets", "The datasets", "[Dataset]"), get(register::datasets)),
         (list("/api/v1/datasets/{id}", "One dataset", "Dataset"), get(register::dataset)),
         (
             create("/api/v1/datasets", "Enter a dataset", ("DatasetInput", "Dataset")),
-            post(register::create_dataset),
+            post(entered::create::<entered::Datasets>),
         ),
         (
             secret(create(
@@ -368,6 +386,10 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
             post(register::token),
         ),
     ];
+    table.push(change::<entered::Sites>("/api/v1/sites/{id}", ("SitePatch", "Site")));
+    table.push(change::<entered::Pds>("/api/v1/pd/{id}", ("PdPatch", "Pd")));
+    table.push(change::<entered::Servers>("/api/v1/servers/{id}", ("ServerPatch", "Server")));
+    table.push(change::<entered::Datasets>("/api/v1/datasets/{id}", ("DatasetPatch", "Dataset")));
     for (route, _) in &mut table {
         if route.method == Method::GET {
             route.query = match route.path {
@@ -385,12 +407,12 @@ fn register_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table
 }
 
-/// The three routes of a kind of rows.
+/// The four routes of a kind of rows.
 fn kind<K: kinds::Kind>(
     read: Permission,
     (list, one): (&'static str, &'static str),
-    (listed, row, input): (&'static str, &'static str, &'static str),
-) -> [(Route, MethodRouter<AppState>); 3] {
+    (listed, row, input, patch): (&'static str, &'static str, &'static str, &'static str),
+) -> [(Route, MethodRouter<AppState>); 4] {
     let (read, write) = (Access::Person(read), Access::Person(Permission::WriteRegister));
     let query: &[&str] = match read {
         Access::Person(Permission::Read) => &["pd", "q", "limit", "after"],
@@ -402,7 +424,8 @@ fn kind<K: kinds::Kind>(
     [
         (Route { query, ..all }, get(kinds::list::<K>)),
         (found, get(kinds::one::<K>)),
-        (new, post(kinds::create::<K>)),
+        (new, post(entered::create::<K>)),
+        change::<K>(one, (patch, row)),
     ]
 }
 
@@ -424,27 +447,27 @@ fn kind_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     table.extend(kind::<kinds::Buildings>(
         ReadCity,
         ("/api/v1/buildings", "/api/v1/buildings/{id}"),
-        ("[Building]", "Building", "BuildingInput"),
+        ("[Building]", "Building", "BuildingInput", "BuildingPatch"),
     ));
     table.extend(kind::<kinds::Rooms>(
         ReadCity,
         ("/api/v1/rooms", "/api/v1/rooms/{id}"),
-        ("[Room]", "Room", "RoomInput"),
+        ("[Room]", "Room", "RoomInput", "RoomPatch"),
     ));
     table.extend(kind::<kinds::Services>(
         Read,
         ("/api/v1/services", "/api/v1/services/{id}"),
-        ("[Service]", "Service", "ServiceInput"),
+        ("[Service]", "Service", "ServiceInput", "ServicePatch"),
     ));
     table.extend(kind::<kinds::Applications>(
         Read,
         ("/api/v1/applications", "/api/v1/applications/{id}"),
-        ("[Application]", "Application", "ApplicationInput"),
+        ("[Application]", "Application", "ApplicationInput", "ApplicationPatch"),
     ));
     table.extend(kind::<kinds::ContactPersons>(
         Read,
         ("/api/v1/contact-persons", "/api/v1/contact-persons/{id}"),
-        ("[ContactPerson]", "ContactPerson", "ContactPersonInput"),
+        ("[ContactPerson]", "ContactPerson", "ContactPersonInput", "ContactPersonPatch"),
     ));
     table
 }

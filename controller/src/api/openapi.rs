@@ -161,6 +161,9 @@ fn content(name: &str) -> Value {
         let text = json!({ "schema": { "type": "string" } });
         return json!({ "application/toml": text, "text/csv": text });
     }
+    if name.ends_with(schemas::PATCH) {
+        return json!({ "application/merge-patch+json": { "schema": reference(name) } });
+    }
     let schema = match element(name) {
         inner if inner != name => json!({ "type": "array", "items": reference(inner) }),
         _ => reference(name),

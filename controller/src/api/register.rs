@@ -2,33 +2,34 @@
 //!
 //! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use http::StatusCode;
 use lumbung_model::ServerId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::TokenRequest;
 use lumbung_wire::messages::register::{
-    Dataset, DatasetInput, DatasetKind, HeartbeatState, Pd, PdInput, Server, ServerInput,
-    ServerKind, Site, SiteInput, Urgency,
+    Dataset, DatasetKind, HeartbeatState, Pd, Server, ServerKind, Site, Urgency,
 };
 use lumbung_wire::server::read_json;
 use rusqlite::Transaction;
 use serde::Deserialize;
 
+use super::AppState;
 use super::agents::{find_pd, narrowed, with_heartbeats};
+use super::entered::{Entered as _, Servers};
+use super::etag::RowTag;
 use super::extract::{Asked, Named};
 use super::idempotency::Answer;
 use super::paging::{Page, Paging, Text};
 use super::problems::Refused;
 use super::who::Who;
-use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::db::register as rows;
 use crate::issue;
 use crate::people::access::Scope;
-use crate::register::{self, Mode};
 
 /// Which servers are asked for.
 #[derive(Deserialize)]
@@ -79,14 +80,6 @@ pub(super) async fn site(
     found.map(Json).ok_or_else(|| unknown("site"))
 }
 
-pub(super) async fn create_site(State(app): State<AppState>, who: Who, body: Body) -> Changed {
-    let input: SiteInput = read_json(body, BODY_MAX_BYTES).await?;
-    who.change(&app, StatusCode::CREATED, move |tx, act| {
-        register::put_site(tx, act, &input, Mode::Create).map(|(site, _)| site)
-    })
-    .await
-}
-
 pub(super) async fn pds(State(app): State<AppState>, who: Who, paging: Paging) -> Listed<Pd> {
     let list = move |tx: &Transaction<'_>| match who.scope() {
         Scope::City => rows::pds(tx),
@@ -101,14 +94,6 @@ pub(super) async fn pd(
     Named(text): Named,
 ) -> Result<Json<Pd>, Refused> {
     Ok(Json(app.db.read_async(move |tx| find_pd(tx, who.scope(), &text)).await?))
-}
-
-pub(super) async fn create_pd(State(app): State<AppState>, who: Who, body: Body) -> Changed {
-    let input: PdInput = read_json(body, BODY_MAX_BYTES).await?;
-    who.change(&app, StatusCode::CREATED, move |tx, act| {
-        register::put_pd(tx, act, &input, Mode::Create).map(|(pd, _)| pd)
-    })
-    .await
 }
 
 pub(super) async fn servers(
@@ -135,20 +120,13 @@ pub(super) async fn server(
     State(app): State<AppState>,
     who: Who,
     Named(text): Named,
-) -> Result<Json<Server>, Refused> {
+) -> Result<Response, Refused> {
     let id = id(&text, "server")?;
     let found = app.db.read_async(move |tx| rows::server(tx, &id)).await?;
     let found = found.filter(|server| who.scope().sees(server.pd));
-    let found = with_heartbeats(&app, found.into_iter().collect());
-    found.into_iter().next().map(Json).ok_or_else(|| unknown("server"))
-}
-
-pub(super) async fn create_server(State(app): State<AppState>, who: Who, body: Body) -> Changed {
-    let input: ServerInput = read_json(body, BODY_MAX_BYTES).await?;
-    who.change(&app, StatusCode::CREATED, move |tx, act| {
-        register::put_server(tx, act, &input, Mode::Create).map(|(server, _)| server)
-    })
-    .await
+    let found = found.ok_or_else(|| unknown("server"))?;
+    let tag = Extension(RowTag(Servers::tag(&found)));
+    Ok((tag, Json(Servers::shown(&app, found))).into_response())
 }
 
 pub(super) async fn datasets(
@@ -181,19 +159,6 @@ pub(super) async fn dataset(
     let found = app.db.read_async(move |tx| rows::dataset(tx, &id)).await?;
     let found = found.filter(|dataset| who.scope().sees(dataset.pd));
     found.map(Json).ok_or_else(|| unknown("dataset"))
-}
-
-pub(super) async fn create_dataset(State(app): State<AppState>, who: Who, body: Body) -> Changed {
-    let input: DatasetInput = read_json(body, BODY_MAX_BYTES).await?;
-    let profile = app.profile.clone();
-    let put = move |tx: &Transaction<'_>, act: &Act| {
-        let put = register::put_dataset(tx, act, &input, &profile.urgency, Mode::Create);
-        put.map(|(dataset, _)| dataset)
-    };
-    let entered = who.change(&app, StatusCode::CREATED, put).await?;
-    app.poll.notify_one();
-    app.policies.notify_one();
-    Ok(entered)
 }
 
 pub(super) async fn token(State(app): State<AppState>, who: Who, body: Body) -> Changed {

@@ -42,6 +42,10 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
+/// How a change of what is entered as `…Input` is called: `DatasetPatch` is made of `DatasetInput`.
+pub(super) const PATCH: &str = "Patch";
+const INPUT: &str = "Input";
+
 /// Where the document keeps its schemas.
 const PLACE: &str = "#/components/schemas/";
 
@@ -142,7 +146,13 @@ pub(super) fn all<'a>(requests: impl Iterator<Item = &'a str>) -> BTreeMap<Strin
         .into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
         .collect();
-    let taken = reachable(&schemas, requests);
+    let requests: Vec<&str> = requests.collect();
+    for name in requests.iter().filter_map(|name| name.strip_suffix(PATCH)) {
+        if let Some(input) = schemas.get(&format!("{name}{INPUT}")) {
+            schemas.insert(format!("{name}{PATCH}"), as_patch(input.clone()));
+        }
+    }
+    let taken = reachable(&schemas, requests.into_iter());
     for (name, schema) in &mut schemas {
         polish(schema);
         if !taken.contains(name) {
@@ -150,6 +160,24 @@ pub(super) fn all<'a>(requests: impl Iterator<Item = &'a str>) -> BTreeMap<Strin
         }
     }
     schemas
+}
+
+/// A change of what may be entered: any members but the id, each of which may be taken out.
+fn as_patch(mut input: Value) -> Value {
+    if let Some(members) = input.as_object_mut() {
+        members.remove("required");
+        members.insert("description".to_owned(), json!("A JSON Merge Patch (RFC 7396) of a row."));
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            properties.remove("id");
+            for member in properties.values_mut() {
+                let mut may_be_null = member.clone();
+                if !without_null(&mut may_be_null) {
+                    *member = json!({ "oneOf": [member.take(), { "type": "null" }] });
+                }
+            }
+        }
+    }
+    input
 }
 
 /// Whatever a request may hold.

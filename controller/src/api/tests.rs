@@ -6,6 +6,7 @@ mod authorization;
 mod deposits;
 mod documents;
 mod enrolment;
+mod entered;
 mod etags;
 mod flows;
 mod follow_up;
@@ -82,6 +83,7 @@ impl App {
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),
+            offers: crate::policies::Offers::default(),
             instance: lumbung_model::InstanceId::random(),
             refusals: Refusals::default(),
         });

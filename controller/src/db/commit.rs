@@ -133,6 +133,7 @@ impl Db {
             for change in changes {
                 change.answer(failed.as_ref());
             }
+            self.0.log.keep_short(&self.writer());
         }
     }
 }

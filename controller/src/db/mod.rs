@@ -19,6 +19,7 @@ pub mod follow_up;
 pub mod heartbeats;
 pub mod history;
 pub mod idempotency;
+mod log;
 pub mod people;
 pub mod places;
 pub mod policies;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
@@ -96,6 +98,8 @@ pub enum DbError {
 
 /// How many readers are kept open between reads.
 const IDLE_READERS: usize = 8;
+/// How long whoever finds the database busy waits.
+const BUSY: Duration = Duration::from_secs(30);
 
 struct Inner {
     path: PathBuf,
@@ -106,6 +110,7 @@ struct Inner {
     /// Only asked whether somebody has written.
     watcher: Mutex<Connection>,
     board: Arc<Board>,
+    log: log::Log,
 }
 
 /// The database. Cloning shares it.
@@ -145,6 +150,7 @@ impl Db {
             written: Notify::new(),
             watcher: Mutex::new(watcher),
             board,
+            log: log::Log::of(path),
         })))
     }
 
@@ -183,6 +189,7 @@ impl Db {
             .map_err(DbError::from)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(DbError::from)?;
+        self.0.log.keep_short(&writer);
         self.0.written.notify_one();
         Ok(value)
     }
@@ -250,12 +257,14 @@ impl Db {
 const SPILL_PAGES: i64 = 16_384;
 
 fn configure(connection: &Connection, board: &Arc<Board>) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_spill", SPILL_PAGES)?;
+    // Without it a statement whose LIMIT is bound is planned anew each time, which took longer than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(128);
     heartbeats::lay_over(connection, board)
 }

@@ -131,7 +131,7 @@ pub fn put_origin(
     row: &Origin,
     (now, forget): (Timestamp, Timestamp),
 ) -> Result<(), DbError> {
-    db.prepare_cached("DELETE FROM login_origins WHERE user = ? AND seen_s < ?")?
+    db.prepare_cached("DELETE FROM login_origins WHERE user = ? AND seen_s <= ?")?
         .execute(params![user.as_bytes(), forget.0])?;
     db.prepare_cached(
         "INSERT OR REPLACE INTO login_origins (user, origin, failures, locked_until_s, known_s, seen_s)

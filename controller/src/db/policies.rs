@@ -226,6 +226,12 @@ pub fn told(db: &Connection, agent: &AgentId) -> Result<Option<PolicyTold>, DbEr
     told.map_err(|_| DbError::Corrupt { what: "what an agent says of its policy" })
 }
 
+/// How often anything of [`offer`] or [`told`] has changed, of any agent.
+pub fn changes(db: &Connection) -> Result<i64, DbError> {
+    let mut statement = db.prepare_cached("SELECT changes FROM policy_changes")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
 /// Keeps what the agent says of policies.
 pub fn put_told(db: &Connection, agent: &AgentId, told: &PolicyTold) -> Result<(), DbError> {
     db.prepare_cached("UPDATE agents SET policy = ? WHERE id = ?")?

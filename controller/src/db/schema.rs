@@ -27,6 +27,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_stale_policies", include_str!("../../migrations/0014_stale_policies.sql")),
     ("0015_retired", include_str!("../../migrations/0015_retired.sql")),
     ("0016_login_origins", include_str!("../../migrations/0016_login_origins.sql")),
+    ("0018_narrow_marks", include_str!("../../migrations/0018_narrow_marks.sql")),
+    ("0019_policy_changes", include_str!("../../migrations/0019_policy_changes.sql")),
+    ("0020_standing_totals", include_str!("../../migrations/0020_standing_totals.sql")),
 ];
 
 /// Brings the schema up to date.

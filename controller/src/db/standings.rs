@@ -3,7 +3,7 @@
 //! Invariants: a standing that rests on something that changed is marked in the transaction of the change (triggers of
 //! migration 7); one that is marked, or whose time has come, is never shown: whoever reads weighs it anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use lumbung_model::compliance::{StepTotal, Totals};
 use lumbung_model::{DatasetId, PdId, Timestamp};
@@ -88,26 +88,17 @@ pub fn unmark(db: &Connection, dataset: &DatasetId) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Takes the mark off what is no dataset.
-pub fn unmark_register(db: &Connection) -> Result<(), DbError> {
-    db.execute("DELETE FROM stale WHERE kind = 'register'", [])?;
+/// Notes that the verdicts on what is no dataset are at work: what changes from now on marks them anew.
+pub fn begin_register(db: &Connection) -> Result<(), DbError> {
+    db.execute("INSERT OR IGNORE INTO stale VALUES ('register', x'01')", [])?;
+    db.execute("DELETE FROM stale WHERE kind = 'register' AND id = x''", [])?;
     Ok(())
 }
 
-/// The standings, of all PD or of one.
-pub fn standings(
-    db: &Connection,
-    pd: Option<&PdId>,
-) -> Result<std::collections::HashMap<DatasetId, Standing>, DbError> {
-    let sql = match pd {
-        Some(_) => "SELECT dataset, body FROM standings WHERE pd = ?1",
-        None => "SELECT dataset, body FROM standings WHERE ?1 IS NULL",
-    };
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([pd.map(PdId::as_bytes)], |row| {
-        Ok((DatasetId::from_bytes(id(row, 0)?), json(row, 1)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// Takes the mark of [`begin_register`] off.
+pub fn end_register(db: &Connection) -> Result<(), DbError> {
+    db.execute("DELETE FROM stale WHERE kind = 'register' AND id = x'01'", [])?;
+    Ok(())
 }
 
 /// The standing of one dataset.
@@ -127,16 +118,18 @@ pub fn put(db: &Connection, standing: &Standing, weighed: Timestamp) -> Result<(
     let compliance = &standing.compliance;
     let bits = compliance.steps().into_iter().enumerate();
     let met = bits.fold(0_i64, |met, (bit, step)| met | i64::from(step.met) << bit);
+    // Changed in place: REPLACE would take the row out without its trigger.
     db.prepare_cached(
-        "INSERT OR REPLACE INTO standings (dataset, pd, weighed_s, recheck_s, bytes, met, never, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO standings (dataset, pd, weighed_s, recheck_s, bytes, met, never, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (dataset) DO UPDATE SET
+            pd = ?2, weighed_s = ?3, recheck_s = ?4, bytes = ?5, met = ?6, never = ?7, body = ?8",
     )?
     .execute(params![
         compliance.dataset.as_bytes(),
         compliance.pd.as_bytes(),
         weighed.0,
         standing.recheck.map(|at| at.0),
-        signed(compliance.bytes),
+        signed(counted_bytes(compliance.bytes)),
         met,
         standing.never(),
         to_json(standing)?,
@@ -168,40 +161,62 @@ fn totals_from(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
     })
 }
 
-/// Sums over standings, in the order of [`totals_from`].
-fn sums() -> String {
-    let step = |bit: u8| {
-        format!("sum(met >> {bit} & 1), sum(CASE met >> {bit} & 1 WHEN 1 THEN bytes ELSE 0 END)")
-    };
-    format!("count(*), sum(bytes), {}", [0, 1, 2, 3].map(step).join(", "))
+/// Bytes as they are added up: 1 PiB a dataset, so that nothing that a site claims makes the sum of a city overflow.
+fn counted_bytes(bytes: u64) -> u64 {
+    bytes.min(1 << 50)
 }
 
-/// How many datasets and bytes have come how far: of each PD that has datasets.
-pub fn totals(db: &Connection) -> Result<Vec<(PdId, Totals)>, DbError> {
-    let sql = format!("SELECT pd, {} FROM standings GROUP BY pd", sums());
+/// What the datasets of a PD add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sums {
+    /// How many datasets and bytes have come how far.
+    pub totals: Totals,
+    /// Datasets of which nothing was ever backed up.
+    pub never: u64,
+}
+
+impl Sums {
+    /// What one dataset adds.
+    #[must_use]
+    pub fn of(standing: &Standing) -> Self {
+        let compliance = &standing.compliance;
+        let one = StepTotal { datasets: 1, bytes: counted_bytes(compliance.bytes) };
+        let [backed_up, at_drc, verified, proven] =
+            compliance.steps().map(|step| if step.met { one } else { StepTotal::default() });
+        let totals = Totals { registered: one, backed_up, at_drc, verified, proven };
+        Self { totals, never: u64::from(standing.never()) }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { totals: self.totals.plus(other.totals), never: self.never + other.never }
+    }
+
+    /// Without what the other one added.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let totals = self.totals.minus(other.totals);
+        Self { totals, never: self.never.saturating_sub(other.never) }
+    }
+
+    /// Whether nothing of any of them was ever backed up.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.never == self.totals.registered.datasets
+    }
+}
+
+/// What the standings add up to, of each PD that has any, or of one.
+pub fn sums(db: &Connection, pd: Option<&PdId>) -> Result<HashMap<PdId, Sums>, DbError> {
+    let of = if pd.is_some() { "pd = ?1" } else { "?1 IS NULL" };
+    let sql = format!("SELECT pd, {DAY}, never FROM standing_totals WHERE {of} AND datasets > 0");
     let mut statement = db.prepare_cached(&sql)?;
-    let rows =
-        statement.query_map([], |row| Ok((PdId::from_bytes(id(row, 0)?), totals_from(row, 1)?)))?;
+    let rows = statement.query_map([pd.map(PdId::as_bytes)], |row| {
+        let sums = Sums { totals: totals_from(row, 1)?, never: count(row, 11)? };
+        Ok((PdId::from_bytes(id(row, 0)?), sums))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// How many datasets and bytes have come how far: of one PD, or of all together.
-pub fn totals_of(db: &Connection, pd: Option<&PdId>) -> Result<Totals, DbError> {
-    let Some(pd) = pd else {
-        let each = totals(db)?.into_iter().map(|(_, totals)| totals);
-        return Ok(each.fold(Totals::default(), Totals::plus));
-    };
-    let sql = format!("SELECT pd, {} FROM standings WHERE pd = ? GROUP BY pd", sums());
-    let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_row([pd.as_bytes()], |row| totals_from(row, 1)).optional()?;
-    Ok(found.unwrap_or_default())
-}
-
-/// How many PD have never backed anything up.
-pub fn never(db: &Connection) -> Result<u64, DbError> {
-    let sql = "SELECT count(*) FROM pds AS p
-         WHERE NOT EXISTS (SELECT 1 FROM standings AS s WHERE s.pd = p.id AND s.never = 0)";
-    Ok(db.query_row(sql, [], |row| count(row, 0))?)
 }
 
 const DAY: &str =
@@ -273,4 +288,72 @@ pub fn put_setting(db: &Connection, name: &str, value: &str) -> Result<(), DbErr
     db.prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)")?
         .execute([name, value])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Db;
+    use super::*;
+
+    /// Numbers that look random (SplitMix64), so that each run is the same.
+    fn next(state: &mut u64) -> i64 {
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = *state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        i64::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap()
+    }
+
+    #[test]
+    fn sums_are_those_of_the_standings_whatever_is_done_to_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.db");
+        Db::create(&path).unwrap();
+        let db = Connection::open(&path).unwrap();
+        // The datasets and PD themselves do not matter here.
+        db.pragma_update(None, "foreign_keys", false).unwrap();
+        let mut state = 7;
+        for step in 0..2000 {
+            let mut below = |many: i64| next(&mut state) % many;
+            let dataset = vec![u8::try_from(below(40)).unwrap(); 16];
+            let pd = vec![u8::try_from(below(5)).unwrap(); 16];
+            let done = match below(10) {
+                0 => db.execute("DELETE FROM standings WHERE dataset = ?", [dataset]),
+                1 => db.execute("DELETE FROM standings WHERE pd = ?", [pd]),
+                _ => {
+                    let values = params![dataset, pd, below(1 << 50), below(16), below(2)];
+                    db.execute(
+                        "INSERT INTO standings (dataset, pd, weighed_s, bytes, met, never, body)
+                         VALUES (?1, ?2, 0, ?3, ?4, ?5, '{}') ON CONFLICT (dataset) DO UPDATE SET
+                            pd = ?2, bytes = ?3, met = ?4, never = ?5",
+                        values,
+                    )
+                }
+            };
+            done.unwrap();
+            let mut added = HashMap::new();
+            let mut statement =
+                db.prepare_cached("SELECT pd, bytes, met, never FROM standings").unwrap();
+            let mut rows = statement.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let one = StepTotal { datasets: 1, bytes: count(row, 1).unwrap() };
+                let met: u8 = row.get(2).unwrap();
+                let at = |bit: u8| if met >> bit & 1 == 1 { one } else { StepTotal::default() };
+                let totals = Totals {
+                    registered: one,
+                    backed_up: at(0),
+                    at_drc: at(1),
+                    verified: at(2),
+                    proven: at(3),
+                };
+                let sums: &mut Sums =
+                    added.entry(PdId::from_bytes(id(row, 0).unwrap())).or_default();
+                *sums = sums.plus(Sums { totals, never: count(row, 3).unwrap() });
+            }
+            assert_eq!(sums(&db, None).unwrap(), added, "step {step}");
+            let one = PdId::from_bytes([3; 16]);
+            let of_one = added.get(&one).map(|sums| (one, *sums));
+            assert_eq!(sums(&db, Some(&one)).unwrap(), of_one.into_iter().collect(), "step {step}");
+        }
+    }
 }

@@ -60,6 +60,24 @@ pub fn open(db: &Connection, subject: &SubjectId) -> Result<Vec<Interval>, DbErr
     Ok(statement.query_map([subject], interval)?.collect::<Result<_, _>>()?)
 }
 
+fn is_same(before: &Interval, pd: Option<PdId>, verdict: &Verdict) -> bool {
+    before.rule == verdict.rule
+        && before.met == verdict.met
+        && before.codes == verdict.codes
+        && before.pd == pd
+}
+
+/// Whether [`settle`] would change anything.
+pub fn differ(
+    db: &Connection,
+    (subject, pd): (&SubjectId, Option<PdId>),
+    verdicts: &[Verdict],
+) -> Result<bool, DbError> {
+    let open = open(db, subject)?;
+    let is_said = |verdict: &Verdict| open.iter().any(|before| is_same(before, pd, verdict));
+    Ok(open.len() != verdicts.len() || !verdicts.iter().all(is_said))
+}
+
 /// Notes what is said of a subject now: what differs is ended and followed, what is no longer said is ended.
 pub fn settle(
     db: &Connection,
@@ -69,12 +87,7 @@ pub fn settle(
 ) -> Result<(), DbError> {
     let open = open(db, subject)?;
     for before in &open {
-        let stays = verdicts.iter().any(|verdict| {
-            verdict.rule == before.rule
-                && verdict.met == before.met
-                && verdict.codes == before.codes
-                && before.pd == pd
-        });
+        let stays = verdicts.iter().any(|verdict| is_same(before, pd, verdict));
         if !stays {
             db.prepare_cached(
                 "UPDATE verdicts SET until_s = max(from_s, ?) WHERE subject = ? AND rule = ? AND until_s IS NULL",
@@ -82,15 +95,8 @@ pub fn settle(
             .execute(params![now.0, subject, before.rule])?;
         }
     }
-    let said = |verdict: &&Verdict| {
-        !open.iter().any(|before| {
-            before.rule == verdict.rule
-                && before.met == verdict.met
-                && before.codes == verdict.codes
-                && before.pd == pd
-        })
-    };
-    for verdict in verdicts.iter().filter(said) {
+    let is_new = |verdict: &&Verdict| !open.iter().any(|before| is_same(before, pd, verdict));
+    for verdict in verdicts.iter().filter(is_new) {
         db.prepare_cached(
             "INSERT INTO verdicts (rule, subject_kind, subject, pd, from_s, met, codes, reason_id, reason_en)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

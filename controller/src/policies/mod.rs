@@ -7,6 +7,7 @@
 //! transaction that looked with a key.
 
 mod content;
+mod offers;
 mod reconciler;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::db::policies::{self as rows, PolicyRow, Proposal};
 use crate::db::{DbError, agents, approvals as approval_rows, register};
 use crate::profile::{Profile, UrgencyClasses};
 
+pub use offers::{Offered, Offers};
 pub use reconciler::Reconciler;
 
 /// An agent's word on numbers is taken this far beyond the own: a controller restored from an older copy catches up.

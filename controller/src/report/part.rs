@@ -3,9 +3,9 @@
 //! Invariants: no row is made that is not asked for; totals are those of the whole, whichever rows are asked for; what is
 //! marked is weighed here, and what is not is taken as it was weighed last.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use lumbung_model::compliance::{self as weigh, Totals};
+use lumbung_model::compliance::Totals;
 use lumbung_model::{DatasetId, PdId};
 use lumbung_wire::messages::register::{ComplianceRow, ComplianceTable, Dataset, Pd};
 use rusqlite::Connection;
@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use super::{
     Names, Place, Terms, dataset_row, finished, names, place_of_row, rows_without_dataset,
 };
-use crate::db::{DbError, register as rows, standings};
+use crate::db::standings::Sums;
+use crate::db::{DbError, register as rows, retired, standings};
 use crate::standing::{self, Standing};
 
 /// Which rows are asked for.
@@ -50,7 +51,7 @@ enum Of {
 }
 
 /// Standings that need not be read: those that were weighed here.
-type Known = HashMap<DatasetId, Standing>;
+pub(super) type Known = HashMap<DatasetId, Standing>;
 
 /// The compliance table, of all PD or of one, with the rows that are asked for.
 ///
@@ -63,7 +64,8 @@ pub fn table_part(
     part: &Part,
 ) -> Result<ComplianceTable, DbError> {
     let names = names(db, terms, pd)?;
-    let (totals, mut known) = weighed(db, terms, &names, pd)?;
+    let (sums, mut known) = weighed(db, terms, pd)?;
+    let totals = sums.values().fold(Totals::default(), |all, one| all.plus(one.totals));
     let mut table = ComplianceTable { at: terms.now, ..ComplianceTable::default() };
     for row in planned(db, terms, &names, part)? {
         let row = match row.of {
@@ -118,44 +120,34 @@ fn place_of(names: &Names, owner: &Pd, dataset: &Dataset) -> Place {
     (owner.code.clone(), server, dataset.name.clone(), Some(dataset.id))
 }
 
-/// The totals of the whole, and the standings that had to be looked at for them: none, if nothing of it is marked.
-fn weighed(
-    db: &Connection,
-    terms: &Terms,
-    names: &Names,
-    pd: Option<PdId>,
-) -> Result<(Totals, Known), DbError> {
-    let stale = standings::stale(db, terms.now)?.datasets;
-    // Most often nothing is marked, and then no dataset has to be read.
-    let datasets = if stale.is_empty() { Vec::new() } else { rows::datasets(db, pd.as_ref())? };
-    if !datasets.iter().any(|dataset| stale.contains(&dataset.id)) {
-        return Ok((standings::totals_of(db, pd.as_ref())?, Known::new()));
-    }
-    let known = weigh_marked(db, terms, pd, &datasets, &stale)?;
-    let ids: Vec<PdId> = names.pds.iter().map(|pd| pd.id).collect();
-    let results = known.values().map(|standing| standing.compliance.clone()).collect();
-    Ok((weigh::summarize(&ids, results, terms.now).totals, known))
-}
-
-/// The standings of all these, with those that are marked weighed anew.
-fn weigh_marked(
+/// What everything adds up to now, by PD: what is marked is weighed here, in place of what was written down of it.
+///
+/// # Errors
+/// If the database fails.
+pub(super) fn weighed(
     db: &Connection,
     terms: &Terms,
     pd: Option<PdId>,
-    datasets: &[Dataset],
-    stale: &HashSet<DatasetId>,
-) -> Result<Known, DbError> {
-    let mut read = standings::standings(db, pd.as_ref())?;
-    read.retain(|dataset, _| !stale.contains(dataset));
-    let mut known = Known::with_capacity(datasets.len());
-    for dataset in datasets {
-        let standing = match read.remove(&dataset.id) {
-            Some(standing) => standing,
-            None => standing::weigh(db, &terms.profile, dataset, terms.now)?.0,
-        };
-        known.insert(dataset.id, standing);
+) -> Result<(HashMap<PdId, Sums>, Known), DbError> {
+    let mut sums = standings::sums(db, pd.as_ref())?;
+    let mut known = Known::new();
+    let mine = |owner: PdId| pd.is_none_or(|pd| pd == owner);
+    for id in standings::stale(db, terms.now)?.datasets {
+        if let Some(before) = standings::standing(db, &id)?.filter(|one| mine(one.compliance.pd)) {
+            let of = sums.entry(before.compliance.pd).or_default();
+            *of = of.minus(Sums::of(&before));
+        }
+        let dataset = rows::dataset(db, &id)?.filter(|dataset| mine(dataset.pd));
+        let Some(dataset) = dataset else { continue };
+        if retired::of(db, id.as_bytes())?.is_some() {
+            continue;
+        }
+        let (standing, _) = standing::weigh(db, &terms.profile, &dataset, terms.now)?;
+        let of = sums.entry(dataset.pd).or_default();
+        *of = of.plus(Sums::of(&standing));
+        known.insert(id, standing);
     }
-    Ok(known)
+    Ok((sums, known))
 }
 
 fn standing_of(

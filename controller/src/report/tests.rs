@@ -6,6 +6,7 @@ use lumbung_wire::messages::register::{Dataset, PdKind, ServerKind};
 use super::*;
 use crate::act::Act;
 use crate::config::Config;
+use crate::db::standings;
 use crate::reconcile::Reconciler;
 use crate::testing::{City, START};
 

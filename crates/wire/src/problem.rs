@@ -217,6 +217,13 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "changed", "It was changed meanwhile", detail)
     }
 
+    /// 428: it has to say what it has seen (RFC 6585).
+    #[must_use]
+    pub fn unconditional(detail: impl Into<String>) -> Self {
+        let title = "The request has to be conditional";
+        Self::new(StatusCode::PRECONDITION_REQUIRED, "unconditional", title, detail)
+    }
+
     /// 413: longer than this request may be.
     #[must_use]
     pub fn too_large(limit_bytes: u64) -> Self {

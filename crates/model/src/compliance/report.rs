@@ -42,16 +42,28 @@ impl Totals {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        let sum = |one: StepTotal, other: StepTotal| StepTotal {
+        self.with(other, |one, other| StepTotal {
             datasets: one.datasets + other.datasets,
             bytes: one.bytes.saturating_add(other.bytes),
-        };
+        })
+    }
+
+    /// Without what the other one has added.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.with(other, |one, other| StepTotal {
+            datasets: one.datasets.saturating_sub(other.datasets),
+            bytes: one.bytes.saturating_sub(other.bytes),
+        })
+    }
+
+    fn with(self, other: Self, both: impl Fn(StepTotal, StepTotal) -> StepTotal) -> Self {
         Self {
-            registered: sum(self.registered, other.registered),
-            backed_up: sum(self.backed_up, other.backed_up),
-            at_drc: sum(self.at_drc, other.at_drc),
-            verified: sum(self.verified, other.verified),
-            proven: sum(self.proven, other.proven),
+            registered: both(self.registered, other.registered),
+            backed_up: both(self.backed_up, other.backed_up),
+            at_drc: both(self.at_drc, other.at_drc),
+            verified: both(self.verified, other.verified),
+            proven: both(self.proven, other.proven),
         }
     }
 

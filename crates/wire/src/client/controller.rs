@@ -225,6 +225,33 @@ impl ControllerClient {
         self.with_body(Method::PUT, path, body).await
     }
 
+    /// One row, and the tag that [`Self::patch`] wants.
+    pub async fn get_tagged<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, String), ClientError> {
+        let answer = self.transport.send(self.transport.get(path.to_owned())).await?;
+        let tag = answer.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(str::to_owned).ok_or_else(|| self.transport.protocol("no ETag"))?;
+        let body = self.transport.body(answer, ANSWER_MAX_BYTES).await?;
+        let row = serde_json::from_slice(&body)
+            .map_err(|error| self.transport.protocol(error.to_string()))?;
+        Ok((row, tag))
+    }
+
+    /// Changes a row that still has this tag, by a JSON Merge Patch (RFC 7396).
+    pub async fn patch<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: String,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        let call = self.transport.json(Method::PATCH, path.to_owned(), body)?;
+        let kind = Some("application/merge-patch+json");
+        let call = Call { kind, seen: Some(tag), ..call };
+        self.transport.read_json(call, ANSWER_MAX_BYTES).await
+    }
+
     /// A POST of bytes, for instance of a signed proof to `/api/v1/proofs`.
     pub async fn post_bytes<T: DeserializeOwned>(
         &self,

@@ -50,6 +50,8 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) range: Option<String>,
+    /// The tag that what is changed has to have still (`If-Match`).
+    pub(super) seen: Option<String>,
     pub(super) kind: Option<&'static str>,
     pub(super) body: Vec<Bytes>,
     /// For the answer, once the body is sent.
@@ -143,6 +145,7 @@ impl Transport {
             method: Method::GET,
             path,
             range: None,
+            seen: None,
             kind: None,
             body: Vec::new(),
             patience: self.timeouts.stall,
@@ -176,6 +179,9 @@ impl Transport {
         let mut request = self.http.request(call.method, url).headers(self.headers.clone());
         if let Some(range) = call.range {
             request = request.header(header::RANGE, range);
+        }
+        if let Some(seen) = call.seen {
+            request = request.header(header::IF_MATCH, seen);
         }
         let mut progress = Progress::default();
         if let Some(kind) = call.kind {
