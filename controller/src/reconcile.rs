@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use lumbung_model::{Clock, DatasetId, PdId, ServerId, SiteId, Timestamp};
-use lumbung_wire::messages::register::{DatasetKind, Pd, RetiredKind, Site};
+use lumbung_model::{Clock, DatasetId, PdId, SiteId, Timestamp};
+use lumbung_wire::messages::register::{DatasetKind, Pd, Site};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::db::standings::{self, Stale};
 use crate::db::{Db, DbError, places, register as rows, retired, services, verdicts};
 use crate::profile::{Profile, Subject};
+use crate::retire;
 use crate::rules::{self, DatasetCase, Judged, Register};
 use crate::standing::{self, Standing};
 
@@ -129,7 +130,7 @@ impl Reconciler {
         let names = Names::read(tx)?;
         for id in part {
             if retired::of(tx, id.as_bytes())?.is_some() {
-                retire(tx, id, now)?;
+                forget(tx, id, now)?;
             } else if let Some(dataset) = rows::dataset(tx, id)? {
                 let (standing, facts) = standing::weigh(tx, &self.profile, &dataset, now)?;
                 let Some(pd) = names.pds.get(&dataset.pd) else { continue };
@@ -167,9 +168,11 @@ impl Reconciler {
         {
             verdicts::settle(tx, now, (kind, &subject, pd), &verdicts)?;
         }
+        // Whatever is retired, nothing is said of it.
         for one in retired::all(tx, None)? {
-            if let (RetiredKind::Server, Ok(id)) = (one.kind, one.id.parse::<ServerId>()) {
-                let subject = (Subject::Server.as_str(), &id.as_bytes().to_vec(), Some(one.pd));
+            // Ids of all kinds are written alike.
+            if let (Some(subject), Ok(id)) = (retire::subject(one.kind), one.id.parse::<PdId>()) {
+                let subject = (subject.as_str(), &id.as_bytes().to_vec(), one.pd);
                 verdicts::settle(tx, now, subject, &[])?;
             }
         }
@@ -178,7 +181,7 @@ impl Reconciler {
 }
 
 /// Nothing more is said of a dataset that is retired, and it stands nowhere. What was said stays.
-fn retire(tx: &Connection, id: &DatasetId, now: Timestamp) -> Result<(), DbError> {
+fn forget(tx: &Connection, id: &DatasetId, now: Timestamp) -> Result<(), DbError> {
     let pd = rows::dataset(tx, id)?.map(|dataset| dataset.pd);
     let subject = (Subject::Dataset.as_str(), &id.as_bytes().to_vec(), pd);
     verdicts::settle(tx, now, subject, &[])?;
@@ -196,7 +199,7 @@ struct Names {
 impl Names {
     fn read(tx: &Connection) -> Result<Self, DbError> {
         Ok(Self {
-            pds: rows::pds(tx)?.into_iter().map(|pd| (pd.id, pd)).collect(),
+            pds: rows::pds_ever(tx)?.into_iter().map(|pd| (pd.id, pd)).collect(),
             sites: rows::sites(tx)?.into_iter().map(|site| (site.id, site)).collect(),
         })
     }

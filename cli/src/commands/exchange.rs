@@ -23,7 +23,7 @@ pub(crate) enum RegisterCommand {
     Import(ImportArgs),
     /// Write the register as TOML, or one table of it as CSV
     Export(ExportArgs),
-    /// Say that a dataset or server is no more: it leaves today's figures, and stays for questions about the past
+    /// Say that a row is no more: it leaves today's figures, and stays for questions about the past
     Retire(RetireArgs),
     /// Bring back what was retired
     Restore(RestoreArgs),

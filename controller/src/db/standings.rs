@@ -9,6 +9,7 @@ use lumbung_model::compliance::{StepTotal, Totals};
 use lumbung_model::{DatasetId, PdId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::register::LIVE;
 use super::{DbError, count, id, json, signed, to_json};
 use crate::standing::Standing;
 
@@ -197,11 +198,13 @@ pub fn totals_of(db: &Connection, pd: Option<&PdId>) -> Result<Totals, DbError> 
     Ok(found.unwrap_or_default())
 }
 
-/// How many PD have never backed anything up.
+/// How many PD that are not retired have never backed anything up.
 pub fn never(db: &Connection) -> Result<u64, DbError> {
-    let sql = "SELECT count(*) FROM pds AS p
-         WHERE NOT EXISTS (SELECT 1 FROM standings AS s WHERE s.pd = p.id AND s.never = 0)";
-    Ok(db.query_row(sql, [], |row| count(row, 0))?)
+    let sql = format!(
+        "SELECT count(*) FROM pds AS p
+         WHERE p.{LIVE} AND NOT EXISTS (SELECT 1 FROM standings AS s WHERE s.pd = p.id AND s.never = 0)"
+    );
+    Ok(db.query_row(&sql, [], |row| count(row, 0))?)
 }
 
 const DAY: &str =
