@@ -258,6 +258,21 @@ CREATE TABLE inventory_entries (
     newest INTEGER NOT NULL,
     PRIMARY KEY (site, repository, manifest)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE login_of_nobody (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    writes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE login_origins (
+    user BLOB NOT NULL REFERENCES users (id),
+    -- An IPv4 address, or the /64 network of an IPv6 address; empty where none is known.
+    origin TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    locked_until_s INTEGER,
+    -- The last login from there that went well.
+    known_s INTEGER,
+    seen_s INTEGER NOT NULL,
+    PRIMARY KEY (user, origin)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE manifests (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -390,14 +405,17 @@ CREATE TABLE repositories (
 ) STRICT;
 CREATE TABLE retired (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
-    kind TEXT NOT NULL CHECK (kind IN ('dataset', 'server')),
-    pd BLOB NOT NULL REFERENCES pds (id),
+    kind TEXT NOT NULL CHECK (kind IN
+        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room')),
+    pd BLOB REFERENCES pds (id),
+    -- Of a PD, its code.
     name TEXT NOT NULL,
     from_s INTEGER NOT NULL,
     entered_s INTEGER NOT NULL,
     made_by TEXT NOT NULL,
     reason TEXT NOT NULL,
-    CHECK (from_s <= entered_s)
+    CHECK (from_s <= entered_s),
+    CHECK ((pd IS NULL) = (kind IN ('building', 'room')))
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

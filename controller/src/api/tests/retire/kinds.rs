@@ -168,8 +168,9 @@ async fn what_something_needs_is_not_retired_and_the_refusal_names_what() {
 async fn a_refusal_names_ten_and_counts_the_others() {
     let app = App::new();
     let building = "[[site]]\nname = \"DRC\"\nkind = \"drc\"\n[[site.building]]\nname = \"G\"\n";
-    let rooms: String =
-        (10..23).map(|n| format!("[[site.building.room]]\nname = \"R{n}\"\n")).collect();
+    let rooms: String = (10..23)
+        .map(|n| format!("[[site.building.room]]\nname = \"R{n}\"\nkind = \"other\"\n"))
+        .collect();
     app.enter_text(&format!("{building}{rooms}")).await;
     let id = app.named("buildings", "G").await;
     let detail = app.refuses("building", &id, false).await;
