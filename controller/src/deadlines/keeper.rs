@@ -161,7 +161,8 @@ pub fn reconcile(db: &Connection, act: &Act, profile: &Profile) -> Result<Done, 
 }
 
 /// A PD that is retired owes nothing any more: not what is past its date either, nor what somebody entered. What follows
-/// from a duty lapses, and is owed again when the PD is brought back; the rest is cancelled for that reason.
+/// from a duty lapses: it is owed again when the PD is brought back, and by whoever answers for the city now if it is the
+/// city's. The rest is cancelled for that reason.
 ///
 /// # Errors
 /// If the database fails.
@@ -171,17 +172,13 @@ pub fn end_of_pd(db: &Connection, act: &Act, pd: PdId, reason: &str) -> Result<(
         if !row.status.is_to_be_delivered() {
             continue;
         }
-        let lapsed = row.duty.is_some() && row.status == Status::Open;
+        let lapsed = row.duty.is_some();
         let (action, reason) =
             if lapsed { ("deposit.lapse", LAPSED) } else { ("deposit.cancel", reason) };
         let (by, reason) = (act.actor.name.clone(), reason.to_owned());
         let decision = Some(DepositDecision { at: act.now, by, reason });
-        rows::put(
-            db,
-            act,
-            action,
-            &DepositRow { status: Status::Cancelled, lapsed, decision, ..row },
-        )?;
+        let ended = DepositRow { status: Status::Cancelled, lapsed, decision, ..row };
+        rows::put(db, act, action, &ended)?;
     }
     Ok(())
 }

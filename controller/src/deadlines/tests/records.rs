@@ -227,6 +227,15 @@ fn what_the_city_owes_is_handed_on_by_a_dinas_that_is_retired() {
     let drill = profile(vec![duty("drill", "of = 'dinas'\nevery_months = 12")]);
     round(&city, &drill);
     assert_eq!(records(&city)[0].pd, Some(city.pd));
+    // Also what it has to hand in once more.
+    let id = records(&city)[0].id;
+    let row = city.db.read(|tx| rows::deposit(tx, &id)).unwrap().unwrap();
+    city.db
+        .write(|tx| {
+            let cancelled = desk::cancel(tx, &act, row, "keliru")?;
+            desk::give_back(tx, &act, cancelled, "ternyata wajib")
+        })
+        .unwrap();
     retire_pd(&city);
     assert_eq!(round(&city, &drill), Done { revived: 1, handed_over: 1, ..Done::default() });
     assert_eq!((records(&city)[0].pd, records(&city)[0].state), (None, DepositState::Open));
