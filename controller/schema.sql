@@ -409,14 +409,17 @@ CREATE TABLE repositories (
 ) STRICT;
 CREATE TABLE retired (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
-    kind TEXT NOT NULL CHECK (kind IN ('dataset', 'server')),
-    pd BLOB NOT NULL REFERENCES pds (id),
+    kind TEXT NOT NULL CHECK (kind IN
+        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room')),
+    pd BLOB REFERENCES pds (id),
+    -- Of a PD, its code.
     name TEXT NOT NULL,
     from_s INTEGER NOT NULL,
     entered_s INTEGER NOT NULL,
     made_by TEXT NOT NULL,
     reason TEXT NOT NULL,
-    CHECK (from_s <= entered_s)
+    CHECK (from_s <= entered_s),
+    CHECK ((pd IS NULL) = (kind IN ('building', 'room')))
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

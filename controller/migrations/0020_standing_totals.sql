@@ -81,6 +81,5 @@ CREATE TRIGGER standing_totals_other AFTER UPDATE ON standings
         WHERE pd = new.pd;
 END;
 
--- It held the sums until now.
+-- It held the sums until now, and nobody else reads standings by PD.
 DROP INDEX standings_totals;
-CREATE INDEX standings_by_pd ON standings (pd);

@@ -147,6 +147,7 @@ fn enroll_agent(
         key: request.agent_key.ok_or_else(|| lacks("agent_key"))?,
         domain: request.domain.ok_or_else(|| lacks("domain"))?,
     };
+    register::live(db, server.id.as_bytes())?;
     same_agent(db, &row)?;
     register::bind_repository(db, act, row.repository, server.pd)?;
     agents::put_agent(db, act.now, &row)?;

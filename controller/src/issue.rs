@@ -109,7 +109,7 @@ fn agent_subject(db: &Connection, text: &str) -> Result<TokenSubject, IssueError
             .map(|server| TokenSubject::Agent(server.id))
             .ok_or_else(unknown);
     }
-    let pds = rows::pds(db)?;
+    let pds = rows::pds_ever(db)?;
     let code_of =
         |id| pds.iter().find(|pd| pd.id == id).map_or_else(String::new, |pd| pd.code.clone());
     let mut found = rows::servers_by_name(db, text)?;

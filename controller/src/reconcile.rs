@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lumbung_model::compliance::Totals;
-use lumbung_model::{Clock, DatasetId, PdId, ServerId, SiteId, Timestamp};
-use lumbung_wire::messages::register::{DatasetKind, Pd, RetiredKind, Site};
+use lumbung_model::{Clock, DatasetId, PdId, SiteId, Timestamp};
+use lumbung_wire::messages::register::{DatasetKind, Pd, Site};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::db::standings::{self, Stale};
 use crate::db::{Db, DbError, places, register as rows, retired, services, verdicts};
 use crate::profile::{Profile, Subject};
+use crate::retire;
 use crate::rules::{self, DatasetCase, Judged, Register};
 use crate::standing::{self, Standing};
 
@@ -127,7 +128,7 @@ impl Reconciler {
         let names = Names::read(tx)?;
         for id in part {
             if retired::of(tx, id.as_bytes())?.is_some() {
-                retire(tx, id, now)?;
+                forget(tx, id, now)?;
             } else if let Some(dataset) = rows::dataset(tx, id)? {
                 let (standing, facts) = standing::weigh(tx, &self.profile, &dataset, now)?;
                 let Some(pd) = names.pds.get(&dataset.pd) else { continue };
@@ -176,10 +177,12 @@ impl Reconciler {
 
     fn judged_otherwise(&self, tx: &Connection) -> Result<Vec<Judged>, DbError> {
         let mut judged = rules::judge_all(&self.profile, &register(tx)?);
+        // Whatever is retired, nothing is said of it.
         for one in retired::all(tx, None)? {
-            if let (RetiredKind::Server, Ok(id)) = (one.kind, one.id.parse::<ServerId>()) {
-                let (kind, subject) = (Subject::Server.as_str(), id.as_bytes().to_vec());
-                judged.push(Judged { kind, subject, pd: Some(one.pd), verdicts: Vec::new() });
+            // Ids of all kinds are written alike.
+            if let (Some(subject), Ok(id)) = (retire::subject(one.kind), one.id.parse::<PdId>()) {
+                let (kind, subject) = (subject.as_str(), id.as_bytes().to_vec());
+                judged.push(Judged { kind, subject, pd: one.pd, verdicts: Vec::new() });
             }
         }
         let mut otherwise = Vec::new();
@@ -193,7 +196,7 @@ impl Reconciler {
 }
 
 /// Nothing more is said of a dataset that is retired, and it stands nowhere. What was said stays.
-fn retire(tx: &Connection, id: &DatasetId, now: Timestamp) -> Result<(), DbError> {
+fn forget(tx: &Connection, id: &DatasetId, now: Timestamp) -> Result<(), DbError> {
     let pd = rows::dataset(tx, id)?.map(|dataset| dataset.pd);
     let subject = (Subject::Dataset.as_str(), &id.as_bytes().to_vec(), pd);
     verdicts::settle(tx, now, subject, &[])?;
@@ -211,7 +214,7 @@ struct Names {
 impl Names {
     fn read(tx: &Connection) -> Result<Self, DbError> {
         Ok(Self {
-            pds: rows::pds(tx)?.into_iter().map(|pd| (pd.id, pd)).collect(),
+            pds: rows::pds_ever(tx)?.into_iter().map(|pd| (pd.id, pd)).collect(),
             sites: rows::sites(tx)?.into_iter().map(|site| (site.id, site)).collect(),
         })
     }

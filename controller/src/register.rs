@@ -1,21 +1,25 @@
 //! Rules of the register: what may be entered, and what entering it again does.
 //!
 //! Invariants: ids are given once and stay; codes of PD, names of sites, and names of everything else within what it
-//! belongs to are distinct; a repository belongs to one PD. Everything runs inside the caller's transaction, so an
+//! belongs to are distinct; a repository belongs to one PD; a retired row is not changed, and no row that lives refers to
+//! one. Everything runs inside the caller's transaction, so an
 //! import is entered whole or not at all.
 
 mod datasets;
 mod error;
 mod pds;
+mod row;
 mod servers;
 mod sites;
 pub(crate) mod text;
 
 use lumbung_wire::messages::register::ImportOutcome;
+use rusqlite::Connection;
 
 pub use datasets::{apply_classes, bind_repository, put_dataset};
 pub use error::RegisterError;
 pub use pds::{put_application, put_contact_person, put_pd, put_service};
+pub use row::Retirable;
 pub use servers::put_server;
 pub use sites::{put_building, put_room, put_site, url_host};
 
@@ -92,10 +96,31 @@ fn enter<T: PartialEq>(
     Ok((row, if found.is_some() { Change::Updated } else { Change::Created }))
 }
 
-/// Fails if the row of that id is retired: it stays as it was.
-fn live(db: &rusqlite::Connection, id: &[u8; 16]) -> Result<(), RegisterError> {
+/// As [`enter`], of a row that can be retired: if it is, it stays as it was, and nothing new lives under what is.
+fn enter_live<T: PartialEq + Retirable>(
+    db: &Connection,
+    found: Option<&T>,
+    row: T,
+    put: impl FnOnce(&T) -> Result<(), DbError>,
+) -> Result<(T, Change), RegisterError> {
+    if found != Some(&row) {
+        if let Some(one) = retired::of(db, &row.bytes())? {
+            return Err(RegisterError::Retired { what: one.kind.called(), name: one.name });
+        }
+        for parent in row.parents() {
+            live(db, &parent)?;
+        }
+    }
+    enter(found, row, put)
+}
+
+/// Fails if the row of that id is retired: nothing is entered under it.
+///
+/// # Errors
+/// [`RegisterError::UnderRetired`].
+pub fn live(db: &Connection, id: &[u8; 16]) -> Result<(), RegisterError> {
     match retired::of(db, id)? {
-        Some(found) => Err(RegisterError::Retired { what: found.kind.as_str(), name: found.name }),
+        Some(one) => Err(RegisterError::UnderRetired { what: one.kind.called(), name: one.name }),
         None => Ok(()),
     }
 }

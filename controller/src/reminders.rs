@@ -12,7 +12,7 @@ use lumbung_wire::messages::register::Pd;
 use rusqlite::Connection;
 
 use crate::act::Act;
-use crate::db::{DbError, follow_up as rows};
+use crate::db::{DbError, follow_up as rows, retired};
 use crate::profile::{Force, Profile};
 use crate::report::Language;
 use crate::verdicts::{self, Wanted};
@@ -28,6 +28,9 @@ pub enum ReminderError {
         "{0} meets everything that an article asks for, or it is waived: there is nothing to remind it of"
     )]
     Nothing(String),
+    /// The PD is no more.
+    #[error("{0} is retired: there is nobody to remind, unless it is brought back")]
+    Retired(String),
     /// No such reminder.
     #[error("there is no such reminder: `GET /api/v1/reminders` lists them")]
     Unknown,
@@ -62,7 +65,7 @@ impl ReminderError {
             Self::Text => Some("note"),
             Self::Back { .. } => Some("state"),
             Self::Letter => Some("letter"),
-            Self::Nothing(_) | Self::Unknown | Self::Db(_) => None,
+            Self::Nothing(_) | Self::Retired(_) | Self::Unknown | Self::Db(_) => None,
         }
     }
 }
@@ -77,6 +80,9 @@ pub fn draft(
     profile: &Profile,
     pd: &Pd,
 ) -> Result<Reminder, ReminderError> {
+    if retired::of(db, pd.id.as_bytes())?.is_some() {
+        return Err(ReminderError::Retired(pd.code.clone()));
+    }
     let wanted = Wanted { pd: Some(pd.id), state: Some(VerdictState::Unmet), ..Wanted::default() };
     let mut unmet = verdicts::list(db, profile, &wanted, (act.now, Language::Indonesian))?;
     let binds = [Force::Must.as_str(), Force::Shall.as_str()];

@@ -1,16 +1,22 @@
 //! Retiring rows of the register, and bringing them back.
 //!
 //! Invariants: a retired row counts for nothing from the moment that this is entered, and what was said before stays said;
-//! no live dataset lies on a retired server; retirement touches no site and no vault. What it takes from an agent waits for
+//! no live row refers to a retired one; retirement touches no site and no vault. What it takes from an agent waits for
 //! a second person, like every narrower policy.
 
-use lumbung_model::{DatasetId, ServerId, Timestamp};
-use lumbung_wire::messages::register::{Dataset, RetiredKind, Retirement, RetirementInput, Server};
+use std::collections::HashSet;
+
+use lumbung_model::{DatasetId, PdId, ServerId, Timestamp};
+use lumbung_wire::messages::register::{RetiredKind, Retirement, RetirementInput};
 use rusqlite::Connection;
 
 use crate::act::Act;
-use crate::db::{DbError, register, retired as rows, standings, verdicts};
+use crate::db::{
+    DbError, people, places, register, retired as rows, services, standings, verdicts,
+};
+use crate::deadlines::keeper;
 use crate::profile::Subject;
+use crate::register::Retirable;
 
 /// Names that a refusal tells; the rest are counted.
 const NAMED_MAX: usize = 10;
@@ -27,7 +33,7 @@ pub enum RetireError {
     )]
     From,
     /// It is not in the register.
-    #[error("there is no such {0}: look at the list of {0}s")]
+    #[error("there is no such {}: look at the list of them", .0.called())]
     Unknown(RetiredKind),
     /// It is retired already.
     #[error("{0:?} is retired already: `GET /api/v1/retirements` says since when and why")]
@@ -35,19 +41,48 @@ pub enum RetireError {
     /// It is not retired.
     #[error("nothing of this id is retired: `GET /api/v1/retirements` lists what is")]
     NotRetired,
-    /// Datasets lie on it.
+    /// Something else that is live refers to it, or to what belongs to it.
     #[error(
-        "datasets lie on server {server:?}: {datasets}; retire them or move them first, or send with_datasets = true to retire them with it"
+        "{what} {name:?}, or something that belongs to it, is in use by {by}: change or retire that first"
     )]
-    HasDatasets {
-        /// The server's name.
-        server: String,
-        /// Their names.
-        datasets: String,
+    InUse {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What refers to it.
+        by: String,
     },
-    /// Its server is retired.
-    #[error("its server {0:?} is retired: bring that back first")]
-    OnRetired(String),
+    /// Something belongs to it.
+    #[error(
+        "{what} {name:?} still has {contents}; retire that first, or send with_contents = true to retire all of it together"
+    )]
+    HasContents {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What belongs to it.
+        contents: String,
+    },
+    /// People of the PD still have accounts.
+    #[error(
+        "PD {code:?} has open accounts: {accounts}; close them first (`lumbung user disable NAME`)"
+    )]
+    HasAccounts {
+        /// The PD's code.
+        code: String,
+        /// Names of the accounts.
+        accounts: String,
+    },
+    /// Something that it refers to is retired.
+    #[error("its {what} {name:?} is retired: bring that back first")]
+    UnderRetired {
+        /// What that is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The database failed.
     #[error("the register could not be read or written")]
     Db(#[from] DbError),
@@ -60,17 +95,22 @@ impl RetireError {
         match self {
             Self::Reason => Some("reason"),
             Self::From => Some("from"),
-            Self::Unknown(_) | Self::Already(_) => Some("id"),
-            Self::HasDatasets { .. } => Some("with_datasets"),
-            Self::NotRetired | Self::OnRetired(_) | Self::Db(_) => None,
+            Self::Unknown(_) | Self::Already(_) | Self::InUse { .. } | Self::HasAccounts { .. } => {
+                Some("id")
+            }
+            Self::HasContents { .. } => Some("with_contents"),
+            Self::NotRetired | Self::UnderRetired { .. } | Self::Db(_) => None,
         }
     }
 }
 
-/// Retires a row, and a server's datasets if that is asked for. Tells everything that is retired by it.
+/// A row of any kind.
+type Found = Box<dyn Retirable>;
+
+/// Retires a row, and what belongs to it if that is asked for. Tells everything that is retired by it.
 ///
 /// # Errors
-/// If there is no such row, datasets lie on it, or it has no reason.
+/// If there is no such row, something else needs it, or it has no reason.
 pub fn retire(
     db: &Connection,
     act: &Act,
@@ -80,85 +120,139 @@ pub fn retire(
     if input.from > act.now || input.from < Timestamp(0) {
         return Err(RetireError::From);
     }
-    match input.kind {
-        RetiredKind::Dataset => {
-            let dataset = dataset(db, &input.id)?;
-            Ok(vec![retire_dataset(db, act, input, &dataset)?])
+    let row = find(db, input.kind, &input.id)?;
+    if rows::of(db, &row.bytes())?.is_some() {
+        return Err(RetireError::Already(row.name().to_owned()));
+    }
+    let contents = going_along(db, &*row, input.with_contents)?;
+    let pd = row.pd().filter(|_| row.kind() == RetiredKind::Pd);
+    if let Some(pd) = pd {
+        nobody_works_for(db, pd, row.name())?;
+        keeper::end_of_pd(db, act, pd, input.reason.trim())?;
+    }
+    contents.iter().chain([&row]).map(|one| put(db, act, input, &**one)).collect()
+}
+
+/// What is retired with a row, in an order in which nothing live refers to what is retired already.
+fn going_along(
+    db: &Connection,
+    row: &dyn Retirable,
+    with_contents: bool,
+) -> Result<Vec<Found>, RetireError> {
+    let belongs =
+        |one: &Found| takes_along(row.kind(), one.kind()) && one.parents().contains(&row.bytes());
+    let (contents, others): (Vec<_>, Vec<_>) = may_refer(db, row)?.into_iter().partition(belongs);
+    let going: HashSet<_> = contents.iter().map(|one| one.bytes()).chain([row.bytes()]).collect();
+    let needs = |one: &Found| one.parents().iter().any(|parent| going.contains(parent));
+    let users: Vec<_> = others.into_iter().filter(needs).collect();
+    let (what, name) = (row.kind().called(), row.name().to_owned());
+    if !users.is_empty() {
+        return Err(RetireError::InUse { what, name, by: told(db, row.pd(), &users)? });
+    }
+    if !contents.is_empty() && !with_contents {
+        let contents = told(db, row.pd(), &contents)?;
+        return Err(RetireError::HasContents { what, name, contents });
+    }
+    Ok(contents)
+}
+
+/// Whether rows of the second kind belong to the row of the first that they refer to, and go with it.
+const fn takes_along(row: RetiredKind, content: RetiredKind) -> bool {
+    use RetiredKind as K;
+    match row {
+        K::Pd => matches!(
+            content,
+            K::Dataset | K::ContactPerson | K::Application | K::Service | K::Server
+        ),
+        K::Server => matches!(content, K::Dataset),
+        K::Building => matches!(content, K::Room),
+        K::Service | K::Application | K::ContactPerson | K::Dataset | K::Room => false,
+    }
+}
+
+/// All live rows that could refer to a row or to what belongs to it: children before their parents. A PD's server may
+/// serve other PD.
+fn may_refer(db: &Connection, row: &dyn Retirable) -> Result<Vec<Found>, DbError> {
+    use RetiredKind as K;
+    let pd = row.pd();
+    let own = pd.as_ref();
+    let mut all = Vec::new();
+    match row.kind() {
+        K::Pd => {
+            all.extend(found(register::datasets(db, own)?));
+            all.extend(found(services::contact_persons(db, own)?));
+            all.extend(found(services::applications(db, None)?));
+            all.extend(found(services::services(db, None)?));
+            all.extend(found(register::servers(db, own)?));
         }
-        RetiredKind::Server => retire_server(db, act, input),
+        K::Server => {
+            all.extend(found(register::datasets_on(db, &ServerId::from_bytes(row.bytes()))?));
+            all.extend(found(services::applications(db, None)?));
+            all.extend(found(services::services(db, None)?));
+        }
+        K::Service => {
+            all.extend(found(services::contact_persons(db, own)?));
+            all.extend(found(services::applications(db, own)?));
+        }
+        K::Application => all.extend(found(register::datasets(db, own)?)),
+        K::Building => {
+            all.extend(found(register::servers(db, None)?));
+            all.extend(found(places::rooms(db)?));
+        }
+        K::Room => all.extend(found(register::servers(db, None)?)),
+        K::ContactPerson | K::Dataset => {}
     }
+    Ok(all)
 }
 
-fn retire_server(
-    db: &Connection,
-    act: &Act,
-    input: &RetirementInput,
-) -> Result<Vec<Retirement>, RetireError> {
-    let server = server(db, &input.id)?;
-    let mut datasets = register::datasets(db, Some(&server.pd))?;
-    datasets.retain(|dataset| dataset.server == Some(server.id));
-    if !datasets.is_empty() && !input.with_datasets {
-        let datasets = named(&datasets);
-        return Err(RetireError::HasDatasets { server: server.name, datasets });
-    }
-    let mut done = Vec::new();
-    for dataset in &datasets {
-        done.push(retire_dataset(db, act, input, dataset)?);
-    }
-    let made = Retirement {
-        kind: RetiredKind::Server,
-        id: server.id.to_string(),
-        pd: server.pd,
-        name: server.name.clone(),
-        ..template(act, input)
-    };
-    put(db, act, &made, (server.id.as_bytes(), &server))?;
-    done.push(made);
-    Ok(done)
+fn found<T: Retirable + 'static>(rows: Vec<T>) -> impl Iterator<Item = Found> {
+    rows.into_iter().map(|row| Box::new(row) as Found)
 }
 
-fn retire_dataset(
-    db: &Connection,
-    act: &Act,
-    input: &RetirementInput,
-    dataset: &Dataset,
-) -> Result<Retirement, RetireError> {
-    let made = Retirement {
-        kind: RetiredKind::Dataset,
-        id: dataset.id.to_string(),
-        pd: dataset.pd,
-        name: dataset.name.clone(),
-        ..template(act, input)
-    };
-    put(db, act, &made, (dataset.id.as_bytes(), dataset))?;
-    Ok(made)
-}
-
-/// What all that one request retires has in common.
-fn template(act: &Act, input: &RetirementInput) -> Retirement {
-    Retirement {
-        kind: input.kind,
-        id: String::new(),
-        pd: lumbung_model::PdId::from_bytes([0; 16]),
-        name: String::new(),
-        from: input.from,
-        entered: act.now,
-        by: act.actor.name.clone(),
-        reason: input.reason.trim().to_owned(),
+/// A PD whose people can still log in is not gone.
+fn nobody_works_for(db: &Connection, pd: PdId, code: &str) -> Result<(), RetireError> {
+    let open =
+        |account: &people::Account| account.user.pd == Some(pd) && account.user.disabled.is_none();
+    let accounts: Vec<_> =
+        people::accounts(db)?.into_iter().filter(open).map(|one| one.user.name).collect();
+    if accounts.is_empty() {
+        return Ok(());
     }
+    Err(RetireError::HasAccounts { code: code.to_owned(), accounts: first(&accounts) })
 }
 
 fn put(
     db: &Connection,
     act: &Act,
-    made: &Retirement,
-    (id, row): (&[u8; 16], &impl serde::Serialize),
-) -> Result<(), RetireError> {
-    if rows::of(db, id)?.is_some() {
-        return Err(RetireError::Already(made.name.clone()));
+    input: &RetirementInput,
+    row: &dyn Retirable,
+) -> Result<Retirement, RetireError> {
+    let made = Retirement {
+        kind: row.kind(),
+        id: row.id(),
+        pd: row.pd(),
+        name: row.name().to_owned(),
+        from: input.from,
+        entered: act.now,
+        by: act.actor.name.clone(),
+        reason: input.reason.trim().to_owned(),
+    };
+    rows::put(db, act, &made, (&row.bytes(), row.shown()?))?;
+    end_verdicts(db, act.now, &made, &row.bytes())?;
+    Ok(made)
+}
+
+/// What rules say something of, among the kinds that are retired.
+#[must_use]
+pub const fn subject(kind: RetiredKind) -> Option<Subject> {
+    match kind {
+        RetiredKind::Pd => Some(Subject::Pd),
+        RetiredKind::Server => Some(Subject::Server),
+        RetiredKind::Service => Some(Subject::Service),
+        RetiredKind::Application => Some(Subject::Application),
+        RetiredKind::Dataset => Some(Subject::Dataset),
+        RetiredKind::ContactPerson | RetiredKind::Building | RetiredKind::Room => None,
     }
-    rows::put(db, act, made, (id, row))?;
-    end_verdicts(db, act.now, made, id)
 }
 
 /// Nothing more is said of it from now on. What was said stays.
@@ -167,19 +261,20 @@ fn end_verdicts(
     now: Timestamp,
     made: &Retirement,
     id: &[u8; 16],
-) -> Result<(), RetireError> {
-    let subject = match made.kind {
-        RetiredKind::Dataset => Subject::Dataset,
-        RetiredKind::Server => Subject::Server,
-    };
-    verdicts::settle(db, now, (subject.as_str(), &id.to_vec(), Some(made.pd)), &[])?;
-    Ok(standings::forget(db, &DatasetId::from_bytes(*id))?)
+) -> Result<(), DbError> {
+    if let Some(subject) = subject(made.kind) {
+        verdicts::settle(db, now, (subject.as_str(), &id.to_vec(), made.pd), &[])?;
+    }
+    if made.kind == RetiredKind::Dataset {
+        standings::forget(db, &DatasetId::from_bytes(*id))?;
+    }
+    Ok(())
 }
 
 /// Brings a row back.
 ///
 /// # Errors
-/// If it is not retired, or it is a dataset of a server that is.
+/// If it is not retired, or something that it refers to is.
 pub fn restore(
     db: &Connection,
     act: &Act,
@@ -187,35 +282,40 @@ pub fn restore(
     reason: &str,
 ) -> Result<Retirement, RetireError> {
     check_reason(reason)?;
-    let reason = reason.trim();
     let found = rows::of(db, id)?.ok_or(RetireError::NotRetired)?;
-    match found.kind {
-        RetiredKind::Server => {
-            let server = server(db, &found.id)?;
-            rows::take_back(db, act, &found, (id, &server, reason))?;
-        }
-        RetiredKind::Dataset => {
-            let dataset = dataset(db, &found.id)?;
-            let on = dataset.server.map(|server| rows::of(db, server.as_bytes())).transpose()?;
-            if let Some(server) = on.flatten() {
-                return Err(RetireError::OnRetired(server.name));
-            }
-            rows::take_back(db, act, &found, (id, &dataset, reason))?;
+    let row = find(db, found.kind, &found.id)?;
+    for parent in row.parents() {
+        if let Some(above) = rows::of(db, &parent)? {
+            return Err(RetireError::UnderRetired { what: above.kind.called(), name: above.name });
         }
     }
+    rows::take_back(db, act, &found, (id, row.shown()?, reason.trim()))?;
     Ok(found)
 }
 
-fn dataset(db: &Connection, text: &str) -> Result<Dataset, RetireError> {
-    let id: Option<DatasetId> = text.parse().ok();
-    let found = id.map(|id| register::dataset(db, &id)).transpose()?.flatten();
-    found.ok_or(RetireError::Unknown(RetiredKind::Dataset))
+/// The row of that kind and id, retired or not.
+fn find(db: &Connection, kind: RetiredKind, text: &str) -> Result<Found, RetireError> {
+    use RetiredKind as K;
+    let found = match kind {
+        K::Pd => by_id(db, text, register::pd)?,
+        K::Server => by_id(db, text, register::server)?,
+        K::Service => by_id(db, text, services::service)?,
+        K::Application => by_id(db, text, services::application)?,
+        K::ContactPerson => by_id(db, text, services::contact_person)?,
+        K::Dataset => by_id(db, text, register::dataset)?,
+        K::Building => by_id(db, text, places::building)?,
+        K::Room => by_id(db, text, places::room)?,
+    };
+    found.ok_or(RetireError::Unknown(kind))
 }
 
-fn server(db: &Connection, text: &str) -> Result<Server, RetireError> {
-    let id: Option<ServerId> = text.parse().ok();
-    let found = id.map(|id| register::server(db, &id)).transpose()?.flatten();
-    found.ok_or(RetireError::Unknown(RetiredKind::Server))
+fn by_id<I: std::str::FromStr, T: Retirable + 'static>(
+    db: &Connection,
+    text: &str,
+    find: impl FnOnce(&Connection, &I) -> Result<Option<T>, DbError>,
+) -> Result<Option<Found>, DbError> {
+    let Ok(id) = text.parse() else { return Ok(None) };
+    Ok(find(db, &id)?.map(|row| Box::new(row) as Found))
 }
 
 fn check_reason(reason: &str) -> Result<(), RetireError> {
@@ -227,11 +327,22 @@ fn check_reason(reason: &str) -> Result<(), RetireError> {
     Ok(())
 }
 
-fn named(datasets: &[Dataset]) -> String {
-    let first: Vec<_> =
-        datasets.iter().take(NAMED_MAX).map(|dataset| dataset.name.as_str()).collect();
-    match datasets.len() - first.len() {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
+/// Rows as a refusal tells them: what each is, its name, and whose it is where that is another PD than `pd`.
+fn told(db: &Connection, pd: Option<PdId>, rows: &[Found]) -> Result<String, DbError> {
+    let mut names = Vec::with_capacity(rows.len());
+    for row in rows {
+        let other = row.pd().filter(|own| pd.is_some_and(|pd| pd != *own));
+        let owner = other.map(|own| register::pd(db, &own)).transpose()?.flatten();
+        let of = owner.map(|owner| format!(" of {}", owner.code)).unwrap_or_default();
+        names.push(format!("{} {}{of}", row.kind().called(), row.name()));
+    }
+    Ok(first(&names))
+}
+
+fn first(names: &[String]) -> String {
+    let first = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }

@@ -1,5 +1,5 @@
 //! A city for tests: one PD with a server and a dataset, two sites, a repository, and vaults that answer
-//! whatever they are told to.
+//! whatever they are told to. And dice, for what has to hold after any changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,6 +34,24 @@ pub(crate) const START: Timestamp = Timestamp(1_800_000_000);
 /// The profile of tests.
 pub(crate) fn profile() -> Profile {
     Profile::load("kota").unwrap()
+}
+
+/// Numbers that look random and are the same each time (splitmix64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let end = u64::try_from(end).unwrap();
+        usize::try_from((mixed ^ (mixed >> 31)) % end).unwrap()
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())].clone()
+    }
 }
 
 /// A site with its key and its vault.

@@ -8,7 +8,7 @@ use lumbung_wire::messages::compliance::{SubjectKind, Waiver, WaiverInput};
 use rusqlite::Connection;
 
 use crate::act::Act;
-use crate::db::{DbError, follow_up as rows, register, services};
+use crate::db::{DbError, follow_up as rows, register, retired, services};
 use crate::profile::Profile;
 use crate::rules::SubjectId;
 use crate::verdicts;
@@ -47,6 +47,9 @@ pub enum WaiverError {
     /// It is over.
     #[error("this waiver is over: it was taken back, or has expired")]
     Over,
+    /// The subject is retired.
+    #[error("{0:?} is retired, and no rule says anything of it: there is nothing to waive")]
+    Retired(String),
     /// The database failed.
     #[error("waivers could not be read or written")]
     Db(#[from] DbError),
@@ -58,7 +61,7 @@ impl WaiverError {
     pub const fn field(&self) -> Option<&'static str> {
         match self {
             Self::Rule(_) => Some("rule"),
-            Self::Subject { .. } => Some("subject"),
+            Self::Subject { .. } | Self::Retired(_) => Some("subject"),
             Self::Reason => Some("reason"),
             Self::Letter => Some("letter"),
             Self::Expires => Some("expires"),
@@ -81,6 +84,11 @@ pub fn enter(
     let rule = rule.ok_or_else(|| WaiverError::Rule(input.rule.chars().take(64).collect()))?;
     let kind = verdicts::kind(rule.look.subject());
     let (subject, pd) = subject(db, kind, input.subject.as_deref())?;
+    if let Ok(id) = <[u8; 16]>::try_from(&*subject)
+        && let Some(found) = retired::of(db, &id)?
+    {
+        return Err(WaiverError::Retired(found.name));
+    }
     let reason = input.reason.trim();
     if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(is_unprintable) {
         return Err(WaiverError::Reason);

@@ -26,7 +26,7 @@ pub(crate) enum RegisterCommand {
     Export(ExportArgs),
     /// Change fields of one row; what is not named stays
     Set(SetArgs),
-    /// Say that a dataset or server is no more: it leaves today's figures, and stays for questions about the past
+    /// Say that a row is no more: it leaves today's figures, and stays for questions about the past
     Retire(RetireArgs),
     /// Bring back what was retired
     Restore(RestoreArgs),

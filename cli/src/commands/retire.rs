@@ -5,7 +5,10 @@
 use clap::Args;
 use lumbung_model::{Clock as _, SystemClock, Timestamp};
 use lumbung_wire::messages::approvals::Reasoned;
-use lumbung_wire::messages::register::{Dataset, RetiredKind, Retirement, RetirementInput, Server};
+use lumbung_wire::messages::register::{
+    Application, Building, ContactPerson, Dataset, RetiredKind, Retirement, RetirementInput, Room,
+    Server, Service,
+};
 
 use crate::commands::register::{OfPd, find, find_pd, list_of};
 use crate::controller::{Controller, ControllerArgs};
@@ -19,9 +22,9 @@ const DAY_S: i64 = 86_400;
 /// Arguments of `register retire`.
 #[derive(Debug, Args)]
 pub(crate) struct RetireArgs {
-    /// dataset or server
+    /// pd, server, service, application, contact_person, dataset, building or room
     kind: RetiredKind,
-    /// Its name or id
+    /// Its name or id; of a PD its code or id
     name: String,
     /// Whose it is, where several have the name: code or id
     #[arg(long)]
@@ -32,9 +35,9 @@ pub(crate) struct RetireArgs {
     /// Why
     #[arg(long)]
     reason: String,
-    /// Of a server: its datasets as well
-    #[arg(long)]
-    with_datasets: bool,
+    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building
+    #[arg(long, visible_alias = "with-datasets")]
+    with_contents: bool,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -42,8 +45,11 @@ pub(crate) struct RetireArgs {
 /// Arguments of `register restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The name or id of what is retired
+    /// The name or id of what is retired; of a PD its code or id
     name: String,
+    /// What it is, where several have the name: as in `register retire`
+    #[arg(long)]
+    kind: Option<RetiredKind>,
     /// Whose it is, where several have the name: code or id
     #[arg(long)]
     pd: Option<String>,
@@ -65,10 +71,15 @@ pub(crate) fn retire(args: &RetireArgs, terminal: &Terminal) -> Outcome<Exit> {
         id: id_of(&controller, args)?,
         from: since(args.from, SystemClock.now(), terminal),
         reason: args.reason.clone(),
-        with_datasets: args.with_datasets,
+        with_contents: args.with_contents,
     };
     let done: Vec<Retirement> = controller.post("/api/v1/retirements", &input)?;
     terminal.result(&done, || table(&done, terminal))?;
+    let asks_less =
+        |one: &Retirement| matches!(one.kind, RetiredKind::Server | RetiredKind::Dataset);
+    if !done.iter().any(asks_less) {
+        return Ok(Exit::Fine);
+    }
     terminal.note(terminal.pick(
         "Snapshot-nya tetap ada. Agen yang diminta kurang dari sebelumnya menunggu orang kedua: lumbung approval list",
         "Its snapshots stay. An agent that is asked for less waits for a second person: lumbung approval list",
@@ -82,7 +93,8 @@ pub(crate) fn retire(args: &RetireArgs, terminal: &Terminal) -> Outcome<Exit> {
 /// If nothing retired has that name, or the controller refuses.
 pub(crate) fn restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let controller = args.controller.connect()?;
-    let rows: Vec<Retirement> = list_of(&controller, "retirements", args.pd.as_deref())?;
+    let mut rows: Vec<Retirement> = list_of(&controller, "retirements", args.pd.as_deref())?;
+    rows.retain(|row| args.kind.is_none_or(|kind| kind == row.kind));
     let row = one(rows, &args.name, |row| (&row.name, row.id.clone()))?;
     let path = format!("/api/v1/retirements/{}/restore", row.id);
     let done: Retirement = controller.post(&path, &Reasoned { reason: args.reason.clone() })?;
@@ -102,22 +114,41 @@ pub(crate) fn retired(args: &OfPd, terminal: &Terminal) -> Outcome<Exit> {
 }
 
 fn id_of(controller: &Controller, args: &RetireArgs) -> Outcome<String> {
-    let pd = args.pd.as_deref().map(|pd| find_pd(controller, pd)).transpose()?;
-    let of = pd.as_ref().map(|pd| pd.code.as_str());
+    use RetiredKind as K;
     match args.kind {
-        RetiredKind::Dataset => {
-            let rows = list_of(controller, "datasets", of)?;
-            Ok(one(rows, &args.name, |row: &Dataset| (&row.name, row.id.to_string()))?
-                .id
-                .to_string())
+        K::Pd => Ok(find_pd(controller, &args.name)?.id.to_string()),
+        K::Server => {
+            listed(controller, args, "servers", |row: &Server| (&row.name, row.id.to_string()))
         }
-        RetiredKind::Server => {
-            let rows = list_of(controller, "servers", of)?;
-            Ok(one(rows, &args.name, |row: &Server| (&row.name, row.id.to_string()))?
-                .id
-                .to_string())
+        K::Service => {
+            listed(controller, args, "services", |row: &Service| (&row.name, row.id.to_string()))
         }
+        K::Application => listed(controller, args, "applications", |row: &Application| {
+            (&row.name, row.id.to_string())
+        }),
+        K::ContactPerson => listed(controller, args, "contact-persons", |row: &ContactPerson| {
+            (&row.name, row.id.to_string())
+        }),
+        K::Dataset => {
+            listed(controller, args, "datasets", |row: &Dataset| (&row.name, row.id.to_string()))
+        }
+        K::Building => {
+            listed(controller, args, "buildings", |row: &Building| (&row.name, row.id.to_string()))
+        }
+        K::Room => listed(controller, args, "rooms", |row: &Room| (&row.name, row.id.to_string())),
     }
+}
+
+/// The id of the one row that is meant, of those in a list of the controller's.
+fn listed<T: serde::de::DeserializeOwned>(
+    controller: &Controller,
+    args: &RetireArgs,
+    list: &str,
+    called: fn(&T) -> (&str, String),
+) -> Outcome<String> {
+    let pd = args.pd.as_deref().map(|pd| find_pd(controller, pd)).transpose()?;
+    let rows = list_of(controller, list, pd.as_ref().map(|pd| pd.code.as_str()))?;
+    Ok(called(&one(rows, &args.name, called)?).1)
 }
 
 /// The one row of that name or id; what several have is not guessed.
@@ -133,9 +164,8 @@ pub(crate) fn one<T>(
         rows.iter().map(&called).filter(|(name, _)| *name == named).map(|(_, id)| id).collect();
     if ids.len() > 1 {
         let message = format!("{} rows are called {named:?}", ids.len());
-        return Err(
-            Failure::new(Code::Usage, message, "name the PD with --pd, or give an id").listing(ids)
-        );
+        let next = "give its id, or say which one is meant: its kind, or the PD with --pd";
+        return Err(Failure::new(Code::Usage, message, next).listing(ids));
     }
     find(rows, "row", named, called)
 }

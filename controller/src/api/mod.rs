@@ -214,7 +214,7 @@ fn retirement_routes() -> Vec<(Route, MethodRouter<AppState>)> {
     };
     let summary = "What is retired of the register, from when and why";
     let list = route(Method::GET, path, Access::Person(Read), summary, (None, "[Retirement]"));
-    let summary = "Retire a dataset or a server, which stays for every question about the past";
+    let summary = "Retire a row of the register, which stays for every question about the past";
     let schemas = (Some("RetirementInput"), "[Retirement]");
     let back = write(
         "/api/v1/retirements/{id}/restore",

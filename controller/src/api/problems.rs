@@ -70,6 +70,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::RemovedSite(_)
             | RegisterError::Moves(_)
             | RegisterError::Retired { .. }
+            | RegisterError::UnderRetired { .. }
             | RegisterError::Foreign { .. }
             | RegisterError::RoomElsewhere(_)
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
@@ -181,7 +182,7 @@ impl From<PeopleError> for Refused {
             E::Name(_) | E::TokenName => entry("name"),
             E::FullName => entry("full_name"),
             E::Weak => entry("password"),
-            E::Pd => entry("pd"),
+            E::Pd | E::RetiredPd(_) => entry("pd"),
             E::Code => entry("code"),
             E::Secret => entry("secret"),
             E::Days => entry("days"),
@@ -227,7 +228,11 @@ impl From<RetireError> for Refused {
         let problem = match error {
             E::Reason | E::From => entry("retirement-entry", detail),
             E::Unknown(_) | E::NotRetired => Problem::not_found(detail),
-            E::Already(_) | E::HasDatasets { .. } | E::OnRetired(_) => Problem::conflict(detail),
+            E::Already(_)
+            | E::InUse { .. }
+            | E::HasContents { .. }
+            | E::HasAccounts { .. }
+            | E::UnderRetired { .. } => Problem::conflict(detail),
             E::Db(error) => database(&error),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))
@@ -243,7 +248,7 @@ impl From<WaiverError> for Refused {
                 entry("waiver-entry", detail)
             }
             E::Unknown => Problem::not_found(detail),
-            E::Over => Problem::conflict(detail),
+            E::Over | E::Retired(_) => Problem::conflict(detail),
             E::Db(error) => database(&error),
         })
     }
@@ -255,7 +260,7 @@ impl From<ReminderError> for Refused {
         let detail = error.to_string();
         Self(match error {
             E::Text | E::Letter => entry("reminder-entry", detail),
-            E::Nothing(_) | E::Back { .. } => Problem::conflict(detail),
+            E::Nothing(_) | E::Retired(_) | E::Back { .. } => Problem::conflict(detail),
             E::Unknown => Problem::not_found(detail),
             E::Db(error) => database(&error),
         })

@@ -27,9 +27,8 @@ use super::paging::{Page, Paging, Text};
 use super::problems::Refused;
 use super::who::Who;
 use crate::act::Act;
-use crate::db::register as rows;
+use crate::db::{DbError, register as rows};
 use crate::issue;
-use crate::people::access::Scope;
 
 /// Which servers are asked for.
 #[derive(Deserialize)]
@@ -81,9 +80,10 @@ pub(super) async fn site(
 }
 
 pub(super) async fn pds(State(app): State<AppState>, who: Who, paging: Paging) -> Listed<Pd> {
-    let list = move |tx: &Transaction<'_>| match who.scope() {
-        Scope::City => rows::pds(tx),
-        Scope::Pd(own) => Ok(rows::pd(tx, &own)?.into_iter().collect()),
+    let list = move |tx: &Transaction<'_>| {
+        let mut pds = rows::pds(tx)?;
+        pds.retain(|pd| who.scope().sees(pd.id));
+        Ok::<_, DbError>(pds)
     };
     Ok(paging.select(app.db.read_async(list).await?, |pd: &Pd| (pd.code.clone(), pd.id))?)
 }

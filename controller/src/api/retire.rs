@@ -1,6 +1,7 @@
 //! Retired rows of the register, over HTTP.
 //!
-//! Invariant: a PD sees what is retired of its own rows only.
+//! Invariant: a PD sees what is retired of its own rows only; rooms and buildings are seen by whoever may see what is the
+//! city's.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -21,6 +22,7 @@ use super::register::{Changed, Listed, id};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::retired as rows;
+use crate::people::access::Permission;
 use crate::policies::{self, Asker, Terms};
 use crate::retire::{self, RetireError};
 
@@ -39,9 +41,12 @@ pub(super) async fn list(
     Asked(asked): Asked<Filter>,
     paging: Paging,
 ) -> Listed<Retirement> {
+    let of_city = who.principal.may(Permission::ReadCity);
     let list = move |tx: &Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
-        Ok::<_, Refused>(rows::all(tx, pd.as_ref())?)
+        let mut rows = rows::all(tx, pd.as_ref())?;
+        rows.retain(|row| row.pd.is_some() || of_city);
+        Ok::<_, Refused>(rows)
     };
     let rows = app.db.read_async(list).await?;
     Ok(paging.select(rows, |row: &Retirement| (row.entered, row.id.clone()))?)

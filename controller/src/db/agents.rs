@@ -83,10 +83,12 @@ pub struct AgentHeard {
     pub jobs: Option<String>,
 }
 
-/// When each agent was heard of last, with its server.
+/// When each agent of a server that is not retired was heard of last, with its server.
 pub fn seen(db: &Connection) -> Result<Vec<(ServerId, Option<Timestamp>)>, DbError> {
-    let mut statement =
-        db.prepare_cached("SELECT server, heard_seen_s(id, last_seen_s) FROM agents")?;
+    let mut statement = db.prepare_cached(
+        "SELECT server, heard_seen_s(id, last_seen_s) FROM agents
+         WHERE server NOT IN (SELECT r.id FROM retired AS r)",
+    )?;
     let rows = statement.query_map([], |row| {
         let seen = row.get::<_, Option<i64>>(1)?.map(Timestamp);
         Ok((ServerId::from_bytes(id(row, 0)?), seen))

@@ -5,7 +5,7 @@ use lumbung_wire::messages::register::{Building, Room};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::Deed;
-use super::register::record;
+use super::register::{LIVE, record};
 use super::{DbError, id, word};
 use crate::act::Act;
 
@@ -23,9 +23,9 @@ fn building_row(row: &Row<'_>) -> rusqlite::Result<Building> {
     })
 }
 
-/// All buildings, by name.
+/// The buildings that are not retired, by name.
 pub fn buildings(db: &Connection) -> Result<Vec<Building>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{BUILDING} ORDER BY name, id"))?;
+    let mut statement = db.prepare_cached(&format!("{BUILDING} WHERE {LIVE} ORDER BY name, id"))?;
     Ok(statement.query_map([], building_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -76,9 +76,9 @@ fn room_row(row: &Row<'_>) -> rusqlite::Result<Room> {
     })
 }
 
-/// All rooms, by name.
+/// The rooms that are not retired, by name.
 pub fn rooms(db: &Connection) -> Result<Vec<Room>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{ROOM} ORDER BY name, id"))?;
+    let mut statement = db.prepare_cached(&format!("{ROOM} WHERE {LIVE} ORDER BY name, id"))?;
     Ok(statement.query_map([], room_row)?.collect::<Result<_, _>>()?)
 }
 

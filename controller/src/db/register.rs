@@ -178,8 +178,14 @@ fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
     })
 }
 
-/// All PD, by code.
+/// The PD that are not retired, by code.
 pub fn pds(db: &Connection) -> Result<Vec<Pd>, DbError> {
+    let mut statement = db.prepare_cached(&format!("{PD} WHERE {LIVE} ORDER BY code"))?;
+    Ok(statement.query_map([], pd_row)?.collect::<Result<_, _>>()?)
+}
+
+/// All PD, also those that are retired, by code.
+pub fn pds_ever(db: &Connection) -> Result<Vec<Pd>, DbError> {
     let mut statement = db.prepare_cached(&format!("{PD} ORDER BY code"))?;
     Ok(statement.query_map([], pd_row)?.collect::<Result<_, _>>()?)
 }
@@ -219,10 +225,10 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
 
 /// Of every PD, where the PD is a parameter that is null. `?1 IS NULL OR pd = ?1` would do for both, and read the whole
 /// table for one PD.
-const EVERY_PD: &str = "?1 IS NULL";
+pub(super) const EVERY_PD: &str = "?1 IS NULL";
 
 /// What is not retired.
-const LIVE: &str = "id NOT IN (SELECT r.id FROM retired AS r)";
+pub(super) const LIVE: &str = "id NOT IN (SELECT r.id FROM retired AS r)";
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
 const SERVER: &str =

@@ -5,14 +5,14 @@
 //! date leaves it out.
 
 use lumbung_model::{PdId, Timestamp};
-use lumbung_wire::messages::register::{RetiredKind, Retirement};
+use lumbung_wire::messages::register::Retirement;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::audit::Deed;
+use super::audit::{self, Deed};
 use super::register::record;
-use super::{DbError, id, word};
+use super::{DbError, id, maybe_id, word};
 use crate::act::Act;
 
 const RETIRED: &str = "SELECT id, kind, pd, name, from_s, entered_s, made_by, reason FROM retired";
@@ -21,7 +21,7 @@ fn retired_row(row: &Row<'_>) -> rusqlite::Result<Retirement> {
     Ok(Retirement {
         id: data_encoding::HEXLOWER.encode(&id::<16>(row, 0)?),
         kind: word(row, 1)?,
-        pd: PdId::from_bytes(id(row, 2)?),
+        pd: maybe_id(row, 2)?.map(PdId::from_bytes),
         name: row.get(3)?,
         from: Timestamp(row.get(4)?),
         entered: Timestamp(row.get(5)?),
@@ -30,7 +30,7 @@ fn retired_row(row: &Row<'_>) -> rusqlite::Result<Retirement> {
     })
 }
 
-/// What is retired, of all PD or of one.
+/// What is retired, of the city or of one PD: rooms and buildings are the city's.
 pub fn all(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Retirement>, DbError> {
     let of_pd = if pd.is_some() { "pd = ?1" } else { "?1 IS NULL" };
     let sql = format!("{RETIRED} WHERE {of_pd} ORDER BY entered_s, id");
@@ -49,7 +49,7 @@ pub fn put(
     db: &Connection,
     act: &Act,
     retirement: &Retirement,
-    (bytes, row): (&[u8; 16], &impl Serialize),
+    (bytes, row): (&[u8; 16], Value),
 ) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO retired (id, kind, pd, name, from_s, entered_s, made_by, reason)
@@ -58,18 +58,15 @@ pub fn put(
     .execute(params![
         bytes,
         retirement.kind.as_str(),
-        retirement.pd.as_bytes(),
+        retirement.pd.map(|pd| *pd.as_bytes()),
         retirement.name,
         retirement.from.0,
         retirement.entered.0,
         retirement.by,
         retirement.reason,
     ])?;
-    let action = match retirement.kind {
-        RetiredKind::Dataset => "dataset.retire",
-        RetiredKind::Server => "server.retire",
-    };
-    record(db, act, deed(action, retirement), bytes, &noted(row, "retired", retirement)?)
+    let action = format!("{}.retire", retirement.kind);
+    record(db, act, deed(&action, retirement), bytes, &noted(row, "retired", retirement)?)
 }
 
 /// Brings a row back.
@@ -77,29 +74,23 @@ pub fn take_back(
     db: &Connection,
     act: &Act,
     retirement: &Retirement,
-    (bytes, row, reason): (&[u8; 16], &impl Serialize, &str),
+    (bytes, row, reason): (&[u8; 16], Value, &str),
 ) -> Result<(), DbError> {
     db.prepare_cached("DELETE FROM retired WHERE id = ?")?.execute([bytes])?;
-    let action = match retirement.kind {
-        RetiredKind::Dataset => "dataset.restore",
-        RetiredKind::Server => "server.restore",
-    };
+    let action = format!("{}.restore", retirement.kind);
     let why = serde_json::json!({ "reason": reason });
-    record(db, act, deed(action, retirement), bytes, &noted(row, "restored", &why)?)
+    record(db, act, deed(&action, retirement), bytes, &noted(row, "restored", &why)?)
 }
 
 fn deed<'a>(action: &'a str, retirement: &'a Retirement) -> Deed<'a> {
-    let (kind, pd) = (retirement.kind.as_str(), Some(retirement.pd));
-    Deed { action, kind, id: &retirement.id, pd }
+    Deed { action, kind: retirement.kind.as_str(), id: &retirement.id, pd: retirement.pd }
 }
 
 /// A row's version, with what was done to it.
-fn noted(row: &impl Serialize, what: &str, note: &impl Serialize) -> Result<Value, DbError> {
-    let corrupt = |_| DbError::Corrupt { what: "a register row" };
-    let mut value = serde_json::to_value(row).map_err(corrupt)?;
-    let note = serde_json::to_value(note).map_err(corrupt)?;
-    if let Some(members) = value.as_object_mut() {
+fn noted(mut row: Value, what: &str, note: &impl Serialize) -> Result<Value, DbError> {
+    let note = audit::shown(note)?;
+    if let Some(members) = row.as_object_mut() {
         members.insert(what.to_owned(), note);
     }
-    Ok(value)
+    Ok(row)
 }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_stale_policies", include_str!("../../migrations/0014_stale_policies.sql")),
     ("0015_retired", include_str!("../../migrations/0015_retired.sql")),
     ("0016_login_origins", include_str!("../../migrations/0016_login_origins.sql")),
+    ("0017_retire_all", include_str!("../../migrations/0017_retire_all.sql")),
     ("0018_narrow_marks", include_str!("../../migrations/0018_narrow_marks.sql")),
     ("0019_policy_changes", include_str!("../../migrations/0019_policy_changes.sql")),
     ("0020_standing_totals", include_str!("../../migrations/0020_standing_totals.sql")),
@@ -95,6 +96,40 @@ mod tests {
         let path = dir.path().join("c.db");
         let before = dump(&Db::create(&path).unwrap());
         assert_eq!(dump(&Db::open(&path).unwrap()), before);
+    }
+
+    /// A database as the program of that many migrations left it.
+    fn as_of(path: &Path, migrations: usize) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        for (_, sql) in &MIGRATIONS[..migrations] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", i64::try_from(migrations).unwrap()).unwrap();
+        connection
+    }
+
+    #[test]
+    fn what_was_retired_stays_so_and_still_marks_what_rests_on_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.db");
+        let old = as_of(&path, 16);
+        let id = "x'00000000000000000000000000000001'";
+        old.execute_batch(&format!(
+            "INSERT INTO pds (id, code, name, contact, mandiri_tik) VALUES ({id}, 'A', 'A', '', 0);
+             INSERT INTO retired VALUES ({id}, 'dataset', {id}, 'n', 1, 2, 'by', 'why');
+             DELETE FROM stale;"
+        ))
+        .unwrap();
+        drop(old);
+        let db = Db::open(&path).unwrap();
+        let counts = db.write::<(i64, i64), DbError>(|tx| {
+            let kept = "SELECT count(*) FROM retired WHERE name = 'n' AND from_s = 1 AND entered_s = 2 AND reason = 'why'";
+            let kept = tx.query_row(kept, [], |row| row.get(0))?;
+            tx.execute("DELETE FROM retired", [])?;
+            let marked = "SELECT count(*) FROM stale WHERE kind = 'dataset'";
+            Ok((kept, tx.query_row(marked, [], |row| row.get(0))?))
+        });
+        assert_eq!(counts.unwrap(), (1, 1));
     }
 
     #[test]

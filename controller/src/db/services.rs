@@ -5,7 +5,7 @@ use lumbung_wire::messages::register::{Application, ContactPerson, Service};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::Deed;
-use super::register::record;
+use super::register::{EVERY_PD, LIVE, record};
 use super::{DbError, id, json, maybe_id, signed, to_json};
 use crate::act::Act;
 
@@ -25,10 +25,18 @@ fn service_row(row: &Row<'_>) -> rusqlite::Result<Service> {
     })
 }
 
-/// The services, of all PD or of one, by name.
+/// The services that are not retired, of all PD or of one, by name.
 pub fn services(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Service>, DbError> {
-    let sql = format!("{SERVICE} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id");
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let sql = format!("{SERVICE} WHERE {of_pd} AND {LIVE} ORDER BY name, id");
     let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_map([pd.map(PdId::as_bytes)], service_row)?.collect::<Result<_, _>>()?)
+}
+
+/// All services, also those that are retired, of all PD or of one.
+pub fn services_ever(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Service>, DbError> {
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let mut statement = db.prepare_cached(&format!("{SERVICE} WHERE {of_pd}"))?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], service_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -81,10 +89,18 @@ fn application_row(row: &Row<'_>) -> rusqlite::Result<Application> {
     })
 }
 
-/// The applications, of all PD or of one, by name.
+/// The applications that are not retired, of all PD or of one, by name.
 pub fn applications(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Application>, DbError> {
-    let sql = format!("{APPLICATION} WHERE ?1 IS NULL OR pd = ?1 ORDER BY name, id");
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let sql = format!("{APPLICATION} WHERE {of_pd} AND {LIVE} ORDER BY name, id");
     let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_map([pd.map(PdId::as_bytes)], application_row)?.collect::<Result<_, _>>()?)
+}
+
+/// All applications, also those that are retired, of all PD or of one.
+pub fn applications_ever(db: &Connection, pd: Option<&PdId>) -> Result<Vec<Application>, DbError> {
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let mut statement = db.prepare_cached(&format!("{APPLICATION} WHERE {of_pd}"))?;
     Ok(statement.query_map([pd.map(PdId::as_bytes)], application_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -150,9 +166,10 @@ fn contact_person_row(row: &Row<'_>) -> rusqlite::Result<ContactPerson> {
     })
 }
 
-/// The contact persons, of all PD or of one, by tier and name.
+/// The contact persons that are not retired, of all PD or of one, by tier and name.
 pub fn contact_persons(db: &Connection, pd: Option<&PdId>) -> Result<Vec<ContactPerson>, DbError> {
-    let sql = format!("{CONTACT_PERSON} WHERE ?1 IS NULL OR pd = ?1 ORDER BY tier, name, id");
+    let of_pd = if pd.is_some() { "pd = ?1" } else { EVERY_PD };
+    let sql = format!("{CONTACT_PERSON} WHERE {of_pd} AND {LIVE} ORDER BY tier, name, id");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([pd.map(PdId::as_bytes)], contact_person_row)?;
     Ok(rows.collect::<Result<_, _>>()?)

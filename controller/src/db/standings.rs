@@ -45,12 +45,13 @@ pub fn stale(db: &Connection, now: Timestamp) -> Result<Stale, DbError> {
     let sql = if stale.all {
         "SELECT id FROM datasets WHERE ?1 = ?1"
     } else {
+        // ALL, though one may come twice: to tell that here, SQLite would read every standing in the order of its id.
         "SELECT id FROM stale WHERE kind = 'dataset'
-         UNION SELECT d.id FROM stale AS s JOIN datasets AS d ON d.pd = s.id WHERE s.kind = 'pd'
-         UNION SELECT d.id FROM stale AS s JOIN repositories AS r ON r.id = s.id
+         UNION ALL SELECT d.id FROM stale AS s JOIN datasets AS d ON d.pd = s.id WHERE s.kind = 'pd'
+         UNION ALL SELECT d.id FROM stale AS s JOIN repositories AS r ON r.id = s.id
             JOIN datasets AS d ON d.pd = r.pd AND (d.repository IS NULL OR d.repository = r.id)
             WHERE s.kind = 'repository'
-         UNION SELECT dataset FROM standings WHERE recheck_s <= ?1"
+         UNION ALL SELECT dataset FROM standings WHERE recheck_s <= ?1"
     };
     let mut statement = db.prepare_cached(sql)?;
     for dataset in statement.query_map([now.0], |row| id(row, 0))? {

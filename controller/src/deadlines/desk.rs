@@ -17,8 +17,8 @@ use crate::act::Act;
 use crate::db::deposits::{self as rows, DepositRow, Status};
 use crate::db::{register, services};
 use crate::people::access::Scope;
-use crate::register::RegisterError;
 use crate::register::text::{free_text, line};
+use crate::register::{RegisterError, live};
 
 /// The largest document, bytes: 2^53, which JSON's numbers still tell apart.
 const BYTES_MAX: u64 = 1 << 53;
@@ -104,6 +104,9 @@ fn owner(db: &Connection, input: &DepositInput) -> Result<Option<PdId>, DepositE
         }
         (None, None) => ("pd", String::new(), None),
     };
+    let named = [input.pd.map(|id| *id.as_bytes()), input.application.map(|id| *id.as_bytes())];
+    let named = named.into_iter().chain([input.service.map(|id| *id.as_bytes())]);
+    named.flatten().try_for_each(|id| live(db, &id))?;
     match (input.pd, of) {
         (Some(pd), Some(of)) if pd != of => Err(RegisterError::Foreign { field, id }.into()),
         (Some(pd), _) => {
@@ -196,7 +199,7 @@ pub fn accept(
 /// Gives back what was delivered, or opens again what was cancelled: it is owed, by the same date.
 ///
 /// # Errors
-/// If it is to be delivered anyway, or no reason is given.
+/// If it is to be delivered anyway, no reason is given, or its PD is retired.
 pub fn give_back(
     db: &Connection,
     act: &Act,
@@ -206,6 +209,7 @@ pub fn give_back(
     let allowed = [Status::Delivered, Status::Accepted, Status::Cancelled];
     only(act, &row, &allowed, "nothing was delivered since: wait for it, or cancel it")?;
     check_reason(reason)?;
+    row.pd.map(|pd| live(db, pd.as_bytes())).transpose()?;
     (row.status, row.lapsed) = (Status::Returned, false);
     row.decision = Some(decision(act, reason));
     rows::put(db, act, "deposit.return", &row)?;

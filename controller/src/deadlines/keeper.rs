@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::schedule::Tz;
-use lumbung_model::{ApplicationId, Clock, Day, DepositId, ServiceId, Timestamp};
+use lumbung_model::{ApplicationId, Clock, Day, DepositId, PdId, ServiceId, Timestamp};
 use lumbung_wire::messages::deposits::{DepositDecision, DepositForce};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, watch};
@@ -158,6 +158,29 @@ pub fn reconcile(db: &Connection, act: &Act, profile: &Profile) -> Result<Done, 
         revived: plan.revive.len(),
         handed_over: plan.hand_over.len(),
     })
+}
+
+/// A PD that is retired owes nothing any more: not what is past its date either, nor what somebody entered. What follows
+/// from a duty lapses: it is owed again when the PD is brought back, and by whoever answers for the city now if it is the
+/// city's. The rest is cancelled for that reason.
+///
+/// # Errors
+/// If the database fails.
+pub fn end_of_pd(db: &Connection, act: &Act, pd: PdId, reason: &str) -> Result<(), DbError> {
+    let of_pd = rows::Which { pd: Some(pd), ..rows::Which::default() };
+    for row in rows::deposits(db, &of_pd)? {
+        if !row.status.is_to_be_delivered() {
+            continue;
+        }
+        let lapsed = row.duty.is_some();
+        let (action, reason) =
+            if lapsed { ("deposit.lapse", LAPSED) } else { ("deposit.cancel", reason) };
+        let (by, reason) = (act.actor.name.clone(), reason.to_owned());
+        let decision = Some(DepositDecision { at: act.now, by, reason });
+        let ended = DepositRow { status: Status::Cancelled, lapsed, decision, ..row };
+        rows::put(db, act, action, &ended)?;
+    }
+    Ok(())
 }
 
 fn change(

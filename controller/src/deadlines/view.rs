@@ -41,7 +41,7 @@ const fn soon(now: Timestamp) -> Timestamp {
     now.plus_seconds(SOON_DAYS * 86_400)
 }
 
-/// What ids are called.
+/// What ids are called; records tell of what is retired too.
 struct Names {
     pds: HashMap<PdId, String>,
     applications: HashMap<ApplicationId, String>,
@@ -50,10 +50,10 @@ struct Names {
 
 impl Names {
     fn read(db: &Connection, pd: Option<&PdId>) -> Result<Self, DbError> {
-        let applications = services::applications(db, pd)?.into_iter();
-        let offered = services::services(db, pd)?.into_iter();
+        let applications = services::applications_ever(db, pd)?.into_iter();
+        let offered = services::services_ever(db, pd)?.into_iter();
         Ok(Self {
-            pds: register::pds(db)?.into_iter().map(|pd| (pd.id, pd.code)).collect(),
+            pds: register::pds_ever(db)?.into_iter().map(|pd| (pd.id, pd.code)).collect(),
             applications: applications.map(|one| (one.id, one.name)).collect(),
             services: offered.map(|one| (one.id, one.name)).collect(),
         })

@@ -12,7 +12,7 @@ use super::{access, passwords, totp};
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::people::{self as rows, Account};
-use crate::db::{DbError, register};
+use crate::db::{DbError, register, retired};
 
 /// Longest life of an API token, days.
 const TOKEN_MAX_DAYS: u32 = 366;
@@ -55,6 +55,9 @@ pub enum PeopleError {
         "pd: accounts of the roles pd and custodian belong to one PD of the register, others to none"
     )]
     Pd,
+    /// The PD is no more.
+    #[error("pd: {0} is retired, and nobody works for it: bring it back first")]
+    RetiredPd(String),
     /// No such account.
     #[error("there is no account {0:?}: `GET /api/v1/users` lists them")]
     Unknown(String),
@@ -194,8 +197,15 @@ pub fn add(
 fn check_pd(db: &Connection, needed: bool, pd: Option<PdId>) -> Result<(), PeopleError> {
     let known = pd.map(|pd| register::pd(db, &pd)).transpose()?.map(|found| found.is_some());
     match (needed, known) {
-        (true, Some(true)) | (false, None) => Ok(()),
+        (true, Some(true)) | (false, None) => not_retired(db, pd),
         _ => Err(PeopleError::Pd),
+    }
+}
+
+fn not_retired(db: &Connection, pd: Option<PdId>) -> Result<(), PeopleError> {
+    match pd.map(|pd| retired::of(db, pd.as_bytes())).transpose()?.flatten() {
+        Some(found) => Err(PeopleError::RetiredPd(found.name)),
+        None => Ok(()),
     }
 }
 
@@ -248,7 +258,7 @@ pub fn reset_password(
 /// Closes an account, or opens it again. Its sessions end; its tokens hold no longer while it is closed.
 ///
 /// # Errors
-/// [`PeopleError::LastAdmin`].
+/// [`PeopleError::LastAdmin`], [`PeopleError::RetiredPd`].
 pub fn set_disabled(
     db: &Connection,
     act: &Act,
@@ -261,6 +271,9 @@ pub fn set_disabled(
     }
     if disabled && is_last_admin(db, &account.user)? {
         return Err(PeopleError::LastAdmin);
+    }
+    if !disabled {
+        not_retired(db, after.user.pd)?;
     }
     after.user.disabled = disabled.then_some(act.now);
     end_access(db, act, &after.user, None)?;

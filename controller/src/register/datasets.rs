@@ -5,7 +5,7 @@ use lumbung_wire::messages::register::{Dataset, DatasetInput, Urgency};
 use rusqlite::Connection;
 
 use super::text::{free_text, line, paths, schedule};
-use super::{Change, Mode, RegisterError, by_id, enter, known, live, settle};
+use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{register as rows, services};
 use crate::profile::UrgencyClasses;
@@ -131,9 +131,5 @@ pub fn put_dataset(
         paths: input.paths.clone(),
         exclude: input.exclude.clone(),
     };
-    if found.as_ref() != Some(&dataset) {
-        live(db, dataset.id.as_bytes())?;
-        dataset.server.map(|server| live(db, server.as_bytes())).transpose()?;
-    }
-    enter(found.as_ref(), dataset, |row| rows::put_dataset(db, act, row))
+    enter_live(db, found.as_ref(), dataset, |row| rows::put_dataset(db, act, row))
 }

@@ -126,6 +126,14 @@ pub enum RegisterError {
         /// Its name.
         name: String,
     },
+    /// What it would belong to is retired.
+    #[error("{what} {name:?} is retired, and nothing new is entered under it: bring it back first")]
+    UnderRetired {
+        /// What that is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The database failed.
     #[error("the register could not be read or written")]
     Db(#[from] DbError),
@@ -148,7 +156,11 @@ impl RegisterError {
             Self::Number { field, .. } | Self::Foreign { field, .. } => Some(field),
             Self::RoomElsewhere(_) => Some("room"),
             Self::EnrolledSite(_) => Some("name"),
-            Self::Taken { .. } | Self::Retired { .. } | Self::Unknown { .. } | Self::Db(_) => None,
+            Self::Taken { .. }
+            | Self::Retired { .. }
+            | Self::UnderRetired { .. }
+            | Self::Unknown { .. }
+            | Self::Db(_) => None,
         }
     }
 }

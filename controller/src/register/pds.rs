@@ -8,7 +8,7 @@ use lumbung_wire::messages::register::{
 use rusqlite::Connection;
 
 use super::text::{code, email, free_text, line, phone};
-use super::{Change, Mode, RegisterError, by_id, enter, known, settle};
+use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{register as rows, services};
 
@@ -42,7 +42,7 @@ pub fn put_pd(
         mandiri_tik: input.mandiri_tik,
         runs_pusat_data: input.runs_pusat_data,
     };
-    enter(found.as_ref(), pd, |pd| rows::put_pd(db, act, pd))
+    enter_live(db, found.as_ref(), pd, |pd| rows::put_pd(db, act, pd))
 }
 
 /// The PD's own server, or one of the PD that runs the Pusat Data.
@@ -111,7 +111,7 @@ pub fn put_service(
         sla_document: input.sla_document.clone(),
         standby: input.standby,
     };
-    enter(found.as_ref(), service, |row| services::put_service(db, act, row))
+    enter_live(db, found.as_ref(), service, |row| services::put_service(db, act, row))
 }
 
 /// What belongs to a PD stays there: what refers to it is that PD's.
@@ -157,7 +157,7 @@ pub fn put_application(
         technology: input.technology.clone(),
         servers: input.servers.clone(),
     };
-    enter(found.as_ref(), application, |row| services::put_application(db, act, row))
+    enter_live(db, found.as_ref(), application, |row| services::put_application(db, act, row))
 }
 
 /// Enters a contact person.
@@ -193,5 +193,5 @@ pub fn put_contact_person(
         phone: input.phone.clone(),
         email: input.email.clone(),
     };
-    enter(found.as_ref(), person, |row| services::put_contact_person(db, act, row))
+    enter_live(db, found.as_ref(), person, |row| services::put_contact_person(db, act, row))
 }

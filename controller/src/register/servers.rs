@@ -5,7 +5,7 @@ use lumbung_wire::messages::register::{HeartbeatState, Server, ServerInput};
 use rusqlite::Connection;
 
 use super::text::line;
-use super::{Change, Mode, RegisterError, by_id, enter, known, live, settle};
+use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{places, register as rows};
 
@@ -41,10 +41,7 @@ pub fn put_server(
         heartbeat: HeartbeatState::Never,
         last_seen: found.as_ref().and_then(|server| server.last_seen),
     };
-    if found.as_ref() != Some(&server) {
-        live(db, server.id.as_bytes())?;
-    }
-    enter(found.as_ref(), server, |row| rows::put_server(db, act, row))
+    enter_live(db, found.as_ref(), server, |row| rows::put_server(db, act, row))
 }
 
 /// The site that is named, or that the room is at; never two.

@@ -6,7 +6,7 @@ use lumbung_wire::messages::register::{Building, BuildingInput, Room, RoomInput,
 use rusqlite::Connection;
 
 use super::text::{free_text, line};
-use super::{Change, Mode, RegisterError, by_id, enter, known, settle};
+use super::{Change, Mode, RegisterError, by_id, enter, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{places, register as rows};
 
@@ -111,7 +111,7 @@ pub fn put_building(
         jurisdiction: input.jurisdiction.clone(),
         hazard_assessment: input.hazard_assessment.clone(),
     };
-    enter(found.as_ref(), building, |row| places::put_building(db, act, row))
+    enter_live(db, found.as_ref(), building, |row| places::put_building(db, act, row))
 }
 
 /// Enters a room.
@@ -135,5 +135,5 @@ pub fn put_room(
         name: input.name.clone(),
         kind: input.kind,
     };
-    enter(found.as_ref(), room, |row| places::put_room(db, act, row))
+    enter_live(db, found.as_ref(), room, |row| places::put_room(db, act, row))
 }

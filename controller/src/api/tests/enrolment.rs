@@ -63,6 +63,24 @@ async fn an_agent_enrols_once_with_its_token() {
 }
 
 #[tokio::test]
+async fn no_agent_enrols_for_a_server_that_is_retired_with_a_token_of_before() {
+    let app = App::new();
+    let body = agent_request(&app, &agent_token(&app).await);
+    let input = json!({
+        "kind": "server", "id": app.city.server, "from": START, "reason": "dijual", "with_contents": true,
+    });
+    let (status, _) = app.post(&operator(), "/api/v1/retirements", input).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let (status, refused) = enroll(&app, &body).await;
+    assert_eq!((status, slug(&refused)), (StatusCode::CONFLICT, "conflict"));
+    assert!(refused["detail"].as_str().unwrap().contains("bring it back first"), "{refused}");
+    let path = format!("/api/v1/retirements/{}/restore", app.city.server);
+    let (status, _) = app.post(&operator(), &path, json!({ "reason": "keliru" })).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(enroll(&app, &body).await.0, StatusCode::OK, "the token was not used up");
+}
+
+#[tokio::test]
 async fn a_refused_enrolment_does_not_use_up_the_token() {
     let app = App::new();
     let text = agent_token(&app).await;

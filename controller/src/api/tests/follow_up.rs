@@ -11,7 +11,7 @@ use crate::reconcile::{self, Reconciler};
 
 impl App {
     /// A controller that follows Medan's regulation, and has weighed everything.
-    fn of_medan() -> Self {
+    pub(super) fn of_medan() -> Self {
         let mut app = Self::new();
         let profile = Arc::new(Profile::load("medan").unwrap());
         let shared = Arc::get_mut(&mut app.state).unwrap();

@@ -1,4 +1,7 @@
-//! Retiring datasets and servers, and bringing them back.
+//! Retiring rows of the register, and bringing them back.
+
+mod kinds;
+mod random;
 
 use http::{Method, StatusCode};
 use lumbung_wire::messages::people::UserRole;
@@ -10,9 +13,9 @@ use crate::report::{self, Language, Past, Terms};
 use crate::testing::START;
 
 impl App {
-    async fn retire(&self, kind: &str, id: &str, with_datasets: bool) -> (StatusCode, Value) {
+    async fn retire(&self, kind: &str, id: &str, with_contents: bool) -> (StatusCode, Value) {
         let body = json!({
-            "kind": kind, "id": id, "from": START.0, "reason": "SK 7/2026", "with_datasets": with_datasets,
+            "kind": kind, "id": id, "from": START.0, "reason": "SK 7/2026", "with_contents": with_contents,
         });
         self.call(&operator(), Method::POST, "/api/v1/retirements", Some(body)).await
     }
@@ -137,4 +140,16 @@ async fn another_pd_sees_nothing_of_what_is_retired() {
     assert_eq!(app.count(&of_other).await, 0);
     let own = app.log_in(UserRole::Pd);
     assert_eq!(app.see(&own, "/api/v1/retirements").await.1.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn with_datasets_is_still_understood() {
+    let app = App::new();
+    let body = json!({
+        "kind": "server", "id": app.city.server, "from": START.0, "reason": "SK 7/2026", "with_datasets": true,
+    });
+    let body = serde_json::to_vec(&body).unwrap();
+    let (kind, path) = ("application/json", "/api/v1/retirements");
+    let (status, done) = app.send(&operator(), Method::POST, path, kind, body).await;
+    assert_eq!((status, done.as_array().map(Vec::len)), (StatusCode::CREATED, Some(2)), "{done}");
 }

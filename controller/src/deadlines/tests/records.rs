@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use lumbung_model::{Clock as _, Day, Timestamp};
-use lumbung_wire::messages::deposits::{Deposit, DepositState};
-use lumbung_wire::messages::register::Pd;
+use lumbung_model::{Clock as _, Day, PdId, Timestamp};
+use lumbung_wire::messages::deposits::{Deposit, DepositInput, DepositState};
+use lumbung_wire::messages::register::{Pd, RetiredKind, RetirementInput};
 use tokio::sync::{Notify, watch};
 
 use super::{ZONE, day, duty, noon};
 use crate::act::Act;
-use crate::db::{DbError, audit, register};
+use crate::db::{DbError, audit, deposits as rows, register};
 use crate::deadlines::keeper::{Done, Keeper, reconcile};
-use crate::deadlines::view;
+use crate::deadlines::{desk, view};
 use crate::profile::{Duty, Profile};
+use crate::retire;
 use crate::testing::{City, START};
 
 fn profile(duties: Vec<Duty>) -> Profile {
@@ -31,12 +32,13 @@ fn records(city: &City) -> Vec<Deposit> {
 
 fn change_pd(city: &City, change: impl FnOnce(&mut Pd)) {
     let act = Act::controller(city.clock.now());
-    let write = |tx: &rusqlite::Transaction<'_>| {
-        let mut pd = register::pd(tx, &city.pd)?.unwrap();
-        change(&mut pd);
-        register::put_pd(tx, &act, &pd)
-    };
-    city.db.write::<_, DbError>(write).unwrap();
+    let mut pd = pd(city);
+    change(&mut pd);
+    city.db.write(|tx| register::put_pd(tx, &act, &pd)).unwrap();
+}
+
+fn pd(city: &City) -> Pd {
+    city.db.read(|tx| register::pd(tx, &city.pd)).unwrap().unwrap()
 }
 
 fn audited(city: &City) -> u64 {
@@ -167,6 +169,76 @@ fn a_pd_owes_as_mandiri_since_it_is_so() {
     change_pd(&city, |pd| pd.mandiri_tik = false);
     assert_eq!(round(&city, &report).lapsed, 1);
     assert_eq!(shown(&city), ["2029 overdue", "2030 cancelled"]);
+}
+
+fn retire_pd(city: &City) {
+    let act = Act::controller(city.clock.now());
+    let input = RetirementInput {
+        kind: RetiredKind::Pd,
+        id: city.pd.to_string(),
+        from: act.now,
+        reason: "digabung".into(),
+        with_contents: true,
+    };
+    city.db.write(|tx| retire::retire(tx, &act, &input)).unwrap();
+}
+
+#[test]
+fn a_retired_pd_owes_nothing_and_what_followed_from_a_duty_again_once_it_is_back() {
+    let city = City::new();
+    let yearly = profile(vec![duty("report", "of = 'pd'\nevery_months = 12")]);
+    round(&city, &yearly);
+    city.clock.set(noon("2028-02-01"));
+    round(&city, &yearly);
+    let act = Act::controller(city.clock.now());
+    let by_hand: DepositInput = serde_json::from_value(serde_json::json!({
+        "title_id": "Diagram", "due_on": "2028-03-01", "pd": city.pd,
+    }))
+    .unwrap();
+    city.db.write(|tx| desk::add(tx, &act, &by_hand, ZONE)).unwrap();
+    assert_eq!(shown(&city), ["2027 overdue", " due", "2028 open"]);
+
+    retire_pd(&city);
+    assert_eq!(shown(&city), ["2027 cancelled", " cancelled", "2028 cancelled"]);
+    let found = records(&city);
+    let reasons: Vec<_> = found.iter().map(|one| &one.decision.as_ref().unwrap().reason).collect();
+    assert!(reasons[0].contains("profil") && reasons[1] == "digabung", "{reasons:?}");
+    assert_eq!(found[0].pd_code, "DINKES", "whose it was is still told");
+    let later = noon("2030-01-01");
+    assert_eq!(city.db.read(|tx| view::overdue(tx, None, later)).unwrap(), []);
+    assert_eq!(round(&city, &yearly), Done::default(), "nothing new of a PD that is no more");
+    // Neither is anything entered for it, nor does anybody ask for a document again.
+    assert!(city.db.write(|tx| desk::add(tx, &act, &by_hand, ZONE)).is_err());
+    let row = city.db.read(|tx| rows::deposit(tx, &found[1].id)).unwrap().unwrap();
+    assert!(city.db.write(|tx| desk::give_back(tx, &act, row, "ulang")).is_err());
+
+    city.db.write(|tx| retire::restore(tx, &act, city.pd.as_bytes(), "keliru")).unwrap();
+    assert_eq!(round(&city, &yearly), Done { revived: 2, ..Done::default() });
+    assert_eq!(shown(&city), ["2027 overdue", " cancelled", "2028 open"]);
+}
+
+#[test]
+fn what_the_city_owes_is_handed_on_by_a_dinas_that_is_retired() {
+    let city = City::new();
+    change_pd(&city, |pd| pd.runs_pusat_data = true);
+    let other = Pd { id: PdId::random(), code: "LAIN".into(), runs_pusat_data: false, ..pd(&city) };
+    let act = Act::controller(city.clock.now());
+    city.db.write(|tx| register::put_pd(tx, &act, &other)).unwrap();
+    let drill = profile(vec![duty("drill", "of = 'dinas'\nevery_months = 12")]);
+    round(&city, &drill);
+    assert_eq!(records(&city)[0].pd, Some(city.pd));
+    // Also what it has to hand in once more.
+    let id = records(&city)[0].id;
+    let row = city.db.read(|tx| rows::deposit(tx, &id)).unwrap().unwrap();
+    city.db
+        .write(|tx| {
+            let cancelled = desk::cancel(tx, &act, row, "keliru")?;
+            desk::give_back(tx, &act, cancelled, "ternyata wajib")
+        })
+        .unwrap();
+    retire_pd(&city);
+    assert_eq!(round(&city, &drill), Done { revived: 1, handed_over: 1, ..Done::default() });
+    assert_eq!((records(&city)[0].pd, records(&city)[0].state), (None, DepositState::Open));
 }
 
 #[test]

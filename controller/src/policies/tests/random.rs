@@ -7,28 +7,11 @@ use lumbung_wire::messages::register::DatasetKind;
 use rusqlite::Transaction;
 
 use super::*;
+use crate::testing::Dice;
 
 const SEEDS: u64 = 6;
 const STEPS: usize = 60;
 const DAY_S: i64 = 86_400;
-
-/// Numbers that look random and are the same each time (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let end = u64::try_from(end).unwrap();
-        usize::try_from((mixed ^ (mixed >> 31)) % end).unwrap()
-    }
-
-    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())].clone()
-    }
-}
 
 /// A city of a few servers, of which not all have an agent.
 struct Town {

@@ -6,10 +6,34 @@ use serde::{Deserialize, Serialize};
 vocabulary! {
     /// What can be retired.
     RetiredKind {
-        /// A dataset.
-        Dataset = "dataset",
+        /// A PD.
+        Pd = "pd",
         /// A server.
         Server = "server",
+        /// A service.
+        Service = "service",
+        /// An application.
+        Application = "application",
+        /// A contact person.
+        ContactPerson = "contact_person",
+        /// A dataset.
+        Dataset = "dataset",
+        /// A building.
+        Building = "building",
+        /// A room.
+        Room = "room",
+    }
+}
+
+impl RetiredKind {
+    /// What sentences call it.
+    #[must_use]
+    pub const fn called(self) -> &'static str {
+        match self {
+            Self::Pd => "PD",
+            Self::ContactPerson => "contact person",
+            _ => self.as_str(),
+        }
     }
 }
 
@@ -21,9 +45,10 @@ pub struct Retirement {
     pub kind: RetiredKind,
     /// The row's id.
     pub id: String,
-    /// Whose it is.
-    pub pd: PdId,
-    /// Its name.
+    /// Whose it is; none: the city's, as rooms and buildings are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pd: Option<PdId>,
+    /// Its name; of a PD its code.
     pub name: String,
     /// Since when it is no more.
     pub from: Timestamp,
@@ -48,7 +73,8 @@ pub struct RetirementInput {
     pub from: Timestamp,
     /// Why.
     pub reason: String,
-    /// Of a server: its datasets as well.
-    #[serde(default)]
-    pub with_datasets: bool,
+    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building. Was called
+    /// `with_datasets`, and still may be.
+    #[serde(default, alias = "with_datasets")]
+    pub with_contents: bool,
 }
