@@ -24,7 +24,6 @@ CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX sessions_by_user ON sessions (user);
-CREATE INDEX standings_by_pd ON standings (pd);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);

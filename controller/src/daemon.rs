@@ -85,6 +85,8 @@ pub async fn run(
     let db = state.open_db()?;
     take_over(&db, &profile, clock.now())?;
     heartbeats::load(&db, clock.now())?;
+    let offers = policies::Offers::default();
+    offers.load(&db)?;
     let authority = state.authority()?;
     let (audit_key, policy_key) = (state.audit_key()?, state.policy_key()?);
     keys::note(&db, &Act::controller(clock.now()), &audit_key, &policy_key)?;
@@ -147,7 +149,7 @@ pub async fn run(
         hashing,
         at_work,
         sites,
-        offers: policies::Offers::default(),
+        offers,
         instance: InstanceId::random(),
         refusals: Refusals::default(),
     });

@@ -96,6 +96,13 @@ pub fn seen(db: &Connection) -> Result<Vec<(ServerId, Option<Timestamp>)>, DbErr
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Every agent.
+pub fn ids(db: &Connection) -> Result<Vec<AgentId>, DbError> {
+    let mut statement = db.prepare_cached("SELECT id FROM agents")?;
+    let rows = statement.query_map([], |row| Ok(AgentId::from_bytes(id(row, 0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Agents as they were heard of last, by id: those behind `after`.
 pub fn heard(
     db: &Connection,

@@ -10,7 +10,7 @@ use lumbung_model::AgentId;
 use lumbung_wire::messages::policy::{PolicyOffer, PolicyTold};
 use rusqlite::Connection;
 
-use crate::db::{Db, DbError, policies};
+use crate::db::{Db, DbError, agents, policies};
 
 /// What is between an agent and its policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,26 @@ struct Known {
 impl Offers {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is between every agent and its policy, so that none has to be looked up when all come at once.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn load(&self, db: &Db) -> Result<(), DbError> {
+        let version = db.version()?;
+        let read = |tx: &rusqlite::Transaction<'_>| {
+            let mut all = Vec::new();
+            for agent in agents::ids(tx)? {
+                all.push((agent, offered(tx, &agent)?));
+            }
+            Ok::<_, DbError>((policies::changes(tx)?, all))
+        };
+        let (changes, all) = db.read(read)?;
+        for (agent, offered) in all {
+            self.keep(version, changes, agent, offered);
+        }
+        Ok(())
     }
 
     /// What is between this agent and its policy now.
@@ -87,10 +107,26 @@ fn offered(db: &Connection, agent: &AgentId) -> Result<Offered, DbError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::City;
 
     fn told(refused: &str) -> Offered {
         let told = PolicyTold { refused: refused.to_owned(), ..PolicyTold::default() };
         Offered { told: Some(told), offer: None }
+    }
+
+    #[test]
+    fn after_a_start_every_agent_is_known_until_something_changes() {
+        let city = City::new();
+        let (db, agent) = (&city.db, city.agent);
+        let told = told("no").told.unwrap();
+        db.write(|tx| policies::put_told(tx, &agent, &told)).unwrap();
+        let offers = Offers::default();
+        offers.load(db).unwrap();
+        let expected = Offered { told: Some(told), offer: None };
+        assert_eq!(offers.known(db.version().unwrap(), &agent), Some(expected));
+        db.write(|tx| policies::put_told(tx, &agent, &PolicyTold::default())).unwrap();
+        assert_eq!(offers.known(db.version().unwrap(), &agent), None);
+        assert_eq!(offers.known(db.version().unwrap(), &AgentId::from_bytes([9; 16])), None);
     }
 
     #[test]
