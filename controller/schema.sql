@@ -24,6 +24,7 @@ CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX sessions_by_user ON sessions (user);
+CREATE INDEX standings_by_pd ON standings (pd);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);
@@ -765,9 +766,17 @@ CREATE TRIGGER stale_restored AFTER DELETE ON retired WHEN old.kind = 'dataset' 
     INSERT INTO stale SELECT 'dataset', old.id
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = old.id);
 END;
+CREATE TRIGGER stale_restored_server AFTER DELETE ON retired WHEN old.kind = 'server' BEGIN
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = old.pd AND d.server IS NULL
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
+END;
 CREATE TRIGGER stale_retired AFTER INSERT ON retired WHEN new.kind = 'dataset' BEGIN
     INSERT INTO stale SELECT 'dataset', new.id
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.id);
+END;
+CREATE TRIGGER stale_retired_server AFTER INSERT ON retired WHEN new.kind = 'server' BEGIN
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = new.pd AND d.server IS NULL
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
 CREATE TRIGGER stale_roster AFTER INSERT ON rosters BEGIN
     INSERT INTO stale SELECT 'repository', new.repository

@@ -20,3 +20,13 @@ CREATE TRIGGER stale_repository AFTER INSERT ON repositories BEGIN
     INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = new.pd AND d.repository = new.id
         AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
+
+-- A server's agent counts for datasets on no known server while the server is not retired.
+CREATE TRIGGER stale_retired_server AFTER INSERT ON retired WHEN new.kind = 'server' BEGIN
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = new.pd AND d.server IS NULL
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
+END;
+CREATE TRIGGER stale_restored_server AFTER DELETE ON retired WHEN old.kind = 'server' BEGIN
+    INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = old.pd AND d.server IS NULL
+        AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
+END;

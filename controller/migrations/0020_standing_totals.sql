@@ -14,6 +14,7 @@ CREATE TABLE standing_totals (
     -- Datasets of which nothing was ever backed up.
     never INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+UPDATE standings SET bytes = 1 << 50 WHERE bytes > 1 << 50;
 INSERT INTO standing_totals SELECT pd, count(*), sum(bytes), sum(met >> 0 & 1), sum(bytes * (met >> 0 & 1)), sum(met >> 1 & 1), sum(bytes * (met >> 1 & 1)), sum(met >> 2 & 1), sum(bytes * (met >> 2 & 1)), sum(met >> 3 & 1), sum(bytes * (met >> 3 & 1)), sum(never)
     FROM standings GROUP BY pd;
 
@@ -81,5 +82,6 @@ CREATE TRIGGER standing_totals_other AFTER UPDATE ON standings
         WHERE pd = new.pd;
 END;
 
--- It held the sums until now, and nobody else reads standings by PD.
+-- It held the sums until now.
 DROP INDEX standings_totals;
+CREATE INDEX standings_by_pd ON standings (pd);

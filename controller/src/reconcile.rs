@@ -1,8 +1,9 @@
 //! The reconciler of compliance: weighs what has to be weighed again, and writes down what is said now.
 //!
 //! Invariants: idempotent, and takes no argument but the state and the time: run twice, nothing changes the second time;
-//! killed anywhere, the next pass goes on; marks are taken off in the transaction that worked them off. It works in parts,
-//! so that nobody waits long for the database.
+//! killed anywhere, the next pass goes on. A dataset's mark is taken off in the transaction that weighed it; that of the
+//! register becomes another one when its work begins, so that what changes meanwhile marks it anew, and is taken off at the
+//! end. It works in parts, so that nobody waits long for the database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,11 +89,11 @@ impl Reconciler {
     pub fn pass(&self) -> Result<Option<Timestamp>, DbError> {
         loop {
             let now = self.clock.now();
-            let stale = self.db.read(|tx| standings::stale(tx, now))?;
-            if stale.is_empty() {
+            if self.db.read(|tx| standings::stale(tx, now))?.is_empty() {
                 break;
             }
             self.totalled.store(NEVER, Ordering::Relaxed);
+            let stale = self.db.write(|tx| standings::spread(tx, now))?;
             self.work_off(&stale)?;
         }
         self.total()?;
@@ -115,7 +116,6 @@ impl Reconciler {
     }
 
     fn work_off(&self, stale: &Stale) -> Result<(), DbError> {
-        self.db.write(|tx| standings::spread(tx, stale))?;
         let datasets: Vec<_> = stale.datasets.iter().copied().collect();
         for part in datasets.chunks(PART) {
             self.db.write(|tx| self.weigh_part(tx, part))?;
@@ -167,7 +167,10 @@ impl Reconciler {
             self.db.write::<_, DbError>(|tx| {
                 let now = self.clock.now();
                 for Judged { kind, subject, pd, verdicts } in part {
-                    verdicts::settle(tx, now, (kind, subject, *pd), verdicts)?;
+                    // It may have been retired since it was judged.
+                    let live = !is_retired(tx, subject)?;
+                    let said = if live { verdicts.as_slice() } else { &[] };
+                    verdicts::settle(tx, now, (kind, subject, *pd), said)?;
                 }
                 Ok(())
             })?;
@@ -193,6 +196,11 @@ impl Reconciler {
         }
         Ok(otherwise)
     }
+}
+
+fn is_retired(tx: &Connection, subject: &[u8]) -> Result<bool, DbError> {
+    let Ok(id) = subject.try_into() else { return Ok(false) };
+    Ok(retired::of(tx, id)?.is_some())
 }
 
 /// Nothing more is said of a dataset that is retired, and it stands nowhere. What was said stays.

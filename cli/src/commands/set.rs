@@ -25,7 +25,8 @@ pub(crate) struct SetArgs {
     /// The row's name (of a PD its code) or id
     name: String,
     /// FIELD=VALUE as docs/api.md and exports name the fields, for instance urgency=critical or rpo_s=3600. An empty value
-    /// takes the field out. Another row is given by its name or id. FIELD:=JSON writes numbers, true, false and lists
+    /// takes the field out. Another row is given by its name or id. FIELD:=JSON writes numbers and flags that were not
+    /// set before, and lists (of ids, where they are of rows)
     #[arg(required = true, value_name = "FIELD=VALUE")]
     fields: Vec<Setting>,
     /// Whose it is, where several have the name: code or id
@@ -79,7 +80,7 @@ pub(crate) fn set(args: &SetArgs, terminal: &Terminal) -> Outcome<Exit> {
     let (before, tag): (Row, String) = controller.get_tagged(&path)?;
     let mut patch = Row::new();
     for setting in &args.fields {
-        let value = value_of(&controller, &before, setting)?;
+        let value = value_of(&controller, (&before, &patch), setting)?;
         if patch.insert(setting.field.clone(), value).is_some() {
             let message = format!("{} is given twice", setting.field);
             return Err(Failure::new(Code::Usage, message, "give each field once"));
@@ -124,8 +125,12 @@ fn text<'a>(row: &'a Row, member: &str) -> &'a str {
     row.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What is sent for a field.
-fn value_of(controller: &Controller, row: &Row, setting: &Setting) -> Outcome<Value> {
+/// What is sent for a field of the row, after what `patch` has already.
+fn value_of(
+    controller: &Controller,
+    (row, patch): (&Row, &Row),
+    setting: &Setting,
+) -> Outcome<Value> {
     let given = match &setting.value {
         Given::Json(value) => return Ok(value.clone()),
         Given::Text(text) if text.is_empty() => return Ok(Value::Null),
@@ -136,7 +141,7 @@ fn value_of(controller: &Controller, row: &Row, setting: &Setting) -> Outcome<Va
         "site" => "sites",
         "building" => "buildings",
         "room" => "rooms",
-        "server" => "servers",
+        "server" | "standby" => "servers",
         "service" => "services",
         "application" => "applications",
         // What holds a number, a list or yes or no now will hold such a thing.
@@ -146,8 +151,10 @@ fn value_of(controller: &Controller, row: &Row, setting: &Setting) -> Outcome<Va
             return Ok(json.unwrap_or_else(|| Value::String(given.clone())));
         }
     };
-    let of_city = matches!(segment, "sites" | "buildings" | "rooms");
-    let pd = Some(text(row, "pd")).filter(|pd| !of_city && !pd.is_empty());
+    // A standby may be another PD's.
+    let of_any = matches!(segment, "sites" | "buildings" | "rooms") || setting.field == "standby";
+    let of = if patch.contains_key("pd") { patch } else { row };
+    let pd = Some(text(of, "pd")).filter(|pd| !of_any && !pd.is_empty());
     Ok(Value::String(id_in(controller, segment, pd, given)?))
 }
 

@@ -1,7 +1,7 @@
 //! Rows of the register over HTTP, one by one: entering them, and changing them.
 //!
 //! Invariants: one row passes the rules that a whole import passes; a change is a JSON Merge Patch (RFC 7396) of what may be
-//! entered, so that what it does not name stays; it is made of the row that the caller has seen (`If-Match`), which is looked
+//! entered, so that what it does not name stays (a row has no members within members); it is made of the row that the caller has seen (`If-Match`), which is looked
 //! at in the transaction of the change.
 
 use axum::body::Body;
@@ -51,8 +51,13 @@ pub(super) trait Entered: 'static {
         input: (&Self::Input, Mode),
         profile: &Profile,
     ) -> Result<(Self::Row, Change), RegisterError>;
-    /// Takes out of a row what follows from the rest of it.
-    fn without_derived(_: &mut Map<String, Value>) {}
+    /// Takes out of a row what follows from the rest of it, or does not go with what is to be changed.
+    ///
+    /// # Errors
+    /// If something is to be changed that does not change so.
+    fn without_derived(_: &mut Map<String, Value>, _: &Map<String, Value>) -> Result<(), Problem> {
+        Ok(())
+    }
     /// The tag of what is entered in a row.
     fn tag(row: &Self::Row) -> String {
         row_tag(row)
@@ -140,6 +145,17 @@ impl Entered for Servers {
         register::put_server(db, act, input, mode)
     }
 
+    /// Another room may be at another site.
+    fn without_derived(
+        row: &mut Map<String, Value>,
+        patch: &Map<String, Value>,
+    ) -> Result<(), Problem> {
+        if patch.get("room").is_some_and(|room| !room.is_null()) {
+            row.remove("site");
+        }
+        Ok(())
+    }
+
     /// Its heartbeat changes all the time, and nobody changes that by a request.
     fn tag(row: &Server) -> String {
         row_tag(&Self::entered(row))
@@ -173,11 +189,22 @@ impl Entered for Datasets {
         register::put_dataset(db, act, input, &profile.urgency, mode)
     }
 
-    /// An RPO that is its class's follows the class.
-    fn without_derived(row: &mut Map<String, Value>) {
+    /// An RPO that is its class's follows the class; a repository is of the PD that it was.
+    fn without_derived(
+        row: &mut Map<String, Value>,
+        patch: &Map<String, Value>,
+    ) -> Result<(), Problem> {
         if row.get("own_rpo") != Some(&Value::Bool(true)) {
             row.remove("rpo_s");
         }
+        if patch.contains_key("pd") {
+            row.remove("repository");
+        }
+        if patch.get("repository").is_some_and(Value::is_null) {
+            let detail = "repository: it stays until another one is named, or the PD changes";
+            return Err(Problem::bad_request(detail));
+        }
+        Ok(())
     }
 
     fn announce(app: &AppState) {
@@ -215,8 +242,9 @@ pub(super) async fn change<K: Entered>(
     let shared = app.clone();
     let put = move |tx: &Transaction<'_>, act: &Act| {
         let row = K::find(tx, &text)?.ok_or_else(|| unknown(K::WHAT))?;
-        seen.check_tag(&K::tag(&row))?;
+        // What cannot be a row is told first, whatever was seen.
         let input = patched::<K>(&row, &patch)?;
+        seen.check_tag(&K::tag(&row))?;
         let (row, _) = K::put(tx, act, (&input, Mode::Upsert), &shared.profile)?;
         Ok::<_, Refused>(K::shown(&shared, row))
     };
@@ -234,7 +262,7 @@ fn patched<K: Entered>(row: &K::Row, patch: &Map<String, Value>) -> Result<K::In
         let detail = "id: it stays as it is; what is no more is retired, and another one entered";
         return Err(Problem::bad_request(detail).into());
     }
-    K::without_derived(&mut entered);
+    K::without_derived(&mut entered, patch)?;
     K::OBSERVED.iter().for_each(|member| drop(entered.remove(*member)));
     for (member, value) in patch {
         match value {

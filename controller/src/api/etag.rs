@@ -36,7 +36,8 @@ pub(super) struct RowTag(pub(super) String);
 /// The tags of a header such as `If-Match`; `None`: it is not there.
 fn tags(headers: &HeaderMap, name: header::HeaderName) -> Option<Vec<String>> {
     let lines = headers.get_all(name);
-    let texts = lines.iter().filter_map(|line| line.to_str().ok());
+    // What cannot be read is some tag, and that of nothing.
+    let texts = lines.iter().map(|line| line.to_str().unwrap_or_default());
     let tags: Vec<String> =
         texts.flat_map(|line| line.split(',')).map(|tag| tag.trim().to_owned()).collect();
     (!tags.is_empty()).then_some(tags)

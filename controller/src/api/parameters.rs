@@ -123,8 +123,12 @@ fn headers(route: &Route) -> Vec<Value> {
         let description = "Tags of answers that the caller has; 304 if one of them is this one's.";
         header("If-None-Match", description, json!({ "type": "string" }));
     }
-    if route.replaces && !needs_tag(route) {
-        let description = "The tag of the row as the caller has seen it; 412 if it has changed.";
+    if route.replaces {
+        let description = if route.method == Method::PATCH {
+            "The tag of the row as the caller has seen it, or *; 412 if it has changed, 428 if it is left out."
+        } else {
+            "The tag of the row as the caller has seen it; 412 if it has changed."
+        };
         header("If-Match", description, json!({ "type": "string" }));
     }
     if route.keys == Keys::Kept {
@@ -133,19 +137,7 @@ fn headers(route: &Route) -> Vec<Value> {
         let schema = json!({ "type": "string", "pattern": "^[!#-~]([ -~]{0,253}[!-~])?$" });
         header("Idempotency-Key", description, schema);
     }
-    if needs_tag(route) {
-        let description = "The tag of the row as the caller has seen it, or *; 412 if it has changed, 428 if it is left out.";
-        let schema = json!({ "type": "string" });
-        let mut tag = parameter("header", "If-Match", description, &schema);
-        tag["required"] = Value::Bool(true);
-        all.push(tag);
-    }
     all
-}
-
-/// Whether a route is answered only where the caller says what it has seen.
-fn needs_tag(route: &Route) -> bool {
-    route.replaces && route.method == Method::PATCH
 }
 
 #[cfg(test)]

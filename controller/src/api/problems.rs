@@ -69,6 +69,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::ForeignRepository { .. }
             | RegisterError::RemovedSite(_)
             | RegisterError::Moves(_)
+            | RegisterError::ServersInside { .. }
             | RegisterError::Retired { .. }
             | RegisterError::UnderRetired { .. }
             | RegisterError::Foreign { .. }

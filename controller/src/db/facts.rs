@@ -74,7 +74,8 @@ fn has_agent(db: &Connection, dataset: &Dataset) -> Result<bool, DbError> {
     let (sql, id) = match &dataset.server {
         Some(server) => ("SELECT 1 FROM agents WHERE server = ?", server.as_bytes()),
         None => (
-            "SELECT 1 FROM servers AS s JOIN agents AS a ON a.server = s.id WHERE s.pd = ?",
+            "SELECT 1 FROM servers AS s JOIN agents AS a ON a.server = s.id
+             WHERE s.pd = ? AND s.id NOT IN (SELECT r.id FROM retired AS r)",
             dataset.pd.as_bytes(),
         ),
     };

@@ -113,3 +113,22 @@ pub fn put_room(db: &Connection, act: &Act, room: &Room) -> Result<(), DbError> 
     let deed = Deed { action: "room.put", kind: "room", id: &room.id, pd: None };
     record(db, act, deed, room.id.as_bytes(), room)
 }
+
+/// A live server that stands in a room of the building.
+pub fn server_in_building(
+    db: &Connection,
+    building: &BuildingId,
+) -> Result<Option<String>, DbError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT v.name FROM servers AS v JOIN rooms AS r ON r.id = v.room
+         WHERE r.building = ? AND v.{LIVE} ORDER BY v.name LIMIT 1"
+    ))?;
+    Ok(statement.query_row([building.as_bytes()], |row| row.get(0)).optional()?)
+}
+
+/// A live server that stands in the room.
+pub fn server_in_room(db: &Connection, room: &RoomId) -> Result<Option<String>, DbError> {
+    let sql = format!("SELECT name FROM servers WHERE room = ? AND {LIVE} ORDER BY name LIMIT 1");
+    let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_row([room.as_bytes()], |row| row.get(0)).optional()?)
+}

@@ -62,6 +62,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Db
 
 #[cfg(test)]
 mod tests {
+    use lumbung_model::compliance::{StepTotal, Totals};
+
     use super::*;
     use crate::db::Db;
 
@@ -130,6 +132,36 @@ mod tests {
             Ok((kept, tx.query_row(marked, [], |row| row.get(0))?))
         });
         assert_eq!(counts.unwrap(), (1, 1));
+    }
+
+    #[test]
+    fn sums_begin_with_the_standings_that_there_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.db");
+        let before = MIGRATIONS.iter().position(|(name, _)| *name == "0020_standing_totals");
+        let old = as_of(&path, before.unwrap());
+        old.pragma_update(None, "foreign_keys", false).unwrap();
+        let pd = "x'00000000000000000000000000000001'";
+        for (dataset, bytes, met) in [(1_u8, 5_i64, 0b0101), (2, i64::MAX, 0b1000), (3, 7, 0b0001)]
+        {
+            let values = rusqlite::params![vec![dataset; 16], bytes, met];
+            let sql =
+                format!("INSERT INTO standings VALUES (?1, {pd}, 0, NULL, ?2, ?3, 0, '{{}}')");
+            old.execute(&sql, values).unwrap();
+        }
+        drop(old);
+        let sums =
+            Db::open(&path).unwrap().read(|tx| super::super::standings::sums(tx, None)).unwrap();
+        let of = |datasets, bytes| StepTotal { datasets, bytes };
+        let most = 1 << 50;
+        let totals = Totals {
+            registered: of(3, most + 12),
+            backed_up: of(2, 12),
+            at_drc: StepTotal::default(),
+            verified: of(1, 5),
+            proven: of(1, most),
+        };
+        assert_eq!(sums.into_values().map(|sums| sums.totals).collect::<Vec<_>>(), [totals]);
     }
 
     #[test]

@@ -60,6 +60,24 @@ pub fn stale(db: &Connection, now: Timestamp) -> Result<Stale, DbError> {
     Ok(stale)
 }
 
+/// The datasets of [`stale`] that are a PD's now, or were when they were weighed last.
+pub fn stale_of(db: &Connection, now: Timestamp, pd: &PdId) -> Result<HashSet<DatasetId>, DbError> {
+    // CROSS JOIN keeps the order: a PD's rows are few, marks may be as many as datasets.
+    let mut statement = db.prepare_cached(
+        "SELECT d.id FROM datasets AS d CROSS JOIN stale AS s ON s.kind = 'dataset' AND s.id = d.id WHERE d.pd = ?2
+         UNION ALL SELECT t.dataset FROM standings AS t CROSS JOIN stale AS s
+            ON s.kind = 'dataset' AND s.id = t.dataset WHERE t.pd = ?2
+         UNION ALL SELECT id FROM datasets WHERE pd = ?2 AND EXISTS
+            (SELECT 1 FROM stale WHERE (kind = 'all' AND id = x'') OR (kind = 'pd' AND id = ?2))
+         UNION ALL SELECT d.id FROM stale AS s JOIN repositories AS r ON r.id = s.id AND r.pd = ?2
+            JOIN datasets AS d ON d.pd = r.pd AND (d.repository IS NULL OR d.repository = r.id)
+            WHERE s.kind = 'repository'
+         UNION ALL SELECT dataset FROM standings WHERE pd = ?2 AND recheck_s <= ?1",
+    )?;
+    let ids = statement.query_map(params![now.0, pd.as_bytes()], |row| id(row, 0))?;
+    Ok(ids.map(|id| id.map(DatasetId::from_bytes)).collect::<Result<_, _>>()?)
+}
+
 /// Marks everything, after the profile changed.
 pub fn mark_all(db: &Connection) -> Result<(), DbError> {
     db.execute("INSERT OR IGNORE INTO stale VALUES ('all', x''), ('register', x'')", [])?;
@@ -72,14 +90,16 @@ pub fn mark_register(db: &Connection) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Turns marks on many datasets into marks on each, so that they can be worked off in parts.
-pub fn spread(db: &Connection, stale: &Stale) -> Result<(), DbError> {
+/// Turns marks on many datasets into marks on each, so that they can be worked off in parts, and tells what is marked. Read
+/// where it is written: a mark that came in between would be taken off unseen.
+pub fn spread(db: &Connection, now: Timestamp) -> Result<Stale, DbError> {
+    let stale = stale(db, now)?;
     let mut mark = db.prepare_cached("INSERT OR IGNORE INTO stale VALUES ('dataset', ?)")?;
     for dataset in &stale.datasets {
         mark.execute([dataset.as_bytes()])?;
     }
     db.execute("DELETE FROM stale WHERE kind IN ('all', 'pd', 'repository')", [])?;
-    Ok(())
+    Ok(stale)
 }
 
 /// Takes the mark off a dataset.

@@ -1,8 +1,8 @@
 //! How long an account takes no login after failures, and from where. Pure.
 //!
-//! Invariants: one address never locks another out; all addresses together get [`EVERYWHERE`] failures in a row (NIST
-//! SP 800-63B, 5.2.2: no more than 100), and one an hour after that; who has logged in from an address lately goes on
-//! from there whatever happens elsewhere.
+//! Invariants: what fails at one address locks no other one, until [`EVERYWHERE`] failures in a row from wherever (NIST
+//! SP 800-63B, 5.2.2: no more than 100), after which there is one try an hour for all; who has logged in from an address
+//! lately goes on from there whatever happens elsewhere.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,8 +1,11 @@
 //! The reconciler over a city whose vaults answer what they are told to.
 
-use lumbung_model::ManifestId;
+use lumbung_model::{AgentId, ManifestId, PublicKey, ServerId};
+use lumbung_wire::messages::register::{RetiredKind, RetirementInput};
 
 use super::*;
+use crate::act::Act;
+use crate::db::agents;
 use crate::profile::Look;
 use crate::report::{self, Language, Past, Terms};
 use crate::rules::step_rule;
@@ -140,7 +143,7 @@ async fn a_table_as_of_a_date_is_what_was_said_then_whatever_came_later() {
         .write::<_, DbError>(|tx| {
             let mut dataset = city.dataset_row();
             dataset.name = "renamed".into();
-            rows::put_dataset(tx, &crate::act::Act::console(at(5 * DAY)), &dataset)
+            rows::put_dataset(tx, &Act::console(at(5 * DAY)), &dataset)
         })
         .unwrap();
     reconciler.pass().unwrap();
@@ -189,7 +192,7 @@ async fn every_kind_of_evidence_marks_what_rests_on_it() {
     city.poll_both().await;
     fresh("a roster");
     assert_eq!(said(&city, Look::BackedUp).last().unwrap().1, "unauthorized");
-    let act = crate::act::Act::console(at(3800));
+    let act = Act::console(at(3800));
     let pd = city.db.read(|tx| rows::pd(tx, &city.pd)).unwrap().unwrap();
     city.db.write(|tx| rows::put_pd(tx, &act, &pd)).unwrap();
     fresh("its PD");
@@ -242,4 +245,69 @@ async fn the_totals_of_a_day_stay_when_it_is_over() {
     let backed_up: Vec<_> =
         days.iter().map(|(day, totals)| (*day, totals.backed_up.datasets)).collect();
     assert_eq!(backed_up, [(today, 1), (today + 1, 0)]);
+}
+
+#[tokio::test]
+async fn what_changes_while_the_register_is_judged_is_judged_after_it() {
+    let city = City::new();
+    let reconciler = reconciler(&city);
+    reconciler.pass().unwrap();
+    let stale = || city.db.read(|tx| standings::stale(tx, START)).unwrap();
+    city.db.write(|tx| standings::mark_register(tx)).unwrap();
+    city.db.write(|tx| standings::begin_register(tx)).unwrap();
+    assert!(stale().register, "killed here, it is judged again");
+    let act = Act::console(START);
+    let pd = city.db.read(|tx| rows::pd(tx, &city.pd)).unwrap().unwrap();
+    city.db.write(|tx| rows::put_pd(tx, &act, &pd)).unwrap();
+    city.db.write(|tx| standings::end_register(tx)).unwrap();
+    assert!(stale().register);
+    reconciler.pass().unwrap();
+    assert!(stale().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_marks_its_own_datasets_and_those_that_may_lie_on_it() {
+    let city = City::new();
+    let reconciler = reconciler(&city);
+    let act = Act::console(START);
+    let mut anywhere = city.db.read(|tx| rows::dataset(tx, &city.dataset)).unwrap().unwrap();
+    anywhere.id = DatasetId::from_bytes([7; 16]);
+    (anywhere.server, anywhere.name, anywhere.repository) = (None, "anywhere".into(), None);
+    let mut other = city.db.read(|tx| rows::server(tx, &city.server)).unwrap().unwrap();
+    (other.id, other.name) = (ServerId::from_bytes([8; 16]), "other".into());
+    city.db.write(|tx| rows::put_dataset(tx, &act, &anywhere)).unwrap();
+    city.db.write(|tx| rows::put_server(tx, &act, &other)).unwrap();
+    reconciler.pass().unwrap();
+    let marked = |what: &str, expected: &[DatasetId]| {
+        let stale = city.db.read(|tx| standings::stale(tx, START)).unwrap();
+        assert_eq!(stale.datasets, expected.iter().copied().collect(), "{what}");
+        let of_pd = city.db.read(|tx| standings::stale_of(tx, START, &city.pd)).unwrap();
+        assert_eq!(of_pd, stale.datasets, "{what}");
+        let none = PdId::from_bytes([9; 16]);
+        assert!(city.db.read(|tx| standings::stale_of(tx, START, &none)).unwrap().is_empty());
+        reconciler.pass().unwrap();
+    };
+    let row = city.db.read(|tx| agents::agent(tx, &city.agent)).unwrap().unwrap();
+    let agent = agents::AgentRow {
+        agent: AgentId::from_bytes([5; 16]),
+        server: other.id,
+        key: PublicKey::from_bytes([5; 32]),
+        ..row
+    };
+    city.db.write(|tx| agents::put_agent(tx, START, &agent)).unwrap();
+    marked("an agent of another server", &[anywhere.id]);
+    let take_out = |id: &ServerId| {
+        let input = RetirementInput {
+            kind: RetiredKind::Server,
+            id: id.to_string(),
+            from: START,
+            reason: "x".into(),
+            with_contents: false,
+        };
+        city.db.write(|tx| retire::retire(tx, &act, &input)).unwrap();
+    };
+    take_out(&other.id);
+    marked("it is retired", &[anywhere.id]);
+    city.db.write(|tx| retire::restore(tx, &act, other.id.as_bytes(), "y")).unwrap();
+    marked("it is back", &[anywhere.id]);
 }

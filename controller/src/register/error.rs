@@ -113,6 +113,20 @@ pub enum RegisterError {
         "server {0} has an agent or datasets, which are the present PD's: enter it anew for the other PD, and enrol it there"
     )]
     Moves(ServerId),
+    /// Servers stand in what is to be at another site.
+    #[error(
+        "server {server:?} stands in {what} {name:?}, which would be at another site then: move the servers to another room first, or enter a new {what}"
+    )]
+    ServersInside {
+        /// What it is.
+        what: &'static str,
+        /// The field that would move it.
+        field: &'static str,
+        /// Its name.
+        name: String,
+        /// One of the servers.
+        server: String,
+    },
     /// What enrolment sets is not changed by hand.
     #[error(
         "site {0:?} has enrolled: its kind, its address, its receipt key and its TLS pin are not changed here; enrol it anew with a token for its new address, or have it taken out of the register"
@@ -153,7 +167,9 @@ impl RegisterError {
             Self::Moves(_) => Some("pd"),
             Self::ForeignRepository { .. } => Some("repository"),
             Self::ForeignServer(_) => Some("server"),
-            Self::Number { field, .. } | Self::Foreign { field, .. } => Some(field),
+            Self::Number { field, .. }
+            | Self::Foreign { field, .. }
+            | Self::ServersInside { field, .. } => Some(field),
             Self::RoomElsewhere(_) => Some("room"),
             Self::EnrolledSite(_) => Some("name"),
             Self::Taken { .. }

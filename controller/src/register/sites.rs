@@ -103,6 +103,13 @@ pub fn put_building(
     let same_id = by_id(input.id, |id| places::building(db, id))?;
     let by_name = places::building_by_name(db, &input.site, &input.name)?;
     let found = settle(("building", &input.name), mode, input.id, same_id, by_name, |one| one.id)?;
+    if let Some(before) = found.as_ref().filter(|before| before.site != input.site) {
+        nothing_inside(
+            ("building", "site"),
+            &before.name,
+            places::server_in_building(db, &before.id)?,
+        )?;
+    }
     let building = Building {
         id: found.as_ref().map(|one| one.id).or(input.id).unwrap_or_else(BuildingId::random),
         site: input.site,
@@ -112,6 +119,16 @@ pub fn put_building(
         hazard_assessment: input.hazard_assessment.clone(),
     };
     enter_live(db, found.as_ref(), building, |row| places::put_building(db, act, row))
+}
+
+/// Fails if a server stands in what is to be at another site: the server's own site would be the old one.
+fn nothing_inside(
+    (what, field): (&'static str, &'static str),
+    name: &str,
+    server: Option<String>,
+) -> Result<(), RegisterError> {
+    let name = name.to_owned();
+    server.map_or(Ok(()), |server| Err(RegisterError::ServersInside { what, field, name, server }))
 }
 
 /// Enters a room.
@@ -129,6 +146,16 @@ pub fn put_room(
     let same_id = by_id(input.id, |id| places::room(db, id))?;
     let by_name = places::room_by_name(db, &input.building, &input.name)?;
     let found = settle(("room", &input.name), mode, input.id, same_id, by_name, |one| one.id)?;
+    if let Some(before) = found.as_ref().filter(|before| before.building != input.building) {
+        let site = |id| known("building", id, |id| places::building(db, id)).map(|one| one.site);
+        if site(&before.building)? != site(&input.building)? {
+            nothing_inside(
+                ("room", "building"),
+                &before.name,
+                places::server_in_room(db, &before.id)?,
+            )?;
+        }
+    }
     let room = Room {
         id: found.as_ref().map(|one| one.id).or(input.id).unwrap_or_else(RoomId::random),
         building: input.building,

@@ -132,7 +132,11 @@ pub(super) fn weighed(
     let mut sums = standings::sums(db, pd.as_ref())?;
     let mut known = Known::new();
     let mine = |owner: PdId| pd.is_none_or(|pd| pd == owner);
-    for id in standings::stale(db, terms.now)?.datasets {
+    let stale = match &pd {
+        Some(pd) => standings::stale_of(db, terms.now, pd)?,
+        None => standings::stale(db, terms.now)?.datasets,
+    };
+    for id in stale {
         if let Some(before) = standings::standing(db, &id)?.filter(|one| mine(one.compliance.pd)) {
             let of = sums.entry(before.compliance.pd).or_default();
             *of = of.minus(Sums::of(&before));

@@ -168,3 +168,53 @@ async fn a_change_by_a_session_needs_its_token_and_stands_in_the_audit_log() {
     assert_eq!(entry.actor.name, "the-operator");
     assert_eq!(entry.after.as_ref().unwrap()["name"], "Dinas Kesehatan Kota");
 }
+
+#[tokio::test]
+async fn a_server_goes_where_its_room_is_and_a_room_with_servers_stays_at_its_site() {
+    let app = App::new();
+    let sites = app.get("/api/v1/sites").await;
+    let (here, there) = (sites[0]["id"].clone(), sites[1]["id"].clone());
+    let id = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let building = app.entered("buildings", json!({ "site": here, "name": "A" })).await;
+    let other = app.entered("buildings", json!({ "site": there, "name": "B" })).await;
+    let room =
+        |of: &str, name: &str| json!({ "building": id(of), "name": name, "kind": "data_centre" });
+    let (in_a, in_b) = (room(&building, "R1"), room(&other, "R2"));
+    let (room, far) = (app.entered("rooms", in_a).await, app.entered("rooms", in_b).await);
+    let server = format!("/api/v1/servers/{}", app.city.server);
+    for (to, site) in [(&room, &here), (&far, &there), (&room, &here)] {
+        let (_, row) = app.change(&server, Some("*"), json!({ "room": id(to) })).await;
+        assert_eq!((&row["site"], &row["room"]), (site, &json!(id(to))), "{row}");
+    }
+    let named = json!({ "room": id(&room), "site": there });
+    assert_eq!(app.change(&server, Some("*"), named).await.0, StatusCode::CONFLICT);
+
+    for (path, patch, field) in [
+        (&building, json!({ "site": there }), "site"),
+        (&room, json!({ "building": id(&other) }), "building"),
+    ] {
+        let (status, refused) = app.change(path, Some("*"), patch).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains("simrs-1"), "{refused}");
+        assert_eq!(refused["errors"][0]["field"], field, "{refused}");
+    }
+    app.change(&server, Some("*"), json!({ "room": null })).await;
+    let (status, row) = app.change(&building, Some("*"), json!({ "site": there })).await;
+    assert_eq!((status, &row["site"]), (StatusCode::OK, &there), "nothing stands in it: {row}");
+}
+
+#[tokio::test]
+async fn a_datasets_repository_goes_with_its_pd_and_not_by_itself() {
+    let app = App::new();
+    let other = app.entered("pd", json!({ "code": "DISHUB", "name": "Dishub" })).await;
+    let pd = other.rsplit('/').next().unwrap();
+    let path = format!("/api/v1/datasets/{}", app.city.dataset);
+    let repository = json!({ "repository": app.city.repository });
+    let (status, row) = app.change(&path, Some("*"), repository.clone()).await;
+    assert_eq!((status, &row["repository"]), (StatusCode::OK, &repository["repository"]));
+    let (status, refused) = app.change(&path, Some("*"), json!({ "repository": null })).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
+    let (status, row) = app.change(&path, Some("*"), json!({ "pd": pd, "server": null })).await;
+    assert_eq!((status, &row["pd"]), (StatusCode::OK, &json!(pd)), "{row}");
+    assert!(row.get("repository").is_none(), "{row}");
+}
