@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lumbung_model::compliance::Totals;
@@ -30,23 +29,18 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Without any write, a pass at least this often: totals of the day.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// No day: totals have to be looked at.
-const NEVER: i64 = i64::MIN;
-
 /// The reconciler.
 pub struct Reconciler {
     db: Db,
     clock: Arc<dyn Clock>,
     profile: Arc<Profile>,
-    /// The day whose totals are written down as they are now. Only saves work: a new process looks again.
-    totalled: AtomicI64,
 }
 
 impl Reconciler {
     /// Over this database, at this time, for what this profile asks.
     #[must_use]
     pub fn new(db: Db, clock: Arc<dyn Clock>, profile: Arc<Profile>) -> Self {
-        Self { db, clock, profile, totalled: AtomicI64::new(NEVER) }
+        Self { db, clock, profile }
     }
 
     /// Runs until told to stop.
@@ -92,7 +86,6 @@ impl Reconciler {
             if self.db.read(|tx| standings::stale(tx, now))?.is_empty() {
                 break;
             }
-            self.totalled.store(NEVER, Ordering::Relaxed);
             let stale = self.db.write(|tx| standings::spread(tx, now))?;
             self.work_off(&stale)?;
         }
@@ -100,18 +93,12 @@ impl Reconciler {
         self.db.read(|tx| standings::next_recheck(tx))
     }
 
-    /// Writes down the totals of the day, unless nothing was weighed since they were looked at: they read every dataset, and
-    /// most passes follow a heartbeat, which changes none.
+    /// Writes down the totals of the day where they are others than those that are written.
     fn total(&self) -> Result<(), DbError> {
         let now = self.clock.now();
-        let day = self.profile.day(now);
-        if self.totalled.load(Ordering::Relaxed) == day {
-            return Ok(());
-        }
         if self.db.read(|tx| day_differs(tx, &self.profile, now))? {
             self.db.write(|tx| close_day(tx, &self.profile, now))?;
         }
-        self.totalled.store(day, Ordering::Relaxed);
         Ok(())
     }
 

@@ -117,7 +117,7 @@ pub const fn step_totals(total: StepTotal) -> StepTotals {
 /// If the database fails.
 pub fn totals(db: &Connection, terms: &Terms) -> Result<(Totals, u64), DbError> {
     let (sums, _) = part::weighed(db, terms, None)?;
-    let totals = sums.values().fold(Totals::default(), |all, one| all.plus(one.totals));
+    let totals = part::together(&sums);
     let pds = rows::pds(db)?;
     let silent = pds.iter().filter(|pd| sums.get(&pd.id).is_none_or(Sums::is_nothing));
     Ok((totals, silent.count() as u64))

@@ -367,6 +367,46 @@ pub(crate) fn find<T>(
     })
 }
 
+/// The one row of that name or id; what several have is not guessed.
+///
+/// # Errors
+/// If there is none, or several have the name.
+pub(crate) fn one<T>(
+    rows: Vec<T>,
+    named: &str,
+    called: impl Fn(&T) -> (&str, String),
+) -> Outcome<T> {
+    let ids: Vec<String> =
+        rows.iter().map(&called).filter(|(name, _)| *name == named).map(|(_, id)| id).collect();
+    if ids.len() > 1 {
+        let message = format!("{} rows are called {named:?}", ids.len());
+        let next = "give its id, or say which one is meant: its kind, or the PD with --pd";
+        return Err(Failure::new(Code::Usage, message, next).listing(ids));
+    }
+    find(rows, "row", named, called)
+}
+
+/// The id of the row of that name or id in a list of the controller's.
+///
+/// # Errors
+/// If there is none, or several have the name.
+pub(crate) fn id_in(
+    controller: &Controller,
+    list: &str,
+    pd: Option<&str>,
+    named: &str,
+) -> Outcome<String> {
+    let rows: Vec<Named> = list_of(controller, list, pd)?;
+    Ok(one(rows, named, |row| (&row.name, row.id.clone()))?.id)
+}
+
+/// What a row of any list is called.
+#[derive(serde::Deserialize)]
+struct Named {
+    id: String,
+    name: String,
+}
+
 /// The site of a name or id.
 pub(crate) fn find_site(controller: &Controller, named: &str) -> Outcome<Site> {
     let sites = controller.list("/api/v1/sites")?;

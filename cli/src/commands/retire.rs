@@ -5,14 +5,11 @@
 use clap::Args;
 use lumbung_model::{Clock as _, SystemClock, Timestamp};
 use lumbung_wire::messages::approvals::Reasoned;
-use lumbung_wire::messages::register::{
-    Application, Building, ContactPerson, Dataset, RetiredKind, Retirement, RetirementInput, Room,
-    Server, Service,
-};
+use lumbung_wire::messages::register::{RetiredKind, Retirement, RetirementInput};
 
-use crate::commands::register::{OfPd, find, find_pd, list_of};
+use crate::commands::register::{OfPd, find_pd, id_in, list_of, one};
 use crate::controller::{Controller, ControllerArgs};
-use crate::failure::{Code, Exit, Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 use crate::moment::Moment;
 use crate::table::Table;
 use crate::terminal::{Terminal, printable};
@@ -114,60 +111,18 @@ pub(crate) fn retired(args: &OfPd, terminal: &Terminal) -> Outcome<Exit> {
 }
 
 fn id_of(controller: &Controller, args: &RetireArgs) -> Outcome<String> {
-    use RetiredKind as K;
-    match args.kind {
-        K::Pd => Ok(find_pd(controller, &args.name)?.id.to_string()),
-        K::Server => {
-            listed(controller, args, "servers", |row: &Server| (&row.name, row.id.to_string()))
-        }
-        K::Service => {
-            listed(controller, args, "services", |row: &Service| (&row.name, row.id.to_string()))
-        }
-        K::Application => listed(controller, args, "applications", |row: &Application| {
-            (&row.name, row.id.to_string())
-        }),
-        K::ContactPerson => listed(controller, args, "contact-persons", |row: &ContactPerson| {
-            (&row.name, row.id.to_string())
-        }),
-        K::Dataset => {
-            listed(controller, args, "datasets", |row: &Dataset| (&row.name, row.id.to_string()))
-        }
-        K::Building => {
-            listed(controller, args, "buildings", |row: &Building| (&row.name, row.id.to_string()))
-        }
-        K::Room => listed(controller, args, "rooms", |row: &Room| (&row.name, row.id.to_string())),
-    }
-}
-
-/// The id of the one row that is meant, of those in a list of the controller's.
-fn listed<T: serde::de::DeserializeOwned>(
-    controller: &Controller,
-    args: &RetireArgs,
-    list: &str,
-    called: fn(&T) -> (&str, String),
-) -> Outcome<String> {
+    let list = match args.kind {
+        RetiredKind::Pd => return Ok(find_pd(controller, &args.name)?.id.to_string()),
+        RetiredKind::Server => "servers",
+        RetiredKind::Service => "services",
+        RetiredKind::Application => "applications",
+        RetiredKind::ContactPerson => "contact-persons",
+        RetiredKind::Dataset => "datasets",
+        RetiredKind::Building => "buildings",
+        RetiredKind::Room => "rooms",
+    };
     let pd = args.pd.as_deref().map(|pd| find_pd(controller, pd)).transpose()?;
-    let rows = list_of(controller, list, pd.as_ref().map(|pd| pd.code.as_str()))?;
-    Ok(called(&one(rows, &args.name, called)?).1)
-}
-
-/// The one row of that name or id; what several have is not guessed.
-///
-/// # Errors
-/// If there is none, or several have the name.
-pub(crate) fn one<T>(
-    rows: Vec<T>,
-    named: &str,
-    called: impl Fn(&T) -> (&str, String),
-) -> Outcome<T> {
-    let ids: Vec<String> =
-        rows.iter().map(&called).filter(|(name, _)| *name == named).map(|(_, id)| id).collect();
-    if ids.len() > 1 {
-        let message = format!("{} rows are called {named:?}", ids.len());
-        let next = "give its id, or say which one is meant: its kind, or the PD with --pd";
-        return Err(Failure::new(Code::Usage, message, next).listing(ids));
-    }
-    find(rows, "row", named, called)
+    id_in(controller, list, pd.as_ref().map(|pd| pd.code.as_str()), &args.name)
 }
 
 /// From when: a day means its end, and today means now.

@@ -8,8 +8,7 @@ use clap::Args;
 use lumbung_wire::messages::register::RegisterTable;
 use serde_json::{Map, Value};
 
-use crate::commands::register::{find_pd, list_of};
-use crate::commands::retire::one;
+use crate::commands::register::{find_pd, id_in};
 use crate::controller::{Controller, ControllerArgs};
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::table::Table;
@@ -112,13 +111,6 @@ fn path_of(controller: &Controller, args: &SetArgs) -> Outcome<String> {
     let pd = pd.map(|pd| find_pd(controller, pd)).transpose()?.map(|pd| pd.code);
     let id = id_in(controller, segment, pd.as_deref(), &args.name)?;
     Ok(format!("/api/v1/{segment}/{id}"))
-}
-
-/// The id of the row of that name or id.
-fn id_in(controller: &Controller, segment: &str, pd: Option<&str>, named: &str) -> Outcome<String> {
-    let rows: Vec<Row> = list_of(controller, segment, pd)?;
-    let row = one(rows, named, |row| (text(row, "name"), text(row, "id").to_owned()))?;
-    Ok(text(&row, "id").to_owned())
 }
 
 fn text<'a>(row: &'a Row, member: &str) -> &'a str {

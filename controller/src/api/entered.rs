@@ -1,8 +1,8 @@
 //! Rows of the register over HTTP, one by one: entering them, and changing them.
 //!
 //! Invariants: one row passes the rules that a whole import passes; a change is a JSON Merge Patch (RFC 7396) of what may be
-//! entered, so that what it does not name stays (a row has no members within members); it is made of the row that the caller has seen (`If-Match`), which is looked
-//! at in the transaction of the change.
+//! entered, so that what it does not name stays (a row has no members within members); it is made of the row that the
+//! caller has seen (`If-Match`), which is looked at in the transaction of the change.
 
 use axum::body::Body;
 use axum::extract::State;

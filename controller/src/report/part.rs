@@ -65,7 +65,7 @@ pub fn table_part(
 ) -> Result<ComplianceTable, DbError> {
     let names = names(db, terms, pd)?;
     let (sums, mut known) = weighed(db, terms, pd)?;
-    let totals = sums.values().fold(Totals::default(), |all, one| all.plus(one.totals));
+    let totals = together(&sums);
     let mut table = ComplianceTable { at: terms.now, ..ComplianceTable::default() };
     for row in planned(db, terms, &names, part)? {
         let row = match row.of {
@@ -152,6 +152,11 @@ pub(super) fn weighed(
         known.insert(id, standing);
     }
     Ok((sums, known))
+}
+
+/// The totals of all PD together.
+pub(super) fn together(sums: &HashMap<PdId, Sums>) -> Totals {
+    sums.values().fold(Totals::default(), |all, one| all.plus(one.totals))
 }
 
 fn standing_of(

@@ -187,12 +187,20 @@ impl ControllerClient {
         &self,
         path: &str,
     ) -> Result<(T, Option<String>), ClientError> {
+        let (part, headers) = self.get_with_headers(path).await?;
+        Ok((part, next_link(&headers)))
+    }
+
+    async fn get_with_headers<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, HeaderMap), ClientError> {
         let answer = self.transport.send(self.transport.get(path.to_owned())).await?;
-        let next = next_link(&answer.headers);
+        let headers = answer.headers.clone();
         let body = self.transport.body(answer, ANSWER_MAX_BYTES).await?;
-        let part = serde_json::from_slice(&body)
+        let value = serde_json::from_slice(&body)
             .map_err(|error| self.transport.protocol(error.to_string()))?;
-        Ok((part, next))
+        Ok((value, headers))
     }
 
     /// A whole list of the API, for instance `/api/v1/servers`, page by page.
@@ -230,12 +238,9 @@ impl ControllerClient {
         &self,
         path: &str,
     ) -> Result<(T, String), ClientError> {
-        let answer = self.transport.send(self.transport.get(path.to_owned())).await?;
-        let tag = answer.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let (row, headers) = self.get_with_headers(path).await?;
+        let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
         let tag = tag.map(str::to_owned).ok_or_else(|| self.transport.protocol("no ETag"))?;
-        let body = self.transport.body(answer, ANSWER_MAX_BYTES).await?;
-        let row = serde_json::from_slice(&body)
-            .map_err(|error| self.transport.protocol(error.to_string()))?;
         Ok((row, tag))
     }
 
