@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::routing::{get, post};
+use http::Method;
 use lumbung_model::{AgentId, PdId, Timestamp};
 use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
 use lumbung_wire::messages::policy::{PolicyOffer, PolicyTold};
@@ -19,7 +21,9 @@ use lumbung_wire::messages::{
 use lumbung_wire::server::{RemoteAddr, read_json};
 use lumbung_wire::{Peer, PeerIdentity, Problem, Role};
 
+use super::access::Access;
 use super::problems::Refused;
+use super::route::{Routes, route};
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::db::{DbError, agents as rows, heartbeats, policies, register};
@@ -27,6 +31,72 @@ use crate::enroll::{self, EnrollError};
 use crate::heartbeats::Said;
 use crate::people::access::Scope;
 use crate::tokens;
+
+pub(super) fn routes() -> Routes {
+    use Access::{Agent, Anyone, Holder};
+    vec![
+        (
+            route(
+                Method::GET,
+                "/api/v1/health",
+                Anyone,
+                "Whether the controller answers",
+                (None, "ControllerHealth"),
+            ),
+            get(health),
+        ),
+        (
+            route(
+                Method::GET,
+                "/api/v1/ca",
+                Anyone,
+                "The CA and its fingerprint",
+                (None, "CaInfo"),
+            ),
+            get(ca),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/enroll",
+                Anyone,
+                "Enrol an agent or a site with a one-time token",
+                (Some("EnrollRequest"), "EnrollResponse"),
+            ),
+            post(enroll),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/renew",
+                Holder,
+                "A new certificate for the same identity",
+                (Some("RenewRequest"), "RenewResponse"),
+            ),
+            post(renew),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/heartbeat",
+                Agent,
+                "A sign of life with the host's health",
+                (Some("HeartbeatRequest"), "HeartbeatResponse"),
+            ),
+            post(heartbeat),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/reports",
+                Agent,
+                "Reports of runs; acknowledged once durable, idempotent by id",
+                (Some("[Report]"), "ReportsAck"),
+            ),
+            post(reports),
+        ),
+    ]
+}
 
 /// Jobs in one heartbeat.
 const JOBS_MAX: usize = 1000;

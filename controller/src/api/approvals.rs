@@ -2,23 +2,87 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use axum::routing::{get, post};
+use http::{Method, StatusCode};
 use lumbung_model::ApprovalId;
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange, Wanted};
 use lumbung_wire::server::read_json;
 use rusqlite::Transaction;
 
 use super::AppState;
+use super::access::Access;
 use super::etag::Expected;
 use super::extract::Named;
 use super::idempotency::Answer;
 use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
+use super::route::{Routes, paged, replacing, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::approvals::{self, ApprovalError};
 use crate::db::register;
+use crate::people::access::Permission;
 use crate::people::accounts;
+
+pub(super) fn routes() -> Routes {
+    use Access::Person;
+    use Permission::{AskTwo, Decide, KeepAccounts, ReadApprovals};
+    let post_ = |path, permission, summary, request| {
+        route(Method::POST, path, Person(permission), summary, (request, "Approval"))
+    };
+    vec![
+        (
+            paged(route(
+                Method::GET,
+                "/api/v1/approvals",
+                Person(ReadApprovals),
+                "What waits for a second person, and what became of it; newest first",
+                (None, "[Approval]"),
+            )),
+            get(list),
+        ),
+        (
+            replacing(post_(
+                "/api/v1/users/{id}/role",
+                KeepAccounts,
+                "Ask for another role of an account; a second administrator approves it",
+                Some("RoleChange"),
+            )),
+            post(ask_for_role),
+        ),
+        (
+            replacing(post_(
+                "/api/v1/sites/{id}/remove",
+                AskTwo,
+                "Ask for a site to be taken out of the register; a second person approves it",
+                Some("Reasoned"),
+            )),
+            post(ask_for_removal),
+        ),
+        (
+            post_(
+                "/api/v1/approvals/{id}/approve",
+                Decide,
+                "Approve a request of somebody else, and have it done",
+                None,
+            ),
+            post(approve),
+        ),
+        (
+            post_(
+                "/api/v1/approvals/{id}/refuse",
+                Decide,
+                "Refuse a request of somebody else",
+                None,
+            ),
+            post(refuse),
+        ),
+        (
+            post_("/api/v1/approvals/{id}/withdraw", Decide, "Take the own request back", None),
+            post(withdraw),
+        ),
+    ]
+}
 
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 16 << 10;

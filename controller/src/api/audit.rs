@@ -2,13 +2,29 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::routing::get;
+use http::Method;
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
 
 use super::AppState;
+use super::access::Access;
 use super::paging::{Page, Paging};
 use super::problems::Refused;
+use super::route::{Routes, paged, route};
 use crate::db::audit as rows;
+use crate::people::access::Permission;
+
+pub(super) fn routes() -> Routes {
+    let read = |path, summary, schema| {
+        let access = Access::Person(Permission::ReadAudit);
+        route(Method::GET, path, access, summary, (None, schema))
+    };
+    let records = paged(read("/api/v1/audit", "The audit log, in its order", "[AuditRecord]"));
+    let summary = "How far the audit log goes, signed";
+    let head = read("/api/v1/audit/head", summary, "AuditHead");
+    vec![(records, get(self::records)), (head, get(self::head))]
+}
 
 /// The cursor of this list is the number of an entry: whoever keeps an export asks for what came after it.
 pub(super) async fn records(

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use http::{HeaderMap, Method, StatusCode};
 use lumbung_model::{AgentId, SiteId, Timestamp};
 use lumbung_pack::{Proof, open_signed};
 use lumbung_wire::Problem;
@@ -15,20 +16,98 @@ use lumbung_wire::server::read_capped;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::{find_pd, narrowed};
 use super::extract::Asked;
 use super::idempotency::Answer;
 use super::paging::{Page, Paging, cursor};
 use super::problems::Refused;
 use super::register::fits;
+use super::route::{Route, Routes, repeatable, route};
 use super::verdicts::past;
 use super::who::Who;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::{alarms as alarm_rows, evidence, register, rosters};
 use crate::overview;
-use crate::people::access::Scope;
+use crate::people::access::{Permission, Scope};
 use crate::report::{self, Language, Part, Past, Terms};
+
+pub(super) fn routes() -> Routes {
+    use Permission::{HandInProof, Read, ReadCity, WriteRegister};
+    let read = |permission, path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(permission), summary, (None, schema))
+    };
+    vec![
+        (
+            read(
+                Read,
+                "/api/v1/compliance",
+                "The four steps of proof, by dataset",
+                "ComplianceTable",
+                &[
+                    "pd",
+                    "lang",
+                    "as_of",
+                    "urgency",
+                    "backed_up",
+                    "at_drc",
+                    "verified",
+                    "proven",
+                    "late",
+                    "limit",
+                    "after",
+                ],
+            ),
+            get(table),
+        ),
+        (
+            read(ReadCity, "/api/v1/status", "Sites, agents, totals, findings", "Overview", &[]),
+            get(overview),
+        ),
+        (
+            read(
+                ReadCity,
+                "/api/v1/agents",
+                "How each agent is, and what it told last of its host and jobs",
+                "[AgentStatus]",
+                &["limit", "after"],
+            ),
+            get(agents),
+        ),
+        (
+            read(
+                Read,
+                "/api/v1/alarms",
+                "What is wrong; with all=true, also what was",
+                "[AlarmEntry]",
+                &["all", "kind", "pd", "site", "limit", "after"],
+            ),
+            get(alarms),
+        ),
+        (
+            route(
+                Method::POST,
+                "/api/v1/proofs",
+                Access::Person(HandInProof),
+                "A signed proof of restore, verified before it is kept",
+                (Some("octets"), "ProofAccepted"),
+            ),
+            post(proof),
+        ),
+        (
+            repeatable(route(
+                Method::POST,
+                "/api/v1/poll",
+                Access::Person(WriteRegister),
+                "Ask the vaults now instead of at the next interval",
+                (None, "ControllerHealth"),
+            )),
+            post(poll),
+        ),
+    ]
+}
 
 /// Longest proof of restore.
 const PROOF_MAX_BYTES: usize = 4096;

@@ -6,7 +6,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use axum::routing::{get, post};
+use http::{Method, StatusCode};
 use lumbung_model::Day;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::UnknownWord;
@@ -19,16 +20,58 @@ use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::narrowed;
 use super::etag::Expected;
 use super::extract::{Asked, Named};
 use super::paging::{Paging, Text};
 use super::problems::Refused;
 use super::register::{Changed, Listed};
+use super::route::{Route, Routes, replacing, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::deposits::{DepositRow, Which};
 use crate::deadlines::{DepositError, desk, view};
+use crate::people::access::Permission;
+
+pub(super) fn routes() -> Routes {
+    use Access::Person;
+    use Permission::{Deliver, Read, WriteRegister};
+    let post_ = |path, permission, summary, request| {
+        route(Method::POST, path, Person(permission), summary, (Some(request), "Deposit"))
+    };
+    let get_ =
+        |path, summary, schema| route(Method::GET, path, Person(Read), summary, (None, schema));
+    let list = Route {
+        query: &["pd", "state", "duty", "from", "until", "q", "limit", "after"],
+        ..get_("/api/v1/deposits", "What is owed by date, and what was handed in", "[Deposit]")
+    };
+    let calendar = Route {
+        query: &["pd", "from", "until"],
+        ..get_("/api/v1/calendar", "What falls due, day by day", "Calendar")
+    };
+    let one = get_("/api/v1/deposits/{id}", "One of what is owed", "Deposit");
+    let summary = "Enter what no duty of the profile asks for";
+    let new = post_("/api/v1/deposits", WriteRegister, summary, "DepositInput");
+    let summary = "Hand a document in: its SHA-256, name and size";
+    let deliver = post_("/api/v1/deposits/{id}/deliver", Deliver, summary, "DeliveryInput");
+    let summary = "Accept what was handed in";
+    let accept = post_("/api/v1/deposits/{id}/accept", WriteRegister, summary, "DepositAcceptance");
+    let summary = "Give back what was handed in, or open again what was cancelled: it is owed";
+    let give_back = post_("/api/v1/deposits/{id}/return", WriteRegister, summary, "Reasoned");
+    let summary = "Say that it is not owed";
+    let cancel = post_("/api/v1/deposits/{id}/cancel", WriteRegister, summary, "Reasoned");
+    vec![
+        (list, get(self::list)),
+        (one, get(self::one)),
+        (new, post(create)),
+        (replacing(deliver), post(self::deliver)),
+        (replacing(accept), post(self::accept)),
+        (replacing(give_back), post(self::give_back)),
+        (replacing(cancel), post(self::cancel)),
+        (calendar, get(self::calendar)),
+    ]
+}
 
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 64 << 10;

@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
+use http::{HeaderMap, Method, StatusCode, header};
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::ImportRequest;
 use lumbung_wire::messages::register::RegisterTable;
@@ -11,15 +12,35 @@ use lumbung_wire::server::{read_capped, read_json};
 use rusqlite::Transaction;
 use serde::Deserialize;
 
+use super::access::Access;
 use super::agents::narrowed;
 use super::extract::Asked;
 use super::problems::Refused;
 use super::register::Changed;
+use super::route::{Route, Routes, route};
 use super::who::Who;
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
 use crate::exchange::{self, Form, ImportError, Source};
+use crate::people::access::Permission;
 use crate::policies::{self, Asker, Terms};
+
+pub(super) fn routes() -> Routes {
+    use Permission::{Read, WriteRegister};
+    let write = Access::Person(WriteRegister);
+    let summary = "Import a register as TOML, or one table of it as CSV: all of it or none";
+    let schemas = (Some("ImportRequest"), "ImportOutcome");
+    let import = Route {
+        query: &["table", "dry_run"],
+        ..route(Method::POST, "/api/v1/import", write, summary, schemas)
+    };
+    let summary = "The register as TOML, or one table of it as CSV";
+    let export = Route {
+        query: &["table", "pd"],
+        ..route(Method::GET, "/api/v1/export", Access::Person(Read), summary, (None, "text"))
+    };
+    vec![(import, post(self::import)), (export, get(self::export))]
+}
 
 /// How a body that is no JSON is to be read.
 #[derive(Deserialize)]

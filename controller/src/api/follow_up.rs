@@ -5,7 +5,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use axum::routing::{get, post};
+use http::{Method, StatusCode};
 use lumbung_model::{ReminderId, WaiverId};
 use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, ReminderState, Waiver, WaiverInput,
@@ -15,16 +16,69 @@ use rusqlite::Transaction;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::{find_pd, narrowed};
 use super::extract::{Asked, Named};
 use super::paging::Paging;
 use super::problems::Refused;
 use super::register::{Changed, Listed, id, unknown};
+use super::route::{Route, Routes, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::follow_up as rows;
-use crate::people::access::Scope;
+use crate::people::access::{Permission, Scope};
 use crate::{reminders, waivers};
+
+pub(super) fn routes() -> Routes {
+    use Permission::{Read, WriteRegister};
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let write = |path, summary, schemas| {
+        route(Method::POST, path, Access::Person(WriteRegister), summary, schemas)
+    };
+    vec![
+        (
+            read("/api/v1/waivers", "The waivers", "[Waiver]", &["pd", "limit", "after"]),
+            get(waivers),
+        ),
+        (
+            write("/api/v1/waivers", "Enter a waiver", (Some("WaiverInput"), "Waiver")),
+            post(add_waiver),
+        ),
+        (
+            write("/api/v1/waivers/{id}/revoke", "Take a waiver back", (None, "Waiver")),
+            post(revoke_waiver),
+        ),
+        (
+            read(
+                "/api/v1/reminders",
+                "The reminders, by year and number",
+                "[Reminder]",
+                &["pd", "limit", "after"],
+            ),
+            get(reminders),
+        ),
+        (read("/api/v1/reminders/{id}", "One reminder", "Reminder", &[]), get(reminder)),
+        (
+            write(
+                "/api/v1/reminders",
+                "Draft a numbered reminder to a PD",
+                (Some("ReminderInput"), "Reminder"),
+            ),
+            post(draft),
+        ),
+        (
+            write(
+                "/api/v1/reminders/{id}/follow-up",
+                "Write down what was done about a reminder",
+                (Some("FollowUpInput"), "Reminder"),
+            ),
+            post(follow),
+        ),
+    ]
+}
 
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 64 << 10;

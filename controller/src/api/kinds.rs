@@ -4,6 +4,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::routing::{MethodRouter, get, post};
+use http::Method;
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
     Application, ApplicationInput, Building, BuildingInput, ContactPerson, ContactPersonInput,
@@ -13,17 +15,73 @@ use rusqlite::Connection;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::narrowed;
-use super::entered::Entered;
+use super::entered::{self, Entered};
 use super::extract::{Asked, Named};
 use super::paging::{Paging, Text};
 use super::problems::Refused;
 use super::register::{Listed, id, unknown};
+use super::route::{Route, Routes, change, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::{DbError, places, services};
+use crate::people::access::Permission;
 use crate::profile::Profile;
 use crate::register::{self, Change, Mode, RegisterError};
+
+/// The four routes of a kind of rows.
+fn kind<K: Kind>(
+    read: Permission,
+    (list, one): (&'static str, &'static str),
+    (listed, row, input, patch): (&'static str, &'static str, &'static str, &'static str),
+) -> [(Route, MethodRouter<AppState>); 4] {
+    let (read, write) = (Access::Person(read), Access::Person(Permission::WriteRegister));
+    let query: &[&str] = match read {
+        Access::Person(Permission::Read) => &["pd", "q", "limit", "after"],
+        _ => &["q", "limit", "after"],
+    };
+    let all = route(Method::GET, list, read, "The rows of this table", (None, listed));
+    let found = route(Method::GET, one, read, "One row of this table", (None, row));
+    let new = route(Method::POST, list, write, "Enter a row", (Some(input), row));
+    [
+        (Route { query, ..all }, get(self::list::<K>)),
+        (found, get(self::one::<K>)),
+        (new, post(entered::create::<K>)),
+        change::<K>(one, (patch, row)),
+    ]
+}
+
+pub(super) fn routes() -> Routes {
+    use Permission::{Read, ReadCity};
+    let mut table = Vec::new();
+    table.extend(kind::<Buildings>(
+        ReadCity,
+        ("/api/v1/buildings", "/api/v1/buildings/{id}"),
+        ("[Building]", "Building", "BuildingInput", "BuildingPatch"),
+    ));
+    table.extend(kind::<Rooms>(
+        ReadCity,
+        ("/api/v1/rooms", "/api/v1/rooms/{id}"),
+        ("[Room]", "Room", "RoomInput", "RoomPatch"),
+    ));
+    table.extend(kind::<Services>(
+        Read,
+        ("/api/v1/services", "/api/v1/services/{id}"),
+        ("[Service]", "Service", "ServiceInput", "ServicePatch"),
+    ));
+    table.extend(kind::<Applications>(
+        Read,
+        ("/api/v1/applications", "/api/v1/applications/{id}"),
+        ("[Application]", "Application", "ApplicationInput", "ApplicationPatch"),
+    ));
+    table.extend(kind::<ContactPersons>(
+        Read,
+        ("/api/v1/contact-persons", "/api/v1/contact-persons/{id}"),
+        ("[ContactPerson]", "ContactPerson", "ContactPersonInput", "ContactPersonPatch"),
+    ));
+    table
+}
 
 /// Which rows are asked for.
 #[derive(Deserialize)]

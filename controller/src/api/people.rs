@@ -7,7 +7,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use lumbung_model::UserId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::ControllerHealth;
@@ -21,16 +22,137 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
+use super::access::Access;
 use super::access::{COOKIE, same_origin};
 use super::etag::Expected;
 use super::extract::Named;
 use super::idempotency::Answer;
 use super::paging::{Page, Paging};
 use super::problems::Refused;
+use super::route::{Routes, paged, repeatable, replacing, route, secret};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::people as rows;
+use crate::people::access::Permission;
 use crate::people::{PeopleError, accounts, login as logins};
+
+pub(super) fn routes() -> Routes {
+    use Access::{Anyone, Own, Person};
+    use Permission::{KeepAccounts, OwnAccount};
+    let get_ =
+        |path, access, summary, schema| route(Method::GET, path, access, summary, (None, schema));
+    let post_ = |path, access, summary, schemas: (Option<&'static str>, &'static str)| {
+        route(Method::POST, path, access, summary, schemas)
+    };
+    vec![
+        (
+            secret(post_(
+                "/api/v1/login",
+                Anyone,
+                "Log in: the answer sets the session's cookie",
+                (Some("LoginRequest"), "Caller"),
+            )),
+            post(login),
+        ),
+        (
+            repeatable(post_(
+                "/api/v1/logout",
+                Own,
+                "End this session",
+                (None, "ControllerHealth"),
+            )),
+            post(logout),
+        ),
+        (get_("/api/v1/me", Own, "Who the caller is", "Caller"), get(me)),
+        (
+            secret(post_(
+                "/api/v1/me/password",
+                Own,
+                "Change the own password",
+                (Some("PasswordChange"), "User"),
+            )),
+            post(change_password),
+        ),
+        (
+            secret(post_(
+                "/api/v1/me/totp",
+                Own,
+                "A secret for a second factor; it holds once it is confirmed",
+                (None, "TotpSecret"),
+            )),
+            post(new_totp),
+        ),
+        (
+            secret(post_(
+                "/api/v1/me/totp/confirm",
+                Own,
+                "Set the second factor up",
+                (Some("TotpConfirm"), "User"),
+            )),
+            post(confirm_totp),
+        ),
+        (paged(get_("/api/v1/me/tokens", Own, "The own API tokens", "[ApiToken]")), get(tokens)),
+        (
+            secret(post_(
+                "/api/v1/me/tokens",
+                Person(OwnAccount),
+                "An API token, shown once",
+                (Some("ApiTokenInput"), "NewApiToken"),
+            )),
+            post(add_token),
+        ),
+        (
+            post_(
+                "/api/v1/me/tokens/{id}/revoke",
+                Person(OwnAccount),
+                "Take an API token back",
+                (None, "ApiToken"),
+            ),
+            post(revoke_token),
+        ),
+        (paged(get_("/api/v1/users", Person(KeepAccounts), "The accounts", "[User]")), get(users)),
+        (
+            get_("/api/v1/users/{id}", Person(KeepAccounts), "One account, by id or name", "User"),
+            get(user),
+        ),
+        (
+            secret(post_(
+                "/api/v1/users",
+                Person(KeepAccounts),
+                "Make an account",
+                (Some("UserInput"), "User"),
+            )),
+            post(add_user),
+        ),
+        (
+            replacing(post_(
+                "/api/v1/users/{id}/disable",
+                Person(KeepAccounts),
+                "Close an account",
+                (None, "User"),
+            )),
+            post(disable_user),
+        ),
+        (
+            replacing(post_(
+                "/api/v1/users/{id}/enable",
+                Person(KeepAccounts),
+                "Open a closed account again",
+                (None, "User"),
+            )),
+            post(enable_user),
+        ),
+        (
+            secret(post_(
+                "/api/v1/users/{id}/password",
+                Person(KeepAccounts),
+                "Give an account a new password, which has to be changed at the next login",
+                (Some("PasswordReset"), "User"),
+            )),
+            post(reset_password),
+        ),
+    ]
+}
 
 /// Longest body of a request about people.
 const BODY_MAX_BYTES: usize = 16 << 10;

@@ -6,7 +6,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use axum::routing::{get, post};
+use http::{Method, StatusCode};
 use lumbung_model::{ServerId, Timestamp};
 use lumbung_wire::messages::approvals::ApprovalState;
 use lumbung_wire::messages::policy::{
@@ -20,18 +21,66 @@ use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::{agent_of, narrowed};
 use super::extract::{Asked, Named};
 use super::paging::Paging;
 use super::problems::Refused;
 use super::register::{Changed, Listed, id, unknown};
+use super::route::{Route, Routes, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::approvals;
 use crate::db::audit::{self, Deed};
 use crate::db::policies::{self as rows, PolicyRow};
 use crate::db::{DbError, agents, approvals as approval_rows, register, retired, rosters};
-use crate::people::access::Scope;
+use crate::people::access::{Permission, Scope};
+
+pub(super) fn routes() -> Routes {
+    use Permission::{HandInProof, Read};
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let confirm = route(
+        Method::POST,
+        "/api/v1/policies/{id}/confirm",
+        Access::Person(HandInProof),
+        "A custodian's signed word that the server may take its newest policy although it asks for less",
+        (Some("PolicyConfirmation"), "PolicyDetail"),
+    );
+    vec![
+        (
+            route(
+                Method::GET,
+                "/api/v1/policy",
+                Access::Agent,
+                "The newest policy of the agent that asks, signed",
+                (None, "PolicyDelivery"),
+            ),
+            get(own),
+        ),
+        (
+            read(
+                "/api/v1/policies",
+                "What each server's agent is asked to back up",
+                "[PolicyEntry]",
+                &["pd", "limit", "after"],
+            ),
+            get(list),
+        ),
+        (
+            read(
+                "/api/v1/policies/{id}",
+                "A server's policy, what waits, and all that were published",
+                "PolicyDetail",
+                &[],
+            ),
+            get(one),
+        ),
+        (confirm, post(self::confirm)),
+    ]
+}
 
 /// Longest body of a confirmation.
 const CONFIRMATION_MAX_BYTES: usize = 16 << 10;

@@ -5,8 +5,9 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use axum::{Extension, Json};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use lumbung_model::ServerId;
 use lumbung_wire::Problem;
 use lumbung_wire::messages::overview::TokenRequest;
@@ -18,17 +19,81 @@ use rusqlite::Transaction;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::{find_pd, narrowed, with_heartbeats};
-use super::entered::{Entered as _, Servers};
+use super::entered::{self, Datasets, Entered as _, Pds, Servers, Sites};
 use super::etag::RowTag;
 use super::extract::{Asked, Named};
 use super::idempotency::Answer;
 use super::paging::{Page, Paging, Text};
 use super::problems::Refused;
+use super::route::{PAGED, Routes, change, route, secret};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::{DbError, register as rows};
 use crate::issue;
+use crate::people::access::Permission;
+
+pub(super) fn routes() -> Routes {
+    use Permission::{Read, ReadCity, WriteRegister};
+    let list = |path, summary, schema| {
+        route(Method::GET, path, Access::Person(Read), summary, (None, schema))
+    };
+    let create = |path, summary, schemas: (&'static str, &'static str)| {
+        let access = Access::Person(WriteRegister);
+        route(Method::POST, path, access, summary, (Some(schemas.0), schemas.1))
+    };
+    let mut table = vec![
+        (list("/api/v1/sites", "The sites", "[Site]"), get(sites)),
+        (list("/api/v1/sites/{id}", "One site", "Site"), get(site)),
+        (
+            create("/api/v1/sites", "Enter a site", ("SiteInput", "Site")),
+            post(entered::create::<Sites>),
+        ),
+        (list("/api/v1/pd", "The PD", "[Pd]"), get(pds)),
+        (list("/api/v1/pd/{id}", "One PD, by id or code", "Pd"), get(pd)),
+        (create("/api/v1/pd", "Enter a PD", ("PdInput", "Pd")), post(entered::create::<Pds>)),
+        (list("/api/v1/servers", "The servers with their agents", "[Server]"), get(servers)),
+        (list("/api/v1/servers/{id}", "One server", "Server"), get(server)),
+        (
+            create("/api/v1/servers", "Enter a server", ("ServerInput", "Server")),
+            post(entered::create::<Servers>),
+        ),
+        (list("/api/v1/datasets", "The datasets", "[Dataset]"), get(datasets)),
+        (list("/api/v1/datasets/{id}", "One dataset", "Dataset"), get(dataset)),
+        (
+            create("/api/v1/datasets", "Enter a dataset", ("DatasetInput", "Dataset")),
+            post(entered::create::<Datasets>),
+        ),
+        (
+            secret(create(
+                "/api/v1/tokens",
+                "A one-time enrolment token, shown once",
+                ("TokenRequest", "EnrollmentToken"),
+            )),
+            post(token),
+        ),
+    ];
+    table.push(change::<Sites>("/api/v1/sites/{id}", ("SitePatch", "Site")));
+    table.push(change::<Pds>("/api/v1/pd/{id}", ("PdPatch", "Pd")));
+    table.push(change::<Servers>("/api/v1/servers/{id}", ("ServerPatch", "Server")));
+    table.push(change::<Datasets>("/api/v1/datasets/{id}", ("DatasetPatch", "Dataset")));
+    for (route, _) in &mut table {
+        if route.method == Method::GET {
+            route.query = match route.path {
+                "/api/v1/servers" => &["pd", "kind", "heartbeat", "q", "limit", "after"],
+                "/api/v1/datasets" => &["pd", "server", "kind", "urgency", "q", "limit", "after"],
+                "/api/v1/sites" | "/api/v1/pd" => PAGED,
+                _ => &[],
+            };
+        }
+        // Where the copies lie is the city's, not one PD's.
+        if route.path.starts_with("/api/v1/sites") && route.method == Method::GET {
+            route.access = Access::Person(ReadCity);
+        }
+    }
+    table
+}
 
 /// Which servers are asked for.
 #[derive(Deserialize)]

@@ -5,7 +5,8 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use axum::routing::{get, post};
+use http::{Method, StatusCode};
 use lumbung_model::DatasetId;
 use lumbung_wire::messages::approvals::Reasoned;
 use lumbung_wire::messages::register::{Retirement, RetirementInput};
@@ -14,17 +15,41 @@ use rusqlite::Transaction;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::narrowed;
 use super::extract::{Asked, Named};
 use super::paging::Paging;
 use super::problems::Refused;
 use super::register::{Changed, Listed, id};
+use super::route::{Route, Routes, route};
 use super::who::Who;
 use crate::act::Act;
 use crate::db::retired as rows;
 use crate::people::access::Permission;
 use crate::policies::{self, Asker, Terms};
 use crate::retire::{self, RetireError};
+
+pub(super) fn routes() -> Routes {
+    use Permission::{Read, WriteRegister};
+    let path = "/api/v1/retirements";
+    let write = |path, summary, schemas| {
+        route(Method::POST, path, Access::Person(WriteRegister), summary, schemas)
+    };
+    let summary = "What is retired of the register, from when and why";
+    let list = route(Method::GET, path, Access::Person(Read), summary, (None, "[Retirement]"));
+    let summary = "Retire a row of the register, which stays for every question about the past";
+    let schemas = (Some("RetirementInput"), "[Retirement]");
+    let back = write(
+        "/api/v1/retirements/{id}/restore",
+        "Bring a retired row back",
+        (Some("Reasoned"), "Retirement"),
+    );
+    vec![
+        (Route { query: &["pd", "limit", "after"], ..list }, get(self::list)),
+        (write(path, summary, schemas), post(self::retire)),
+        (back, post(self::restore)),
+    ]
+}
 
 /// Longest body of a request.
 const BODY_MAX_BYTES: usize = 64 << 10;

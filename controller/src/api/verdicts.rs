@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::routing::get;
 use chrono::NaiveDate;
+use http::Method;
 use lumbung_model::compliance::{Arrival, achieved};
 use lumbung_model::{DatasetId, Timestamp};
 use lumbung_wire::Problem;
@@ -13,16 +15,59 @@ use lumbung_wire::messages::register::SiteKind;
 use serde::Deserialize;
 
 use super::AppState;
+use super::access::Access;
 use super::agents::narrowed;
 use super::compliance::language;
 use super::extract::{Asked, Named};
 use super::paging::Paging;
 use super::problems::Refused;
 use super::register::{Listed, id, unknown};
+use super::route::{PAGED, Route, Routes, route};
 use super::who::Who;
 use crate::db::{facts, register, signed, standings};
+use crate::people::access::Permission;
 use crate::report;
 use crate::verdicts::{self, Wanted};
+
+pub(super) fn routes() -> Routes {
+    let read = |path, summary, schema, query| Route {
+        query,
+        ..route(Method::GET, path, Access::Person(Permission::Read), summary, (None, schema))
+    };
+    vec![
+        (
+            read("/api/v1/rules", "The rules of the city's profile", "[RuleEntry]", PAGED),
+            get(rules),
+        ),
+        (
+            read(
+                "/api/v1/verdicts",
+                "What is said of whom by the profile's rules, now or as of a moment",
+                "[VerdictEntry]",
+                &["pd", "rule", "state", "as_of", "lang", "limit", "after"],
+            ),
+            get(list),
+        ),
+        (
+            read(
+                "/api/v1/trend",
+                "How many datasets and bytes had come how far, day by day",
+                "[TrendDay]",
+                &["pd", "from", "until", "limit", "after"],
+            ),
+            get(trend),
+        ),
+        (
+            read(
+                "/api/v1/datasets/{id}/rpo",
+                "The RPO that a dataset achieved over the last days",
+                "RpoHistory",
+                &["days"],
+            ),
+            get(rpo),
+        ),
+    ]
+}
 
 /// Days of a trend at most: two years.
 const DAYS_MAX: i64 = 732;

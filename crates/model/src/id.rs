@@ -197,6 +197,17 @@ id!(/** A contact person of a PD. */ ContactPersonId, 16, "a contact person id")
 id!(/** A waiver of a rule. */ WaiverId, 16, "a waiver id");
 id!(/** A reminder to a PD. */ ReminderId, 16, "a reminder id");
 id!(/** Something that is owed by date. */ DepositId, 16, "a deposit id");
+id!(/** A check: what is probed, and how. */ CheckId, 16, "a check id");
+id!(/** A maintenance window. */ MaintenanceId, 16, "a maintenance window id");
+id!(/** An incident: something was down. */ IncidentId, 16, "an incident id");
+id!(/** A rack of a room. */ RackId, 16, "a rack id");
+id!(/** A power feed of a room. */ FeedId, 16, "a power feed id");
+id!(/** A device: hardware with a serial number. */ DeviceId, 16, "a device id");
+id!(/** A reservation of rack units. */ ReservationId, 16, "a reservation id");
+id!(/** A pool of processors, memory and disk that VPS draw on. */ PoolId, 16, "a pool id");
+id!(/** A handover of access. */ HandoverId, 16, "a handover id");
+id!(/** An alert: alarms that are told to people together. */ AlertId, 16, "an alert id");
+id!(/** One message to one channel. */ DeliveryId, 16, "a delivery id");
 id!(/** The SHA-256 of a document. */ DocumentHash, 32, "a SHA-256");
 
 random_id!(
@@ -219,7 +230,18 @@ random_id!(
     ContactPersonId,
     WaiverId,
     ReminderId,
-    DepositId
+    DepositId,
+    CheckId,
+    MaintenanceId,
+    IncidentId,
+    RackId,
+    FeedId,
+    DeviceId,
+    ReservationId,
+    PoolId,
+    HandoverId,
+    AlertId,
+    DeliveryId
 );
 
 #[cfg(test)]

@@ -23,11 +23,13 @@ pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use day::{Day, DayError};
 pub use id::{
-    AgentId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, ChunkId,
-    ContactPersonId, DatasetId, DepositId, DocumentHash, DomainId, FrameHash, HoldId, IdError,
-    InstanceId, InventoryId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash,
-    ProofId, PublicKey, ReceiptId, ReminderId, RepositoryId, RoomId, RosterId, ScrubId, SegmentId,
-    ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId,
+    AgentId, AlertId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, CheckId,
+    ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash, DomainId,
+    FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
+    MaintenanceId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, PoolId,
+    ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RoomId,
+    RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId,
+    UsageId, UserId, WaiverId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -15,6 +15,7 @@ pub mod overview;
 pub mod people;
 pub mod policy;
 pub mod register;
+pub mod uptime;
 pub mod vault;
 
 pub use control::{
