@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod secret;
 pub mod size;
 pub mod toml_text;
+pub mod uptime;
 
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
