@@ -4,6 +4,8 @@ CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
+CREATE INDEX checks_by_server ON checks (server);
+CREATE INDEX checks_by_service ON checks (service);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
@@ -12,7 +14,12 @@ CREATE INDEX deposits_by_pd ON deposits (pd, due_s);
 CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
 CREATE INDEX idempotency_by_age ON idempotency (at_s);
 CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
+CREATE INDEX incident_notes_by_incident ON incident_notes (incident, sequence);
+CREATE INDEX incidents_by_pd ON incidents (pd, from_s);
+CREATE INDEX incidents_by_subject ON incidents (subject, from_s);
+CREATE INDEX incidents_by_time ON incidents (from_s);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
+CREATE INDEX maintenance_by_end ON maintenance (until_s);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
 CREATE INDEX policies_by_agent ON policies (agent, version);
@@ -24,10 +31,12 @@ CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX sessions_by_user ON sessions (user);
+CREATE INDEX sight_runs_by_end ON sight_runs (last_s);
 CREATE INDEX standings_by_pd ON standings (pd);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
 CREATE INDEX tombstones_by_manifest ON tombstones (manifest, site);
 CREATE INDEX tombstones_by_site ON tombstones (site, repository);
+CREATE INDEX uptime_days_by_day ON uptime_days (day, pd);
 CREATE INDEX verdicts_by_pd ON verdicts (pd, until_s);
 CREATE INDEX verdicts_by_subject ON verdicts (subject, rule, from_s);
 CREATE UNIQUE INDEX verdicts_open ON verdicts (subject, rule) WHERE until_s IS NULL;
@@ -123,6 +132,31 @@ CREATE TABLE certificates (
     issued_s INTEGER NOT NULL,
     not_after_s INTEGER NOT NULL,
     pem TEXT NOT NULL
+) STRICT;
+CREATE TABLE check_places (
+    check_id BLOB NOT NULL REFERENCES checks (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER,
+    PRIMARY KEY (check_id, site, from_s)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checks (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    service BLOB REFERENCES services (id),
+    server BLOB REFERENCES servers (id),
+    target TEXT NOT NULL,
+    status INTEGER CHECK (status BETWEEN 100 AND 599),
+    contains TEXT NOT NULL,
+    address TEXT NOT NULL,
+    any_certificate INTEGER NOT NULL CHECK (any_certificate IN (0, 1)),
+    interval_s INTEGER NOT NULL CHECK (interval_s BETWEEN 10 AND 3600),
+    timeout_s INTEGER NOT NULL CHECK (timeout_s BETWEEN 1 AND 60),
+    enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    UNIQUE (pd, name),
+    CHECK ((service IS NULL) <> (server IS NULL)),
+    CHECK (timeout_s < interval_s)
 ) STRICT;
 CREATE TABLE compliance_days (
     day INTEGER NOT NULL,
@@ -222,7 +256,7 @@ CREATE TABLE heartbeat_spans (
     agent BLOB NOT NULL REFERENCES agents (id),
     first_s INTEGER NOT NULL,
     last_s INTEGER NOT NULL,
-    beats INTEGER NOT NULL,
+    beats INTEGER NOT NULL, booted_s INTEGER,
     PRIMARY KEY (agent, first_s)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE idempotency (
@@ -236,6 +270,29 @@ CREATE TABLE idempotency (
     answer BLOB NOT NULL,
     answer_bytes INTEGER NOT NULL,
     PRIMARY KEY (caller, key)
+) STRICT;
+CREATE TABLE incident_notes (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    incident BLOB NOT NULL REFERENCES incidents (id),
+    at_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE TABLE incidents (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    kind TEXT NOT NULL CHECK (kind IN ('service', 'server')),
+    subject BLOB NOT NULL CHECK (length(subject) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    from_s INTEGER NOT NULL,
+    until_s INTEGER,
+    down_s INTEGER NOT NULL,
+    flaps INTEGER NOT NULL,
+    -- Somebody entered it; else probes saw it.
+    entered INTEGER NOT NULL CHECK (entered IN (0, 1)),
+    -- What was told later says that there was none.
+    withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1)),
+    cause TEXT NOT NULL,
+    CHECK (entered = 0 OR until_s IS NOT NULL)
 ) STRICT;
 CREATE TABLE inventories (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
@@ -273,6 +330,22 @@ CREATE TABLE login_origins (
     seen_s INTEGER NOT NULL,
     PRIMARY KEY (user, origin)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE maintenance (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    scope TEXT NOT NULL CHECK (scope IN ('city', 'pd', 'site', 'room', 'server', 'service')),
+    subject BLOB CHECK (length(subject) = 16),
+    pd BLOB REFERENCES pds (id),
+    reason TEXT NOT NULL,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL CHECK (until_s > from_s),
+    schedule TEXT NOT NULL,
+    duration_s INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    entered_s INTEGER NOT NULL CHECK (entered_s <= from_s),
+    cancelled_s INTEGER,
+    CHECK ((scope = 'city') = (subject IS NULL)),
+    CHECK ((schedule = '') = (duration_s = 0))
+) STRICT;
 CREATE TABLE manifests (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -499,6 +572,32 @@ CREATE TABLE settings (
     name TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE sight_runs (
+    check_id BLOB NOT NULL REFERENCES checks (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    prober TEXT NOT NULL CHECK (prober IN ('vault', 'controller')),
+    first_s INTEGER NOT NULL,
+    last_s INTEGER NOT NULL,
+    interval_s INTEGER NOT NULL,
+    up INTEGER NOT NULL CHECK (up IN (0, 1)),
+    probes INTEGER NOT NULL,
+    latency_sum_ms INTEGER NOT NULL,
+    latency_max_ms INTEGER NOT NULL,
+    -- What was wrong first.
+    detail TEXT NOT NULL,
+    PRIMARY KEY (check_id, site, prober, first_s, up)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sights (
+    check_id BLOB NOT NULL REFERENCES checks (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    prober TEXT NOT NULL,
+    at_s INTEGER NOT NULL,
+    up INTEGER NOT NULL CHECK (up IN (0, 1)),
+    latency_ms INTEGER,
+    certificate_s INTEGER,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (check_id, site, prober)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE site_polls (
     site BLOB NOT NULL PRIMARY KEY REFERENCES sites (id) ON UPDATE CASCADE,
     tried_s INTEGER NOT NULL,
@@ -527,6 +626,9 @@ CREATE TABLE stale (
     id BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE stale_days (
+    day INTEGER NOT NULL PRIMARY KEY
+) STRICT;
 CREATE TABLE stale_policies (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
 ) STRICT, WITHOUT ROWID;
@@ -601,6 +703,23 @@ CREATE TABLE unregistered_repositories (
     first_s INTEGER NOT NULL,
     last_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE uptime_days (
+    subject BLOB NOT NULL CHECK (length(subject) = 16),
+    -- Days since 1970 in the city's zone.
+    day INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('service', 'server')),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    up_s INTEGER NOT NULL,
+    down_s INTEGER NOT NULL,
+    planned_s INTEGER NOT NULL,
+    unconfirmed_s INTEGER NOT NULL,
+    unobserved_s INTEGER NOT NULL,
+    PRIMARY KEY (subject, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE uptime_through (
+    only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    through INTEGER NOT NULL
+) STRICT;
 CREATE TABLE users (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     name TEXT NOT NULL UNIQUE,
@@ -620,6 +739,13 @@ CREATE TABLE users (
     disabled_s INTEGER,
     CHECK ((role IN ('pd', 'custodian')) = (pd IS NOT NULL))
 ) STRICT;
+CREATE TABLE vantages (
+    site BLOB NOT NULL PRIMARY KEY REFERENCES sites (id) ON UPDATE CASCADE,
+    through INTEGER NOT NULL,
+    -- When it was heard of last, and what its clock said then.
+    heard_s INTEGER NOT NULL,
+    clock_s INTEGER
+) STRICT, WITHOUT ROWID;
 CREATE TABLE verdicts (
     sequence INTEGER NOT NULL PRIMARY KEY,
     rule TEXT NOT NULL,
@@ -647,6 +773,10 @@ CREATE TABLE waivers (
     expires_s INTEGER NOT NULL,
     made_by TEXT NOT NULL,
     revoked_s INTEGER
+) STRICT;
+CREATE TABLE watches (
+    first_s INTEGER NOT NULL PRIMARY KEY,
+    last_s INTEGER NOT NULL CHECK (last_s >= first_s)
 ) STRICT;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
@@ -925,6 +1055,9 @@ CREATE VIEW entitled_sites AS
 SELECT r.repository, s.id AS site, s.receipt_key AS signer FROM sites AS s
 JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key
 WHERE s.removed_s IS NULL;
+CREATE VIEW live_checks AS
+SELECT c.* FROM checks AS c WHERE c.enabled = 1
+    AND NOT EXISTS (SELECT 1 FROM retired AS r WHERE r.id IN (c.pd, c.service, c.server));
 CREATE VIEW removals AS
 SELECT t.*, CASE
     WHEN t.ordered_by IS NOT NULL THEN t.letter IS NOT NULL

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, user, verdicts,
-    verify,
+    order, people, policy, register, repo, restore, roster, snapshots, status, uptime, user,
+    verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -88,6 +88,13 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Compliance(status::ComplianceArgs),
     Morning(morning::MorningArgs),
+    Uptime(uptime::UptimeArgs),
+    #[command(subcommand)]
+    Check(uptime::CheckCommand),
+    #[command(subcommand)]
+    Incident(uptime::IncidentCommand),
+    #[command(subcommand)]
+    Maintenance(uptime::MaintenanceCommand),
     Rules(verdicts::RulesArgs),
     Verdicts(verdicts::VerdictsArgs),
     Trend(verdicts::TrendArgs),

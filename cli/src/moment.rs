@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{NaiveDate, NaiveDateTime, TimeZone as _};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Timelike as _};
 use lumbung_model::Timestamp;
 
 use crate::terminal::Terminal;
@@ -28,6 +28,15 @@ impl FromStr for Moment {
 }
 
 impl Moment {
+    /// As [`Self::end_in`], but of a day its first second.
+    #[must_use]
+    pub(crate) fn start_in(self, terminal: &Terminal) -> Timestamp {
+        // Only a day ends in a second of its own: moments are whole minutes.
+        let is_day = self.0.time().second() == 59;
+        let start = if is_day { self.0.date().and_time(NaiveTime::MIN) } else { self.0 };
+        Self(start).end_in(terminal)
+    }
+
     /// The moment in the zone of this run; of a day its last second. Where the clock was put back, the later one.
     #[must_use]
     pub(crate) fn end_in(self, terminal: &Terminal) -> Timestamp {

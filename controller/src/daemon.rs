@@ -29,6 +29,7 @@ use crate::reconcile::{self, Reconciler};
 use crate::refusals::Refusals;
 use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
+use crate::uptime;
 
 /// How often the age of the own certificate is looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
@@ -118,6 +119,14 @@ pub async fn run(
         profile: profile.clone(),
         signal: deadlines.clone(),
     };
+    let uptime = Arc::new(Notify::new());
+    let watching = Arc::new(uptime::Keeper {
+        db: db.clone(),
+        clock: clock.clone(),
+        profile: profile.clone(),
+        rules: uptime::Rules { zone: profile.zone(), heartbeat_s: config.heartbeat.interval_s },
+        signal: uptime.clone(),
+    });
     let options = ServeOptions {
         max_connections: config.max_connections,
         rest: Some(REST),
@@ -143,6 +152,7 @@ pub async fn run(
         profile,
         poll: signal,
         deadlines,
+        uptime,
         audit_key,
         policy_key,
         policies: publish.clone(),
@@ -160,6 +170,7 @@ pub async fn run(
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let keeping = tokio::spawn(keeper.run(stopped.clone()));
+    let watching = tokio::spawn(watching.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     let showing = tokio::spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
@@ -168,7 +179,16 @@ pub async fn run(
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
-    let _ = tokio::join!(polling, reconciling, keeping, hearing, publishing, renewing, showing);
+    let _ = tokio::join!(
+        polling,
+        reconciling,
+        keeping,
+        watching,
+        hearing,
+        publishing,
+        renewing,
+        showing
+    );
     Ok(())
 }
 

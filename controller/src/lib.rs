@@ -50,5 +50,6 @@ pub mod state_dir;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+pub mod uptime;
 pub mod verdicts;
 pub mod waivers;

@@ -5,6 +5,7 @@
 //! one. Everything runs inside the caller's transaction, so an
 //! import is entered whole or not at all.
 
+mod checks;
 mod datasets;
 mod error;
 mod pds;
@@ -16,6 +17,7 @@ pub(crate) mod text;
 use lumbung_wire::messages::register::ImportOutcome;
 use rusqlite::Connection;
 
+pub use checks::put_check;
 pub use datasets::{apply_classes, bind_repository, put_dataset};
 pub use error::RegisterError;
 pub use pds::{put_application, put_contact_person, put_pd, put_service};

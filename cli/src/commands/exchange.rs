@@ -40,7 +40,7 @@ pub(crate) struct ImportArgs {
     /// The TOML file; with --table a CSV file
     file: PathBuf,
     /// The table that a CSV file holds: sites, buildings, rooms, pd, servers, services, applications,
-    /// contact_persons or datasets
+    /// contact_persons, checks or datasets
     #[arg(long)]
     table: Option<RegisterTable>,
     /// Only tell what it would do
@@ -56,7 +56,7 @@ pub(crate) struct ExportArgs {
     /// The file to write (default: to the terminal)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// One table as CSV: sites, buildings, rooms, pd, servers, services, applications, contact_persons
+    /// One table as CSV: sites, buildings, rooms, pd, servers, services, applications, contact_persons, checks
     /// or datasets (default: everything as TOML)
     #[arg(long)]
     table: Option<RegisterTable>,

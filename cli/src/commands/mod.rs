@@ -26,6 +26,8 @@ mod roster_travel;
 pub(crate) mod set;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod uptime;
+mod uptime_text;
 pub(crate) mod user;
 mod user_text;
 pub(crate) mod verdicts;

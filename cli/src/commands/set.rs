@@ -19,7 +19,7 @@ type Row = Map<String, Value>;
 /// Arguments of `register set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// sites, buildings, rooms, pd, servers, services, applications, contact_persons or datasets
+    /// sites, buildings, rooms, pd, servers, services, applications, contact_persons, checks or datasets
     table: RegisterTable,
     /// The row's name (of a PD its code) or id
     name: String,

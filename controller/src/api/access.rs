@@ -33,6 +33,8 @@ pub enum Access {
     Anyone,
     /// Agents, about themselves.
     Agent,
+    /// Sites, about what they see.
+    Site,
     /// Whoever has a certificate that it may renew: agents, sites, operators.
     Holder,
     /// Whoever has this permission.
@@ -50,6 +52,7 @@ impl Access {
         let allowed: &[Role] = match self {
             Self::Anyone => return Ok(()),
             Self::Agent => &[Role::Agent],
+            Self::Site => &[Role::Site],
             Self::Holder => &[Role::Agent, Role::Site, Role::Operator],
             Self::Person(_) | Self::Own => &[],
         };
@@ -75,6 +78,7 @@ impl Access {
         match self {
             Self::Anyone => "No certificate needed.",
             Self::Agent => "Client certificate of an agent; it speaks for itself only.",
+            Self::Site => "Client certificate of a site; it speaks for itself only.",
             Self::Holder => "Client certificate of an agent, a site or an operator.",
             Self::Own => "Whoever has logged in, or has an API token.",
             Self::Person(P::Read) => {

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
-    Application, ApplicationInput, Building, BuildingInput, ContactPerson, ContactPersonInput,
-    Room, RoomInput, Service, ServiceInput,
+    Application, ApplicationInput, Building, BuildingInput, Check, CheckInput, ContactPerson,
+    ContactPersonInput, Room, RoomInput, Service, ServiceInput,
 };
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use super::register::{Listed, id, unknown};
 use super::route::{Route, Routes, change, route};
 use super::who::Who;
 use crate::act::Act;
-use crate::db::{DbError, places, services};
+use crate::db::{DbError, checks, places, services};
 use crate::people::access::Permission;
 use crate::profile::Profile;
 use crate::register::{self, Change, Mode, RegisterError};
@@ -74,6 +74,11 @@ pub(super) fn routes() -> Routes {
         Read,
         ("/api/v1/applications", "/api/v1/applications/{id}"),
         ("[Application]", "Application", "ApplicationInput", "ApplicationPatch"),
+    ));
+    table.extend(kind::<Checks>(
+        Read,
+        ("/api/v1/checks", "/api/v1/checks/{id}"),
+        ("[Check]", "Check", "CheckInput", "CheckPatch"),
     ));
     table.extend(kind::<ContactPersons>(
         Read,
@@ -169,6 +174,10 @@ kinds! {
     Applications {
         Application, ApplicationInput, "application", services::applications, services::application,
         register::put_application, |row: &Application| Some(row.pd)
+    },
+    Checks {
+        Check, CheckInput, "check", checks::checks, checks::check,
+        register::put_check, |row: &Check| Some(row.pd)
     },
     ContactPersons {
         ContactPerson, ContactPersonInput, "contact person", services::contact_persons,

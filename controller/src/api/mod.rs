@@ -28,6 +28,7 @@ mod register;
 mod retire;
 mod route;
 mod schemas;
+mod uptime;
 mod verdicts;
 mod who;
 
@@ -97,6 +98,8 @@ pub struct Shared {
     pub poll: Arc<Notify>,
     /// Asks for a round over what is owed by date.
     pub deadlines: Arc<Notify>,
+    /// Asks for uptime to be reckoned now.
+    pub uptime: Arc<Notify>,
     /// Signs how far the audit log goes.
     pub audit_key: SigningKey,
     /// Signs policies.
@@ -136,6 +139,7 @@ pub fn routes() -> Routes {
         deposits::routes(),
         policies::routes(),
         retire::routes(),
+        uptime::routes(),
     ]
     .concat()
 }

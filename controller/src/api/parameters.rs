@@ -77,6 +77,19 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
             ("Only rows whose step has come so far.", word("StepState"))
         }
         ("late", _) => ("Only rows of which a step was met once and is late now.", yes_or_no()),
+        ("by", _) => (
+            "What is added up: each service, each server, or all services of each PD.",
+            json!({ "type": "string", "enum": ["service", "server", "pd"], "default": "service" }),
+        ),
+        ("period", _) => (
+            "A month of the city's calendar, as in 2026-11, or a year, as in 2026; this month if it is left out.",
+            json!({ "type": "string", "pattern": "^[0-9]{4}(-[0-9]{2})?$" }),
+        ),
+        ("open", _) => ("Only what goes on.", yes_or_no()),
+        ("since", _) => (
+            "Only what lasted beyond this moment, seconds since 1970 UTC.",
+            json!({ "type": "integer", "format": "int64" }),
+        ),
         ("rule", _) => ("Only what this rule says; by default all but the four steps.", text()),
         ("state", "/api/v1/deposits") => (
             "Only what has come so far: one or several words of DepositState, separated by commas.",

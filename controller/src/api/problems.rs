@@ -16,6 +16,7 @@ use crate::register::RegisterError;
 use crate::reminders::ReminderError;
 use crate::retire::RetireError;
 use crate::tokens::TokenError;
+use crate::uptime::UptimeError;
 use crate::waivers::WaiverError;
 
 /// The database's failures are the server's, whatever they are.
@@ -74,9 +75,34 @@ impl From<RegisterError> for Refused {
             | RegisterError::UnderRetired { .. }
             | RegisterError::Foreign { .. }
             | RegisterError::RoomElsewhere(_)
+            | RegisterError::OtherSubject(_)
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
             RegisterError::Unknown { .. } => Problem::not_found(detail),
             RegisterError::Db(error) => database(&error),
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
+    }
+}
+
+impl From<UptimeError> for Refused {
+    fn from(error: UptimeError) -> Self {
+        let (detail, field) = (error.to_string(), error.field());
+        let problem = match error {
+            UptimeError::Unknown(_) => Problem::not_found(detail),
+            UptimeError::Over => Problem::conflict(detail),
+            UptimeError::Db(error) => database(&error),
+            UptimeError::Subject(_)
+            | UptimeError::Text(_)
+            | UptimeError::Past
+            | UptimeError::Until(_)
+            | UptimeError::Schedule(_)
+            | UptimeError::Duration
+            | UptimeError::Incident => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "uptime-entry",
+                "The entry is refused",
+                detail,
+            ),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))
     }

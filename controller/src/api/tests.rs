@@ -17,6 +17,7 @@ mod people;
 mod policies;
 mod retire;
 mod tenancy;
+mod uptime;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +81,7 @@ impl App {
             audit_key: SigningKey::generate(),
             policy_key: SigningKey::generate(),
             policies: Arc::new(Notify::new()),
+            uptime: Arc::new(Notify::new()),
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),

@@ -14,7 +14,7 @@ use super::{DbError, id};
 use crate::heartbeats::{Board, Kept, Span, Stored};
 
 const STORED: &str = "SELECT a.id, s.first_s, s.last_s, s.beats, t.version, t.jobs,
-        EXISTS (SELECT 1 FROM unregistered_datasets AS u WHERE u.agent = a.id)
+        s.booted_s, EXISTS (SELECT 1 FROM unregistered_datasets AS u WHERE u.agent = a.id)
     FROM agents AS a LEFT JOIN agent_told AS t ON t.agent = a.id
     LEFT JOIN heartbeat_spans AS s ON s.agent = a.id
         AND s.first_s = (SELECT max(first_s) FROM heartbeat_spans WHERE agent = a.id)";
@@ -22,11 +22,13 @@ const STORED: &str = "SELECT a.id, s.first_s, s.last_s, s.beats, t.version, t.jo
 fn stored(row: &Row<'_>) -> rusqlite::Result<(AgentId, Stored)> {
     let time = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(Timestamp));
     let span = match (time(1)?, time(2)?) {
-        (Some(first), Some(last)) => Some(Span { first, last, beats: row.get(3)? }),
+        (Some(first), Some(last)) => {
+            Some(Span { first, last, beats: row.get(3)?, booted: time(6)? })
+        }
         _ => None,
     };
     let stored =
-        Stored { span, version: row.get(4)?, jobs: row.get(5)?, unregistered: row.get(6)? };
+        Stored { span, version: row.get(4)?, jobs: row.get(5)?, unregistered: row.get(7)? };
     Ok((AgentId::from_bytes(id(row, 0)?), stored))
 }
 
@@ -48,13 +50,19 @@ pub fn keep(db: &Connection, changes: &[(AgentId, Kept)]) -> Result<(), DbError>
     let mut seen =
         db.prepare_cached("UPDATE agents SET last_seen_s = ?, agent_clock_s = ? WHERE id = ?")?;
     let mut span = db.prepare_cached(
-        "INSERT INTO heartbeat_spans (agent, first_s, last_s, beats) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO heartbeat_spans (agent, first_s, last_s, beats, booted_s) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (agent, first_s) DO UPDATE SET last_s = ?3, beats = ?4",
     )?;
     for (agent, kept) in changes {
         seen.execute(params![kept.last_seen.0, kept.clock.0, agent.as_bytes()])?;
         for one in &kept.spans {
-            span.execute(params![agent.as_bytes(), one.first.0, one.last.0, one.beats])?;
+            span.execute(params![
+                agent.as_bytes(),
+                one.first.0,
+                one.last.0,
+                one.beats,
+                one.booted.map(|at| at.0),
+            ])?;
         }
         keep_told(db, agent, kept)?;
     }

@@ -7,16 +7,16 @@ use std::collections::HashMap;
 
 use lumbung_model::{ApplicationId, BuildingId, PdId, RoomId, ServerId, ServiceId, SiteId};
 use lumbung_wire::messages::register::{
-    Application, Building, ContactPerson, Dataset, Pd, PdInput, Room, Server, Service, Site,
+    Application, Building, Check, ContactPerson, Dataset, Pd, PdInput, Room, Server, Service, Site,
     SiteInput,
 };
 use rusqlite::Connection;
 
 use super::entries::{
-    ApplicationEntry, BuildingEntry, ContactPersonEntry, DatasetEntry, Entry, RoomEntry,
-    ServerEntry, ServiceEntry,
+    ApplicationEntry, BuildingEntry, CheckEntry, ContactPersonEntry, DatasetEntry, Entry,
+    RoomEntry, ServerEntry, ServiceEntry,
 };
-use crate::db::{DbError, places, register as rows, services};
+use crate::db::{DbError, checks, places, register as rows, services};
 
 /// All entries, of the city or of one PD.
 pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, DbError> {
@@ -34,6 +34,7 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
     entries.extend(services::services(db, own)?.into_iter().map(|row| names.service(row)));
     entries.extend(services::applications(db, own)?.into_iter().map(|row| names.application(row)));
     entries.extend(services::contact_persons(db, own)?.into_iter().map(|row| names.person(row)));
+    entries.extend(checks::checks(db, own)?.into_iter().map(|row| names.check(row)));
     entries.extend(rows::datasets(db, own)?.into_iter().map(|row| names.dataset(row)));
     Ok(entries)
 }
@@ -190,6 +191,25 @@ impl Names {
             phone: row.phone,
             email: row.email,
         })
+    }
+
+    fn check(&self, row: Check) -> Entry {
+        let server = row.server.and_then(|id| self.servers.get(&id));
+        Entry::Check(Box::new(CheckEntry {
+            id: Some(row.id),
+            pd: self.code(row.pd),
+            service: Self::of(&self.services, row.service),
+            server: server.map(|(_, name)| name.clone()).unwrap_or_default(),
+            name: row.name,
+            target: row.target,
+            status: row.status,
+            contains: row.contains,
+            address: row.address,
+            any_certificate: row.any_certificate,
+            interval_s: row.interval_s,
+            timeout_s: row.timeout_s,
+            disabled: !row.enabled,
+        }))
     }
 
     fn dataset(&self, row: Dataset) -> Entry {

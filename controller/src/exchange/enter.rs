@@ -7,14 +7,14 @@ use std::collections::HashSet;
 
 use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId};
 use lumbung_wire::messages::register::{
-    ApplicationInput, BuildingInput, ContactPersonInput, DatasetInput, ImportOutcome,
+    ApplicationInput, BuildingInput, CheckInput, ContactPersonInput, DatasetInput, ImportOutcome,
     RegisterTable, RoomInput, ServerInput, ServiceInput,
 };
 use rusqlite::Connection;
 
 use super::entries::{
-    ApplicationEntry, BuildingEntry, ContactPersonEntry, DatasetEntry, Entry, RoomEntry,
-    ServerEntry, ServiceEntry,
+    ApplicationEntry, BuildingEntry, CheckEntry, ContactPersonEntry, DatasetEntry, Entry,
+    RoomEntry, ServerEntry, ServiceEntry,
 };
 use super::{Fault, Place, Placed};
 use crate::act::Act;
@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
             Entry::ContactPerson(entry) => {
                 register::put_contact_person(db, act, &self.person_input(entry)?, mode)?.1
             }
+            Entry::Check(entry) => register::put_check(db, act, &self.check_input(entry)?, mode)?.1,
             Entry::Dataset(entry) => {
                 let input = self.dataset_input(entry)?;
                 register::put_dataset(db, act, &input, self.classes, mode)?.1
@@ -303,6 +304,30 @@ impl<'a> Run<'a> {
         })
     }
 
+    fn check_input(&self, entry: &CheckEntry) -> Result<CheckInput, Refusal> {
+        let pd = self.pd(&entry.pd)?;
+        let server = (!entry.server.is_empty()).then(|| {
+            let found = rows::server_by_name(self.db, &pd, &entry.server)?.map(|server| server.id);
+            let table = (RegisterTable::Servers, "server");
+            self.named(found, "server", table, &[&entry.pd, &entry.server])
+        });
+        Ok(CheckInput {
+            id: entry.id,
+            pd,
+            name: entry.name.clone(),
+            service: self.service(&entry.pd, &pd, &entry.service)?,
+            server: server.transpose()?,
+            target: entry.target.clone(),
+            status: entry.status,
+            contains: entry.contains.clone(),
+            address: entry.address.clone(),
+            any_certificate: entry.any_certificate,
+            interval_s: entry.interval_s,
+            timeout_s: entry.timeout_s,
+            enabled: !entry.disabled,
+        })
+    }
+
     fn dataset_input(&self, entry: &DatasetEntry) -> Result<DatasetInput, Refusal> {
         let pd = self.pd(&entry.pd)?;
         let server = (!entry.server.is_empty()).then(|| {
@@ -351,6 +376,7 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::Services => ("name", "service"),
         RegisterTable::Applications => ("name", "application"),
         RegisterTable::ContactPersons => ("name", "contact person"),
+        RegisterTable::Checks => ("name", "check"),
         RegisterTable::Datasets => ("name", "dataset"),
     };
     let path = entry.path();

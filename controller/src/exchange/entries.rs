@@ -3,11 +3,12 @@
 //! Invariant: each kind has its list of columns, which is the list of its fields: a test holds the two together.
 
 use lumbung_model::{
-    ApplicationId, BuildingId, ContactPersonId, DatasetId, RepositoryId, RoomId, ServerId,
+    ApplicationId, BuildingId, CheckId, ContactPersonId, DatasetId, RepositoryId, RoomId, ServerId,
     ServiceId,
 };
 use lumbung_wire::messages::register::{
-    Classification, DatasetKind, PdInput, RegisterTable, RoomKind, ServerKind, SiteInput, Urgency,
+    Classification, DatasetKind, INTERVAL_S, PdInput, RegisterTable, RoomKind, ServerKind,
+    SiteInput, TIMEOUT_S, Target, Urgency,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,21 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("name", Text),
             ("phone", Text),
             ("email", Text),
+        ],
+        RegisterTable::Checks => &[
+            ("id", Text),
+            ("pd", Text),
+            ("service", Text),
+            ("server", Text),
+            ("name", Text),
+            ("target", Text),
+            ("status", Integer),
+            ("contains", Text),
+            ("address", Text),
+            ("any_certificate", Flag),
+            ("interval_s", Integer),
+            ("timeout_s", Integer),
+            ("disabled", Flag),
         ],
         RegisterTable::Datasets => &[
             ("id", Text),
@@ -238,6 +254,46 @@ const fn first_tier() -> u8 {
     1
 }
 
+/// A check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<CheckId>,
+    pub(super) pd: String,
+    /// Name of the PD's service.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) service: String,
+    /// Name of the PD's server.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) server: String,
+    pub(super) name: String,
+    pub(super) target: Target,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) contains: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) address: String,
+    #[serde(default)]
+    pub(super) any_certificate: bool,
+    #[serde(default = "interval_s")]
+    pub(super) interval_s: u32,
+    #[serde(default = "timeout_s")]
+    pub(super) timeout_s: u32,
+    /// Left out where it is looked at, as flags are.
+    #[serde(default)]
+    pub(super) disabled: bool,
+}
+
+const fn interval_s() -> u32 {
+    INTERVAL_S
+}
+
+const fn timeout_s() -> u32 {
+    TIMEOUT_S
+}
+
 /// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,6 +346,7 @@ pub(super) enum Entry {
     Service(ServiceEntry),
     Application(ApplicationEntry),
     ContactPerson(ContactPersonEntry),
+    Check(Box<CheckEntry>),
     Dataset(Box<DatasetEntry>),
 }
 
@@ -308,6 +365,7 @@ impl Entry {
             RegisterTable::Services => Self::Service(Deserialize::deserialize(from)?),
             RegisterTable::Applications => Self::Application(Deserialize::deserialize(from)?),
             RegisterTable::ContactPersons => Self::ContactPerson(Deserialize::deserialize(from)?),
+            RegisterTable::Checks => Self::Check(Deserialize::deserialize(from)?),
             RegisterTable::Datasets => Self::Dataset(Deserialize::deserialize(from)?),
         })
     }
@@ -323,6 +381,7 @@ impl Entry {
             Self::Service(entry) => toml::Table::try_from(entry),
             Self::Application(entry) => toml::Table::try_from(entry),
             Self::ContactPerson(entry) => toml::Table::try_from(entry),
+            Self::Check(entry) => toml::Table::try_from(entry),
             Self::Dataset(entry) => toml::Table::try_from(entry),
         }?;
         table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
@@ -340,6 +399,7 @@ impl Entry {
             Self::Service(_) => RegisterTable::Services,
             Self::Application(_) => RegisterTable::Applications,
             Self::ContactPerson(_) => RegisterTable::ContactPersons,
+            Self::Check(_) => RegisterTable::Checks,
             Self::Dataset(_) => RegisterTable::Datasets,
         }
     }
@@ -355,6 +415,7 @@ impl Entry {
             Self::Service(entry) => vec![&entry.pd, &entry.name],
             Self::Application(entry) => vec![&entry.pd, &entry.name],
             Self::ContactPerson(entry) => vec![&entry.pd, &entry.service, &entry.name],
+            Self::Check(entry) => vec![&entry.pd, &entry.name],
             Self::Dataset(entry) => vec![&entry.pd, &entry.server, &entry.name],
         }
     }

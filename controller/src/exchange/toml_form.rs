@@ -28,6 +28,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("service", T::Services),
             ("application", T::Applications),
             ("contact_person", T::ContactPersons),
+            ("check", T::Checks),
             ("dataset", T::Datasets),
         ],
         Some(T::Sites) => &[("building", T::Buildings)],
@@ -37,11 +38,12 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("service", T::Services),
             ("application", T::Applications),
             ("contact_person", T::ContactPersons),
+            ("check", T::Checks),
             ("dataset", T::Datasets),
         ],
-        Some(T::Servers) => &[("dataset", T::Datasets)],
-        Some(T::Services) => &[("contact_person", T::ContactPersons)],
-        Some(T::Rooms | T::Applications | T::ContactPersons | T::Datasets) => &[],
+        Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets)],
+        Some(T::Services) => &[("contact_person", T::ContactPersons), ("check", T::Checks)],
+        Some(T::Rooms | T::Applications | T::ContactPersons | T::Checks | T::Datasets) => &[],
     }
 }
 
@@ -206,6 +208,12 @@ fn steps(entry: &Entry) -> Vec<(&'static str, String)> {
             step("service", &one.service),
             step("contact_person", &one.name),
         ],
+        Entry::Check(one) if !one.service.is_empty() => {
+            vec![step("pd", &one.pd), step("service", &one.service), step("check", &one.name)]
+        }
+        Entry::Check(one) => {
+            vec![step("pd", &one.pd), step("server", &one.server), step("check", &one.name)]
+        }
         Entry::Dataset(one) if one.server.is_empty() => {
             vec![step("pd", &one.pd), step("dataset", &one.name)]
         }

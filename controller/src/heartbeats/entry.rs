@@ -19,6 +19,8 @@ pub struct Span {
     pub last: Timestamp,
     /// How many.
     pub beats: i64,
+    /// When the host had started, by our clock, as the first of them told.
+    pub booted: Option<Timestamp>,
 }
 
 /// What a heartbeat says, as it is kept.
@@ -32,6 +34,8 @@ pub struct Said {
     pub health: Box<str>,
     /// Its jobs, JSON.
     pub jobs: Box<str>,
+    /// Seconds since the host started.
+    uptime_s: u64,
     jobs_seen: u64,
     names: u64,
 }
@@ -45,10 +49,17 @@ impl Said {
             clock: beat.now,
             version: beat.version.as_str().into(),
             health: serde_json::to_string(&beat.health)?.into(),
+            uptime_s: beat.health.uptime_s,
             jobs_seen: digest(&jobs.as_str()),
             jobs: jobs.into(),
             names: names(&beat.jobs),
         })
+    }
+
+    /// When the host started, by our clock; none if it does not say.
+    fn booted(&self, now: Timestamp) -> Option<Timestamp> {
+        let uptime_s = i64::try_from(self.uptime_s).ok().filter(|seconds| *seconds > 0)?;
+        Some(now.plus_seconds(-uptime_s))
     }
 }
 
@@ -181,7 +192,8 @@ impl Entry {
                 span.beats += 1;
             }
             _ => {
-                let ended = self.span.replace(Span { first: now, last: now, beats: 1 });
+                let booted = said.booted(now);
+                let ended = self.span.replace(Span { first: now, last: now, beats: 1, booted });
                 // What was read from the database, or written before, is there already; again does no harm.
                 self.ended.extend(ended);
             }

@@ -87,6 +87,11 @@ pub enum RegisterError {
         /// What it names.
         id: String,
     },
+    /// A check is given to another service or server.
+    #[error(
+        "check {0:?} is of another service or server, and what was seen of one is not another's: disable it, and enter a new one"
+    )]
+    OtherSubject(String),
     /// The room is elsewhere.
     #[error(
         "room {0:?} is at another site than the one that is named: name the room's site, or none"
@@ -171,6 +176,7 @@ impl RegisterError {
             | Self::Foreign { field, .. }
             | Self::ServersInside { field, .. } => Some(field),
             Self::RoomElsewhere(_) => Some("room"),
+            Self::OtherSubject(_) => Some("service"),
             Self::EnrolledSite(_) => Some("name"),
             Self::Taken { .. }
             | Self::Retired { .. }

@@ -9,7 +9,12 @@ use super::{App, documents, operator, request_of, slug};
 
 impl App {
     /// Changes a row that has this tag, as the operator's certificate.
-    async fn change(&self, path: &str, tag: Option<&str>, patch: Value) -> (StatusCode, Value) {
+    pub(super) async fn change(
+        &self,
+        path: &str,
+        tag: Option<&str>,
+        patch: Value,
+    ) -> (StatusCode, Value) {
         let headers: Vec<_> = tag.into_iter().map(|tag| ("if-match", tag)).collect();
         let body = patch.to_string().into_bytes();
         let request = request_of(&operator(), &headers, Method::PATCH, path, body);

@@ -45,7 +45,12 @@ fn write(entry: &mut Entry, now: i64) -> Kept {
 }
 
 fn span(first: i64, last: i64, beats: i64) -> Span {
-    Span { first: Timestamp(first), last: Timestamp(last), beats }
+    Span { first: Timestamp(first), last: Timestamp(last), beats, booted: None }
+}
+
+/// The same, of a host that had told when it started.
+fn started(booted: i64, span: Span) -> Span {
+    Span { booted: Some(Timestamp(booted)), ..span }
 }
 
 #[test]
@@ -59,12 +64,16 @@ fn a_span_goes_on_until_a_silence_and_is_written_with_its_beginning() {
     entry.hear(Timestamp(600), beat(4), LATE_S);
     assert_eq!(
         write(&mut entry, 600).spans,
-        [span(0, 250, 10), span(401, 410, 2), span(600, 600, 1)]
+        [span(0, 250, 10), started(399, span(401, 410, 2)), started(596, span(600, 600, 1))]
     );
     entry.hear(Timestamp(610), beat(5), LATE_S);
-    assert_eq!(write(&mut entry, 610).spans, [span(600, 610, 2)], "the others are written");
+    assert_eq!(
+        write(&mut entry, 610).spans,
+        [started(596, span(600, 610, 2))],
+        "the others are written"
+    );
     entry.hear(Timestamp(605), beat(6), LATE_S);
-    assert_eq!(write(&mut entry, 611).spans, [span(600, 610, 3)], "a clock set back");
+    assert_eq!(write(&mut entry, 611).spans, [started(596, span(600, 610, 3))], "a clock set back");
     assert_eq!(entry.seen(), Some((Timestamp(605), Timestamp(7))));
 }
 
@@ -76,7 +85,7 @@ fn what_a_failed_write_left_is_due_again() {
     entry.hear(Timestamp(500), beat(2), LATE_S);
     // The first write was never acknowledged.
     drop(lost);
-    assert_eq!(write(&mut entry, 500).spans, [span(0, 10, 2), span(500, 500, 1)]);
+    assert_eq!(write(&mut entry, 500).spans, [span(0, 10, 2), started(498, span(500, 500, 1))]);
     assert_eq!(entry.due(Timestamp(501)), Due::Written);
 }
 

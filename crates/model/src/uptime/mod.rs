@@ -5,6 +5,7 @@
 //! looking, so that one failing link is no outage. What is reckoned by days adds up to what is reckoned at once.
 
 mod cut_off;
+mod host;
 mod judged;
 mod maintenance;
 mod outages;
@@ -12,6 +13,7 @@ mod seen;
 mod timeline;
 
 pub use cut_off::cut_off;
+pub use host::{Beat, host};
 pub use judged::{Figures, Judged, Place, check, subject};
 pub use maintenance::{Recurrence, Window};
 pub use outages::{Outage, outages};

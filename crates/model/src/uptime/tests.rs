@@ -98,6 +98,31 @@ fn a_place_that_sees_nothing_while_another_sees_something_is_cut_off() {
 }
 
 #[test]
+fn a_server_that_was_silent_was_down_only_if_it_started_anew() {
+    let beat = |first, last, booted: i64| Beat {
+        first: at(first),
+        last: at(last),
+        booted: Some(at(booted)),
+    };
+    let window = (at(0), at(3000));
+    let always = Timeline::of(at(0), at(3000), ());
+    let line = |beats: &[Beat], listened: &Timeline<()>| spans(&host(beats, 60, listened, window));
+    let silent = [beat(0, 600, -50), beat(1200, 1800, -50)];
+    assert_eq!(line(&silent, &always), [(0, 750, true), (1200, 1950, true)]);
+    let restarted = [beat(0, 600, -50), beat(1200, 1800, 1100)];
+    assert_eq!(line(&restarted, &always), [(0, 660, true), (660, 1200, false), (1200, 1950, true)]);
+    let mut listened = Timeline::of(at(0), at(700), ());
+    listened.push(at(1150), at(3000), ());
+    assert_eq!(
+        line(&restarted, &listened),
+        [(0, 660, true), (660, 700, false), (1150, 1200, false), (1200, 1950, true)],
+        "nobody listened in between"
+    );
+    let untold = [beat(0, 600, -50), Beat { booted: None, ..beat(1200, 1800, 0) }];
+    assert_eq!(line(&untold, &always), [(0, 750, true), (1200, 1950, true)]);
+}
+
+#[test]
 fn a_subject_is_as_its_worst_check_and_only_what_is_down_can_be_planned() {
     let window = (at(0), at(100));
     let line = |spans: &[(i64, i64, Judged)]| {

@@ -10,10 +10,12 @@ use lumbung_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod checks;
 mod places;
 mod retirement;
 mod services;
 
+pub use checks::{Check, CheckInput, INTERVAL_S, TIMEOUT_S, Target, TargetError};
 pub use places::{Building, BuildingInput, Room, RoomInput, RoomKind};
 pub use retirement::{RetiredKind, Retirement, RetirementInput};
 pub use services::{
@@ -165,6 +167,8 @@ vocabulary! {
         Applications = "applications",
         /// Contact persons.
         ContactPersons = "contact_persons",
+        /// Checks of services and servers.
+        Checks = "checks",
         /// Datasets.
         Datasets = "datasets",
     }

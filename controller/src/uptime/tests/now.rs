@@ -1,0 +1,155 @@
+//! What is wrong now: outages, links, places that are cut off or silent; and what late news change.
+
+use super::*;
+
+/// A city in which both places look at both services.
+fn watched() -> (Watched, SiteId, SiteId) {
+    let watched = Watched::new("WIB", START);
+    let (pusat, drc) = (watched.city.pusat.id, watched.city.drc.id);
+    (watched, pusat, drc)
+}
+
+fn at(probe: i64) -> Timestamp {
+    START.plus_seconds(probe * INTERVAL_S)
+}
+
+#[tokio::test]
+async fn what_both_places_see_down_is_an_outage_and_what_one_sees_is_its_link() {
+    let (watched, pusat, drc) = watched();
+    let see = |probe| {
+        watched.see(pusat, at(probe), (probe < 3, true));
+        watched.see(drc, at(probe), (probe < 2, true));
+    };
+    (0..3).for_each(see);
+    watched.round(at(2).plus_seconds(1)).await;
+    let alarms = watched.alarms();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert!(
+        alarms[0].starts_with("link") && alarms[0].contains("another place does"),
+        "{alarms:?}"
+    );
+    assert_eq!(watched.incidents(), []);
+
+    (3..6).for_each(see);
+    watched.round(at(5)).await;
+    let alarms = watched.alarms();
+    assert!(
+        alarms.iter().any(|alarm| alarm.starts_with("down") && alarm.contains("SIMRS")),
+        "{alarms:?}"
+    );
+    let [incident] = &watched.incidents()[..] else { panic!("one incident") };
+    assert_eq!((incident.from, incident.until, incident.entered), (at(3), None, false));
+
+    for probe in 6..8 {
+        watched.see(pusat, at(probe), (true, true));
+        watched.see(drc, at(probe), (true, true));
+    }
+    watched.round(at(7)).await;
+    assert_eq!(watched.alarms(), Vec::<String>::new());
+    let [incident] = &watched.incidents()[..] else { panic!("one incident") };
+    assert_eq!((incident.until, incident.down_s), (Some(at(6)), 3 * 600));
+    watched.round(at(7)).await;
+    assert_eq!(watched.incidents().len(), 1, "a round is idempotent");
+}
+
+#[tokio::test]
+async fn a_place_that_reaches_nothing_is_one_alarm_and_no_outage() {
+    let (watched, pusat, drc) = watched();
+    for probe in 0..4 {
+        watched.see(pusat, at(probe), (true, true));
+        watched.see(drc, at(probe), (probe < 1, probe < 1));
+    }
+    watched.round(at(3)).await;
+    let alarms = watched.alarms();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert!(alarms[0].starts_with("cut-off"), "{alarms:?}");
+    assert_eq!(watched.incidents(), []);
+}
+
+#[tokio::test]
+async fn what_one_place_sees_while_the_other_is_silent_is_told_as_that() {
+    let (watched, pusat, _) = watched();
+    for probe in 0..4 {
+        watched.see(pusat, at(probe), (false, true));
+    }
+    watched.round(at(3)).await;
+    let alarms = watched.alarms();
+    assert!(alarms.iter().any(|alarm| alarm.starts_with("unconfirmed")), "{alarms:?}");
+    assert!(alarms.iter().any(|alarm| alarm.starts_with("vantage")), "nothing heard: {alarms:?}");
+    assert_eq!(watched.incidents(), []);
+}
+
+#[tokio::test]
+async fn late_news_take_an_incident_back_and_correct_the_day() {
+    let (watched, pusat, drc) = watched();
+    let day = 86_400 / INTERVAL_S;
+    // The DRC saw it down; the Pusat Data's word comes a day late, and it saw it up.
+    for probe in 0..day {
+        watched.see(drc, at(probe), (!(10..20).contains(&probe), true));
+    }
+    for probe in 0..12 {
+        watched.see(pusat, at(probe), (!(10..12).contains(&probe), true));
+    }
+    watched.round(at(12)).await;
+    assert_eq!(watched.incidents().len(), 1);
+    watched.round(at(2 * day)).await;
+    let before = watched.row("2027-01", at(2 * day));
+    assert_eq!((before.down_s, before.unconfirmed_s), (1200 + 900, 10 * 600 - 1200 - 900));
+    // An error of the place itself: what it saw at the same second it saw up after all, through its second prober.
+    let corrected: Vec<Observation> =
+        (0..day).map(|probe| observation(watched.check, at(probe), true)).collect();
+    let now = at(2 * day);
+    watched
+        .city
+        .db
+        .write(|tx| observe(tx, &watched.profile, (&pusat, Prober::Controller), &corrected, now))
+        .unwrap();
+    watched.round(now).await;
+    let after = watched.row("2027-01", now);
+    assert_eq!((after.down_s, after.unconfirmed_s), (0, 0));
+    let [incident] = &watched.incidents()[..] else { panic!("it stays") };
+    assert!(incident.withdrawn);
+    let alarms = watched.alarms();
+    assert!(!alarms.iter().any(|alarm| alarm.starts_with("down")), "{alarms:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_planned_afterwards() {
+    let (watched, ..) = watched();
+    let act = Act::console(at(10));
+    let mut input = MaintenanceInput {
+        scope: MaintenanceScope::City,
+        subject: String::new(),
+        reason: "pemeliharaan listrik".to_owned(),
+        from: at(9),
+        until: at(20),
+        schedule: String::new(),
+        duration_s: 0,
+    };
+    let enter = |input: &MaintenanceInput| {
+        watched
+            .city
+            .db
+            .write(|tx| enter_maintenance(tx, &act, input))
+            .map_err(|error| error.to_string())
+    };
+    assert!(enter(&input).unwrap_err().contains("begins in the future"));
+    input.from = at(11);
+    let row = enter(&input).unwrap();
+    for (change, expected) in [
+        (MaintenanceInput { until: at(11), ..input.clone() }, "until: after from"),
+        (MaintenanceInput { reason: " ".to_owned(), ..input.clone() }, "reason: write a sentence"),
+        (MaintenanceInput { schedule: "0 1 * *".to_owned(), ..input.clone() }, "five"),
+        (MaintenanceInput { schedule: "0 1 * * sun".to_owned(), ..input.clone() }, "duration_s"),
+        (MaintenanceInput { scope: MaintenanceScope::Room, ..input.clone() }, "no room of this id"),
+    ] {
+        let error = enter(&change).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    let off = |now| {
+        let act = Act::console(now);
+        watched.city.db.write(|tx| call_off(tx, &act, &row.id)).map_err(|error| error.to_string())
+    };
+    assert_eq!(off(at(15)).unwrap().cancelled, Some(at(15)));
+    assert!(off(at(16)).unwrap_err().contains("was called off"));
+}
