@@ -17,6 +17,7 @@ pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod size;
+pub mod steady;
 pub mod toml_text;
 
 pub use causes::with_causes;
@@ -33,3 +34,4 @@ pub use id::{
 };
 pub use secret::Secret;
 pub use size::ByteSize;
+pub use steady::Steady;
