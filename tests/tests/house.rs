@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Who may use whom, among the workspace's own crates (normal dependencies). `lumbung-tests`,
 /// `lumbung-fuzz-targets` and `xtask` are outside the house and may use anything.
-const DIRECTIONS: [(&str, &[&str]); 10] = [
+const DIRECTIONS: [(&str, &[&str]); 11] = [
     ("lumbung-model", &[]),
     ("lumbung-pack", &["lumbung-model"]),
     ("lumbung-store", &["lumbung-model", "lumbung-pack"]),
@@ -15,8 +15,12 @@ const DIRECTIONS: [(&str, &[&str]); 10] = [
         "lumbung-engine",
         &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire"],
     ),
-    ("lumbung-vault", &["lumbung-model", "lumbung-pack", "lumbung-store", "lumbung-wire"]),
-    ("lumbung-controller", &["lumbung-model", "lumbung-pack", "lumbung-wire"]),
+    ("lumbung-probe", &["lumbung-model", "lumbung-wire"]),
+    (
+        "lumbung-vault",
+        &["lumbung-model", "lumbung-pack", "lumbung-store", "lumbung-wire", "lumbung-probe"],
+    ),
+    ("lumbung-controller", &["lumbung-model", "lumbung-pack", "lumbung-wire", "lumbung-probe"]),
     (
         "lumbung-agent",
         &[

@@ -8,8 +8,9 @@ use lumbung_model::retention::Policy;
 use lumbung_model::schedule::{Period, Tz, parse_zone};
 use lumbung_model::toml_text;
 use lumbung_model::{ByteSize, DatasetId, PublicKey, RepositoryId, SiteId, TlsPin};
+use lumbung_probe::Reach;
 use lumbung_wire::metrics;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::storage::StorageConfig;
 
@@ -102,6 +103,31 @@ pub struct Config {
     /// Where figures for Prometheus are shown; nowhere if not given.
     #[serde(default)]
     pub metrics: Option<metrics::Settings>,
+    /// What this site looks at for the controller.
+    #[serde(default)]
+    pub vantage: VantageConfig,
+}
+
+/// `[vantage]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VantageConfig {
+    /// Whether it looks at what the controller orders, once it is enrolled.
+    pub enabled: bool,
+    /// The networks that it may look at, whatever the controller orders.
+    #[serde(rename = "allow", deserialize_with = "networks")]
+    pub reach: Reach,
+}
+
+impl Default for VantageConfig {
+    fn default() -> Self {
+        Self { enabled: true, reach: Reach::private() }
+    }
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reach, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    Reach::parse(&texts).map_err(serde::de::Error::custom)
 }
 
 /// `[[repository]]`.
@@ -357,6 +383,22 @@ mod tests {
     }
 
     #[test]
+    fn a_vantage_point_looks_at_private_networks_unless_the_file_says_otherwise() {
+        let file = "data = \"/srv\"\nlisten = \"0.0.0.0:8441\"\n";
+        let may = |text: &str, address: &str| {
+            let vantage = parse(&format!("{file}{text}")).unwrap().vantage;
+            vantage.enabled && vantage.reach.includes(address.parse().unwrap())
+        };
+        assert!(may("", "10.1.2.3") && !may("", "203.0.113.7") && !may("", "127.0.0.1"));
+        let wider = "[vantage]\nallow = [\"10.1.0.0/16\", \"203.0.113.0/24\"]\n";
+        assert!(may(wider, "203.0.113.7") && !may(wider, "10.2.0.1"));
+        assert!(!may("[vantage]\nenabled = false\n", "10.1.2.3"));
+        let error = parse(&format!("{file}[vantage]\nallow = [\"10.0.0.1\"]\n")).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("vault.toml, line 4: \"10.0.0.1\" is no network"), "{error}");
+    }
+
+    #[test]
     fn a_minimal_file_has_the_documented_defaults() {
         let config = parse("data = \"/srv/vault\"\nlisten = \"0.0.0.0:8441\"\n").unwrap();
         assert_eq!(config.inventory_interval, Period::seconds(86_400));
@@ -378,5 +420,9 @@ mod tests {
         assert_eq!(config.sources.len(), 1);
         assert_eq!(config.windows.len(), 1);
         assert_eq!(config.scrub_windows[0].rate, Speed::Off);
+        let defaults = Reach::private();
+        assert!(
+            defaults.networks().iter().all(|net| config.vantage.reach.networks().contains(net))
+        );
     }
 }

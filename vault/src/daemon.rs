@@ -79,6 +79,12 @@ impl Daemon {
                 self.stop.clone(),
             ));
         }
+        work.spawn(crate::vantage::run(
+            Arc::clone(&self.vault),
+            state.clone(),
+            Arc::clone(&clock),
+            self.stop.clone(),
+        ));
         work.spawn(renewals(
             (state, tls.clone(), clock),
             Arc::clone(&self.vault),

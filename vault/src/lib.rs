@@ -31,11 +31,14 @@ pub mod state;
 pub mod status;
 pub mod storage;
 mod tenancy;
+mod vantage;
 mod vault;
 mod workers;
 
 pub use commit::Committed;
-pub use config::{Config, ConfigError, DatasetConfig, RepositoryConfig, SourceConfig};
+pub use config::{
+    Config, ConfigError, DatasetConfig, RepositoryConfig, SourceConfig, VantageConfig,
+};
 pub use error::VaultError;
 pub use gc::{GoOn, Swept};
 pub use index::{AlarmRow, IndexError};

@@ -52,7 +52,7 @@ pub enum StateError {
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
     /// The controller did not answer as wished.
-    #[error("the controller did not enrol this site")]
+    #[error("the controller did not do what this site asked")]
     Controller(#[from] ClientError),
     /// The controller's answer does not fit.
     #[error("the controller's answer is refused: {0}")]
@@ -260,25 +260,46 @@ impl State {
         Ok(answer)
     }
 
+    /// Whether this site has a controller.
+    pub(crate) fn is_enrolled(&self) -> bool {
+        self.controller_url().is_some()
+    }
+
+    fn controller_url(&self) -> Option<String> {
+        let text = self.read("controller.json").ok()?;
+        serde_json::from_str::<Controller>(&text).ok().map(|controller| controller.url)
+    }
+
+    /// The controller, as this site talks to it with the certificate of now; none if it was never enrolled.
+    ///
+    /// # Errors
+    /// If key, certificate and CAs do not fit together.
+    pub(crate) fn controller(
+        &self,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<ControllerClient>, StateError> {
+        let Some(url) = self.controller_url() else { return Ok(None) };
+        let name = host_of(&url).to_owned();
+        let trust = ServerTrust::Ca { ca_pems: self.authorities()?, name };
+        let tls = tls::client_config(Some(&self.tls_identity()?), trust, clock)?;
+        Ok(Some(ControllerClient::new(&url, &tls)?))
+    }
+
     /// Renews the certificate if it is due. Says whether it did; sites that were never enrolled have nothing to renew.
     ///
     /// # Errors
     /// If the controller refuses, or does not answer.
     pub async fn renew(&self, clock: Arc<dyn Clock>) -> Result<bool, StateError> {
-        let Ok(text) = self.read("controller.json") else { return Ok(false) };
-        let Ok(Controller { url }) = serde_json::from_str(&text) else { return Ok(false) };
+        if !self.is_enrolled() {
+            return Ok(false);
+        }
         let certificate = self.read("tls.pem")?;
         if certs::facts(&certificate)?.not_after.seconds_since(clock.now()) > certs::RENEW_BEFORE_S
         {
             return Ok(false);
         }
         let public = self.public()?;
-        let name = host_of(&url).to_owned();
-        let trust = ServerTrust::Ca { ca_pems: self.authorities()?, name };
-        let client = ControllerClient::new(
-            &url,
-            &tls::client_config(Some(&self.tls_identity()?), trust, clock)?,
-        )?;
+        let Some(client) = self.controller(clock)? else { return Ok(false) };
         let csr_pem =
             certs::csr(&self.tls_key()?, &format!("lumbung site {}", public.site.short()))?;
         let answer = client.renew(&RenewRequest { csr_pem }).await?;

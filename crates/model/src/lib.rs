@@ -17,6 +17,7 @@ pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod size;
+pub mod steady;
 pub mod toml_text;
 pub mod uptime;
 
@@ -34,3 +35,4 @@ pub use id::{
 };
 pub use secret::Secret;
 pub use size::ByteSize;
+pub use steady::Steady;

@@ -15,6 +15,7 @@ mod frames;
 mod keys;
 mod objects;
 mod packs;
+mod probes;
 pub mod seeds;
 mod structured;
 mod times;
@@ -39,6 +40,7 @@ targets! {
     frames: frame zstd_frame sealed_session chunker;
     wire: requests answers certificate_names certificate certificate_request range ids;
     files: agent_toml vault_toml controller_toml profile_toml register_csv register_import;
+    probes: orders echo_reply;
     times: schedule rates excludes;
 }
 

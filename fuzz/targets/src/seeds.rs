@@ -426,8 +426,30 @@ fn network(seeds: &mut Vec<Seed>) {
         let bytes = [&100_u64.to_le_bytes()[..], text.as_bytes()].concat();
         seeds.push(("range", name.to_owned(), bytes));
     }
+    let mut reply = [&[0, 0, 0, 0, 0, 0, 0, 0, 1][..], b"0123456789abcdef"].concat();
+    seeds.push(("echo_reply", "socket".to_owned(), reply.clone()));
+    reply[0] = 2;
+    reply.splice(1..1, [&[0x45][..], &[0; 19]].concat());
+    seeds.push(("echo_reply", "raw".to_owned(), reply));
+    seeds.push(("orders", "each".to_owned(), orders()));
     let path = format!("/v1/repositories/{REPOSITORY}/packs/{}", PackId::from_bytes([8; 32]));
     seeds.push(("ids", "pack".to_owned(), path.into_bytes()));
+}
+
+/// One check of each kind.
+fn orders() -> Vec<u8> {
+    let probes = [
+        r#"{"kind":"http","url":"https://www.example.go.id:8443/a?b=1","status":200,"text":"ok"}"#,
+        r#"{"kind":"tcp","host":"10.0.0.1","port":5432}"#,
+        r#"{"kind":"icmp","host":"fd00::1"}"#,
+        r#"{"kind":"dns","server":"10.0.0.53","name":"a.example","address":"10.0.0.1"}"#,
+    ];
+    let check = "ab".repeat(16);
+    let order = |probe: &str| {
+        format!(r#"{{"check":"{check}","probe":{probe},"interval_s":60,"timeout_s":5}}"#)
+    };
+    let checks: Vec<String> = probes.into_iter().map(order).collect();
+    format!(r#"{{"checks":[{}],"again_s":300}}"#, checks.join(",")).into_bytes()
 }
 
 /// An annotated example file, and the same with what it shows in comments.

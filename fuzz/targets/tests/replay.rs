@@ -129,6 +129,7 @@ replays! {
     catalogue_write catalogue_index root frame zstd_frame sealed_session chunker requests answers
     certificate_names certificate certificate_request range ids agent_toml vault_toml controller_toml
     profile_toml register_csv register_import schedule rates excludes
+    orders echo_reply
 }
 
 #[test]

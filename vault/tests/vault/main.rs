@@ -25,6 +25,7 @@ mod storage;
 mod support;
 mod sweeps;
 mod tenancy;
+mod vantage;
 
 /// What keeps the objects: `vault_s3` has the same tests with the other answer.
 const S3: bool = false;

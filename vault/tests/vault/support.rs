@@ -48,7 +48,7 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 
 /// The city's CA.
 pub(crate) struct City {
-    ca: Authority,
+    pub(crate) ca: Authority,
 }
 
 impl City {

@@ -11,6 +11,7 @@ use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::people::{Caller, LoginRequest};
 use crate::messages::policy::PolicyDelivery;
+use crate::messages::uptime::{Observations, ObservationsAck, VantageOrders};
 use crate::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
@@ -23,6 +24,8 @@ const EXPORT_MAX_BYTES: usize = 1 << 30;
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 /// Longest answer with a policy: its text may have twice its length as a JSON string.
 const POLICY_ANSWER_MAX_BYTES: usize = 2 * crate::policy::POLICY_MAX_BYTES + (64 << 10);
+/// Longest answer with orders: five thousand checks with the longest of URLs.
+const ORDERS_MAX_BYTES: usize = 16 << 20;
 
 /// Most pages of one list: a server that goes on for ever is left.
 const PAGES_MAX: usize = 1000;
@@ -159,6 +162,20 @@ impl ControllerClient {
     /// Delivers reports; what comes back is durable there.
     pub async fn reports(&self, reports: &[Report]) -> Result<ReportsAck, ClientError> {
         self.post("/api/v1/reports", &reports).await
+    }
+
+    /// What this site has to look at; hostile until each check has been looked through.
+    pub async fn vantage(&self) -> Result<VantageOrders, ClientError> {
+        let call = self.transport.get("/api/v1/vantage".to_owned());
+        self.transport.read_json(call, ORDERS_MAX_BYTES).await
+    }
+
+    /// Delivers what this site saw; up to which number it has observations durably comes back, also if there were none.
+    pub async fn observe(
+        &self,
+        observations: &Observations,
+    ) -> Result<ObservationsAck, ClientError> {
+        self.post("/api/v1/observations", observations).await
     }
 
     /// Any GET of the API that is answered whole, for instance `/api/v1/status`; a part of something longer is an error, and
