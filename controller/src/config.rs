@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lumbung_probe::Reach;
 use lumbung_wire::metrics;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::liveness::Patience;
 use lumbung_model::toml_text::{self, TomlError};
@@ -33,6 +34,8 @@ pub struct Config {
     pub poll: Poll,
     /// The city's profile: the name of one that comes with the program, or a file.
     pub profile: String,
+    /// From where the controller itself looks at what is to be up.
+    pub uptime: Uptime,
     /// Where figures for Prometheus are shown; nowhere if absent.
     pub metrics: Option<metrics::Settings>,
 }
@@ -47,6 +50,7 @@ impl Default for Config {
             heartbeat: Heartbeat::default(),
             poll: Poll::default(),
             profile: "kota".to_owned(),
+            uptime: Uptime::default(),
             metrics: None,
         }
     }
@@ -72,6 +76,30 @@ impl Heartbeat {
     pub const fn patience(self) -> Patience {
         Patience { interval_s: self.interval_s }
     }
+}
+
+/// `[uptime]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Uptime {
+    /// Whether the controller looks itself; sites look in any case.
+    pub enabled: bool,
+    /// Name of the site where it stands; none: the only Pusat Data.
+    pub site: Option<String>,
+    /// The networks that it may look at.
+    #[serde(rename = "allow", deserialize_with = "networks")]
+    pub reach: Reach,
+}
+
+impl Default for Uptime {
+    fn default() -> Self {
+        Self { enabled: true, site: None, reach: Reach::private() }
+    }
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reach, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    Reach::parse(&texts).map_err(serde::de::Error::custom)
 }
 
 /// `[poll]`

@@ -13,6 +13,7 @@ use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
 use crate::api::{self, Shared};
@@ -171,6 +172,8 @@ pub async fn run(
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let keeping = tokio::spawn(keeper.run(stopped.clone()));
     let watching = tokio::spawn(watching.run(stopped.clone()));
+    let eyes = CancellationToken::new();
+    let looking = tokio::spawn(look(shared.clone(), eyes.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     let showing = tokio::spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
@@ -178,12 +181,14 @@ pub async fn run(
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
+    eyes.cancel();
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
     let _ = tokio::join!(
         polling,
         reconciling,
         keeping,
         watching,
+        looking,
         hearing,
         publishing,
         renewing,
@@ -217,6 +222,23 @@ async fn show(endpoint: Option<Endpoint>, figures: Source, mut stop: watch::Rece
     // The end of the daemon's own channel is an end too.
     let stopped = async move { drop(stop.wait_for(|stopped| *stopped).await) };
     endpoint.serve(program, clock, Box::new(move || figures.gather()), stopped).await;
+}
+
+/// Looks at what is to be up, where the configuration says so.
+async fn look(app: Arc<Shared>, stop: CancellationToken) {
+    let settings = app.config.uptime.clone();
+    if !settings.enabled {
+        return;
+    }
+    let eyes = uptime::OwnEyes {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        profile: app.profile.clone(),
+        site: settings.site,
+        reach: settings.reach,
+        signal: app.uptime.clone(),
+    };
+    eyes.run(stop).await;
 }
 
 /// Resolves at SIGTERM or SIGINT.
