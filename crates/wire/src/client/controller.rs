@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
+use crate::messages::host::{HostInventory, InventoryAck};
 use crate::messages::people::{Caller, LoginRequest};
 use crate::messages::policy::PolicyDelivery;
 use crate::messages::{
@@ -159,6 +160,11 @@ impl ControllerClient {
     /// Delivers reports; what comes back is durable there.
     pub async fn reports(&self, reports: &[Report]) -> Result<ReportsAck, ClientError> {
         self.post("/api/v1/reports", &reports).await
+    }
+
+    /// Tells what the agent sees of its host.
+    pub async fn inventory(&self, seen: &HostInventory) -> Result<InventoryAck, ClientError> {
+        self.post("/api/v1/inventory", seen).await
     }
 
     /// Any GET of the API that is answered whole, for instance `/api/v1/status`; a part of something longer is an error, and
