@@ -225,6 +225,25 @@ CREATE TABLE heartbeat_spans (
     beats INTEGER NOT NULL,
     PRIMARY KEY (agent, first_s)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE host_changes (
+    server BLOB NOT NULL REFERENCES servers (id),
+    revision INTEGER NOT NULL,
+    at_s INTEGER NOT NULL,
+    differences TEXT NOT NULL,
+    PRIMARY KEY (server, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE host_inventories (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id),
+    agent BLOB NOT NULL REFERENCES agents (id),
+    received_s INTEGER NOT NULL,
+    -- Counts what differs and lasts, from 1.
+    revision INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    accepted TEXT NOT NULL,
+    accepted_revision INTEGER NOT NULL,
+    accepted_s INTEGER NOT NULL,
+    accepted_by TEXT NOT NULL
+) STRICT;
 CREATE TABLE idempotency (
     -- As whom it was asked: kind, id, role and PD.
     caller TEXT NOT NULL,
@@ -527,6 +546,9 @@ CREATE TABLE stale (
     id BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE stale_hosts (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE stale_policies (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
 ) STRICT, WITHOUT ROWID;
@@ -682,6 +704,29 @@ END;
 CREATE TRIGGER stale_entry_again AFTER UPDATE ON inventory_entries BEGIN
     INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
         AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
+END;
+CREATE TRIGGER stale_host_restored AFTER DELETE ON retired WHEN old.kind = 'server' BEGIN
+    INSERT INTO stale_hosts SELECT old.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = old.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = old.id);
+END;
+CREATE TRIGGER stale_host_retired AFTER INSERT ON retired WHEN new.kind = 'server' BEGIN
+    INSERT INTO stale_hosts SELECT new.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.id);
+END;
+CREATE TRIGGER stale_host_seen AFTER INSERT ON host_inventories BEGIN
+    INSERT INTO stale_hosts SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_host_seen_again AFTER UPDATE OF content, accepted ON host_inventories BEGIN
+    INSERT INTO stale_hosts SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_host_server AFTER UPDATE ON servers BEGIN
+    INSERT INTO stale_hosts SELECT new.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.id);
 END;
 CREATE TRIGGER stale_inventory AFTER INSERT ON inventories BEGIN
     INSERT INTO stale SELECT 'repository', new.repository

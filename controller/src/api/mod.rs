@@ -16,6 +16,7 @@ mod exchange;
 mod extract;
 mod follow_up;
 mod gate;
+mod hosts;
 mod idempotency;
 mod kinds;
 pub mod openapi;
@@ -136,6 +137,7 @@ pub fn routes() -> Routes {
         deposits::routes(),
         policies::routes(),
         retire::routes(),
+        hosts::routes(),
     ]
     .concat()
 }

@@ -17,6 +17,9 @@ use lumbung_wire::messages::compliance::{
 use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
+use lumbung_wire::messages::host::{
+    HostInventory, InventoryAcceptance, InventoryAck, ServerInventory,
+};
 use lumbung_wire::messages::overview::{
     AgentStatus, AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted,
     TokenRequest,
@@ -94,8 +97,11 @@ messages![
     FollowUpInput,
     HeartbeatRequest,
     HeartbeatResponse,
+    HostInventory,
     ImportOutcome,
     ImportRequest,
+    InventoryAcceptance,
+    InventoryAck,
     LoginRequest,
     NewApiToken,
     Overview,
@@ -125,6 +131,7 @@ messages![
     RuleEntry,
     Server,
     ServerInput,
+    ServerInventory,
     Service,
     ServiceInput,
     Site,

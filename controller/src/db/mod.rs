@@ -18,6 +18,7 @@ pub mod findings;
 pub mod follow_up;
 pub mod heartbeats;
 pub mod history;
+pub mod hosts;
 pub mod idempotency;
 mod log;
 pub mod people;
