@@ -27,9 +27,9 @@ const VENDORS: &[(&str, Platform)] = &[
     ("innotek GmbH", Platform::Virtualbox),
     ("VirtualBox", Platform::Virtualbox),
     ("Xen", Platform::Xen),
-    ("Bochs", Platform::Other),
-    ("Parallels", Platform::Other),
-    ("BHYVE", Platform::Other),
+    ("Bochs", Platform::Virtual),
+    ("Parallels", Platform::Virtual),
+    ("BHYVE", Platform::Virtual),
 ];
 
 /// Reads it below `root`.
@@ -49,7 +49,7 @@ pub(super) fn read(root: &Path, system: &HostSystem, cpuinfo: &str) -> Option<Pl
         let powers = files::text(&root.join("proc/xen/capabilities")).unwrap_or_default();
         return Some(if powers.contains("control_d") { Platform::Physical } else { Platform::Xen });
     }
-    Some(if hypervisor? { Platform::Other } else { Platform::Physical })
+    Some(if hypervisor? { Platform::Virtual } else { Platform::Physical })
 }
 
 fn by_firmware(root: &Path, system: &HostSystem) -> Option<Platform> {

@@ -146,7 +146,7 @@ fn its_disks_are_those_that_can_be_pulled_out() {
 fn a_virtual_machine_without_dmi_is_described() {
     let seen = seen(&host("microvm"), &Addresses::new());
     assert_eq!(seen.system, HostSystem::default());
-    assert_eq!(seen.platform, Some(Platform::Other), "by the processor's flag alone");
+    assert_eq!(seen.platform, Some(Platform::Virtual), "by the processor's flag alone");
     let model = some("AMD EPYC");
     assert_eq!(seen.processors, [HostProcessor { model, sockets: 1, cores: 2, threads: 2 }]);
     assert_eq!(seen.disks.len(), 1, "no loops, no compressed memory: {:?}", seen.disks);

@@ -68,7 +68,7 @@ vocabulary! {
         /// In a container: the hardware that it sees is its host's.
         Container = "container",
         /// In a virtual machine of another kind.
-        Other = "other",
+        Virtual = "virtual",
     }
 }
 
