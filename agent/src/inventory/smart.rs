@@ -62,8 +62,8 @@ pub(super) fn read(output: &[u8], now: Timestamp) -> Answer {
 fn unread(json: &Value, exit: u64) -> Option<SmartState> {
     let messages = json.pointer("/smartctl/messages").and_then(Value::as_array);
     let said = |texts: &[&str]| {
-        let all = messages.into_iter().flatten().filter_map(|one| one.get("string")?.as_str());
-        all.into_iter().any(|message| texts.iter().any(|text| message.contains(text)))
+        let mut all = messages.into_iter().flatten().filter_map(|one| one.get("string")?.as_str());
+        all.any(|message| texts.iter().any(|text| message.contains(text)))
     };
     if exit & COMMAND_LINE != 0 {
         let unknown = said(&["Unable to detect device type", "please specify device type"]);

@@ -21,10 +21,9 @@ pub(super) fn finding(disk: &HostDisk) -> Option<String> {
     if let Some(model) = &disk.model {
         let _ = write!(text, " ({model})");
     }
-    match &disk.serial {
-        Some(serial) => drop(write!(text, ", serial {serial}")),
-        None => text.push_str(", without a serial number"),
-    }
+    let serial = disk.serial.as_deref();
+    let known = serial.map(|serial| format!(", serial {serial}"));
+    text.push_str(known.as_deref().unwrap_or(", without a serial number"));
     Some(format!("{text}: {}", faults.join(", ")))
 }
 

@@ -320,10 +320,10 @@ fn check_count<T>(what: &'static str, all: &[T], most: usize) -> Result<(), Inve
 
 fn check_distinct<'a>(
     what: &'static str,
-    names: impl Iterator<Item = &'a String>,
+    mut names: impl Iterator<Item = &'a String>,
 ) -> Result<(), InventoryError> {
     let mut seen = std::collections::HashSet::new();
-    if names.into_iter().all(|name| seen.insert(name)) {
+    if names.all(|name| seen.insert(name)) {
         return Ok(());
     }
     Err(InventoryError::Twice(what))
