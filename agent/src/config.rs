@@ -20,6 +20,8 @@ use lumbung_wire::metrics;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::inventory;
+
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/lumbung/agent.toml";
 /// Where state is kept if nobody says otherwise.
@@ -44,6 +46,8 @@ pub struct Config {
     pub rates: RatePlan,
     /// Sites in the order in which they are tried; the register's, if empty.
     pub sites: Vec<Site>,
+    /// What the controller is told of this host.
+    pub inventory: inventory::Settings,
     /// Whether the register's policy is followed for datasets that this file does not name.
     pub follow_policy: bool,
     /// What is backed up.
@@ -105,6 +109,8 @@ struct File {
     #[serde(default)]
     job: Vec<JobSection>,
     metrics: Option<metrics::Settings>,
+    #[serde(default)]
+    inventory: InventorySection,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +122,21 @@ struct PolicySection {
 impl Default for PolicySection {
     fn default() -> Self {
         Self { follow: true }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InventorySection {
+    send: bool,
+    smart: bool,
+    smartctl: Option<AbsolutePath>,
+}
+
+impl Default for InventorySection {
+    fn default() -> Self {
+        let inventory::Settings { send, smart, .. } = inventory::Settings::default();
+        Self { send, smart, smartctl: None }
     }
 }
 
@@ -222,6 +243,11 @@ impl Config {
             rates: RatePlan::new(agent.timezone.0, file.window, agent.rate),
             sites: file.site,
             follow_policy: file.policy.follow,
+            inventory: inventory::Settings {
+                send: file.inventory.send,
+                smart: file.inventory.smart,
+                smartctl: file.inventory.smartctl.map(|path| path.0),
+            },
             jobs,
             metrics: file.metrics,
         })

@@ -1,4 +1,4 @@
-//! The agent's line to the controller: heartbeats, policies, reports, renewal of the certificate.
+//! The agent's line to the controller: heartbeats, policies, reports, what is seen of the host, renewal of the certificate.
 //!
 //! Invariants: nothing here is needed for a backup, and no failure here stops one. A report leaves the
 //! spool only after the controller said that it has it. A renewed certificate is written only once it
@@ -21,6 +21,7 @@ use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use tokio::task::JoinHandle;
 
 use crate::db::{Db, DbError, Memo};
+use crate::inventory::{self, Keeper, Told};
 use crate::policy::{self, KeptError, Whose};
 use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
 
@@ -83,6 +84,7 @@ pub struct Link {
     renew_not_before: Timestamp,
     health: Option<JoinHandle<HostHealth>>,
     last_health: HostHealth,
+    inventory: Keeper,
     clock_warned: bool,
     /// The run of the controller that answered last.
     instance: Option<InstanceId>,
@@ -102,6 +104,10 @@ pub struct Said {
     pub refused: Option<PolicyHash>,
     /// The datasets of the agent's own file.
     pub own: HashSet<DatasetId>,
+    /// Whether and how the host is looked at.
+    pub inventory: inventory::Settings,
+    /// How often the agent's own file was read anew.
+    pub reloads: u64,
 }
 
 impl Said {
@@ -119,6 +125,11 @@ impl Said {
 /// Whether the controller refused what was said, and would refuse it again.
 fn is_about_content(error: &ClientError) -> bool {
     error.problem().is_some_and(|problem| matches!(problem.status, 400 | 404 | 409 | 413 | 422))
+}
+
+/// Whether the controller does not know of what it was told: it is of an older version.
+fn is_older(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| problem.status == 405)
 }
 
 /// The host part of an `https://` address, as a certificate names it.
@@ -166,6 +177,7 @@ impl Link {
             renew_not_before: Timestamp(i64::MIN),
             health: None,
             last_health: HostHealth::default(),
+            inventory: Keeper::new(seed),
             clock_warned: false,
             instance: None,
             offered: false,
@@ -237,11 +249,49 @@ impl Link {
         }
         // A report that is refused must not hold up the certificate, nor the other way round.
         let delivered = self.deliver(db, resend).await;
+        if self.instance.is_some() && self.instance != answer.instance {
+            self.inventory.tell_again(now);
+        }
         if delivered.is_ok() {
             self.instance = answer.instance;
         }
+        let told = self.tell_inventory(db, (&said.inventory, said.reloads)).await;
         self.renew_if_due().await?;
-        delivered
+        delivered.and(told)
+    }
+
+    /// Tells what is seen of the host, if there is something to tell.
+    async fn tell_inventory(
+        &mut self,
+        db: &std::sync::Mutex<Db>,
+        (settings, reloads): (&inventory::Settings, u64),
+    ) -> Result<(), LinkError> {
+        let now = self.clock.now();
+        let Some(seen) = self.inventory.visit(settings, reloads, now).await else {
+            return Ok(());
+        };
+        match self.client.inventory(seen).await {
+            Ok(_) => self.inventory.told(Told::Taken, now),
+            Err(error) if is_about_content(&error) || is_older(&error) => {
+                tracing::warn!(
+                    "the controller does not take what is seen of this host, and is not told again before tomorrow: {}",
+                    lumbung_model::with_causes(&error)
+                );
+                self.inventory.told(Told::Refused, now);
+                return Ok(());
+            }
+            Err(error) => {
+                self.inventory.told(Told::Later, now);
+                // Something changed twice in a moment: the next visit tells it.
+                let too_soon = error.problem().is_some_and(|problem| problem.status == 429);
+                return if too_soon { Ok(()) } else { Err(error.into()) };
+            }
+        }
+        let refused = i64::try_from(self.inventory.refused_disks()).unwrap_or(i64::MAX);
+        let db = crate::daemon::locked(db);
+        db.set_memo(Memo::InventoryTold, now.0)?;
+        db.set_memo(Memo::RefusedDisks, refused)?;
+        Ok(())
     }
 
     /// Fetches the policy that is offered and judges it; whether that changes anything.

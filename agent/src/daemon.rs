@@ -7,6 +7,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     running: Mutex<Option<String>>,
     last_runs: LastRuns,
+    /// How often the agent's own file was read anew.
+    reloads: AtomicU64,
     /// Something happened that the controller should hear of soon.
     news: Notify,
 }
@@ -152,6 +155,7 @@ pub async fn run(loader: &Loader, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         clock,
         running: Mutex::new(None),
         last_runs: LastRuns::default(),
+        reloads: AtomicU64::new(0),
         news: Notify::new(),
     });
     shared.apply();
@@ -222,12 +226,21 @@ impl Shared {
     }
 
     fn said(&self) -> Said {
-        let own = self.file().jobs.iter().map(|job| job.dataset).collect();
+        let file = self.file();
+        let own = file.jobs.iter().map(|job| job.dataset).collect();
         let (policy, refused) = {
             let seen = self.seen();
             (seen.told.clone(), seen.refused)
         };
-        Said { jobs: self.job_states(), paths: self.watched_paths(), policy, refused, own }
+        Said {
+            jobs: self.job_states(),
+            paths: self.watched_paths(),
+            policy,
+            refused,
+            own,
+            inventory: file.inventory.clone(),
+            reloads: self.reloads.load(Ordering::Relaxed),
+        }
     }
 
     fn running(&self) -> Option<String> {
@@ -382,6 +395,7 @@ impl Shared {
                     tracing::warn!("[metrics] is taken up when the agent is restarted");
                 }
                 *self.file.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                self.reloads.fetch_add(1, Ordering::Relaxed);
                 self.apply();
             }
             Err(error) => {

@@ -274,6 +274,10 @@ pub enum Memo {
     ClockAhead,
     /// When everything kept was last sent again.
     ResentAll,
+    /// When the controller last took what is seen of the host.
+    InventoryTold,
+    /// Disks whose SMART state could not be read for want of permission.
+    RefusedDisks,
 }
 
 impl Memo {
@@ -282,6 +286,8 @@ impl Memo {
             Self::ControllerSeen => "controller_seen",
             Self::ClockAhead => "clock_ahead_s",
             Self::ResentAll => "resent_all",
+            Self::InventoryTold => "inventory_told",
+            Self::RefusedDisks => "refused_disks",
         }
     }
 }

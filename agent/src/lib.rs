@@ -4,6 +4,7 @@
 //! - [`plan`]: pure: what the daemon does next. [`daemon`]: the loop around it.
 //! - [`run`]: one run of one job over the engine; [`sites`]: which depots, and by which keys to know them.
 //! - [`state`]: identity and certificate; [`db`]: what jobs did, and the spool of reports.
+//! - [`inventory`]: what there is to see of the host: hardware, disks, addresses.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`controller`]: heartbeats, reports, renewal; [`enroll`]: how an agent begins.
 //!
@@ -18,6 +19,7 @@ pub mod daemon;
 pub mod db;
 pub mod enroll;
 pub mod health;
+pub mod inventory;
 pub mod metrics;
 pub mod output;
 pub mod plan;

@@ -170,6 +170,7 @@ mod tests {
     use super::*;
     use crate::db::SpoolCount;
     use crate::policy::commands::Shown;
+    use crate::status::InventoryStatus;
     use lumbung_wire::messages::policy::{PolicyContent, PolicyTold};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -204,6 +205,13 @@ mod tests {
             controller_seen: Some(NOW.plus_seconds(-5)),
             clock_ahead_s: Some(-3),
             spool: SpoolCount { waiting: 2, kept: 9 },
+            inventory: InventoryStatus {
+                sent: true,
+                told: None,
+                smart: true,
+                smartctl: None,
+                refused_disks: 0,
+            },
             policy: Shown {
                 key: None,
                 told: PolicyTold::default(),

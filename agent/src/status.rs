@@ -1,7 +1,7 @@
 //! `status` and `config check`: what there is to see, gathered and put in words.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lumbung_model::{AgentId, DatasetId, ManifestId, RepositoryId, ServerId, Timestamp};
 use lumbung_seal::AgentIdentity;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::controller::CLOCK_WARN_S;
 use crate::db::{Db, Memo, SpoolCount};
+use crate::inventory::find;
 use crate::output::local;
 use crate::plan::next_run;
 use crate::policy::commands::Shown;
@@ -42,12 +43,63 @@ pub struct Status {
     pub clock_ahead_s: Option<i64>,
     /// Reports that wait, and that are kept.
     pub spool: SpoolCount,
+    /// What the controller is told of this host.
+    pub inventory: InventoryStatus,
     /// The policy.
     pub policy: Shown,
     /// The jobs.
     pub jobs: Vec<JobStatus>,
     /// The time.
     pub now: Timestamp,
+}
+
+/// What the controller is told of this host.
+#[derive(Debug, Serialize)]
+pub struct InventoryStatus {
+    /// Whether it is told at all.
+    pub sent: bool,
+    /// When it was told last.
+    pub told: Option<Timestamp>,
+    /// Whether disks are asked for their SMART state.
+    pub smart: bool,
+    /// The program that asks them; none if there is none.
+    pub smartctl: Option<PathBuf>,
+    /// Disks that the agent may not open.
+    pub refused_disks: i64,
+}
+
+impl InventoryStatus {
+    fn of(config: &Config, db: &Db) -> anyhow::Result<Self> {
+        let settings = &config.inventory;
+        Ok(Self {
+            sent: settings.send,
+            told: db.memo(Memo::InventoryTold)?.map(Timestamp),
+            smart: settings.smart,
+            smartctl: find(settings).map(|smartctl| smartctl.program().to_owned()),
+            refused_disks: db.memo(Memo::RefusedDisks)?.unwrap_or(0),
+        })
+    }
+
+    fn lines(&self, zone: chrono_tz::Tz) -> String {
+        if !self.sent {
+            return "the controller is not told of this host's hardware (send = false)\n"
+                .to_owned();
+        }
+        let told = self.told.map_or_else(|| "never".to_owned(), |at| local(at, zone));
+        let mut out = format!("this host's hardware was told to the controller: {told}\n");
+        if self.smart && self.smartctl.is_none() {
+            out.push_str(
+                "the SMART state of disks is not told: there is no smartctl (install smartmontools)\n",
+            );
+        } else if self.smart && self.refused_disks > 0 {
+            let _ = writeln!(
+                out,
+                "the SMART state of {} disks is not told: the agent may not open them: see lumbung-agent.service.d/smart.conf in the operations guide",
+                self.refused_disks
+            );
+        }
+        out
+    }
 }
 
 /// One job.
@@ -125,6 +177,7 @@ pub(crate) fn gather(
         controller_seen: db.memo(Memo::ControllerSeen)?.map(Timestamp),
         clock_ahead_s: db.memo(Memo::ClockAhead)?,
         spool: db.spool()?,
+        inventory: InventoryStatus::of(config, db)?,
         policy: shown,
         jobs,
         now,
@@ -184,6 +237,7 @@ impl Status {
                 ahead.abs() / 60
             );
         }
+        out.push_str(&self.inventory.lines(zone));
         out.push_str(&self.policy.lines());
         for job in &self.jobs {
             out.push('\n');

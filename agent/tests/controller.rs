@@ -83,6 +83,11 @@ impl Host {
 struct Daemon(Option<Child>);
 
 impl Daemon {
+    fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(self.0.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
     /// SIGTERM; the exit code.
     fn stop(mut self) -> Option<i32> {
         let mut child = self.0.take().unwrap();
@@ -347,4 +352,89 @@ fn usage_and_configuration_errors_have_their_own_codes() {
     assert!(Path::new(&good).exists());
     let man = host.run(&["man"]);
     assert!(String::from_utf8_lossy(&man.stdout).contains(".TH lumbung-agent"));
+}
+
+fn inventory(event: &Event) -> Option<Value> {
+    match event {
+        Event::Inventory(seen) => Some(seen.clone()),
+        _ => None,
+    }
+}
+
+fn heartbeat(event: &Event) -> Option<()> {
+    matches!(event, Event::Heartbeat(_)).then_some(())
+}
+
+#[test]
+fn the_host_is_told_after_the_start_and_when_a_disk_gets_worse() {
+    let (fake, host) = enrolled(FakeOptions::default());
+    let smartctl = host.path("smartctl");
+    std::fs::write(&smartctl, "#!/bin/sh\nexec /bin/cat \"$0.json\"\n").unwrap();
+    std::fs::set_permissions(&smartctl, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let says = |fixture: &str| {
+        let fixture = format!("tests/fixtures/smart/{fixture}.json");
+        std::fs::copy(fixture, host.path("smartctl.json")).unwrap();
+    };
+    says("ata-hdd");
+    let mut text = std::fs::read_to_string(host.path("agent.toml")).unwrap();
+    text.push_str(&format!("[inventory]\nsmartctl = {smartctl:?}\n"));
+    std::fs::write(host.path("agent.toml"), text).unwrap();
+    assert_eq!(host.status()["inventory"]["told"], Value::Null);
+    let daemon = host.daemon();
+    let first = fake.wait(inventory);
+    assert!(first["memory_bytes"].as_u64().unwrap() > 0, "{first}");
+    let disks = first["disks"].as_array().unwrap().clone();
+    for disk in &disks {
+        assert_eq!(disk["smart_state"], "read", "{disk}");
+        assert_eq!(disk["smart"]["reallocated_sectors"], 304, "{disk}");
+    }
+    // Nothing new is no news: what comes next is the worse disk.
+    fake.wait(heartbeat);
+    let status = host.status();
+    assert!(status["inventory"]["told"].is_i64(), "{status}");
+    assert_eq!(status["inventory"]["smartctl"], smartctl.to_str().unwrap());
+    if !disks.is_empty() {
+        says("ata-failing");
+        daemon.reload();
+        let second = fake.wait(inventory);
+        assert_eq!(second["disks"][0]["smart"]["pending_sectors"], 8, "{second}");
+    }
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_controller_that_knows_nothing_of_hosts_is_told_once_and_heard_all_the_same() {
+    let (fake, host) = enrolled(FakeOptions { is_old: true, ..FakeOptions::default() });
+    let daemon = host.daemon();
+    fake.wait(inventory);
+    let next = fake.wait(|event| match event {
+        Event::Inventory(_) => Some(false),
+        Event::Heartbeat(_) => Some(true),
+        _ => None,
+    });
+    assert!(next, "told again");
+    assert_eq!(host.status()["inventory"]["told"], Value::Null);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn who_does_not_want_to_tells_nothing_of_the_host() {
+    let (fake, host) = enrolled(FakeOptions::default());
+    let mut text = std::fs::read_to_string(host.path("agent.toml")).unwrap();
+    text.push_str("[inventory]\nsend = false\n");
+    std::fs::write(host.path("agent.toml"), text).unwrap();
+    let daemon = host.daemon();
+    for _ in 0..3 {
+        let told = fake.wait(|event| match event {
+            Event::Inventory(_) => Some(true),
+            Event::Heartbeat(_) => Some(false),
+            _ => None,
+        });
+        assert!(!told);
+    }
+    let out = host.run(&["status"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("is not told of this host's hardware"), "{text}");
+    assert_eq!(daemon.stop(), Some(0));
 }

@@ -180,6 +180,18 @@ impl Controller {
         runtime()?.block_on(self.client.get(path)).map_err(|e| self.explain(e))
     }
 
+    /// Asks for something that may not be there.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn get_if_there<T: DeserializeOwned>(&self, path: &str) -> Outcome<Option<T>> {
+        match runtime()?.block_on(self.client.get(path)) {
+            Ok(found) => Ok(Some(found)),
+            Err(ClientError::Refused { problem, .. }) if problem.status == 404 => Ok(None),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
     /// Asks for a text.
     ///
     /// # Errors

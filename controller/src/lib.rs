@@ -7,6 +7,7 @@
 //!
 //! - [`db`]: SQLite; all SQL stands there. [`register`], [`tokens`], [`enroll`], [`exchange`]: rules over it.
 //! - [`heartbeats`]: what agents say of themselves, on a board in memory before it is in the database.
+//! - [`hosts`]: what agents see of their hosts, held against the register and against what was accepted.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
 //! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
@@ -29,6 +30,7 @@ pub mod deadlines;
 pub mod enroll;
 pub mod exchange;
 pub mod heartbeats;
+pub mod hosts;
 pub mod issue;
 pub mod keys;
 pub mod liveness;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::db::standings::{self, Stale};
 use crate::db::{Db, DbError, places, register as rows, retired, services, verdicts};
+use crate::hosts;
 use crate::profile::{Profile, Subject};
 use crate::retire;
 use crate::rules::{self, DatasetCase, Judged, Register};
@@ -89,6 +90,7 @@ impl Reconciler {
             let stale = self.db.write(|tx| standings::spread(tx, now))?;
             self.work_off(&stale)?;
         }
+        hosts::work_off(&self.db, self.clock.now())?;
         self.total()?;
         self.db.read(|tx| standings::next_recheck(tx))
     }

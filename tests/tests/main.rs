@@ -7,6 +7,7 @@ mod attackers;
 mod chaos;
 mod damage;
 mod heartbeats;
+mod hosts;
 mod house;
 mod lost_controller;
 mod main_job;

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use lumbung_model::{Clock, InstanceId, SystemClock, Timestamp};
 use lumbung_wire::certs::{Authority, IssueRequest};
 use lumbung_wire::identity::CertificateNames;
+use lumbung_wire::messages::host::InventoryAck;
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatResponse, RenewRequest, RenewResponse, ReportId,
     ReportsAck,
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Event {
     Heartbeat(Value),
     Reports(Vec<String>),
+    Inventory(Value),
     Renewed,
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct FakeOptions {
     pub(crate) refuse_together: bool,
     /// Is started anew between two heartbeats, unnoticed.
     pub(crate) restarts: bool,
+    /// Is of a version that knows nothing of hosts.
+    pub(crate) is_old: bool,
 }
 
 struct AheadClock(i64);
@@ -149,6 +153,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/renew", post(renew))
         .route("/api/v1/heartbeat", post(heartbeat))
         .route("/api/v1/reports", post(reports))
+        .route("/api/v1/inventory", post(inventory))
         .with_state(shared)
 }
 
@@ -217,6 +222,14 @@ async fn heartbeat(
     };
     Json(HeartbeatResponse { now, sites: Vec::new(), instance: Some(instance), policy: None })
         .into_response()
+}
+
+async fn inventory(State(shared): State<Arc<Shared>>, Json(seen): Json<Value>) -> Response {
+    shared.tell(Event::Inventory(seen));
+    if shared.options.is_old {
+        return Problem::not_found("there is nothing at this path").into_response();
+    }
+    Json(InventoryAck { received: SystemClock.now() }).into_response()
 }
 
 async fn reports(State(shared): State<Arc<Shared>>, Json(all): Json<Vec<Value>>) -> Response {

@@ -9,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod exchange;
 pub(crate) mod generate;
 pub(crate) mod hand_in;
+pub(crate) mod host;
 pub(crate) mod key;
 pub(crate) mod kinds;
 pub(crate) mod media;

@@ -11,6 +11,7 @@ use lumbung_wire::messages::register::{
 };
 use serde_json::json;
 
+use crate::commands::host;
 use crate::commands::register_text as text;
 use crate::commands::status::query;
 use crate::controller::{Controller, ControllerArgs};
@@ -69,6 +70,10 @@ pub(crate) enum ServerCommand {
     List(OfPd),
     /// Enter a server
     Add(ServerAdd),
+    /// Show a server with what its agent sees of its host
+    Show(host::ShowArgs),
+    /// Accept that a server's host is as its agent sees it
+    Accept(host::AcceptArgs),
 }
 
 /// A list, of one PD if one is named.
@@ -289,6 +294,8 @@ pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Ex
             })?;
             terminal.note(&format!("Next: lumbung token new --server {}", args.name));
         }
+        ServerCommand::Show(args) => host::show(args, terminal)?,
+        ServerCommand::Accept(args) => host::accept(args, terminal)?,
     }
     Ok(Exit::Fine)
 }

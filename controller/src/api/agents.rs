@@ -192,7 +192,7 @@ pub(super) fn agent_of(peer: &Peer) -> Result<AgentId, Refused> {
     agent.ok_or_else(|| Problem::forbidden("this certificate names no agent: enrol again").into())
 }
 
-fn unknown_agent(agent: AgentId) -> Refused {
+pub(super) fn unknown_agent(agent: AgentId) -> Refused {
     Problem::forbidden(format!(
         "agent {agent} is not in the register (restored from an older copy?): enrol it again"
     ))

@@ -16,6 +16,7 @@ mod exchange;
 mod extract;
 mod follow_up;
 mod gate;
+mod hosts;
 mod idempotency;
 mod kinds;
 pub mod openapi;
@@ -140,6 +141,7 @@ pub fn routes() -> Routes {
         policies::routes(),
         retire::routes(),
         uptime::routes(),
+        hosts::routes(),
     ]
     .concat()
 }

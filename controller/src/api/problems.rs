@@ -10,6 +10,7 @@ use crate::db::DbError;
 use crate::deadlines::DepositError;
 use crate::enroll::EnrollError;
 use crate::exchange::{Fault, ImportError};
+use crate::hosts::HostError;
 use crate::issue::IssueError;
 use crate::people::PeopleError;
 use crate::register::RegisterError;
@@ -260,6 +261,20 @@ impl From<RetireError> for Refused {
             | E::HasContents { .. }
             | E::HasAccounts { .. }
             | E::UnderRetired { .. } => Problem::conflict(detail),
+            E::Db(error) => database(&error),
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
+    }
+}
+
+impl From<HostError> for Refused {
+    fn from(error: HostError) -> Self {
+        use HostError as E;
+        let (detail, field) = (error.to_string(), error.field());
+        let problem = match error {
+            E::Reason => entry("inventory-entry", detail),
+            E::Unknown | E::Untold => Problem::not_found(detail),
+            E::Outdated { .. } => Problem::conflict(detail),
             E::Db(error) => database(&error),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))

@@ -17,6 +17,9 @@ use lumbung_wire::messages::compliance::{
 use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
+use lumbung_wire::messages::host::{
+    HostInventory, InventoryAcceptance, InventoryAck, ServerInventory,
+};
 use lumbung_wire::messages::overview::{
     AgentStatus, AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted,
     TokenRequest,
@@ -101,11 +104,14 @@ messages![
     FollowUpInput,
     HeartbeatRequest,
     HeartbeatResponse,
+    HostInventory,
     ImportOutcome,
     ImportRequest,
     Incident,
     IncidentInput,
     IncidentNoteInput,
+    InventoryAcceptance,
+    InventoryAck,
     LoginRequest,
     Maintenance,
     MaintenanceInput,
@@ -139,6 +145,7 @@ messages![
     RuleEntry,
     Server,
     ServerInput,
+    ServerInventory,
     Service,
     ServiceInput,
     Site,

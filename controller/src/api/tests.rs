@@ -11,6 +11,7 @@ mod etags;
 mod flows;
 mod follow_up;
 mod heartbeats_and_crashes;
+mod hosts;
 mod idempotency;
 mod paging;
 mod people;

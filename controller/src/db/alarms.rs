@@ -30,7 +30,7 @@ pub fn raise(
 ) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO alarms (kind, subject, pd, site, detail, raised_s, last_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-         ON CONFLICT (kind, subject) WHERE cleared_s IS NULL DO UPDATE SET last_s = ?6, detail = ?5",
+         ON CONFLICT (kind, subject) WHERE cleared_s IS NULL DO UPDATE SET last_s = ?6, detail = ?5, pd = ?3, site = ?4",
     )?
     .execute(params![
         kind,

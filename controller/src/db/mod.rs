@@ -19,6 +19,7 @@ pub mod findings;
 pub mod follow_up;
 pub mod heartbeats;
 pub mod history;
+pub mod hosts;
 pub mod idempotency;
 pub mod incidents;
 mod log;

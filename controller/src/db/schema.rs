@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0019_policy_changes", include_str!("../../migrations/0019_policy_changes.sql")),
     ("0020_standing_totals", include_str!("../../migrations/0020_standing_totals.sql")),
     ("0021_uptime", include_str!("../../migrations/0021_uptime.sql")),
+    ("0022_hosts", include_str!("../../migrations/0022_hosts.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
+use crate::messages::host::{HostInventory, InventoryAck};
 use crate::messages::people::{Caller, LoginRequest};
 use crate::messages::policy::PolicyDelivery;
 use crate::messages::uptime::{Observations, ObservationsAck, VantageOrders};
@@ -176,6 +177,11 @@ impl ControllerClient {
         observations: &Observations,
     ) -> Result<ObservationsAck, ClientError> {
         self.post("/api/v1/observations", observations).await
+    }
+
+    /// Tells what the agent sees of its host.
+    pub async fn inventory(&self, seen: &HostInventory) -> Result<InventoryAck, ClientError> {
+        self.post("/api/v1/inventory", seen).await
     }
 
     /// Any GET of the API that is answered whole, for instance `/api/v1/status`; a part of something longer is an error, and

@@ -11,6 +11,7 @@ pub mod approvals;
 pub mod compliance;
 pub mod control;
 pub mod deposits;
+pub mod host;
 pub mod overview;
 pub mod people;
 pub mod policy;
