@@ -13,6 +13,7 @@ use lumbung_model::{DatasetId, RepositoryId};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::hosts::Host;
 use crate::process::{Daemon, free_port, output, program};
 
 /// The passphrase of every key bundle in the bed.
@@ -37,20 +38,22 @@ pub struct Site {
     pub url: String,
     /// What `init` printed.
     pub public: SitePublic,
+    host: Host,
     listen: String,
     daemon: Option<Daemon>,
 }
 
 impl Site {
-    fn create(dir: &Path, name: &'static str) -> Result<Self> {
+    fn create(dir: &Path, name: &'static str, host: Host) -> Result<Self> {
         let dir = dir.join(name);
         fs::create_dir_all(&dir)?;
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let listen = format!("{}:{}", host.address(), free_port()?);
         let mut site = Self {
             name,
             url: format!("https://{listen}"),
             public: SitePublic { site: String::new(), tls_pin: String::new() },
             dir,
+            host,
             listen,
             daemon: None,
         };
@@ -108,7 +111,7 @@ impl Site {
     /// If it was not built.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program("lumbung-vault").expect("built"));
+        let mut command = self.host.command(&program("lumbung-vault").expect("built"));
         command.arg("--config").arg(self.dir.join("vault.toml"));
         command
     }
@@ -147,6 +150,7 @@ pub struct Controller {
     pub url: String,
     /// `sha256:…` of its CA.
     pub ca_fingerprint: String,
+    host: Host,
     listen: String,
     daemon: Option<Daemon>,
 }
@@ -157,16 +161,22 @@ impl Controller {
     /// # Errors
     /// If it refuses.
     pub fn create(dir: &Path) -> Result<Self> {
+        Self::create_on(dir, Host::loopback())
+    }
+
+    fn create_on(dir: &Path, host: Host) -> Result<Self> {
         let dir = dir.join("controller");
         fs::create_dir_all(&dir)?;
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let address = host.address();
+        let listen = format!("{address}:{}", free_port()?);
         let text = format!(
-            "data_dir = \"{}\"\nlisten = \"{listen}\"\nprofile = \"medan\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n",
+            "data_dir = \"{}\"\nlisten = \"{listen}\"\nnames = [\"{address}\"]\nprofile = \"medan\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n",
             dir.join("data").display()
         );
         fs::write(dir.join("controller.toml"), text)?;
         let url = format!("https://{listen}");
-        let mut controller = Self { dir, url, ca_fingerprint: String::new(), listen, daemon: None };
+        let ca_fingerprint = String::new();
+        let mut controller = Self { dir, url, ca_fingerprint, host, listen, daemon: None };
         let init: Value =
             serde_json::from_str(&output(controller.command().args(["--json", "init"]))?)?;
         controller.ca_fingerprint = text_of(&init, "ca_fingerprint")?;
@@ -216,7 +226,7 @@ impl Controller {
     /// If it was not built.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program("lumbung-controller").expect("built"));
+        let mut command = self.host.command(&program("lumbung-controller").expect("built"));
         command.arg("--config").arg(self.dir.join("controller.toml"));
         command
     }
@@ -384,10 +394,24 @@ impl City {
     ///
     /// # Errors
     /// If any of its people is refused something.
-    pub fn found(dir: &Path, plans: Vec<PdPlan>, mut step: impl FnMut(&str)) -> Result<Self> {
+    pub fn found(dir: &Path, plans: Vec<PdPlan>, step: impl FnMut(&str)) -> Result<Self> {
+        Self::found_on(dir, plans, [Host::loopback(), Host::loopback()], step)
+    }
+
+    /// As [`Self::found`], with the Pusat Data and the controller on one host and the DRC on another.
+    ///
+    /// # Errors
+    /// If any of its people is refused something.
+    pub fn found_on(
+        dir: &Path,
+        plans: Vec<PdPlan>,
+        [here, there]: [Host; 2],
+        mut step: impl FnMut(&str),
+    ) -> Result<Self> {
         step("the Dinas makes the CA, the register and two sites");
-        let mut controller = Controller::create(dir)?;
-        let (mut pusat, mut drc) = (Site::create(dir, "Pusat Data")?, Site::create(dir, "DRC")?);
+        let mut controller = Controller::create_on(dir, here.clone())?;
+        let mut pusat = Site::create(dir, "Pusat Data", here)?;
+        let mut drc = Site::create(dir, "DRC", there)?;
         let datasets: Vec<DatasetId> = plans.iter().map(|_| DatasetId::random()).collect();
         let register = dir.join("register.toml");
         fs::write(&register, register_text(&plans, &datasets))?;
@@ -485,7 +509,8 @@ impl City {
     /// If it was not built.
     #[must_use]
     pub fn lumbung(&self) -> Command {
-        let mut command = Command::new(program("lumbung").expect("built"));
+        // Whoever works with it sits beside the controller.
+        let mut command = self.controller.host.command(&program("lumbung").expect("built"));
         command
             .env("LUMBUNG_PASSPHRASE", PASSPHRASE)
             .env("HOME", &self.dir)

@@ -6,6 +6,7 @@ pub mod alone;
 pub mod city;
 pub mod evidence;
 pub mod figures;
+pub mod hosts;
 pub mod process;
 pub mod relay;
 pub mod tree;

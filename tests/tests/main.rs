@@ -22,4 +22,5 @@ mod replicated;
 mod retirement;
 mod stolen_controller;
 mod thieves;
+mod uptime;
 mod users;
