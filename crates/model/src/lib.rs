@@ -8,6 +8,7 @@ mod causes;
 pub mod clock;
 pub mod compliance;
 pub mod day;
+pub mod forecast;
 pub mod geo;
 pub mod id;
 #[cfg(feature = "openapi")]
@@ -18,6 +19,7 @@ pub mod schedule;
 pub mod secret;
 pub mod size;
 pub mod toml_text;
+pub mod transfer;
 
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
