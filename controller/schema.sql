@@ -4,6 +4,7 @@ CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
+CREATE INDEX capacity_days_by_day ON capacity_days (day);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
@@ -15,6 +16,7 @@ CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
+CREATE INDEX moved_days_by_day ON moved_days (day);
 CREATE INDEX policies_by_agent ON policies (agent, version);
 CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
@@ -115,6 +117,16 @@ CREATE TABLE buildings (
     hazard_assessment TEXT NOT NULL,
     UNIQUE (site, name)
 ) STRICT;
+CREATE TABLE capacity_days (
+    kind TEXT NOT NULL,
+    subject BLOB NOT NULL CHECK (length(subject) = 16),
+    -- Of the city's calendar, as in 2026-08-31.
+    day TEXT NOT NULL CHECK (length(day) = 10),
+    used INTEGER NOT NULL CHECK (used >= 0),
+    -- Null: nobody says.
+    capacity INTEGER CHECK (capacity >= 0),
+    PRIMARY KEY (kind, subject, day)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL,
@@ -290,7 +302,15 @@ CREATE TABLE manifests (
     usage BLOB NOT NULL,
     stored_bytes INTEGER,
     seen_s INTEGER NOT NULL
-) STRICT;
+, new_stored_bytes INTEGER) STRICT;
+CREATE TABLE moved_days (
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    day TEXT NOT NULL CHECK (length(day) = 10),
+    bytes INTEGER NOT NULL CHECK (bytes >= 0),
+    snapshots INTEGER NOT NULL CHECK (snapshots >= 0),
+    PRIMARY KEY (repository, site, day)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE orders (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -305,7 +325,7 @@ CREATE TABLE pds (
     name TEXT NOT NULL,
     contact TEXT NOT NULL,
     mandiri_tik INTEGER NOT NULL CHECK (mandiri_tik IN (0, 1))
-, kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1))) STRICT;
+, kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1)), link TEXT NOT NULL DEFAULT '', rate TEXT NOT NULL DEFAULT '', windows TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(windows))) STRICT;
 CREATE TABLE policies (
     server BLOB NOT NULL REFERENCES servers (id),
     version INTEGER NOT NULL CHECK (version > 0),
@@ -519,7 +539,7 @@ CREATE TABLE sites (
     url TEXT,
     receipt_key BLOB UNIQUE CHECK (length(receipt_key) = 32),
     tls_pin BLOB CHECK (length(tls_pin) = 32),
-    enrolled_s INTEGER, removed_s INTEGER,
+    enrolled_s INTEGER, removed_s INTEGER, link TEXT NOT NULL DEFAULT '', rate TEXT NOT NULL DEFAULT '', windows TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(windows)),
     CHECK ((latitude IS NULL) = (longitude IS NULL))
 ) STRICT;
 CREATE TABLE stale (
@@ -725,6 +745,12 @@ CREATE TRIGGER stale_policy_dataset_again AFTER UPDATE ON datasets BEGIN
     INSERT INTO stale_policies SELECT old.server
         WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = old.server)
         AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = old.server);
+END;
+CREATE TRIGGER stale_policy_rate AFTER UPDATE OF rate, windows ON pds
+    WHEN old.rate IS NOT new.rate OR old.windows IS NOT new.windows BEGIN
+    INSERT INTO stale_policies SELECT v.id FROM servers AS v WHERE v.pd = new.id
+        AND EXISTS (SELECT 1 FROM agents AS a WHERE a.server = v.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = v.id);
 END;
 CREATE TRIGGER stale_policy_restored AFTER DELETE ON retired BEGIN
     INSERT INTO stale_policies SELECT a.server FROM agents AS a

@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, user, verdicts,
-    verify,
+    audit, backup, browse, capacity, deposits, diff, exchange, generate, hand_in, key, kinds,
+    media, morning, order, people, policy, register, repo, restore, roster, snapshots, status,
+    user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Compliance(status::ComplianceArgs),
     Morning(morning::MorningArgs),
+    Capacity(capacity::CapacityArgs),
+    Bandwidth(capacity::BandwidthArgs),
     Rules(verdicts::RulesArgs),
     Verdicts(verdicts::VerdictsArgs),
     Trend(verdicts::TrendArgs),

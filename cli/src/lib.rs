@@ -80,6 +80,8 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Media(command) => commands::media::run(command, terminal),
         Command::Status(args) => commands::status::status(args, terminal),
         Command::Morning(args) => commands::morning::morning(args, terminal),
+        Command::Capacity(args) => commands::capacity::capacity(args, terminal),
+        Command::Bandwidth(args) => commands::capacity::bandwidth(args, terminal),
         Command::Rules(args) => commands::verdicts::rules(args, terminal),
         Command::Verdicts(args) => commands::verdicts::verdicts(args, terminal),
         Command::Trend(args) => commands::verdicts::trend(args, terminal),

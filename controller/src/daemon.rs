@@ -1,4 +1,4 @@
-//! The running controller: API, poller, keeper of heartbeats, policies, what is owed by date, renewal of its own
+//! The running controller: API, poller, keeper of heartbeats, policies, what is owed by date, capacity, renewal of its own
 //! certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::act::Act;
 use crate::api::{self, Shared};
+use crate::capacity;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
@@ -108,6 +109,7 @@ pub async fn run(
         db: db.clone(),
         clock: clock.clone(),
         identity: Arc::new(identity),
+        zone: profile.zone(),
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
@@ -118,6 +120,8 @@ pub async fn run(
         profile: profile.clone(),
         signal: deadlines.clone(),
     };
+    let fullness =
+        capacity::Keeper { db: db.clone(), clock: clock.clone(), profile: profile.clone() };
     let options = ServeOptions {
         max_connections: config.max_connections,
         rest: Some(REST),
@@ -160,6 +164,7 @@ pub async fn run(
     let polling = tokio::spawn(poller.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let keeping = tokio::spawn(keeper.run(stopped.clone()));
+    let forecasting = tokio::spawn(fullness.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     let showing = tokio::spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
@@ -168,7 +173,16 @@ pub async fn run(
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
-    let _ = tokio::join!(polling, reconciling, keeping, hearing, publishing, renewing, showing);
+    let _ = tokio::join!(
+        polling,
+        reconciling,
+        keeping,
+        hearing,
+        publishing,
+        forecasting,
+        renewing,
+        showing
+    );
     Ok(())
 }
 

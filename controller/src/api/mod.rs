@@ -8,6 +8,7 @@ pub mod access;
 mod agents;
 mod approvals;
 mod audit;
+mod capacity;
 mod compliance;
 mod deposits;
 mod entered;
@@ -136,6 +137,7 @@ pub fn routes() -> Routes {
         deposits::routes(),
         policies::routes(),
         retire::routes(),
+        capacity::routes(),
     ]
     .concat()
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
+use lumbung_wire::messages::capacity::{BandwidthEntry, CapacityReport};
 use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
     WaiverInput,
@@ -73,11 +74,13 @@ messages![
     Approval,
     AuditHead,
     AuditRecord,
+    BandwidthEntry,
     Building,
     BuildingInput,
     CaInfo,
     Calendar,
     Caller,
+    CapacityReport,
     ComplianceTable,
     ContactPerson,
     ContactPersonInput,
