@@ -13,7 +13,7 @@ pub use values::{AbsolutePath, SiteUrl, Zone};
 use std::path::{Path, PathBuf};
 
 use lumbung_engine::Excludes;
-use lumbung_model::rate::{Cap, RatePlan, Window};
+use lumbung_model::rate::{Cap, RateCaps, RatePlan, Window};
 use lumbung_model::schedule::{Backoff, Expression, Period, Schedule};
 use lumbung_model::{DatasetId, TlsPin};
 use lumbung_wire::metrics;
@@ -43,7 +43,7 @@ pub struct Config {
     /// The zone in which times are shown.
     pub zone: chrono_tz::Tz,
     /// Rate caps by time of day.
-    pub rates: RatePlan,
+    pub rates: RateCaps,
     /// Sites in the order in which they are tried; the register's, if empty.
     pub sites: Vec<Site>,
     /// What the controller is told of this host.
@@ -240,7 +240,7 @@ impl Config {
             hostname: agent.hostname,
             heartbeat_interval: agent.heartbeat_interval,
             zone: agent.timezone.0,
-            rates: RatePlan::new(agent.timezone.0, file.window, agent.rate),
+            rates: RatePlan::new(agent.timezone.0, file.window, agent.rate).into(),
             sites: file.site,
             follow_policy: file.policy.follow,
             inventory: inventory::Settings {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lumbung_engine::{Cancel, Throttle};
 use lumbung_model::Clock;
-use lumbung_model::rate::{RatePlan, TokenBucket};
+use lumbung_model::rate::{RateCaps, TokenBucket};
 
 /// What may go at once after a pause.
 const BURST_BYTES: u64 = 1 << 20;
@@ -17,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The rate caps, in force.
 pub struct RateLimiter {
-    plan: RatePlan,
+    plan: RateCaps,
     clock: Arc<dyn Clock>,
     cancel: Cancel,
     started: Instant,
@@ -27,7 +27,7 @@ pub struct RateLimiter {
 impl RateLimiter {
     /// A limiter for one run.
     #[must_use]
-    pub fn new(plan: RatePlan, clock: Arc<dyn Clock>, cancel: Cancel) -> Self {
+    pub fn new(plan: RateCaps, clock: Arc<dyn Clock>, cancel: Cancel) -> Self {
         let bucket = TokenBucket::new(plan.rate_at(clock.now()), BURST_BYTES);
         Self { plan, clock, cancel, started: Instant::now(), bucket: Mutex::new(bucket) }
     }
@@ -57,14 +57,14 @@ impl Throttle for RateLimiter {
 
 #[cfg(test)]
 mod tests {
-    use lumbung_model::rate::{Cap, Rate};
+    use lumbung_model::rate::{Cap, Rate, RatePlan};
     use lumbung_model::{FixedClock, Timestamp};
 
     use super::*;
 
     fn limiter(rate: Option<Rate>, cancel: &Cancel) -> RateLimiter {
         let plan = RatePlan::new(chrono_tz::Tz::UTC, Vec::new(), Cap(rate));
-        RateLimiter::new(plan, Arc::new(FixedClock::new(Timestamp(0))), cancel.clone())
+        RateLimiter::new(plan.into(), Arc::new(FixedClock::new(Timestamp(0))), cancel.clone())
     }
 
     #[test]

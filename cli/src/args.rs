@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, uptime, user,
-    verdicts, verify,
+    audit, backup, browse, capacity, deposits, diff, exchange, generate, hand_in, key, kinds,
+    media, morning, order, people, policy, register, repo, restore, roster, snapshots, status,
+    uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Incident(uptime::IncidentCommand),
     #[command(subcommand)]
     Maintenance(uptime::MaintenanceCommand),
+    Capacity(capacity::CapacityArgs),
+    Bandwidth(capacity::BandwidthArgs),
     Rules(verdicts::RulesArgs),
     Verdicts(verdicts::VerdictsArgs),
     Trend(verdicts::TrendArgs),

@@ -84,6 +84,8 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Check(command) => commands::uptime::check(command, terminal),
         Command::Incident(command) => commands::uptime::incident(command, terminal),
         Command::Maintenance(command) => commands::uptime::maintenance(command, terminal),
+        Command::Capacity(args) => commands::capacity::capacity(args, terminal),
+        Command::Bandwidth(args) => commands::capacity::bandwidth(args, terminal),
         Command::Rules(args) => commands::verdicts::rules(args, terminal),
         Command::Verdicts(args) => commands::verdicts::verdicts(args, terminal),
         Command::Trend(args) => commands::verdicts::trend(args, terminal),

@@ -1,4 +1,4 @@
-//! The running controller: API, poller, keeper of heartbeats, policies, what is owed by date, renewal of its own
+//! The running controller: API, poller, keeper of heartbeats, policies, what is owed by date, capacity, renewal of its own
 //! certificate.
 //!
 //! Invariants: it listens only when everything it needs has been opened; SIGTERM and SIGINT let requests
@@ -13,10 +13,12 @@ use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
 use crate::api::{self, Shared};
+use crate::capacity;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
@@ -110,6 +112,7 @@ pub async fn run(
         db: db.clone(),
         clock: clock.clone(),
         identity: Arc::new(identity),
+        zone: profile.zone(),
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
@@ -128,13 +131,16 @@ pub async fn run(
         rules: uptime::Rules { zone: profile.zone(), heartbeat_s: config.heartbeat.interval_s },
         signal: uptime.clone(),
     });
+    let fullness =
+        capacity::Keeper { db: db.clone(), clock: clock.clone(), profile: profile.clone() };
     let options = ServeOptions {
         max_connections: config.max_connections,
         rest: Some(REST),
         ..ServeOptions::default()
     };
     let sites = heartbeats::Sites::default();
-    let hearing = tokio::spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
+    let mut work = JoinSet::new();
+    work.spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
     let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
     let counts = Arc::new(Counts::default());
     let figures = Source {
@@ -167,15 +173,16 @@ pub async fn run(
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));
     let publishing = policies::Reconciler { app: shared.clone(), signal: publish };
-    let publishing = tokio::spawn(publishing.run(stopped.clone()));
-    let polling = tokio::spawn(poller.run(stopped.clone()));
-    let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
-    let keeping = tokio::spawn(keeper.run(stopped.clone()));
-    let watching = tokio::spawn(watching.run(stopped.clone()));
+    work.spawn(publishing.run(stopped.clone()));
+    work.spawn(poller.run(stopped.clone()));
+    work.spawn(reconciler.run(stopped.clone()));
+    work.spawn(keeper.run(stopped.clone()));
+    work.spawn(watching.run(stopped.clone()));
     let eyes = CancellationToken::new();
-    let looking = tokio::spawn(look(shared.clone(), eyes.clone()));
-    let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
-    let showing = tokio::spawn(show(endpoint, figures, stopped));
+    work.spawn(look(shared.clone(), eyes.clone()));
+    work.spawn(fullness.run(stopped.clone()));
+    work.spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
+    work.spawn(show(endpoint, figures, stopped));
     let ended = shutdown_signal()?;
     ready(bound);
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
@@ -183,17 +190,11 @@ pub async fn run(
     stop.send_replace(true);
     eyes.cancel();
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
-    let _ = tokio::join!(
-        polling,
-        reconciling,
-        keeping,
-        watching,
-        looking,
-        hearing,
-        publishing,
-        renewing,
-        showing
-    );
+    while let Some(ended) = work.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "background work ended abnormally");
+        }
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 //! - [`hosts`]: what agents see of their hosts, held against the register and against what was accepted.
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
+//! - [`capacity`]: when what the city has is used up, and whether its lines carry what has to move.
 //! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
@@ -22,6 +23,7 @@
 pub mod act;
 pub mod api;
 pub mod approvals;
+pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -166,6 +166,9 @@ mod tests {
             url: None,
             receipt_key: None,
             tls_pin: None,
+            link: String::new(),
+            rate: String::new(),
+            windows: Vec::new(),
         }
     }
 

@@ -47,6 +47,9 @@ pub struct Profile {
     pub urgency: UrgencyClasses,
     /// How long evidence lasts.
     pub evidence: Evidence,
+    /// How early the city plans.
+    #[serde(default)]
+    pub capacity: Capacity,
     /// What is asked for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -125,6 +128,24 @@ pub struct Evidence {
     /// The legal instrument that sets these; empty: they are a proposal.
     #[serde(default)]
     pub instrument: String,
+}
+
+/// `[capacity]`: how early what is used up has to be known.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// There is an alarm when a limit is expected to be reached within so many months.
+    pub lead_months: u32,
+    /// What changes on a day, in thousandths of everything, as long as nothing was measured.
+    pub daily_change_permille: u32,
+    /// The legal instrument that sets `lead_months`; empty: it is a proposal.
+    pub instrument: String,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { lead_months: 24, daily_change_permille: 20, instrument: String::new() }
+    }
 }
 
 impl UrgencyClasses {

@@ -17,7 +17,7 @@ use lumbung_wire::messages::register::{
     Classification, ComplianceRow, Dataset, DatasetKind, HeartbeatState, Pd, PdKind, Server,
     ServerKind, Site, SiteKind, Urgency,
 };
-use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm};
+use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm, VaultCapacity};
 
 use crate::act::Act;
 use crate::config::Config;
@@ -135,6 +135,9 @@ impl TestSite {
             url: Some("https://vault.test:7443".to_owned()),
             receipt_key: Some(self.key.public()),
             tls_pin: Some(TlsPin::from_bytes([1; 32])),
+            link: String::new(),
+            rate: String::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -299,6 +302,9 @@ impl City {
                 kind: PdKind::Dinas,
                 mandiri_tik: false,
                 runs_pusat_data: false,
+                link: String::new(),
+                rate: String::new(),
+                windows: Vec::new(),
             };
             register::put_pd(tx, &act, &pd)?;
             register::bind_repository(tx, &act, &self.repository, &self.pd)?;
@@ -431,7 +437,13 @@ impl City {
 
     pub(crate) async fn poll_as(&self, site: &TestSite, vault: &FakeVault) {
         let enrolled = site.enrolled();
-        let poll = SitePoll { db: &self.db, clock: &*self.clock, site: &enrolled, source: vault };
+        let poll = SitePoll {
+            db: &self.db,
+            clock: &*self.clock,
+            site: &enrolled,
+            source: vault,
+            zone: profile().zone(),
+        };
         poll.run().await.unwrap();
     }
 
@@ -474,6 +486,7 @@ pub(crate) struct Answers {
     pub(crate) objects: HashMap<(u8, [u8; 32]), Vec<u8>>,
     pub(crate) manifests: Vec<ManifestSummary>,
     pub(crate) alarms: Vec<VaultAlarm>,
+    pub(crate) capacity: Option<VaultCapacity>,
     pub(crate) down: bool,
 }
 
@@ -554,6 +567,10 @@ impl Source for FakeVault {
 
     async fn alarms(&self) -> Result<Vec<VaultAlarm>, SourceError> {
         self.answer(|answers| Some(answers.alarms.clone()))
+    }
+
+    async fn capacity(&self) -> Result<VaultCapacity, SourceError> {
+        self.answer(|answers| answers.capacity)
     }
 
     async fn list(

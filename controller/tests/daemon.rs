@@ -62,6 +62,9 @@ impl Running {
             contact: String::new(),
             mandiri_tik: false,
             runs_pusat_data: false,
+            link: String::new(),
+            rate: String::new(),
+            windows: Vec::new(),
         };
         let pd: Pd = operator.post("/api/v1/pd", &pd).await.unwrap();
         let server = ServerInput {

@@ -76,6 +76,40 @@ fn the_morning_tells_who_does_not_comply_and_the_letter_is_numbered() {
 }
 
 #[test]
+fn how_full_both_sites_are_and_what_moved_is_known_after_the_first_backup() {
+    let directory = TempDir::with_prefix("lumbung-questions-").unwrap();
+    let city = city(&directory);
+    asked(&city, &["register", "set", "pd", "RSUD", "link=20 Mbit/s", "rate=2 Mbit/s"]);
+    output(city.pds[0].agent().arg("backup")).unwrap();
+    eventually("both vaults say how full they are", || {
+        let report = json(&city, &["capacity"]);
+        let used = |entry: &Value| entry["used"].as_u64().is_some_and(|used| used > 0);
+        let entries = report["entries"].as_array().cloned().unwrap_or_default();
+        let done = entries.len() == 2 && entries.iter().all(used);
+        Ok(done.then_some(()).ok_or_else(|| report.to_string()))
+    })
+    .unwrap();
+    let entry = json(&city, &["capacity"])["entries"][0].clone();
+    assert!(entry["limit"].as_u64() > entry["used"].as_u64(), "{entry}");
+    assert_eq!((&entry["history_days"], &entry["missing_days"]), (&1.into(), &59.into()));
+
+    eventually("what moved is counted", || {
+        let line = json(&city, &["bandwidth", "--pd", "RSUD"])[0].clone();
+        let done = line["days"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0);
+        Ok(done.then_some(()).ok_or_else(|| line.to_string()))
+    })
+    .unwrap();
+    let line = json(&city, &["bandwidth", "--pd", "RSUD"])[0].clone();
+    assert_eq!(line["fit"]["day_bytes"], 250_000 * 86_400_u64, "the cap, not the line: {line}");
+    for arguments in [&["capacity"][..], &["bandwidth"], &["bandwidth", "--pd", "RSUD"]] {
+        let text = asked(&city, &[&["--lang", "en"], arguments].concat());
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+    let morning = asked(&city, &["--lang", "en", "morning"]);
+    assert!(morning.contains("[ok] When is storage full"), "{morning}");
+}
+
+#[test]
 fn the_past_is_asked_as_it_was_and_the_register_goes_out_and_in() {
     let directory = TempDir::with_prefix("lumbung-questions-").unwrap();
     let city = city(&directory);

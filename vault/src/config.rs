@@ -70,6 +70,9 @@ pub struct Config {
     /// Bytes that a repository may keep here, if it has no limit of its own.
     #[serde(default)]
     pub quota: Option<ByteSize>,
+    /// Bytes that this site may keep in all, as it is told to whoever plans; nothing is refused by it.
+    #[serde(default)]
+    pub capacity: Option<ByteSize>,
     /// Bytes that one agent (its dedup domain) may keep here.
     #[serde(default)]
     pub agent_quota: Option<ByteSize>,

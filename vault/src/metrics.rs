@@ -238,15 +238,28 @@ fn repository_figures(figures: &mut Figures, id: &str, status: &RepositoryStatus
     }
 }
 
-fn space(figures: &mut Figures, vault: &Vault) -> Result<(), VaultError> {
+/// The file system of `data`.
+pub(crate) struct FileSystem {
+    pub(crate) free_bytes: u64,
+    pub(crate) size_bytes: u64,
+}
+
+/// Asks for it.
+pub(crate) fn file_system(vault: &Vault) -> Result<FileSystem, VaultError> {
     let data: &Path = &vault.config.data;
     let stat = rustix::fs::statvfs(data).map_err(|error| StoreError::Io {
         action: "read",
         path: data.to_owned(),
         source: error.into(),
     })?;
-    figures.count(&FREE, &[], stat.f_bavail.saturating_mul(stat.f_frsize));
-    figures.count(&SIZE, &[], stat.f_blocks.saturating_mul(stat.f_frsize));
+    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Ok(FileSystem { free_bytes, size_bytes: stat.f_blocks.saturating_mul(stat.f_frsize) })
+}
+
+fn space(figures: &mut Figures, vault: &Vault) -> Result<(), VaultError> {
+    let found = file_system(vault)?;
+    figures.count(&FREE, &[], found.free_bytes);
+    figures.count(&SIZE, &[], found.size_bytes);
     figures.count(&RESERVE, &[], vault.config.reserve.as_u64());
     Ok(())
 }

@@ -38,7 +38,8 @@ impl Shown {
         let content = accepted.map(|one| one.policy.content.clone()).unwrap_or_default();
         let less = |pending: &Opened| {
             let all = narrows(&content, &pending.policy.content, now).into_iter();
-            let own = |one: &Narrowing| config.jobs.iter().any(|job| job.dataset == one.dataset());
+            let own =
+                |one: &Narrowing| config.jobs.iter().any(|job| Some(job.dataset) == one.dataset());
             all.filter(|one| !own(one)).collect()
         };
         Self {

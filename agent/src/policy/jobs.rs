@@ -1,7 +1,7 @@
 //! The jobs of the agent: those of its own file, and those of its policy that the file does not name. Pure.
 //!
 //! Invariant: what the file says of a dataset stands alone, be it `enabled = false`; a policy's job that cannot be used is
-//! left out with a note and takes no other with it.
+//! left out with a note and takes no other with it. Of the file's caps and the policy's the lower one applies.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use lumbung_engine::Excludes;
 use lumbung_model::schedule::{Backoff, Period, Schedule};
 use lumbung_model::{DatasetId, Timestamp};
 use lumbung_wire::messages::policy::{Policy, PolicyGap, PolicyJob};
-use lumbung_wire::policy::{lies_in_folders, schedule};
+use lumbung_wire::policy::{lies_in_folders, rate_plan, schedule};
 use serde::Serialize;
 
 use crate::config::{Config, Job};
@@ -50,6 +50,9 @@ pub struct Effective {
 pub fn effective(file: &Config, policy: Option<&Policy>) -> Effective {
     let mut together = Effective { config: file.clone(), notes: Vec::new() };
     let Some(policy) = policy.filter(|_| file.follow_policy) else { return together };
+    if let Some(plan) = policy.content.rates.as_ref().and_then(|rates| rate_plan(rates).ok()) {
+        together.config.rates = together.config.rates.and(plan);
+    }
     for asked in &policy.content.jobs {
         let own = file.jobs.iter().find(|job| job.dataset == asked.dataset);
         let (note, is_fault) = match own {

@@ -70,7 +70,7 @@ pub fn judge(ledger: &Ledger, delivery: &PolicyDelivery, asked: &Asked<'_>) -> V
     let runs = ledger.accepted.as_ref().map_or(&nothing, |accepted| &accepted.policy.content);
     let narrowings: Vec<Narrowing> = narrows(runs, &opened.policy.content, asked.now)
         .into_iter()
-        .filter(|narrowing| !asked.own.contains(&narrowing.dataset()))
+        .filter(|narrowing| !narrowing.dataset().is_some_and(|id| asked.own.contains(&id)))
         .collect();
     if narrowings.is_empty() || is_confirmed(&opened, delivery, asked) {
         return Verdict::Take(Box::new(opened));

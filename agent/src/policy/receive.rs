@@ -92,10 +92,10 @@ pub(super) fn keep(ledger: &mut Ledger, verdict: Verdict, now: Timestamp) -> Rec
 }
 
 fn waiting(version: u64, narrowings: &[Narrowing], now: Timestamp) -> Vec<Report> {
-    let mut datasets: Vec<DatasetId> = narrowings.iter().map(Narrowing::dataset).collect();
+    let mut datasets: Vec<DatasetId> = narrowings.iter().filter_map(Narrowing::dataset).collect();
     datasets.dedup();
     let of = |dataset: &DatasetId| {
-        let its = narrowings.iter().filter(|one| one.dataset() == *dataset);
+        let its = narrowings.iter().filter(|one| one.dataset().is_none_or(|own| own == *dataset));
         let its: Vec<String> = its.map(ToString::to_string).collect();
         let text = format!(
             "policy {version} asks for less and waits to be confirmed (`lumbung-agent policy confirm {version}` on the \

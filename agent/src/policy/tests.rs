@@ -7,7 +7,8 @@ use lumbung_model::{DatasetId, Timestamp};
 use lumbung_pack::SigningKey;
 use lumbung_wire::messages::ReportKind;
 use lumbung_wire::messages::policy::{
-    PolicyConfirmation, PolicyContent, PolicyDelivery, PolicyGap, PolicyJob, PolicySkip,
+    PolicyConfirmation, PolicyContent, PolicyDelivery, PolicyGap, PolicyJob, PolicyRates,
+    PolicySkip,
 };
 use lumbung_wire::messages::register::DatasetKind;
 
@@ -58,7 +59,7 @@ impl Bed {
             version,
             issued: NOW,
             previous: PolicyHash::ZERO,
-            content: PolicyContent { jobs, skipped: Vec::new() },
+            content: PolicyContent { jobs, ..PolicyContent::default() },
         }
     }
 
@@ -301,4 +302,39 @@ fn starts_are_put_off_less_where_runs_are_close() {
         effective(&config(""), Some(&policy)).config.jobs[0].jitter.as_seconds()
     };
     assert_eq!((jitter("30 1 * * *"), jitter("@hourly"), jitter("* * * * *")), (1800, 900, 15));
+}
+
+#[test]
+fn of_the_files_caps_and_the_policys_the_lower_one_applies() {
+    let file = "[agent]\nstate = \"/s\"\nrate = \"8 Mbit/s\"\ntimezone = \"UTC\"\n";
+    let mut config = Config::parse(Path::new("agent.toml"), file).unwrap();
+    let mut policy = Bed::policy(1, vec![job(1, &["/srv/a"])]);
+    let rate = |config: &Config, rate: &str, policy: &mut Policy| {
+        policy.content.rates =
+            Some(PolicyRates { rate: rate.into(), windows: Vec::new(), timezone: "WIB".into() });
+        effective(config, Some(policy)).config.rates.rate_at(NOW).map(|one| one.to_string())
+    };
+    assert_eq!(rate(&config, "2 Mbit/s", &mut policy).as_deref(), Some("2 Mbit/s"));
+    assert_eq!(rate(&config, "20 Mbit/s", &mut policy).as_deref(), Some("8 Mbit/s"));
+    config.follow_policy = false;
+    assert_eq!(rate(&config, "2 Mbit/s", &mut policy).as_deref(), Some("8 Mbit/s"));
+}
+
+#[test]
+fn a_cap_that_nearly_stops_backups_waits() {
+    let bed = Bed::new();
+    let capped = |version, rate: &str| {
+        let mut policy = Bed::policy(version, vec![job(1, &["/srv/a"])]);
+        let (windows, timezone) = (Vec::new(), "WIB".into());
+        policy.content.rates = Some(PolicyRates { rate: rate.into(), windows, timezone });
+        policy
+    };
+    let taken = bed.receive(&bed.delivery(&Bed::policy(1, vec![job(1, &["/srv/a"])])));
+    assert!(matches!(taken, Verdict::Take(_)));
+    assert!(matches!(bed.receive(&bed.delivery(&capped(2, "2 Mbit/s"))), Verdict::Take(_)));
+    let Verdict::Wait(_, narrowings) = bed.receive(&bed.delivery(&capped(3, "500 kbit/s"))) else {
+        panic!("it was not asked for");
+    };
+    assert_eq!(narrowings.len(), 1, "{narrowings:?}");
+    assert_eq!(bed.versions(), (2, 3), "the faster one goes on");
 }

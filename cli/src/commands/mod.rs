@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
+pub(crate) mod capacity;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;

@@ -1,11 +1,12 @@
 //! `lumbung morning`: the operator's questions of every morning, answered on one screen.
 //!
 //! Who missed a backup, since when, why; what has not reached the DRC; what was never proven; what is silent; what is
-//! wrong; what falls due. Invariants: every section tells how many, names the first, and says which command shows all; what
+//! wrong; what falls due; when storage is full. Invariants: every section tells how many, names the first, and says which command shows all; what
 //! is in order takes one line.
 
 use clap::Args;
 use lumbung_model::ByteSize;
+use lumbung_wire::messages::capacity::CapacityReport;
 use lumbung_wire::messages::compliance::{VerdictEntry, VerdictState};
 use lumbung_wire::messages::deposits::Deposit;
 use lumbung_wire::messages::overview::{AlarmEntry, Overview};
@@ -13,6 +14,7 @@ use lumbung_wire::messages::register::{
     ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState,
 };
 
+use crate::commands::capacity;
 use crate::commands::deposits_text;
 use crate::commands::status::{query, table_of};
 use crate::commands::verdicts;
@@ -43,6 +45,8 @@ struct Morning {
     unmet: Vec<VerdictEntry>,
     /// What is owed by date, overdue or due soon.
     due: Vec<Deposit>,
+    /// Of the city only.
+    capacity: Option<CapacityReport>,
 }
 
 /// Runs `lumbung morning`.
@@ -59,6 +63,7 @@ pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> 
         alarms: controller.list(&format!("/api/v1/alarms?{}", of.trim_start_matches('&')))?,
         unmet: verdicts::fetch(&controller, terminal, wanted, None)?,
         due: controller.list(&format!("/api/v1/deposits?state=overdue,due{of}"))?,
+        capacity: if args.pd.is_none() { controller.get("/api/v1/capacity").ok() } else { None },
     };
     let value = serde_json::json!({
         "compliance": morning.table,
@@ -66,6 +71,7 @@ pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> 
         "alarms": morning.alarms,
         "unmet": morning.unmet,
         "due": morning.due,
+        "capacity": morning.capacity,
     });
     terminal.result(&value, || screen(&morning, terminal))?;
     Ok(Exit::Fine)
@@ -186,7 +192,26 @@ fn sections(morning: &Morning, terminal: &Terminal) -> Vec<Section> {
             lines: morning.due.iter().map(|one| deposits_text::line(one, terminal)).collect(),
             all: "lumbung deposit list --state overdue,due",
         },
+        Section {
+            asks: terminal.pick(
+                "Kapan penyimpanan penuh (yang dekat)?",
+                "When is storage full (what is near)?",
+            ),
+            lines: filling(morning, terminal),
+            all: "lumbung capacity",
+        },
     ]
+}
+
+/// What is full soon, as the city counts it.
+fn filling(morning: &Morning, terminal: &Terminal) -> Vec<String> {
+    let near = morning.capacity.iter().flat_map(|report| &report.entries);
+    near.filter(|entry| entry.alarm)
+        .map(|entry| {
+            let name = printable(entry.name.as_bytes());
+            format!("{} {name}: {}", entry.kind, capacity::when_full(entry, terminal))
+        })
+        .collect()
 }
 
 fn about(row: &ComplianceRow, step: &Step, terminal: &Terminal) -> String {

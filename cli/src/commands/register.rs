@@ -242,6 +242,9 @@ pub(crate) fn pd(command: &PdCommand, terminal: &Terminal) -> Outcome<Exit> {
                 contact: args.contact.clone(),
                 mandiri_tik: args.mandiri_tik,
                 runs_pusat_data: args.runs_pusat_data,
+                link: String::new(),
+                rate: String::new(),
+                windows: Vec::new(),
             };
             let pd: Pd = args.controller.connect()?.post("/api/v1/pd", &input)?;
             terminal.result(&pd, || text::pds(std::slice::from_ref(&pd), terminal))?;
@@ -441,6 +444,9 @@ pub(crate) fn site(command: &SiteCommand, terminal: &Terminal) -> Outcome<Exit> 
                 url: args.url.clone(),
                 receipt_key: None,
                 tls_pin: None,
+                link: String::new(),
+                rate: String::new(),
+                windows: Vec::new(),
             };
             let site: Site = args.controller.connect()?.post("/api/v1/sites", &input)?;
             terminal.result(&site, || text::sites(std::slice::from_ref(&site), terminal))?;

@@ -8,6 +8,7 @@ pub mod access;
 mod agents;
 mod approvals;
 mod audit;
+mod capacity;
 mod compliance;
 mod deposits;
 mod entered;
@@ -142,6 +143,7 @@ pub fn routes() -> Routes {
         retire::routes(),
         uptime::routes(),
         hosts::routes(),
+        capacity::routes(),
     ]
     .concat()
 }

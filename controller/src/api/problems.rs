@@ -59,6 +59,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::HalfPlace
             | RegisterError::Rpo(_)
             | RegisterError::Schedule { .. }
+            | RegisterError::Rate { .. }
             | RegisterError::Number { .. } => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "register-entry",

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
+use lumbung_wire::messages::capacity::{BandwidthEntry, CapacityReport};
 use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
     WaiverInput,
@@ -80,6 +81,7 @@ messages![
     Approval,
     AuditHead,
     AuditRecord,
+    BandwidthEntry,
     Building,
     BuildingInput,
     CaInfo,
@@ -88,6 +90,7 @@ messages![
     CheckInput,
     CheckState,
     Caller,
+    CapacityReport,
     ComplianceTable,
     ContactPerson,
     ContactPersonInput,

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod authorization;
+mod capacity;
 mod deposits;
 mod documents;
 mod enrolment;

@@ -71,8 +71,8 @@ pub fn put_manifest(
     let body = &manifest.body;
     db.prepare_cached(
         "INSERT INTO manifests (id, repository, agent, signer, dataset, domain, partial, epoch, sequence, previous,
-            started_s, finished_s, content_bytes, usage, seen_s)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            started_s, finished_s, content_bytes, usage, seen_s, new_stored_bytes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )?
     .execute(params![
         manifest.id.as_bytes(),
@@ -90,12 +90,13 @@ pub fn put_manifest(
         signed(body.statistics.content_bytes),
         body.usage.as_bytes(),
         now.0,
+        signed(body.statistics.new_stored_bytes),
     ])?;
     Ok(())
 }
 
 /// A date by another's clock, as far as it can be true of what is seen at `now`.
-pub(super) fn not_after(claimed: Timestamp, now: Timestamp) -> Timestamp {
+pub(crate) fn not_after(claimed: Timestamp, now: Timestamp) -> Timestamp {
     if claimed.seconds_since(now) > CLOCK_TOLERANCE_S { now } else { claimed }
 }
 

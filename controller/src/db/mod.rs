@@ -9,6 +9,7 @@ pub mod agents;
 pub mod alarms;
 pub mod approvals;
 pub mod audit;
+pub mod capacity;
 pub mod checks;
 mod commit;
 pub mod deposits;

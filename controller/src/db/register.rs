@@ -50,7 +50,7 @@ fn keep_version(
 }
 
 const SITE: &str =
-    "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin FROM sites
+    "SELECT id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin, link, rate, windows FROM sites
      WHERE removed_s IS NULL";
 
 fn site_row(row: &Row<'_>) -> rusqlite::Result<Site> {
@@ -64,6 +64,9 @@ fn site_row(row: &Row<'_>) -> rusqlite::Result<Site> {
         url: row.get(6)?,
         receipt_key: maybe_id(row, 7)?.map(PublicKey::from_bytes),
         tls_pin: maybe_id(row, 8)?.map(TlsPin::from_bytes),
+        link: row.get(9)?,
+        rate: row.get(10)?,
+        windows: json(row, 11)?,
     })
 }
 
@@ -96,10 +99,10 @@ pub fn site_enrolled(db: &Connection, site: &SiteId) -> Result<Option<Timestamp>
 /// Writes a site: new, or in place of the one with its id.
 pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO sites (id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO sites (id, name, kind, latitude, longitude, address, url, receipt_key, tls_pin, link, rate, windows)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (id) DO UPDATE SET name = ?2, kind = ?3, latitude = ?4, longitude = ?5, address = ?6,
-            url = ?7, receipt_key = ?8, tls_pin = ?9",
+            url = ?7, receipt_key = ?8, tls_pin = ?9, link = ?10, rate = ?11, windows = ?12",
     )?
     .execute(params![
         site.id.as_bytes(),
@@ -111,6 +114,9 @@ pub fn put_site(db: &Connection, act: &Act, site: &Site) -> Result<(), DbError> 
         site.url,
         site.receipt_key.map(|key| *key.as_bytes()),
         site.tls_pin.map(|pin| *pin.as_bytes()),
+        site.link,
+        site.rate,
+        to_json(&site.windows)?,
     ])?;
     let deed = Deed { action: "site.put", kind: "site", id: &site.id, pd: None };
     record(db, act, deed, site.id.as_bytes(), site)
@@ -164,7 +170,7 @@ pub fn enrol_site(
     Ok(())
 }
 
-const PD: &str = "SELECT id, code, name, contact, mandiri_tik, kind, runs_pusat_data FROM pds";
+const PD: &str = "SELECT id, code, name, contact, mandiri_tik, kind, runs_pusat_data, link, rate, windows FROM pds";
 
 fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
     Ok(Pd {
@@ -175,6 +181,9 @@ fn pd_row(row: &Row<'_>) -> rusqlite::Result<Pd> {
         mandiri_tik: row.get(4)?,
         kind: word(row, 5)?,
         runs_pusat_data: row.get(6)?,
+        link: row.get(7)?,
+        rate: row.get(8)?,
+        windows: json(row, 9)?,
     })
 }
 
@@ -205,10 +214,10 @@ pub fn pd_by_code(db: &Connection, code: &str) -> Result<Option<Pd>, DbError> {
 /// Writes a PD.
 pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO pds (id, code, name, contact, mandiri_tik, kind, runs_pusat_data)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO pds (id, code, name, contact, mandiri_tik, kind, runs_pusat_data, link, rate, windows)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (id) DO UPDATE SET code = ?2, name = ?3, contact = ?4, mandiri_tik = ?5, kind = ?6,
-            runs_pusat_data = ?7",
+            runs_pusat_data = ?7, link = ?8, rate = ?9, windows = ?10",
     )?
     .execute(params![
         pd.id.as_bytes(),
@@ -217,7 +226,10 @@ pub fn put_pd(db: &Connection, act: &Act, pd: &Pd) -> Result<(), DbError> {
         pd.contact,
         pd.mandiri_tik,
         pd.kind.as_str(),
-        pd.runs_pusat_data
+        pd.runs_pusat_data,
+        pd.link,
+        pd.rate,
+        to_json(&pd.windows)?,
     ])?;
     let deed = Deed { action: "pd.put", kind: "pd", id: &pd.id, pd: Some(pd.id) };
     record(db, act, deed, pd.id.as_bytes(), pd)

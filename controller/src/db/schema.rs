@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0020_standing_totals", include_str!("../../migrations/0020_standing_totals.sql")),
     ("0021_uptime", include_str!("../../migrations/0021_uptime.sql")),
     ("0022_hosts", include_str!("../../migrations/0022_hosts.sql")),
+    ("0023_capacity", include_str!("../../migrations/0023_capacity.sql")),
 ];
 
 /// Brings the schema up to date.

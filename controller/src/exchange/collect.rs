@@ -50,6 +50,9 @@ fn site(row: Site) -> Entry {
         url: row.url,
         receipt_key: row.receipt_key,
         tls_pin: row.tls_pin,
+        link: row.link,
+        rate: row.rate,
+        windows: row.windows,
     })
 }
 
@@ -62,6 +65,9 @@ fn pd_entry(row: Pd) -> Entry {
         contact: row.contact,
         mandiri_tik: row.mandiri_tik,
         runs_pusat_data: row.runs_pusat_data,
+        link: row.link,
+        rate: row.rate,
+        windows: row.windows,
     })
 }
 

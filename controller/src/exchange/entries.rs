@@ -41,6 +41,9 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("url", Text),
             ("receipt_key", Text),
             ("tls_pin", Text),
+            ("link", Text),
+            ("rate", Text),
+            ("windows", Lines),
         ],
         RegisterTable::Buildings => &[
             ("id", Text),
@@ -61,6 +64,9 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("contact", Text),
             ("mandiri_tik", Flag),
             ("runs_pusat_data", Flag),
+            ("link", Text),
+            ("rate", Text),
+            ("windows", Lines),
         ],
         RegisterTable::Servers => &[
             ("id", Text),

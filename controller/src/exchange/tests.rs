@@ -15,6 +15,7 @@ name = "Pusat Data"
 kind = "pusat_data"
 latitude = 3.595
 longitude = 98.672
+link = "1 Gbit/s"
 [[site.building]]
 name = "Gedung A"
 address = "Jl. Kapten Maulana Lubis 2, Medan"
@@ -35,6 +36,9 @@ code = "KOMINFO"
 name = "Dinas Kominfo"
 kind = "dinas"
 runs_pusat_data = true
+link = "100 Mbit/s"
+rate = "50 Mbit/s"
+windows = ["07:30-16:00 mon-fri 5 Mbit/s", "00:00-24:00 sat,sun unlimited"]
 [[pd.server]]
 name = "standby/1"
 kind = "physical"

@@ -4,11 +4,23 @@
 //! the server is named with the reason.
 
 use lumbung_model::RepositoryId;
-use lumbung_wire::messages::policy::{PolicyContent, PolicyGap, PolicyJob, PolicySkip};
-use lumbung_wire::messages::register::Dataset;
-use lumbung_wire::policy::{LABEL_MAX_BYTES, check_job, lies_in_folders};
+use lumbung_wire::messages::policy::{
+    PolicyContent, PolicyGap, PolicyJob, PolicyRates, PolicySkip,
+};
+use lumbung_wire::messages::register::{Dataset, Pd};
+use lumbung_wire::policy::{LABEL_MAX_BYTES, check_job, lies_in_folders, rate_plan};
 
 use super::Terms;
+
+/// The caps of a PD's agents; none: as their own files say.
+#[must_use]
+pub(super) fn rates(pd: &Pd, terms: Terms<'_>) -> Option<PolicyRates> {
+    let Pd { rate, windows, .. } = pd;
+    let timezone = terms.timezone.to_owned();
+    let rates = PolicyRates { rate: rate.clone(), windows: windows.clone(), timezone };
+    let is_capped = rate_plan(&rates).is_ok_and(|plan| !plan.is_unlimited());
+    is_capped.then_some(rates)
+}
 
 /// What the datasets of one server come to, for an agent that writes to `repository`.
 #[must_use]

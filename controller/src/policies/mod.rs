@@ -175,7 +175,12 @@ impl Work<'_> {
         let Some(agent) = server.agent else { return Ok(found) };
         let Some(agent) = agents::agent(self.db, &agent)? else { return Ok(found) };
         let datasets = register::datasets_on(self.db, &server.id)?;
-        let wanted = content::of(&datasets, agent.repository, terms);
+        let mut wanted = content::of(&datasets, agent.repository, terms);
+        // A cap on nothing is no policy.
+        if wanted != PolicyContent::default() {
+            let pd = register::pd(self.db, &server.pd)?;
+            wanted.rates = pd.and_then(|pd| content::rates(&pd, terms));
+        }
         let told = rows::told(self.db, &agent.agent)?.unwrap_or_default();
         found.told(server, &told);
         self.server(server, agent.agent, wanted, &told, &mut found)?;

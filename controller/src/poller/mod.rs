@@ -17,6 +17,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lumbung_model::schedule::Tz;
 use lumbung_model::{Clock, Timestamp};
 use lumbung_wire::client::VaultClient;
 use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
@@ -37,6 +38,8 @@ pub struct Poller {
     pub clock: Arc<dyn Clock>,
     /// The controller's own certificate.
     pub identity: Arc<TlsIdentity>,
+    /// The zone of the city's days.
+    pub zone: Tz,
     /// Seconds between two rounds.
     pub interval_s: u32,
     /// Asks for a round now: a site enrolled, a repository was bound, a proof arrived.
@@ -87,8 +90,13 @@ impl Poller {
     async fn site(self: Arc<Self>, site: Enrolled) -> Result<(), DbError> {
         match self.connect(&site) {
             Ok(source) => {
-                let poll =
-                    SitePoll { db: &self.db, clock: &*self.clock, site: &site, source: &source };
+                let poll = SitePoll {
+                    db: &self.db,
+                    clock: &*self.clock,
+                    site: &site,
+                    source: &source,
+                    zone: self.zone,
+                };
                 match tokio::time::timeout(SITE_PATIENCE, poll.run()).await {
                     Ok(polled) => polled,
                     Err(_) => {

@@ -4,14 +4,19 @@
 //! move with it); nothing unchecked is kept; what one repository gets wrong does not stop the others; a
 //! snapshot that does not pass is asked for again, and an alarm until it does.
 
-use lumbung_model::{Clock, ManifestId, PdId, PublicKey, ReceiptId, RepositoryId, SiteId, TlsPin};
+use lumbung_model::schedule::Tz;
+use lumbung_model::{
+    Clock, Day, ManifestId, PdId, PublicKey, ReceiptId, RepositoryId, SiteId, TlsPin,
+};
 use lumbung_pack::{Kind, Roster, RosterChain, open_signed};
 use lumbung_wire::messages::ManifestSummary;
+use lumbung_wire::messages::capacity::CapacityKind;
 use lumbung_wire::messages::register::Site;
 
 use super::check::{self, Rejection, SiteKeys};
 use super::source::{Source, SourceError};
 use crate::db::alarms::Finding;
+use crate::db::capacity::{self, Level};
 use crate::db::{Db, DbError, agents, alarms, evidence, polls, register, rosters};
 
 /// Snapshots that did not pass and are asked for again in one poll.
@@ -89,6 +94,8 @@ pub struct SitePoll<'a, S> {
     pub site: &'a Enrolled,
     /// The vault.
     pub source: &'a S,
+    /// The zone of the city's days.
+    pub zone: Tz,
 }
 
 impl<S: Source> SitePoll<'_, S> {
@@ -138,6 +145,9 @@ impl<S: Source> SitePoll<'_, S> {
         if let Err(error) = self.alarms(&registered).await {
             faults.push(format!("its alarms: {error}"));
         }
+        if let Err(error) = self.fullness().await {
+            faults.push(format!("how full it is: {error}"));
+        }
         for repository in there {
             match registered.iter().find(|(known, _)| *known == repository) {
                 Some((_, pd)) => {
@@ -154,6 +164,20 @@ impl<S: Source> SitePoll<'_, S> {
             }
         }
         Ok(faults)
+    }
+
+    /// How full the site says it is; an older vault does not say.
+    async fn fullness(&self) -> Result<(), PollError> {
+        let told = match self.source.capacity().await {
+            Ok(told) => told,
+            Err(error) if error.not_found => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let (site, day) = (self.site.keys.site, Day::of(self.clock.now(), self.zone));
+        let level = Level { day, used: told.used_bytes, limit: told.limit_bytes };
+        let subject = (CapacityKind::Storage, *site.as_bytes());
+        self.db.write_async(move |tx| capacity::put(tx, subject, &level)).await?;
+        Ok(())
     }
 
     async fn repository(&self, repository: RepositoryId, pd: PdId) -> Result<(), PollError> {
@@ -328,7 +352,13 @@ impl<S: Source> SitePoll<'_, S> {
             let opened =
                 check::receipt(&object, receipt.as_bytes(), &repository, &keys, &manifest)?;
             let now = self.clock.now();
-            self.db.write_async(move |tx| evidence::put_receipt(tx, now, &opened, &object)).await?;
+            let received = evidence::not_after(opened.body.received, now);
+            let (site, day) = (keys.site, Day::of(received, self.zone));
+            let keep = move |tx: &rusqlite::Transaction<'_>| {
+                evidence::put_receipt(tx, now, &opened, &object)?;
+                capacity::count_moved(tx, &site, &manifest, day)
+            };
+            self.db.write_async(keep).await?;
         }
         Ok(())
     }

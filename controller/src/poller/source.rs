@@ -3,7 +3,7 @@
 use lumbung_model::RepositoryId;
 use lumbung_pack::Kind;
 use lumbung_wire::client::{ClientError, VaultClient};
-use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm};
+use lumbung_wire::messages::{ManifestSummary, SiteInfo, VaultAlarm, VaultCapacity};
 
 /// Why a vault did not answer: in words, for the table of sites.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,8 @@ pub trait Source: Send + Sync {
     fn repositories(&self) -> impl Future<Output = Result<Vec<RepositoryId>, SourceError>> + Send;
     /// What it says is wrong: its word, no evidence.
     fn alarms(&self) -> impl Future<Output = Result<Vec<VaultAlarm>, SourceError>> + Send;
+    /// How full it says it is: its word, no evidence.
+    fn capacity(&self) -> impl Future<Output = Result<VaultCapacity, SourceError>> + Send;
     /// The ids of a kind.
     fn list(
         &self,
@@ -64,6 +66,10 @@ impl Source for VaultClient {
 
     async fn alarms(&self) -> Result<Vec<VaultAlarm>, SourceError> {
         Ok(Self::alarms(self).await?.alarms)
+    }
+
+    async fn capacity(&self) -> Result<VaultCapacity, SourceError> {
+        Ok(Self::capacity(self).await?)
     }
 
     async fn list(

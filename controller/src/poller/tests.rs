@@ -462,6 +462,9 @@ async fn snapshots_of_another_repository_do_not_count_for_the_dataset() {
                 mandiri_tik: false,
                 kind: lumbung_wire::messages::register::PdKind::Other,
                 runs_pusat_data: false,
+                link: String::new(),
+                rate: String::new(),
+                windows: Vec::new(),
             };
             crate::db::register::put_pd(tx, &Act::controller(START), &pd)?;
             crate::db::register::bind_repository(

@@ -13,6 +13,7 @@ use super::{Duty, Force, Look, Profile, ProfileError, Rule, Subject, UrgencyClas
 pub(super) fn check(file: &str, profile: &Profile) -> Result<(), ProfileError> {
     let found = city(profile)
         .and_then(|()| evidence(profile))
+        .and_then(|()| capacity(profile))
         .and_then(|()| classes(profile))
         .and_then(|()| entries(profile));
     found.map_err(|(place, reason)| ProfileError::Value { file: file.to_owned(), place, reason })
@@ -65,6 +66,16 @@ fn evidence(profile: &Profile) -> Result<(), Wrong> {
         if !(1..=3660).contains(&days) {
             return wrong(name, "must be 1 to 3660 days");
         }
+    }
+    Ok(())
+}
+
+fn capacity(profile: &Profile) -> Result<(), Wrong> {
+    if !(1..=24).contains(&profile.capacity.lead_months) {
+        return wrong("capacity.lead_months", "must be 1 to 24: a forecast goes no further");
+    }
+    if !(1..=1000).contains(&profile.capacity.daily_change_permille) {
+        return wrong("capacity.daily_change_permille", "must be 1 to 1000 thousandths");
     }
     Ok(())
 }

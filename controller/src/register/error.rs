@@ -69,6 +69,16 @@ pub enum RegisterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A rate that is none, or too low.
+    #[error("{field} {found:?}: {reason}")]
+    Rate {
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A number that is out of bounds.
     #[error("{field} {found}: {reason}")]
     Number {
@@ -163,7 +173,7 @@ impl RegisterError {
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Text { field, .. } => Some(field),
+            Self::Text { field, .. } | Self::Rate { field, .. } => Some(field),
             Self::Place(GeoError::Latitude(_)) | Self::HalfPlace => Some("latitude"),
             Self::Place(GeoError::Longitude(_)) => Some("longitude"),
             Self::Rpo(_) => Some("rpo_s"),

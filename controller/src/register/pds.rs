@@ -7,7 +7,7 @@ use lumbung_wire::messages::register::{
 };
 use rusqlite::Connection;
 
-use super::text::{code, email, free_text, line, phone};
+use super::text::{bandwidth, code, email, free_text, line, phone};
 use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{register as rows, services};
@@ -30,6 +30,7 @@ pub fn put_pd(
     code(&input.code)?;
     line("name", &input.name)?;
     free_text("contact", &input.contact)?;
+    bandwidth(&input.link, &input.rate, &input.windows)?;
     let same_id = by_id(input.id, |id| rows::pd(db, id))?;
     let by_code = rows::pd_by_code(db, &input.code)?;
     let found = settle(("PD", &input.code), mode, input.id, same_id, by_code, |pd| pd.id)?;
@@ -41,6 +42,9 @@ pub fn put_pd(
         contact: input.contact.clone(),
         mandiri_tik: input.mandiri_tik,
         runs_pusat_data: input.runs_pusat_data,
+        link: input.link.clone(),
+        rate: input.rate.clone(),
+        windows: input.windows.clone(),
     };
     enter_live(db, found.as_ref(), pd, |pd| rows::put_pd(db, act, pd))
 }

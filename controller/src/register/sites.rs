@@ -5,7 +5,7 @@ use lumbung_model::{BuildingId, RoomId, SiteId};
 use lumbung_wire::messages::register::{Building, BuildingInput, Room, RoomInput, Site, SiteInput};
 use rusqlite::Connection;
 
-use super::text::{free_text, line};
+use super::text::{bandwidth, free_text, line};
 use super::{Change, Mode, RegisterError, by_id, enter, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{places, register as rows};
@@ -42,6 +42,7 @@ pub fn put_site(
 ) -> Result<(Site, Change), RegisterError> {
     line("name", &input.name)?;
     free_text("address", &input.address)?;
+    bandwidth(&input.link, &input.rate, &input.windows)?;
     input.url.as_deref().map(url_host).transpose()?;
     match (input.latitude, input.longitude) {
         (Some(latitude), Some(longitude)) => {
@@ -70,6 +71,9 @@ pub fn put_site(
         url: input.url.clone().or_else(|| known.and_then(|site| site.url.clone())),
         receipt_key: input.receipt_key.or_else(|| known.and_then(|site| site.receipt_key)),
         tls_pin: input.tls_pin.or_else(|| known.and_then(|site| site.tls_pin)),
+        link: input.link.clone(),
+        rate: input.rate.clone(),
+        windows: input.windows.clone(),
     };
     if let Some(known) = known
         && rows::site_enrolled(db, &known.id)?.is_some()

@@ -1,5 +1,9 @@
 //! What texts of the register may hold: names, codes, free text. Nothing that breaks a table or a terminal.
 
+use lumbung_model::rate::Rate;
+use lumbung_wire::messages::policy::PolicyRates;
+use lumbung_wire::policy::rate_plan;
+
 use super::RegisterError;
 
 /// Longest text of one line.
@@ -78,6 +82,23 @@ pub(super) fn schedule(text: &str) -> Result<(), RegisterError> {
         found: text.chars().take(64).collect(),
         reason: error.to_string(),
     })
+}
+
+/// Speed of a line, the cap on it, and windows of that cap, as policies have them.
+pub(super) fn bandwidth(link: &str, rate: &str, windows: &[String]) -> Result<(), RegisterError> {
+    let refused = |field, found: &str, reason| {
+        let found = found.chars().take(64).collect();
+        RegisterError::Rate { field, found, reason }
+    };
+    if !link.is_empty() {
+        link.parse::<Rate>().map_err(|error| refused("link", link, error.to_string()))?;
+    }
+    let rates = |rate: &str, windows: &[String]| {
+        let timezone = "UTC".to_owned();
+        rate_plan(&PolicyRates { rate: rate.to_owned(), windows: windows.to_vec(), timezone })
+    };
+    rates(rate, &[]).map_err(|reason| refused("rate", rate, reason))?;
+    rates("", windows).map(drop).map_err(|reason| refused("windows", &windows.join("; "), reason))
 }
 
 pub(super) fn phone(text: &str) -> Result<(), RegisterError> {

@@ -50,8 +50,8 @@ async fn furnished() -> (City, Vec<PdId>) {
                 let (contact, kind) = (String::new(), PdKind::Dinas);
                 let id = PdId::random();
                 let (code, name) = (code.to_owned(), code.to_owned());
-                let (mandiri_tik, runs_pusat_data) = (false, false);
-                let pd = Pd { id, code, name, contact, kind, mandiri_tik, runs_pusat_data };
+                let before = rows::pd(tx, &city.pd)?.unwrap();
+                let pd = Pd { id, code, name, contact, kind, ..before };
                 rows::put_pd(tx, &act, &pd)?;
                 pds.push(id);
             }

@@ -62,6 +62,12 @@ impl Day {
         Self(self.0.checked_add_days(Days::new(days.into())).unwrap_or(self.0))
     }
 
+    /// That many days earlier.
+    #[must_use]
+    pub fn minus_days(self, days: u32) -> Self {
+        Self(self.0.checked_sub_days(Days::new(days.into())).unwrap_or(self.0))
+    }
+
     /// The day before.
     #[must_use]
     pub fn previous(self) -> Self {
@@ -187,6 +193,7 @@ mod tests {
         assert_eq!(day("2026-12-31").plus_months(2), day("2027-02-28"));
         assert_eq!(Day::first_of_month(day("2026-07-19").month()), day("2026-07-01"));
         assert_eq!(day("2028-03-01").previous(), day("2028-02-29"));
+        assert_eq!(day("2028-03-01").minus_days(30), day("2028-01-31"));
         assert_eq!(day("2028-03-01").days_since(day("2028-02-01")), 29);
     }
 }

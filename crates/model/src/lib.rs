@@ -8,6 +8,7 @@ mod causes;
 pub mod clock;
 pub mod compliance;
 pub mod day;
+pub mod forecast;
 pub mod geo;
 pub mod id;
 #[cfg(feature = "openapi")]
@@ -19,6 +20,7 @@ pub mod secret;
 pub mod size;
 pub mod steady;
 pub mod toml_text;
+pub mod transfer;
 pub mod uptime;
 
 pub use causes::with_causes;

@@ -165,6 +165,27 @@ impl fmt::Display for TimeOfDay {
     }
 }
 
+impl TimeOfDay {
+    /// The minutes from this time to another one.
+    pub(crate) const fn until(self, to: Self) -> Minutes {
+        Minutes { from: self.0, to: to.0 }
+    }
+}
+
+/// Minutes of a day, past midnight if the end is not later than the beginning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Minutes {
+    from: u16,
+    to: u16,
+}
+
+impl Minutes {
+    pub(crate) fn contains(self, minute: u16) -> bool {
+        let Self { from, to } = self;
+        if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+    }
+}
+
 impl<'de> Deserialize<'de> for TimeOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -183,6 +204,48 @@ pub struct Window<R = Cap> {
     pub days: Option<Weekdays>,
     /// What applies while it lasts.
     pub rate: R,
+}
+
+/// Why a text is not a window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not a window: {reason}; write times of day, days if not every day, and a rate, as in \
+     \"07:30-16:00 mon-fri 5 Mbit/s\""
+)]
+pub struct WindowError {
+    /// The text.
+    text: String,
+    /// What is wrong with it.
+    reason: String,
+}
+
+impl FromStr for Window {
+    type Err = WindowError;
+
+    /// A window in one line: `07:30-16:00 mon-fri 5 Mbit/s`.
+    fn from_str(text: &str) -> Result<Self, WindowError> {
+        let error = |reason: String| WindowError { text: text.to_owned(), reason };
+        let (times, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let (from, to) =
+            times.split_once('-').ok_or_else(|| error(format!("{times:?} is not two times")))?;
+        let time = |text: &str| text.parse::<TimeOfDay>().map_err(|e| error(e.to_string()));
+        let rest = rest.trim();
+        let begins_rate =
+            |text: &str| text == "unlimited" || text.starts_with(|c: char| c.is_ascii_digit());
+        // Days may be numbers as well, but no rate has its unit after a comma or a hyphen.
+        let (days, rate) = match rest.split_once(' ') {
+            Some((days, rate)) if begins_rate(rate.trim()) => (Some(days), rate.trim()),
+            _ => (None, rest),
+        };
+        let days = days.map(str::parse).transpose();
+        let days = days.map_err(|e: crate::schedule::ScheduleError| error(e.to_string()))?;
+        let rate = if rate == "unlimited" {
+            Cap(None)
+        } else {
+            Cap(Some(rate.parse().map_err(|e: RateError| error(e.to_string()))?))
+        };
+        Ok(Self { from: time(from)?, to: time(to)?, days, rate })
+    }
 }
 
 impl<R> Window<R> {
@@ -225,7 +288,13 @@ impl<R> Timetable<R> {
     pub fn at(&self, now: Timestamp) -> &R {
         let local = self.zone.from_utc_datetime(&now.to_utc().naive_utc());
         let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
-        let window = self.windows.iter().find(|window| window.contains(local.weekday(), minute));
+        self.at_minute(local.weekday(), minute)
+    }
+
+    /// What applies in a minute of a weekday, by the wall clock of its zone.
+    #[must_use]
+    pub fn at_minute(&self, day: chrono::Weekday, minute: u16) -> &R {
+        let window = self.windows.iter().find(|window| window.contains(day, minute));
         window.map_or(&self.otherwise, |window| &window.rate)
     }
 }
@@ -243,10 +312,48 @@ impl RatePlan {
         self.at(now).0
     }
 
+    /// The lowest cap that it has at any time; none if it has none.
+    #[must_use]
+    pub fn lowest(&self) -> Option<Rate> {
+        let windows = self.windows.iter().map(|window| window.rate.0);
+        windows.chain([self.otherwise.0]).flatten().min()
+    }
+
     /// Whether no moment has a cap, so that nobody need ask.
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
         self.otherwise.0.is_none() && self.windows.iter().all(|window| window.rate.0.is_none())
+    }
+}
+
+/// Several plans at once: of their caps the lowest applies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RateCaps(Vec<RatePlan>);
+
+impl From<RatePlan> for RateCaps {
+    fn from(plan: RatePlan) -> Self {
+        Self(vec![plan])
+    }
+}
+
+impl RateCaps {
+    /// One plan more.
+    #[must_use]
+    pub fn and(mut self, plan: RatePlan) -> Self {
+        self.0.push(plan);
+        self
+    }
+
+    /// The lowest cap at `now`; none is unlimited.
+    #[must_use]
+    pub fn rate_at(&self, now: Timestamp) -> Option<Rate> {
+        self.0.iter().filter_map(|plan| plan.rate_at(now)).min()
+    }
+
+    /// Whether no moment has a cap.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.0.iter().all(RatePlan::is_unlimited)
     }
 }
 

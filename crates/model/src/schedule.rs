@@ -17,6 +17,7 @@ mod zone;
 pub use chrono_tz::Tz;
 pub use expression::{Expression, ScheduleError, Weekdays};
 pub use period::{Period, PeriodError};
+pub(crate) use timing::mix;
 pub use timing::{Backoff, Due, Trigger, jitter, seed};
 pub use zone::{ZoneError, parse_zone};
 

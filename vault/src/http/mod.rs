@@ -39,10 +39,11 @@ pub(crate) struct App {
     uploads: Arc<uploads::Uploads>,
 }
 
-fn routes() -> [(&'static str, MethodRouter<App>); 8] {
+fn routes() -> [(&'static str, MethodRouter<App>); 9] {
     [
         ("/v1/site", get(site::site)),
         ("/v1/alarms", get(site::alarms)),
+        ("/v1/capacity", get(site::capacity)),
         ("/v1/pull", post(site::pull)),
         ("/v1/repositories", get(site::repositories)),
         ("/v1/repositories/{repository}/have", post(packs::have)),

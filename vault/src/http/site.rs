@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use lumbung_wire::messages::{IdList, SiteInfo, VaultAlarm, VaultAlarms};
+use lumbung_wire::messages::{IdList, SiteInfo, VaultAlarm, VaultAlarms, VaultCapacity};
 use lumbung_wire::{Peer, Problem};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,14 @@ pub(super) async fn alarms(
         })
         .collect();
     Ok(Json(VaultAlarms { alarms }))
+}
+
+pub(super) async fn capacity(
+    State(app): State<App>,
+    peer: Peer,
+) -> Result<Json<VaultCapacity>, Problem> {
+    app.caller(&peer)?.overseeing().map_err(|error| problem::of(&error))?;
+    Ok(Json(app.run(|vault| crate::capacity::of(vault)).await?))
 }
 
 pub(super) async fn pull(State(app): State<App>, peer: Peer) -> Result<Json<PullAnswer>, Problem> {

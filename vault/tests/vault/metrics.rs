@@ -1,12 +1,15 @@
 //! What the vault shows to Prometheus, against what happened to it.
 
+use http::{Method, StatusCode};
 use lumbung_pack::Kind;
 use lumbung_vault::metrics;
 use lumbung_vault::pull::Pulled;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 use lumbung_vault::state::State;
+use lumbung_wire::messages::VaultCapacity;
+use lumbung_wire::{Peer, Role};
 
-use crate::support::{Agent, City, Owner, Site, Snapshot, publish};
+use crate::support::{Agent, City, Owner, Site, Snapshot, agent_peer, peer_of, publish};
 
 /// The value of a line of the vault's page; none where there is no such line.
 fn value(site: &Site, series: &str) -> Option<f64> {
@@ -68,4 +71,29 @@ async fn figures_follow_what_comes_is_pulled_and_breaks() {
     assert_eq!(value(&drc, "lumbung_vault_alarms{kind=\"damaged\"}"), Some(1.0));
     let newest = "lumbung_vault_alarm_newest_timestamp_seconds{kind=\"damaged\"}";
     assert!(value(&drc, newest).unwrap() > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_oversees_learns_how_full_the_site_is_and_nobody_else() {
+    let city = City::new();
+    let site = Site::start(&city, "capacity = \"1 GiB\"\nquota = \"10 MiB\"\n").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    publish(&client, &owner, &Snapshot::new(&owner, &agent, None)).await;
+    let ask = async |peer| site.raw(peer, Method::GET, "/v1/capacity", Vec::new()).await;
+    for role in [Role::Controller, Role::Site, Role::Operator] {
+        let (status, answer) = ask(peer_of(role)).await;
+        assert_eq!(status, StatusCode::OK, "{role:?}");
+        let told: VaultCapacity = serde_json::from_slice(&answer).unwrap();
+        let kept = format!("lumbung_vault_repository_bytes{{repository=\"{}\"}}", owner.repository);
+        let used = u32::try_from(told.used_bytes).unwrap();
+        assert_eq!(Some(f64::from(used)), value(&site, &kept));
+        assert_eq!((told.limit_bytes, told.quota_bytes), (Some(1 << 30), Some(10 << 20)));
+        assert!(told.free_bytes.is_some());
+    }
+    for peer in [agent_peer(&owner, &agent), Peer::Anonymous] {
+        let (status, _) = ask(peer.clone()).await;
+        assert!(status.is_client_error(), "{peer:?}: {status}");
+    }
 }

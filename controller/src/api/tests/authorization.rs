@@ -153,6 +153,8 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/deposits/{id}/return", OPERATORS),
     ("POST", "/api/v1/deposits/{id}/cancel", OPERATORS),
     ("GET", "/api/v1/calendar", PEOPLE),
+    ("GET", "/api/v1/capacity", CITY),
+    ("GET", "/api/v1/bandwidth", PEOPLE),
     ("GET", "/api/v1/audit", CITY),
     ("GET", "/api/v1/audit/head", CITY),
 ];

@@ -133,3 +133,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_window_in_one_line_is_the_window_of_a_file() {
+    assert_eq!(
+        "07:30-16:00 mon-fri 5 Mbit/s".parse(),
+        Ok(window("07:30", "16:00", Some("mon-fri"), "5 Mbit/s"))
+    );
+    assert_eq!(" 22:00-06:00  5Mbit/s".parse(), Ok(window("22:00", "06:00", None, "5 Mbit/s")));
+    let free = Window { rate: Cap(None), ..window("00:00", "24:00", Some("sat,sun"), "1 MB/s") };
+    assert_eq!("00:00-24:00 sat,sun unlimited".parse(), Ok(free));
+    for bad in [
+        "",
+        "07:30",
+        "07:30-16:00",
+        "07:30-25:00 1 MB/s",
+        "07:30-16:00 someday 1 MB/s",
+        "07:30-16:00 off",
+        "07:30-16:00 mon 0 MB/s",
+    ] {
+        let error = bad.parse::<Window>().unwrap_err().to_string();
+        assert!(error.contains("as in \"07:30-16:00 mon-fri 5 Mbit/s\""), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn of_several_caps_the_lowest_applies() {
+    let plan = |text: &str| RatePlan::always(Cap(Some(text.parse().unwrap())));
+    let day = RatePlan::new(Tz::UTC, vec![window("08:00", "16:00", None, "1 MB/s")], Cap(None));
+    let caps = RateCaps::from(day.clone()).and(plan("2 MB/s"));
+    assert_eq!(caps.rate_at(at("2026-11-02T09:00:00Z")), Rate::bytes_per_second(1_000_000));
+    assert_eq!(caps.rate_at(at("2026-11-02T17:00:00Z")), Rate::bytes_per_second(2_000_000));
+    assert_eq!(day.lowest(), Rate::bytes_per_second(1_000_000));
+    assert!(!caps.is_unlimited() && RateCaps::default().is_unlimited());
+    assert!(RateCaps::from(RatePlan::unlimited()).is_unlimited());
+}

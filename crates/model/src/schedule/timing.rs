@@ -22,7 +22,7 @@ pub fn seed(parts: &[&[u8]]) -> u64 {
 }
 
 /// The `SplitMix64` finaliser: every bit of the result depends on every bit of both arguments.
-const fn mix(seed: u64, value: u64) -> u64 {
+pub(crate) const fn mix(seed: u64, value: u64) -> u64 {
     let mut z = seed
         .wrapping_add(value.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -16,7 +16,7 @@ use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
-    VaultAlarms,
+    VaultAlarms, VaultCapacity,
 };
 use crate::tls::ClientTls;
 
@@ -92,6 +92,11 @@ impl VaultClient {
     /// `GET /v1/alarms`, for sites, the controller and operators.
     pub async fn alarms(&self) -> Result<VaultAlarms, ClientError> {
         self.transport.read_json(self.transport.get("/v1/alarms".to_owned()), 8 << 20).await
+    }
+
+    /// `GET /v1/capacity`, for sites, the controller and operators.
+    pub async fn capacity(&self) -> Result<VaultCapacity, ClientError> {
+        self.transport.read_json(self.transport.get("/v1/capacity".to_owned()), 64 << 10).await
     }
 
     /// The repositories that this certificate may see.

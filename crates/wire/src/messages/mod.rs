@@ -8,6 +8,7 @@
 mod vocabulary;
 
 pub mod approvals;
+pub mod capacity;
 pub mod compliance;
 pub mod control;
 pub mod deposits;
@@ -28,6 +29,6 @@ pub use lumbung_pack::{Missing, PackUse, Statistics};
 pub use register::SiteKind;
 pub use vault::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
-    ManifestSummary, SiteInfo, VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms,
+    ManifestSummary, SiteInfo, VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms, VaultCapacity,
 };
 pub use vocabulary::UnknownWord;

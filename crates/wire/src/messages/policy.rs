@@ -61,6 +61,19 @@ pub struct PolicySkip {
     pub gap: PolicyGap,
 }
 
+/// How fast an agent may send: a cap may slow it, and never stops it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRates {
+    /// The cap outside the windows, as in `10 Mbit/s`; empty: none.
+    pub rate: String,
+    /// Caps by time of day, as in `07:30-16:00 mon-fri 5 Mbit/s`: the first that fits counts.
+    pub windows: Vec<String>,
+    /// The zone of the windows.
+    pub timezone: String,
+}
+
 /// What a policy asks for, without its number.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -70,6 +83,9 @@ pub struct PolicyContent {
     pub jobs: Vec<PolicyJob>,
     /// What is not, and why.
     pub skipped: Vec<PolicySkip>,
+    /// How fast; as the agent's own file says if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<PolicyRates>,
 }
 
 /// A policy: one version of what one server's agent is asked to back up.
@@ -226,18 +242,26 @@ pub enum Narrowing {
         /// After, seconds.
         after_s: u64,
     },
+    /// It may send so slowly that backups may never be done.
+    Rate {
+        /// The lowest cap before.
+        before: String,
+        /// The lowest cap after.
+        after: String,
+    },
 }
 
 impl Narrowing {
-    /// The dataset that it is about.
+    /// The dataset that it is about; none: all of them.
     #[must_use]
-    pub const fn dataset(&self) -> DatasetId {
+    pub const fn dataset(&self) -> Option<DatasetId> {
         match self {
             Self::Dataset { dataset, .. }
             | Self::Path { dataset, .. }
             | Self::Exclude { dataset, .. }
             | Self::Schedule { dataset, .. }
-            | Self::Rpo { dataset, .. } => *dataset,
+            | Self::Rpo { dataset, .. } => Some(*dataset),
+            Self::Rate { .. } => None,
         }
     }
 }
@@ -253,6 +277,9 @@ impl std::fmt::Display for Narrowing {
             }
             Self::Rpo { label, before_s, after_s, .. } => {
                 write!(f, "{label}: RPO {after_s} s instead of {before_s} s")
+            }
+            Self::Rate { before, after } => {
+                write!(f, "everything: at most {after} at times, instead of {before}")
             }
         }
     }

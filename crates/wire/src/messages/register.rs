@@ -202,6 +202,15 @@ pub struct Site {
     /// The pin of its TLS key; `None` until it enrols.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_pin: Option<TlsPin>,
+    /// Speed of the line over which it copies from the other sites, as in `100 Mbit/s`; empty: unknown.
+    #[serde(default)]
+    pub link: String,
+    /// The cap on that outside the windows, as in `50 Mbit/s`; empty: none.
+    #[serde(default)]
+    pub rate: String,
+    /// Caps by time of day, as in `07:30-16:00 mon-fri 5 Mbit/s`: the first that fits counts.
+    #[serde(default)]
+    pub windows: Vec<String>,
 }
 
 /// A site to be entered.
@@ -234,6 +243,15 @@ pub struct SiteInput {
     /// The pin of its TLS key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_pin: Option<TlsPin>,
+    /// Speed of the line over which it copies from the other sites, as in `100 Mbit/s`; empty: unknown.
+    #[serde(default)]
+    pub link: String,
+    /// The cap on that outside the windows; empty: none.
+    #[serde(default)]
+    pub rate: String,
+    /// Caps by time of day, as in `07:30-16:00 mon-fri 5 Mbit/s`: the first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<String>,
 }
 
 /// A Perangkat Daerah.
@@ -258,6 +276,15 @@ pub struct Pd {
     /// Whether it is the one that runs the Pusat Data.
     #[serde(default)]
     pub runs_pusat_data: bool,
+    /// Speed of its line to the Pusat Data, as in `20 Mbit/s`; empty: unknown.
+    #[serde(default)]
+    pub link: String,
+    /// The cap on each of its agents outside the windows, as in `10 Mbit/s`; empty: none.
+    #[serde(default)]
+    pub rate: String,
+    /// Caps by time of day, as in `07:30-16:00 mon-fri 5 Mbit/s`: the first that fits counts.
+    #[serde(default)]
+    pub windows: Vec<String>,
 }
 
 const fn other_pd() -> PdKind {
@@ -288,6 +315,15 @@ pub struct PdInput {
     /// Whether it is the one that runs the Pusat Data.
     #[serde(default)]
     pub runs_pusat_data: bool,
+    /// Speed of its line to the Pusat Data, as in `20 Mbit/s`; empty: unknown.
+    #[serde(default)]
+    pub link: String,
+    /// The cap on each of its agents outside the windows; empty: none.
+    #[serde(default)]
+    pub rate: String,
+    /// Caps by time of day, as in `07:30-16:00 mon-fri 5 Mbit/s`: the first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<String>,
 }
 
 /// A server of a PD.

@@ -31,6 +31,22 @@ pub struct SiteInfo {
     pub role_seen: String,
 }
 
+/// `GET /v1/capacity`, for sites, the controller and operators: how full the site is, by its own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultCapacity {
+    /// Bytes that the repositories keep, as their quotas count them.
+    pub used_bytes: u64,
+    /// Bytes that they may keep before writes are refused; absent where the vault cannot know (S3 without `capacity`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// Bytes of the file system that are free for them, what is kept free left out; absent over S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// What the quotas of its repositories add up to; absent if one of them has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+}
+
 /// `GET /v1/repositories/{r}/{folder}` and `GET /v1/repositories`: ids in hex, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IdList {

@@ -9,10 +9,11 @@ mod narrow;
 #[cfg(test)]
 mod tests;
 
-pub use narrow::{Comparison, covers, lies_in_folders, narrows};
+pub use narrow::{Comparison, RATE_CONFIRMED, covers, lies_in_folders, narrows};
 
 use std::collections::HashSet;
 
+use lumbung_model::rate::{Cap, Rate, RatePlan, Window};
 use lumbung_model::schedule::{Expression, Schedule, parse_zone};
 use lumbung_model::{AgentId, DatasetId, PolicyHash, PublicKey};
 use lumbung_pack::{SigningKey, verify_signature};
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::signature_bytes;
 use crate::messages::policy::{
-    Policy, PolicyConfirmation, PolicyContent, PolicyJob, PolicyMark, SignedPolicy,
+    Policy, PolicyConfirmation, PolicyContent, PolicyJob, PolicyMark, PolicyRates, SignedPolicy,
 };
 
 /// Longest text of a policy, bytes.
@@ -39,6 +40,14 @@ const SCHEDULE_MAX_BYTES: usize = 255;
 pub const VERSION_MAX: u64 = (1 << 53) - 1;
 /// Longest time between two backups, seconds: as long as the register allows.
 const RPO_MAX_S: u64 = 31_622_400;
+
+/// Windows of a cap, at most.
+pub const WINDOWS_MAX: usize = 50;
+/// Below this no agent follows a cap: 64 kbit/s, of which a day has 691 MB.
+pub const RATE_MIN: Rate = match Rate::bytes_per_second(8_000) {
+    Some(rate) => rate,
+    None => unreachable!(),
+};
 
 const POLICY: &[u8] = b"lumbung policy 1\0";
 const CONTENT: &[u8] = b"lumbung policy content 1\0";
@@ -131,7 +140,10 @@ fn check(policy: &Policy) -> Result<(), PolicyError> {
     if !(1..=VERSION_MAX).contains(&policy.version) {
         return value(format!("its number is {}", policy.version));
     }
-    let PolicyContent { jobs, skipped } = &policy.content;
+    let PolicyContent { jobs, skipped, rates } = &policy.content;
+    if let Some(rates) = rates {
+        rate_plan(rates).map_err(|reason| PolicyError::Value(format!("its rates: {reason}")))?;
+    }
     if jobs.len().max(skipped.len()) > POLICY_MAX_JOBS {
         return value(format!("it has more than {POLICY_MAX_JOBS} datasets"));
     }
@@ -194,6 +206,33 @@ pub fn schedule(job: &PolicyJob) -> Result<Schedule, String> {
     let zone = parse_zone(&job.timezone).map_err(|error| error.to_string())?;
     let expression: Expression = job.schedule.parse().map_err(|error| format!("{error}"))?;
     Ok(Schedule::new(expression, zone))
+}
+
+/// The caps of a policy.
+///
+/// # Errors
+/// What cannot be read or is too low, in words.
+pub fn rate_plan(rates: &PolicyRates) -> Result<RatePlan, String> {
+    let PolicyRates { rate, windows, timezone } = rates;
+    let lengths = windows.iter().chain([rate, timezone]).map(String::len);
+    if windows.len() > WINDOWS_MAX || lengths.max() > Some(SCHEDULE_MAX_BYTES) {
+        return Err(format!("at most {WINDOWS_MAX} windows of {SCHEDULE_MAX_BYTES} bytes"));
+    }
+    let zone = parse_zone(timezone).map_err(|error| error.to_string())?;
+    let windows: Result<Vec<Window>, _> =
+        windows.iter().map(|window| window.parse::<Window>()).collect();
+    let windows = windows.map_err(|error| error.to_string())?;
+    let otherwise = match rate.as_str() {
+        "" | "unlimited" => Cap(None),
+        rate => Cap(Some(rate.parse::<Rate>().map_err(|error| error.to_string())?)),
+    };
+    let plan = RatePlan::new(zone, windows, otherwise);
+    match plan.lowest() {
+        Some(lowest) if lowest < RATE_MIN => Err(format!(
+            "{lowest} is less than {RATE_MIN}: a cap slows backups, and never stops them"
+        )),
+        _ => Ok(plan),
+    }
 }
 
 fn confirmation_message(policy: &PolicyHash, agent: &AgentId) -> Vec<u8> {

@@ -5,10 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use lumbung_model::rate::Rate;
 use lumbung_model::schedule::Schedule;
 use lumbung_model::{DatasetId, Timestamp};
 
-use super::schedule;
+use super::{rate_plan, schedule};
 use crate::messages::policy::{Narrowing, PolicyContent, PolicyJob};
 use crate::messages::register::DatasetKind;
 
@@ -22,6 +23,12 @@ const FAR_RUNS: u32 = 5000;
 /// A schedule that rests for months shows at one of these moments of the next 400 days.
 const LOOKS: i64 = 2000;
 const LOOKS_S: i64 = 400 * 86_400;
+
+/// A cap that goes below this has to be confirmed: 1 Mbit/s, of which a day has 10.8 GB.
+pub const RATE_CONFIRMED: Rate = match Rate::bytes_per_second(125_000) {
+    Some(rate) => rate,
+    None => unreachable!(),
+};
 
 /// How `new` asks for less than `old`; nothing, if it does not.
 #[must_use]
@@ -58,6 +65,7 @@ impl Comparison {
                 }),
             }
         }
+        found.extend(slower(old, new));
         found
     }
 
@@ -95,6 +103,25 @@ impl Comparison {
         let pair = texts.map(Clone::clone);
         *self.known.entry(pair).or_insert_with(|| runs_less(before, after, now))
     }
+}
+
+/// A cap below [`RATE_CONFIRMED`] that is lower than any before.
+fn slower(old: &PolicyContent, new: &PolicyContent) -> Option<Narrowing> {
+    // Caps that cannot be read are none that a policy is signed with.
+    let lowest = |content: &PolicyContent| {
+        content
+            .rates
+            .as_ref()
+            .and_then(|rates| rate_plan(rates).ok())
+            .and_then(|plan| plan.lowest())
+    };
+    let (before, after) = (lowest(old), lowest(new)?);
+    // Where nothing was backed up, slowly is more.
+    let is_less = old.jobs.iter().any(is_run)
+        && after < RATE_CONFIRMED
+        && before.is_none_or(|before| after < before);
+    let text = |rate: Option<Rate>| rate.map_or_else(|| "unlimited".to_owned(), |r| r.to_string());
+    is_less.then(|| Narrowing::Rate { before: text(before), after: text(Some(after)) })
 }
 
 /// Whether agents back up this kind: what lies in folders. A database needs more than its files.

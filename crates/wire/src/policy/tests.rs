@@ -24,7 +24,7 @@ fn job(number: u8, paths: &[&str]) -> PolicyJob {
 }
 
 fn content(jobs: Vec<PolicyJob>) -> PolicyContent {
-    PolicyContent { jobs, skipped: Vec::new() }
+    PolicyContent { jobs, ..PolicyContent::default() }
 }
 
 fn policy(content: PolicyContent) -> Policy {
@@ -167,6 +167,7 @@ fn kinds(old: PolicyJob, new: PolicyJob) -> Vec<&'static str> {
         Narrowing::Exclude { .. } => "exclude",
         Narrowing::Schedule { .. } => "schedule",
         Narrowing::Rpo { .. } => "rpo",
+        Narrowing::Rate { .. } => "rate",
     };
     found.iter().map(kind).collect()
 }
@@ -282,7 +283,7 @@ proptest! {
         }
         let found = narrows(&old, &new, NOW);
         prop_assert!(!found.is_empty());
-        prop_assert!(found.iter().all(|one| one.dataset() == old.jobs[at].dataset));
+        prop_assert!(found.iter().all(|one| one.dataset() == Some(old.jobs[at].dataset)));
     }
 
     #[test]
@@ -301,4 +302,55 @@ proptest! {
             }
         }
     }
+}
+
+fn capped(rate: &str, windows: &[&str]) -> PolicyContent {
+    let windows = windows.iter().map(|text| (*text).to_owned()).collect();
+    let rates = PolicyRates { rate: rate.into(), windows, timezone: "WIB".into() };
+    PolicyContent { rates: Some(rates), ..content(vec![job(1, &["/srv/a"])]) }
+}
+
+#[test]
+fn a_cap_slows_and_never_stops() {
+    let key = SigningKey::generate();
+    for (rate, windows) in [("10 Mbit/s", &["07:30-16:00 mon-fri 64 kbit/s"][..]), ("", &[])] {
+        let signed = sign(&policy(capped(rate, windows)), &key).unwrap();
+        let (opened, _) = open(&signed, &key.public()).unwrap();
+        assert_eq!(opened.content, capped(rate, windows));
+    }
+    for (rate, windows) in [
+        ("63 kbit/s", &[][..]),
+        ("0 Mbit/s", &[]),
+        ("off", &[]),
+        ("10 Mbit/s", &["07:30-16:00 1 kbit/s"]),
+        ("10 Mbit/s", &["07:30-16:00 off"]),
+    ] {
+        let refused = sign(&policy(capped(rate, windows)), &key);
+        assert!(matches!(refused, Err(PolicyError::Value(_))), "{rate} {windows:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_cap_that_goes_below_a_megabit_is_confirmed_by_somebody() {
+    let free = content(vec![job(1, &["/srv/a"])]);
+    let slow = capped("10 Mbit/s", &["07:30-16:00 900 kbit/s"]);
+    let found = narrows(&free, &slow, NOW);
+    assert_eq!(found, [Narrowing::Rate { before: "unlimited".into(), after: "900 kbit/s".into() }]);
+    assert_eq!(found[0].dataset(), None);
+    for (old, new) in [
+        (&free, &capped("1 Mbit/s", &[])),
+        (&slow, &slow),
+        (&slow, &capped("950 kbit/s", &[])),
+        (&slow, &free),
+        (&PolicyContent::default(), &slow),
+    ] {
+        assert_eq!(narrows(old, new, NOW), [], "{old:?} {new:?}");
+    }
+    assert_eq!(narrows(&slow, &capped("800 kbit/s", &[]), NOW).len(), 1);
+}
+
+#[test]
+fn a_policy_without_caps_is_written_as_before_there_were_any() {
+    let text = serde_json::to_string(&content(Vec::new())).unwrap();
+    assert_eq!(text, r#"{"jobs":[],"skipped":[]}"#);
 }
