@@ -4,6 +4,7 @@
 //! [`SystemClock`] (the one place that reads the clock) and random ids. Every other decision is a
 //! function of its inputs, `now` among them.
 
+pub mod anomaly;
 mod causes;
 pub mod clock;
 pub mod compliance;
