@@ -38,6 +38,8 @@ pub struct Config {
     pub hostname: Option<String>,
     /// Time between two heartbeats.
     pub heartbeat_interval: Period,
+    /// Whether a report names the folders in which most changed.
+    pub report_folders: bool,
     /// The zone in which times are shown.
     pub zone: chrono_tz::Tz,
     /// Rate caps by time of day.
@@ -128,6 +130,7 @@ struct AgentSection {
     hostname: Option<String>,
     heartbeat_interval: Period,
     rate: Cap,
+    report_folders: bool,
 }
 
 impl Default for AgentSection {
@@ -139,6 +142,7 @@ impl Default for AgentSection {
             hostname: None,
             heartbeat_interval: Period::seconds(60),
             rate: Cap(None),
+            report_folders: true,
         }
     }
 }
@@ -218,6 +222,7 @@ impl Config {
             controller: agent.controller,
             hostname: agent.hostname,
             heartbeat_interval: agent.heartbeat_interval,
+            report_folders: agent.report_folders,
             zone: agent.timezone.0,
             rates: RatePlan::new(agent.timezone.0, file.window, agent.rate),
             sites: file.site,

@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, user, verdicts,
-    verify,
+    anomaly, audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media,
+    morning, order, people, policy, register, repo, restore, roster, snapshots, status, user,
+    verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Calendar(deposits::CalendarArgs),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Anomaly(anomaly::AnomalyCommand),
     Login(people::LoginArgs),
     #[command(subcommand)]
     User(user::UserCommand),

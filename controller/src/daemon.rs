@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use crate::act::Act;
+use crate::anomalies;
 use crate::api::{self, Shared};
 use crate::config::Config;
 use crate::db::{Db, DbError};
@@ -104,10 +105,19 @@ pub async fn run(
 
     let (signal, publish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = watch::channel(false);
+    let identity = Arc::new(identity);
+    let anomalies = Arc::new(Notify::new());
+    let holding = Arc::new(anomalies::keeper::Keeper {
+        db: db.clone(),
+        clock: clock.clone(),
+        identity: identity.clone(),
+        interval_s: config.poll.interval_s,
+        signal: anomalies.clone(),
+    });
     let poller = Arc::new(Poller {
         db: db.clone(),
         clock: clock.clone(),
-        identity: Arc::new(identity),
+        identity,
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
     });
@@ -142,6 +152,7 @@ pub async fn run(
         config,
         profile,
         poll: signal,
+        anomalies,
         deadlines,
         audit_key,
         policy_key,
@@ -158,6 +169,7 @@ pub async fn run(
     let publishing = policies::Reconciler { app: shared.clone(), signal: publish };
     let publishing = tokio::spawn(publishing.run(stopped.clone()));
     let polling = tokio::spawn(poller.run(stopped.clone()));
+    let holding = tokio::spawn(holding.run(stopped.clone()));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
     let keeping = tokio::spawn(keeper.run(stopped.clone()));
     let renewing = tokio::spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
@@ -168,7 +180,16 @@ pub async fn run(
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
     stop.send_replace(true);
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
-    let _ = tokio::join!(polling, reconciling, keeping, hearing, publishing, renewing, showing);
+    let _ = tokio::join!(
+        polling,
+        holding,
+        reconciling,
+        keeping,
+        hearing,
+        publishing,
+        renewing,
+        showing
+    );
     Ok(())
 }
 

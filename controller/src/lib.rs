@@ -10,6 +10,7 @@
 //! - [`people`]: accounts, roles, logins; [`approvals`]: what takes two people; [`act`]: who changes what, for the audit log.
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
 //! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
+//! - [`anomalies`]: runs that look like an attack, and the snapshots that sites hold for them.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
@@ -19,6 +20,7 @@
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
+pub mod anomalies;
 pub mod api;
 pub mod approvals;
 pub mod cli;

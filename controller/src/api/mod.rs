@@ -6,6 +6,7 @@
 
 pub mod access;
 mod agents;
+mod anomalies;
 mod approvals;
 mod audit;
 mod compliance;
@@ -95,6 +96,8 @@ pub struct Shared {
     pub profile: Arc<Profile>,
     /// Asks the poller for a round.
     pub poll: Arc<Notify>,
+    /// Asks for a round over what is held for anomalies.
+    pub anomalies: Arc<Notify>,
     /// Asks for a round over what is owed by date.
     pub deadlines: Arc<Notify>,
     /// Signs how far the audit log goes.
@@ -130,6 +133,7 @@ pub fn routes() -> Routes {
         compliance::routes(),
         verdicts::routes(),
         follow_up::routes(),
+        anomalies::routes(),
         people::routes(),
         audit::routes(),
         approvals::routes(),

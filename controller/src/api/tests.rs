@@ -76,6 +76,7 @@ impl App {
             config: Config::default(),
             profile: Arc::new(crate::testing::profile()),
             poll: Arc::new(Notify::new()),
+            anomalies: Arc::new(Notify::new()),
             deadlines: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
             policy_key: SigningKey::generate(),

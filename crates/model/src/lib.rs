@@ -24,9 +24,9 @@ pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use day::{Day, DayError};
 pub use id::{
-    AgentId, AlertId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, CheckId,
-    ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash, DomainId,
-    FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
+    AgentId, AlertId, AnomalyId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId,
+    CheckId, ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash,
+    DomainId, FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
     MaintenanceId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, PoolId,
     ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RoomId,
     RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId,

@@ -39,7 +39,7 @@ impl NewData {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FolderFigures {
-    /// Its path; empty if the agent keeps names to itself.
+    /// Its path.
     pub path: String,
     /// Files that changed.
     pub changed_files: u64,
