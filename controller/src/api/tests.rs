@@ -1,5 +1,6 @@
 //! The API without sockets: who may call what, and what comes of it.
 
+mod anomalies;
 mod approvals;
 mod audit;
 mod authorization;

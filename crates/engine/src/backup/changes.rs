@@ -187,37 +187,30 @@ impl Changes {
     }
 
     /// A file that was not there; where its content comes from.
-    pub(super) fn new(&mut self, path: &[u8]) -> Origin {
+    pub(super) fn appeared(&mut self, path: &[u8]) -> Origin {
         self.figures.new_files += 1;
         let (folder, name) = split(path);
-        let prefixes: Vec<(usize, u64, Option<u64>)> = dots(name)
-            .map(|dot| {
-                let before = &name[..dot];
-                let stem = dots(before).next().map(|dot| self.hasher.hash_one(&before[..dot]));
-                (dot, self.hasher.hash_one(before), stem)
-            })
-            .collect();
+        // Whatever it may have been called before extensions were added, the longest first, each with its stem.
+        let hashed = |text: &[u8]| self.hasher.hash_one(text);
+        let stem_of = |text: &[u8]| dots(text).next().map(|dot| hashed(&text[..dot]));
+        let before: Vec<(u64, Option<u64>)> =
+            dots(name).map(|dot| (hashed(&name[..dot]), stem_of(&name[..dot]))).collect();
         let remember = self.remembered < NAMES_MAX;
         let folder = self.folder(folder);
         folder.figures.new_files += 1;
-        if let Some((_, whole, stem)) =
-            prefixes.iter().find(|(_, whole, _)| folder.gone.contains(whole))
-        {
-            folder.gone.remove(whole);
-            stem.map(|stem| take(&mut folder.gone_stems, stem));
+        let appended = before.iter().find(|(whole, _)| folder.gone.remove(whole));
+        if let Some((_, Some(stem))) = appended {
+            take(&mut folder.gone_stems, *stem);
+        }
+        let stem = before.first().map(|(whole, _)| *whole);
+        if appended.is_some() || stem.is_some_and(|stem| take(&mut folder.gone_stems, stem)) {
             self.renamed(name);
             return Origin::Rewritten;
         }
-        if let Some((_, stem, _)) = prefixes.first() {
-            if take(&mut folder.gone_stems, *stem) {
-                self.renamed(name);
-                return Origin::Rewritten;
-            }
-            if remember {
-                *folder.new_stems.entry(*stem).or_default() += 1;
-                folder.remembered += 1;
-                self.remembered += 1;
-            }
+        if let Some(stem) = stem.filter(|_| remember) {
+            *folder.new_stems.entry(stem).or_default() += 1;
+            folder.remembered += 1;
+            self.remembered += 1;
         }
         Origin::Added
     }
@@ -277,6 +270,13 @@ impl Changes {
             ..folder
         };
         figures.folders = self.worst.into_iter().map(shown).collect();
+        // One file may look renamed twice: `a.doc` went, `a.lokd` and `a.doc.lokd` came.
+        let most = |renamed: u64, new: u64, gone: u64| renamed.min(new).min(gone);
+        figures.renamed_files =
+            most(figures.renamed_files, figures.new_files, figures.removed_files);
+        for one in &mut figures.folders {
+            one.renamed_files = most(one.renamed_files, one.new_files, one.removed_files);
+        }
         figures
     }
 }
@@ -315,23 +315,35 @@ mod tests {
     fn renamed_files_are_known_by_what_they_keep_of_their_name() {
         let mut changes = Changes::default();
         changes.gone(b"a/one.xlsx", 1);
-        assert_eq!(changes.new(b"a/one.xlsx.id-7F.[m@h.id].lokd"), Origin::Rewritten);
+        assert_eq!(changes.appeared(b"a/one.xlsx.id-7F.[m@h.id].lokd"), Origin::Rewritten);
         changes.gone(b"a/two.xlsx", 1);
-        assert_eq!(changes.new(b"a/two.xlsx.lokd"), Origin::Rewritten);
-        assert_eq!(changes.new(b"b/three.aaa"), Origin::Added);
+        assert_eq!(changes.appeared(b"a/two.xlsx.lokd"), Origin::Rewritten);
+        assert_eq!(changes.appeared(b"b/three.aaa"), Origin::Added);
         changes.gone(b"b/three.xlsx", 1);
         changes.gone(b"b/four.docx", 1);
-        assert_eq!(changes.new(b"b/four.lokd"), Origin::Rewritten);
+        assert_eq!(changes.appeared(b"b/four.lokd"), Origin::Rewritten);
         // Neither another folder's name, nor a name taken twice, nor a hidden file is one.
         changes.gone(b"c/five.txt", 1);
-        assert_eq!(changes.new(b"d/five.txt.lokd"), Origin::Added);
-        assert_eq!(changes.new(b"d/.lokd"), Origin::Added);
+        assert_eq!(changes.appeared(b"d/five.txt.lokd"), Origin::Added);
+        assert_eq!(changes.appeared(b"d/.lokd"), Origin::Added);
         let figures = changes.finish();
         assert_eq!((figures.renamed_files, figures.new_files, figures.removed_files), (4, 6, 5));
         assert_eq!(figures.new_extension, "lokd");
         let named: Vec<(&str, u64)> =
             figures.folders.iter().map(|f| (f.path.as_str(), f.renamed_files)).collect();
         assert_eq!(named, [("/a", 2), ("/b", 2), ("/c", 0)]);
+    }
+
+    #[test]
+    fn a_file_that_looks_renamed_twice_counts_once() {
+        let mut changes = Changes::default();
+        changes.before(1);
+        changes.gone(b"a/one.doc", 1);
+        changes.appeared(b"a/one.aaa");
+        changes.appeared(b"a/one.doc.aaa");
+        let figures = changes.finish();
+        assert_eq!((figures.renamed_files, figures.folders[0].renamed_files), (1, 1));
+        assert_eq!(figures.check(), Ok(()));
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl Planner<'_> {
             changes.before(file.stat.size);
             changes.gone(path, file.stat.size);
         });
-        let Some(found) = found else { return (changes.new(path), None) };
+        let Some(found) = found else { return (changes.appeared(path), None) };
         changes.before(found.stat.size);
         if !found.stat.same_content(stat) {
             changes.changed(path);
