@@ -204,12 +204,7 @@ impl Keeper {
         let now = self.clock.now();
         self.db
             .write_async(move |tx| {
-                rows::note_hold(
-                    tx,
-                    now,
-                    &due,
-                    answer.as_ref().map(|hold| *hold).map_err(String::as_str),
-                )?;
+                rows::note_hold(tx, now, &due, answer.as_ref().copied().map_err(String::as_str))?;
                 match rows::anomaly(tx, &due.anomaly)? {
                     Some(anomaly) => settle_alarm(tx, now, &anomaly),
                     None => Ok(()),

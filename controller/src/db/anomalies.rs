@@ -1,6 +1,6 @@
 //! Figures of runs, anomalies, and the holds that they ask for.
 //!
-//! Invariants: figures of one report are kept once, for [`HISTORY_S`] and [`HISTORY_RUNS`] at most; one anomaly of a dataset is
+//! Invariants: figures of one report are kept once, for [`HISTORY_S`] and 2,000 runs at most; one anomaly of a dataset is
 //! unsettled; what a person decides is in the audit log; a hold that is wanted stays a row until its anomaly is settled.
 
 use lumbung_model::anomaly::{Run, RunFigures, Suspicion};
