@@ -1,5 +1,7 @@
 CREATE INDEX agents_by_server ON agents (server, enrolled_s);
 CREATE UNIQUE INDEX alarms_open ON alarms (kind, subject) WHERE cleared_s IS NULL;
+CREATE INDEX anomalies_by_first ON anomalies (first_s);
+CREATE UNIQUE INDEX anomalies_unsettled ON anomalies (dataset) WHERE state IN ('open', 'confirmed');
 CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
@@ -30,6 +32,7 @@ CREATE INDEX register_history_by_id ON register_history (id, sequence);
 CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
+CREATE INDEX run_figures_by_dataset ON run_figures (dataset, at_s);
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX sight_runs_by_end ON sight_runs (last_s);
 CREATE INDEX standings_by_pd ON standings (pd);
@@ -67,6 +70,32 @@ CREATE TABLE alarms (
     last_s INTEGER NOT NULL,
     cleared_s INTEGER
 ) STRICT;
+CREATE TABLE anomalies (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    agent BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'dismissed', 'confirmed', 'closed')),
+    since_s INTEGER NOT NULL,
+    first_s INTEGER NOT NULL,
+    last_s INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    score_pct INTEGER NOT NULL,
+    reasons TEXT NOT NULL CHECK (json_valid(reasons)),
+    new_extension TEXT NOT NULL,
+    folders TEXT NOT NULL CHECK (json_valid(folders)),
+    decided_s INTEGER,
+    decided_by TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE anomaly_holds (
+    anomaly BLOB NOT NULL REFERENCES anomalies (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    manifest BLOB NOT NULL REFERENCES manifests (id),
+    hold BLOB,
+    placed_s INTEGER,
+    error TEXT,
+    PRIMARY KEY (anomaly, site, manifest)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE api_tokens (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
@@ -518,6 +547,14 @@ CREATE TABLE rosters (
     id BLOB NOT NULL UNIQUE CHECK (length(id) = 32),
     object BLOB NOT NULL,
     PRIMARY KEY (repository, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE run_figures (
+    report BLOB NOT NULL PRIMARY KEY CHECK (length(report) = 16),
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    at_s INTEGER NOT NULL,
+    manifest BLOB,
+    figures TEXT NOT NULL CHECK (json_valid(figures)),
+    anomaly BLOB REFERENCES anomalies (id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE scrub_results (
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,

@@ -40,6 +40,8 @@ pub struct Config {
     pub hostname: Option<String>,
     /// Time between two heartbeats.
     pub heartbeat_interval: Period,
+    /// Whether a report names the folders in which most changed.
+    pub report_folders: bool,
     /// The zone in which times are shown.
     pub zone: chrono_tz::Tz,
     /// Rate caps by time of day.
@@ -149,6 +151,7 @@ struct AgentSection {
     hostname: Option<String>,
     heartbeat_interval: Period,
     rate: Cap,
+    report_folders: bool,
 }
 
 impl Default for AgentSection {
@@ -160,6 +163,7 @@ impl Default for AgentSection {
             hostname: None,
             heartbeat_interval: Period::seconds(60),
             rate: Cap(None),
+            report_folders: true,
         }
     }
 }
@@ -239,6 +243,7 @@ impl Config {
             controller: agent.controller,
             hostname: agent.hostname,
             heartbeat_interval: agent.heartbeat_interval,
+            report_folders: agent.report_folders,
             zone: agent.timezone.0,
             rates: RatePlan::new(agent.timezone.0, file.window, agent.rate).into(),
             sites: file.site,

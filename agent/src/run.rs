@@ -16,6 +16,7 @@ use lumbung_engine::{
     BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, Depot, DepotError, Excludes,
     HttpDepot, Progress, StateError as EngineState, backup, load_rosters,
 };
+use lumbung_model::anomaly::RunFigures;
 use lumbung_model::{Clock, SiteId, Timestamp};
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::client::{ClientError, VaultClient};
@@ -189,7 +190,11 @@ impl Runner {
             }
             None => outcome,
         };
-        outcome.map(named).map_err(|error| match error {
+        let told = |outcome: BackupOutcome| BackupOutcome {
+            changes: outcome.changes.map(|changes| told(changes, self.config.report_folders)),
+            ..outcome
+        };
+        outcome.map(named).map(told).map_err(|error| match error {
             BackupError::State(EngineState::Locked(_)) => RunError::Busy,
             other => RunError::Backup(other),
         })
@@ -268,6 +273,14 @@ fn options(job: &Job, estimate: bool) -> Result<BackupOptions, RunError> {
         estimate,
         ..BackupOptions::default()
     })
+}
+
+/// What the controller is told of changes: names only where they may leave the server.
+fn told(changes: RunFigures, names: bool) -> RunFigures {
+    if names {
+        return changes;
+    }
+    RunFigures { new_extension: String::new(), folders: Vec::new(), ..changes }
 }
 
 fn no_site(left_out: &[String], enrolment: &Enrolment) -> String {
@@ -371,6 +384,7 @@ pub fn record(
             .unwrap_or_default(),
         message,
         cause: finished.result.as_ref().err().and_then(cause_of),
+        changes: finished.result.as_ref().ok().and_then(|outcome| outcome.changes.clone()),
     };
     // The report first: were only the record kept, a run would never be told of.
     db.push_report(&report)?;

@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, capacity, deposits, diff, exchange, generate, hand_in, key, kinds,
-    media, morning, order, people, policy, register, repo, restore, roster, snapshots, status,
-    uptime, user, verdicts, verify,
+    anomaly, audit, backup, browse, capacity, deposits, diff, exchange, generate, hand_in, key,
+    kinds, media, morning, order, people, policy, register, repo, restore, roster, snapshots,
+    status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -134,6 +134,8 @@ pub(crate) enum Command {
     Calendar(deposits::CalendarArgs),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Anomaly(anomaly::AnomalyCommand),
     Login(people::LoginArgs),
     #[command(subcommand)]
     User(user::UserCommand),

@@ -108,6 +108,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Deposit(command) => commands::deposits::deposit(command, terminal),
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),
         Command::Policy(command) => commands::policy::run(command, terminal),
+        Command::Anomaly(command) => commands::anomaly::run(command, terminal),
         Command::Login(args) => commands::people::login(args, terminal),
         Command::User(command) => commands::user::run(command, terminal),
         Command::Approval(command) => commands::people::approval(command, terminal),

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
+use crate::anomalies;
 use crate::api::{self, Shared};
 use crate::capacity;
 use crate::config::Config;
@@ -108,10 +109,19 @@ pub async fn run(
 
     let (signal, publish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = watch::channel(false);
+    let identity = Arc::new(identity);
+    let anomalies = Arc::new(Notify::new());
+    let holding = Arc::new(anomalies::keeper::Keeper {
+        db: db.clone(),
+        clock: clock.clone(),
+        identity: identity.clone(),
+        interval_s: config.poll.interval_s,
+        signal: anomalies.clone(),
+    });
     let poller = Arc::new(Poller {
         db: db.clone(),
         clock: clock.clone(),
-        identity: Arc::new(identity),
+        identity,
         zone: profile.zone(),
         interval_s: config.poll.interval_s,
         signal: signal.clone(),
@@ -158,6 +168,7 @@ pub async fn run(
         config,
         profile,
         poll: signal,
+        anomalies,
         deadlines,
         uptime,
         audit_key,
@@ -175,6 +186,7 @@ pub async fn run(
     let publishing = policies::Reconciler { app: shared.clone(), signal: publish };
     work.spawn(publishing.run(stopped.clone()));
     work.spawn(poller.run(stopped.clone()));
+    work.spawn(holding.run(stopped.clone()));
     work.spawn(reconciler.run(stopped.clone()));
     work.spawn(keeper.run(stopped.clone()));
     work.spawn(watching.run(stopped.clone()));

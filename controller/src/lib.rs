@@ -12,6 +12,7 @@
 //! - [`deadlines`]: what is owed by date; the reconciler that makes its records.
 //! - [`capacity`]: when what the city has is used up, and whether its lines carry what has to move.
 //! - [`policies`]: what agents are asked to back up: signed, and narrowed by two people only.
+//! - [`anomalies`]: runs that look like an attack, and the snapshots that sites hold for them.
 //! - [`poller`]: the reconciler that reads the vaults and checks what they answer.
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
@@ -21,6 +22,7 @@
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
+pub mod anomalies;
 pub mod api;
 pub mod approvals;
 pub mod capacity;

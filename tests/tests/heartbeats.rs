@@ -97,6 +97,7 @@ impl Agent {
             statistics: Statistics::default(),
             message: String::new(),
             cause: None,
+            changes: None,
         }
     }
 

@@ -17,6 +17,7 @@ fn report(at: i64) -> Report {
         statistics: lumbung_wire::messages::Statistics { files: 3, ..Default::default() },
         message: "two files changed".to_owned(),
         cause: None,
+        changes: None,
     }
 }
 

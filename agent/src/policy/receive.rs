@@ -125,5 +125,6 @@ fn alarm(dataset: DatasetId, message: String, now: Timestamp) -> Report {
         statistics: Statistics::default(),
         message: message.chars().take(MESSAGE_MAX_CHARS).collect(),
         cause: None,
+        changes: None,
     }
 }

@@ -30,6 +30,7 @@ fn outcome(warnings: &[&str], authorized: bool) -> BackupOutcome {
         finished: Timestamp(20),
         read_bytes: 0,
         sent_bytes: 0,
+        changes: None,
         partials: Vec::new(),
     }
 }
@@ -142,4 +143,26 @@ fn the_summary_says_where_the_snapshot_is() {
     let busy = RunSummary::new(&job(), &finished(Err(RunError::Busy)));
     assert_eq!(busy.outcome, "busy");
     assert!(busy.to_text().contains("another backup of this agent is running"));
+}
+
+#[test]
+fn names_leave_the_server_only_where_they_may() {
+    let folder = |path: &str| lumbung_model::anomaly::FolderFigures {
+        path: path.to_owned(),
+        changed_files: 3,
+        ..Default::default()
+    };
+    let changes = RunFigures {
+        changed_files: 3,
+        new_extension: "lokd".to_owned(),
+        folders: vec![folder("/srv/data")],
+        ..RunFigures::default()
+    };
+    assert_eq!(told(changes.clone(), true), changes);
+    let quiet = told(changes.clone(), false);
+    assert!(quiet.folders.is_empty() && quiet.new_extension.is_empty());
+    assert_eq!(quiet.changed_files, changes.changed_files);
+    let parsed = |text: &str| Config::parse(std::path::Path::new("agent.toml"), text).unwrap();
+    assert!(parsed("").report_folders);
+    assert!(!parsed("[agent]\nreport_folders = false\n").report_folders);
 }

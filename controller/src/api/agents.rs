@@ -26,6 +26,7 @@ use super::problems::Refused;
 use super::route::{Routes, route};
 use super::{AppState, BODY_MAX_BYTES};
 use crate::act::Act;
+use crate::anomalies;
 use crate::db::{DbError, agents as rows, heartbeats, policies, register};
 use crate::enroll::{self, EnrollError};
 use crate::heartbeats::Said;
@@ -286,25 +287,30 @@ pub(super) async fn reports(
         return Err(Problem::bad_request(detail).into());
     }
     let now = app.clock.now();
-    let acknowledged = app
+    let taken = app
         .db
         .write_async(move |tx| {
             if rows::agent(tx, &agent)?.is_none() {
                 return Ok::<_, DbError>(None);
             }
-            let mut acknowledged = Vec::with_capacity(reports.len());
+            let (mut acknowledged, mut suspicious) = (Vec::with_capacity(reports.len()), false);
             for report in &reports {
                 rows::insert_report(tx, now, &agent, report)?;
+                suspicious |= anomalies::take_in(tx, now, &agent, report)?;
                 rows::note_unregistered(tx, now, &report.dataset, None, Some(&agent), "")?;
                 // An id that another agent has used is not this agent's report: it is not acknowledged.
                 if rows::report_sender(tx, &report.id)? == Some(agent) {
                     acknowledged.push(report.id);
                 }
             }
-            Ok(Some(acknowledged))
+            Ok(Some((acknowledged, suspicious)))
         })
         .await?;
-    Ok(Json(ReportsAck { acknowledged: acknowledged.ok_or_else(|| unknown_agent(agent))? }))
+    let (acknowledged, suspicious) = taken.ok_or_else(|| unknown_agent(agent))?;
+    if suspicious {
+        app.anomalies.notify_one();
+    }
+    Ok(Json(ReportsAck { acknowledged }))
 }
 
 /// The register's servers, with the state of their agents as of `now`.

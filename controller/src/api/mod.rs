@@ -6,6 +6,7 @@
 
 pub mod access;
 mod agents;
+mod anomalies;
 mod approvals;
 mod audit;
 mod capacity;
@@ -98,6 +99,8 @@ pub struct Shared {
     pub profile: Arc<Profile>,
     /// Asks the poller for a round.
     pub poll: Arc<Notify>,
+    /// Asks for a round over what is held for anomalies.
+    pub anomalies: Arc<Notify>,
     /// Asks for a round over what is owed by date.
     pub deadlines: Arc<Notify>,
     /// Asks for uptime to be reckoned now.
@@ -135,6 +138,7 @@ pub fn routes() -> Routes {
         compliance::routes(),
         verdicts::routes(),
         follow_up::routes(),
+        anomalies::routes(),
         people::routes(),
         audit::routes(),
         approvals::routes(),

@@ -5,6 +5,7 @@
 use http::StatusCode;
 use lumbung_wire::{FieldError, Problem};
 
+use crate::anomalies::AnomalyError;
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
 use crate::deadlines::DepositError;
@@ -292,6 +293,19 @@ impl From<WaiverError> for Refused {
             }
             E::Unknown => Problem::not_found(detail),
             E::Over | E::Retired(_) => Problem::conflict(detail),
+            E::Db(error) => database(&error),
+        })
+    }
+}
+
+impl From<AnomalyError> for Refused {
+    fn from(error: AnomalyError) -> Self {
+        use AnomalyError as E;
+        let detail = error.to_string();
+        Self(match error {
+            E::Reason => entry("anomaly-entry", detail),
+            E::Unknown => Problem::not_found(detail),
+            E::Settled(_) | E::Open => Problem::conflict(detail),
             E::Db(error) => database(&error),
         })
     }

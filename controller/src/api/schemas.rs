@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
+use lumbung_wire::messages::anomaly::Anomaly;
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
 use lumbung_wire::messages::capacity::{BandwidthEntry, CapacityReport};
 use lumbung_wire::messages::compliance::{
@@ -74,6 +75,7 @@ macro_rules! messages {
 messages![
     AgentStatus,
     AlarmEntry,
+    Anomaly,
     ApiToken,
     ApiTokenInput,
     Application,

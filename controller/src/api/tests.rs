@@ -1,5 +1,6 @@
 //! The API without sockets: who may call what, and what comes of it.
 
+mod anomalies;
 mod approvals;
 mod audit;
 mod authorization;
@@ -79,6 +80,7 @@ impl App {
             config: Config::default(),
             profile: Arc::new(crate::testing::profile()),
             poll: Arc::new(Notify::new()),
+            anomalies: Arc::new(Notify::new()),
             deadlines: Arc::new(Notify::new()),
             audit_key: SigningKey::generate(),
             policy_key: SigningKey::generate(),

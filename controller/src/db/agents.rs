@@ -137,7 +137,9 @@ pub fn insert_report(
     agent: &AgentId,
     report: &Report,
 ) -> Result<(), DbError> {
-    let body = serde_json::to_string(report).map_err(|_| DbError::Corrupt { what: "a report" })?;
+    // What changed is judged and kept elsewhere: names of folders do not stay with every report.
+    let bare = Report { changes: None, ..report.clone() };
+    let body = serde_json::to_string(&bare).map_err(|_| DbError::Corrupt { what: "a report" })?;
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let kind = word(serde_json::json!(report.kind));
     let outcome = word(serde_json::json!(report.outcome));

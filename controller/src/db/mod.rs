@@ -7,6 +7,7 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod anomalies;
 pub mod approvals;
 pub mod audit;
 pub mod capacity;

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0021_uptime", include_str!("../../migrations/0021_uptime.sql")),
     ("0022_hosts", include_str!("../../migrations/0022_hosts.sql")),
     ("0023_capacity", include_str!("../../migrations/0023_capacity.sql")),
+    ("0024_anomalies", include_str!("../../migrations/0024_anomalies.sql")),
 ];
 
 /// Brings the schema up to date.

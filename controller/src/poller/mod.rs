@@ -1,6 +1,6 @@
 //! The reconciler that reads the vaults: periodic, signalled, taking no argument but the state.
 //!
-//! Invariants: it only reads (its certificate of role controller lets it do no more); sites are polled
+//! Invariants: it only reads (what its certificate lets it do beside that, holds, is done by `crate::anomalies::keeper`); sites are polled
 //! at the same time, so a dead one delays no other; a round that finds nothing new changes nothing.
 
 pub mod check;

@@ -611,6 +611,7 @@ async fn a_snapshot_that_only_its_agent_knows_of_is_an_alarm() {
         statistics: lumbung_pack::Statistics::default(),
         message: String::new(),
         cause: None,
+        changes: None,
     };
     city.db
         .write(|tx| crate::db::agents::insert_report(tx, at(2 * HOUR), &city.agent, &report))

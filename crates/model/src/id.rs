@@ -195,6 +195,7 @@ id!(/** A service of a PD. */ ServiceId, 16, "a service id");
 id!(/** An application of a PD. */ ApplicationId, 16, "an application id");
 id!(/** A contact person of a PD. */ ContactPersonId, 16, "a contact person id");
 id!(/** A waiver of a rule. */ WaiverId, 16, "a waiver id");
+id!(/** Suspicious runs of a dataset. */ AnomalyId, 16, "an anomaly id");
 id!(/** A reminder to a PD. */ ReminderId, 16, "a reminder id");
 id!(/** Something that is owed by date. */ DepositId, 16, "a deposit id");
 id!(/** A check: what is probed, and how. */ CheckId, 16, "a check id");
@@ -229,6 +230,7 @@ random_id!(
     ApplicationId,
     ContactPersonId,
     WaiverId,
+    AnomalyId,
     ReminderId,
     DepositId,
     CheckId,

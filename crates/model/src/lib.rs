@@ -4,6 +4,7 @@
 //! [`SystemClock`] (the one place that reads the clock) and random ids. Every other decision is a
 //! function of its inputs, `now` among them.
 
+pub mod anomaly;
 mod causes;
 pub mod clock;
 pub mod compliance;
@@ -27,9 +28,9 @@ pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use day::{Day, DayError};
 pub use id::{
-    AgentId, AlertId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId, CheckId,
-    ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash, DomainId,
-    FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
+    AgentId, AlertId, AnomalyId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId,
+    CheckId, ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash,
+    DomainId, FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
     MaintenanceId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, PoolId,
     ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RoomId,
     RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId,

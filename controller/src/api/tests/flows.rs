@@ -102,6 +102,7 @@ pub(super) fn report(app: &App, id: u8, outcome: Outcome) -> Report {
         statistics: Statistics { files: 7, ..Statistics::default() },
         message: "ok".into(),
         cause: None,
+        changes: None,
     }
 }
 

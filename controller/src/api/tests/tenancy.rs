@@ -2,8 +2,8 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    AgentId, ApplicationId, ContactPersonId, DatasetId, DepositId, DomainId, PdId, PublicKey,
-    RepositoryId, ServerId, ServiceId,
+    AgentId, AnomalyId, ApplicationId, ContactPersonId, DatasetId, DepositId, DomainId, PdId,
+    PublicKey, RepositoryId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};
@@ -12,8 +12,10 @@ use super::super::access::Access;
 use super::super::routes;
 use super::{App, operator};
 use crate::act::Act;
+use crate::anomalies;
 use crate::db::agents::{self, AgentRow};
 use crate::db::alarms::{self, Finding};
+use crate::db::anomalies as rows;
 use crate::db::{DbError, register};
 use crate::people::access;
 use crate::policies::{self, Asker, Terms};
@@ -31,6 +33,7 @@ struct Other {
     person: ContactPersonId,
     deposit: DepositId,
     agent: AgentId,
+    anomaly: AnomalyId,
 }
 
 impl Other {
@@ -45,6 +48,7 @@ impl Other {
             application: ApplicationId::random(),
             person: ContactPersonId::random(),
             agent: AgentId::random(),
+            anomaly: AnomalyId::ZERO,
         };
         let toml = format!(
             "[[pd]]\nid = \"{}\"\ncode = \"ZZZ\"\nname = \"{MARK}\"\ncontact = \"{MARK}\"\n\
@@ -75,6 +79,7 @@ impl Other {
         app.state.db.write(|tx| alarms::raise(tx, now, "test", &finding)).unwrap();
         other.deposit = other.owe(app).await;
         other.narrow_a_policy(app);
+        other.anomaly = other.attacked(app);
         other
     }
 
@@ -120,6 +125,20 @@ impl Other {
         with_paths(&["/zzz-other/a"]);
     }
 
+    /// A run of its agent looks like an attack.
+    fn attacked(&self, app: &App) -> AnomalyId {
+        let mut report = super::anomalies::suspicious(app, 77);
+        report.dataset = self.dataset;
+        if let Some(folder) = report.changes.iter_mut().flat_map(|one| &mut one.folders).next() {
+            MARK.clone_into(&mut folder.path);
+        }
+        let take = |tx: &rusqlite::Transaction<'_>| {
+            assert!(anomalies::take_in(tx, report.at, &self.agent, &report)?);
+            Ok::<_, DbError>(rows::anomalies(tx, Some(&self.pd), None, 1)?[0].id)
+        };
+        app.state.db.write(take).unwrap()
+    }
+
     /// The request about its policy.
     async fn request(&self, app: &App) -> String {
         let (_, all) = app.call(&operator(), Method::GET, "/api/v1/approvals", None).await;
@@ -140,6 +159,7 @@ impl Other {
             self.person.to_string(),
             self.deposit.to_string(),
             self.agent.to_string(),
+            self.anomaly.to_string(),
         ]
     }
 }

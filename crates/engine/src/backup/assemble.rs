@@ -15,6 +15,7 @@ use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind};
 use lumbung_seal::{Chunker, Scan};
 
 use super::buffers::{Buffer, Buffers};
+use super::changes::{Origin, Origins};
 use super::read::{Batch, Item, Reading};
 use super::run::Run;
 use super::sealing::Job;
@@ -108,6 +109,8 @@ pub(super) struct Assembler<'a> {
     small: Window,
     /// Where the small files' window begins in their stream.
     small_start: u64,
+    /// Where the bytes in the small files' window come from, in their order; neighbours of one origin are one.
+    origins: VecDeque<(Origin, u64)>,
     pending: VecDeque<Pending>,
     /// Where in `pending` the entries are whose content is not all cut, counted from the first entry ever.
     open: VecDeque<u64>,
@@ -136,6 +139,7 @@ impl<'a> Assembler<'a> {
             next_job: 0,
             small: Window::new(buffers),
             small_start: 0,
+            origins: VecDeque::new(),
             pending: VecDeque::new(),
             open: VecDeque::new(),
             handed: 0,
@@ -167,7 +171,7 @@ impl<'a> Assembler<'a> {
                 }
                 self.queue(Assembled { entry, stat, numbers: Vec::new() }, 0..0);
             }
-            Item::Small(entry, stat, range) => {
+            Item::Small(entry, stat, range, origin) => {
                 let data = &data[range];
                 self.progress.current(&entry.path);
                 self.progress.files(1);
@@ -175,6 +179,7 @@ impl<'a> Assembler<'a> {
                 self.read_bytes += data.len() as u64;
                 let start = self.small_start + self.small.bytes.len() as u64;
                 self.small.bytes.append(data);
+                self.note_origin(origin, data.len() as u64);
                 let range = start..start + data.len() as u64;
                 self.queue(Assembled { entry, stat: Some(stat), numbers: Vec::new() }, range);
                 self.cut_small(false)?;
@@ -194,10 +199,10 @@ impl<'a> Assembler<'a> {
         self.pending.push_back(Pending { assembled, rest });
     }
 
-    pub(super) fn send(&mut self, plain: Buffer) -> Result<u64, Stopped> {
+    pub(super) fn send(&mut self, plain: Buffer, origins: Origins) -> Result<u64, Stopped> {
         let number = self.next_job;
         self.next_job += 1;
-        let job = Job { number, content: Content::Data, plain };
+        let job = Job { number, content: Content::Data, plain, origins };
         self.jobs.send(job).map_err(|_| Stopped)?;
         Ok(number)
     }
@@ -211,11 +216,34 @@ impl<'a> Assembler<'a> {
                 None => return Ok(()),
             };
             let plain = self.small.take(length, self.buffers);
-            let number = self.send(plain)?;
+            let origins = self.take_origins(length as u64);
+            let number = self.send(plain, origins)?;
             self.refer(number, length as u64);
             self.hand_over(false)?;
         }
         Ok(())
+    }
+
+    fn note_origin(&mut self, origin: Origin, bytes: u64) {
+        match self.origins.back_mut() {
+            Some((last, length)) if *last == origin => *length += bytes,
+            _ => self.origins.push_back((origin, bytes)),
+        }
+    }
+
+    /// Where the first bytes of the small files' window come from, as they leave it.
+    fn take_origins(&mut self, mut bytes: u64) -> Origins {
+        let mut origins = Origins::default();
+        while let Some((origin, length)) = self.origins.front_mut().filter(|_| bytes > 0) {
+            let part = bytes.min(*length);
+            origins.add(*origin, part);
+            bytes -= part;
+            *length -= part;
+            if *length == 0 {
+                self.origins.pop_front();
+            }
+        }
+        origins
     }
 
     /// Tells the waiting entries of the chunk that was cut from the start of the small files' stream.

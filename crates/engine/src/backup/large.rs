@@ -11,6 +11,7 @@ use lumbung_seal::catalogue::{ContentRef, EntryKind, Extent};
 use rustix::io::Errno;
 
 use super::assemble::{Assembled, Assembler, Cut, HandOver, NAMED, Note, Window};
+use super::changes::Origins;
 use super::pass::cache_header;
 use super::plan::ReadJob;
 use super::read::{ATTEMPTS, data_bytes, extents, open_file, stat_of, unreadable};
@@ -199,7 +200,9 @@ impl Assembler<'_> {
                 return Ok(Ok(cuts));
             }
             let plain = window.take(length, self.buffers);
-            let number = self.send(plain)?;
+            let mut origins = Origins::default();
+            origins.add(job.origin, length as u64);
+            let number = self.send(plain, origins)?;
             let short = u32::try_from(length).expect("a chunk's length fits 32 bits");
             cuts.push(Cut { number, chunk: ChunkId::ZERO, length: short });
             unnoted += length as u64;

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod buffers;
+mod changes;
 mod known;
 mod large;
 mod pass;
@@ -23,6 +24,7 @@ mod upload;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lumbung_model::anomaly::RunFigures;
 use lumbung_model::{AgentId, Clock, DatasetId, ManifestId, Timestamp};
 use lumbung_pack::{Receipt, Statistics};
 use lumbung_seal::AgentIdentity;
@@ -143,6 +145,8 @@ pub struct BackupOutcome {
     pub read_bytes: u64,
     /// Stored bytes that were sent and acknowledged.
     pub sent_bytes: u64,
+    /// What changed since the last finished run; none if that left no cache.
+    pub changes: Option<RunFigures>,
     /// Partial manifests that were published on the way.
     pub partials: Vec<ManifestId>,
 }

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use lumbung_model::anomaly::RunFigures;
 
 use super::assemble::Assembler;
 use super::buffers::{Buffers, PackBuffers};
+use super::changes::Changes;
 use super::plan::Planner;
 use super::read::Reading;
 use super::record::{Recorded, Recorder};
@@ -72,23 +74,34 @@ pub(super) fn cache_header(run: &Run<'_>) -> CacheHeader {
     CacheHeader { repository: identity.repository, domain: identity.domain }
 }
 
-/// The caches that this pass reads, newest first, and the one that it writes.
-fn caches(run: &Run<'_>) -> Result<(Vec<CacheReader>, PathBuf, CacheWriter), StateError> {
+/// The caches of a pass.
+struct Caches {
+    /// What runs that did not finish left, newest first.
+    unfinished: Vec<CacheReader>,
+    /// What the last finished run left.
+    last: Option<CacheReader>,
+    /// What this pass writes.
+    written: CacheWriter,
+}
+
+/// The caches that this pass reads, and the one that it writes, with its path.
+fn caches(run: &Run<'_>) -> Result<(Caches, PathBuf), StateError> {
     let dataset = &run.dataset_dir;
     let header = cache_header(run);
     let numbers = progress_numbers(dataset)?;
-    let mut readers = Vec::new();
-    if run.request.options.use_cache || run.round > 0 {
-        let names = numbers.iter().rev().map(|number| progress_path(dataset, *number));
-        let names = names.chain(run.request.options.use_cache.then(|| dataset.join("cache")));
-        readers.extend(names.filter_map(|path| CacheReader::open(&path, header)));
+    let use_cache = run.request.options.use_cache;
+    let mut unfinished = Vec::new();
+    if use_cache || run.round > 0 {
+        let paths = numbers.iter().rev().map(|number| progress_path(dataset, *number));
+        unfinished.extend(paths.filter_map(|path| CacheReader::open(&path, header)));
     }
+    let last = use_cache.then(|| CacheReader::open(&dataset.join("cache"), header)).flatten();
     for number in numbers.iter().rev().skip(PROGRESS_FILES) {
         crate::state::remove(&progress_path(dataset, *number))?;
     }
     let path = progress_path(dataset, numbers.last().map_or(0, |last| last + 1));
-    let writer = CacheWriter::create(&path, header)?;
-    Ok((readers, path, writer))
+    let written = CacheWriter::create(&path, header)?;
+    Ok((Caches { unfinished, last, written }, path))
 }
 
 fn join<T>(stop: &Stop, handle: ScopedJoinHandle<'_, Result<T, Stopped>>) -> Result<T, Stopped> {
@@ -148,7 +161,7 @@ pub(super) fn pass(
     sources: &Sources,
 ) -> Result<(Recorded, PathBuf), BackupError> {
     let stop = Stop::new(run.request.cancel);
-    let (readers, cache_path, cache) = caches(run)?;
+    let (caches, cache_path) = caches(run)?;
     let recorded = {
         let (acknowledged_out, acknowledged) = unbounded();
         // The publisher of partial manifests borrows the run mutably between the threads' shared borrows:
@@ -162,15 +175,8 @@ pub(super) fn pass(
                 let stop = &stop;
                 scope.spawn(move || estimate(shared, sources, stop, &is_over));
             }
-            let threads = Threads::start(
-                scope,
-                shared,
-                sources,
-                &stop,
-                &memory,
-                (readers, cache),
-                acknowledged_out,
-            );
+            let threads =
+                Threads::start(scope, shared, sources, &stop, &memory, caches, acknowledged_out);
             for stored in &acknowledged {
                 publisher.acknowledged(shared, stored, &stop);
             }
@@ -184,8 +190,9 @@ pub(super) fn pass(
     if let Some(error) = stop.take_error() {
         return Err(error);
     }
-    let (recorded, read_bytes) = recorded.map_err(|Stopped| BackupError::Thread)?;
+    let (recorded, read_bytes, changes) = recorded.map_err(|Stopped| BackupError::Thread)?;
     run.read_bytes += read_bytes;
+    run.changes = changes;
     Ok((recorded, cache_path))
 }
 
@@ -208,7 +215,7 @@ impl Memory {
 }
 
 struct Threads<'scope> {
-    walk: ScopedJoinHandle<'scope, Result<(), Stopped>>,
+    walk: ScopedJoinHandle<'scope, Result<Option<RunFigures>, Stopped>>,
     assembler: ScopedJoinHandle<'scope, Result<u64, Stopped>>,
     recorder: ScopedJoinHandle<'scope, Result<Recorded, Stopped>>,
     others: Vec<ScopedJoinHandle<'scope, Result<(), Stopped>>>,
@@ -221,7 +228,7 @@ impl<'scope> Threads<'scope> {
         sources: &'env Sources,
         stop: &'env Stop,
         memory: &'env Memory,
-        (caches, cache): (Vec<CacheReader>, CacheWriter),
+        caches: Caches,
         acknowledged: Sender<u64>,
     ) -> Self {
         let options = &run.request.options;
@@ -233,10 +240,12 @@ impl<'scope> Threads<'scope> {
         let (entries_out, entries) = bounded(4);
         let (packs_out, packs) = unbounded();
         let mut others = Vec::new();
+        let Caches { unfinished, last, written: cache } = caches;
 
         let walk = scope.spawn(move || {
             let mut planner = Planner {
-                caches,
+                caches: unfinished,
+                last: last.map(|cache| (cache, Changes::default())),
                 known: &run.known,
                 names: &run.names,
                 warnings: &run.warnings,
@@ -250,7 +259,8 @@ impl<'scope> Threads<'scope> {
             let root = open_directory(Path::new("/"))
                 .map_err(|e| stop.fail(StateError::io("opened", Path::new("/"), e)))?;
             Walk::new(walk_options(run)).run(root, sources, &mut |visit| planner.visit(visit))?;
-            planner.flush()
+            planner.flush()?;
+            Ok(planner.changes())
         });
         for _ in 0..options.readers.max(1) {
             let orders = orders.clone();
@@ -282,16 +292,17 @@ impl<'scope> Threads<'scope> {
         Self { walk, assembler, recorder, others }
     }
 
-    /// What the recorder made, and how many bytes were read; once every thread is done.
-    fn join(self, stop: &Stop) -> Result<(Recorded, u64), Stopped> {
+    /// What the recorder made, how many bytes were read, and what changed since the last finished run; once every thread is
+    /// done.
+    fn join(self, stop: &Stop) -> Result<(Recorded, u64, Option<RunFigures>), Stopped> {
         let walk = join(stop, self.walk);
         let read = join(stop, self.assembler);
         let recorded = join(stop, self.recorder);
         for other in self.others {
             join(stop, other)?;
         }
-        walk?;
-        Ok((recorded?, read?))
+        let changes = walk?;
+        Ok((recorded?, read?, changes))
     }
 }
 

@@ -7,16 +7,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use lumbung_model::anomaly::RunFigures;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 use rustix::io::Errno;
 
+use super::changes::{Changes, Origin};
 use super::known::Known;
 use super::read::{Batch, LARGE_BYTES};
 use super::stop::{Stop, Stopped, Warnings};
 use crate::source::{
     FileKind, Names, Stat, Visit, VisitKind, attributes_of_link, errno_of, read_link,
 };
-use crate::state::CacheReader;
+use crate::state::{CacheReader, CachedFile};
 
 /// Steps in a batch, at most.
 const BATCH_STEPS: usize = 256;
@@ -33,6 +35,8 @@ pub(super) struct ReadJob {
     /// Without content.
     pub(super) entry: Entry,
     pub(super) stat: Stat,
+    /// Where what is read comes from.
+    pub(super) origin: Origin,
 }
 
 impl ReadJob {
@@ -63,7 +67,10 @@ pub(super) type Order = (Vec<Step>, Sender<Batch>);
 
 /// Makes the plan as the walk goes along.
 pub(super) struct Planner<'a> {
+    /// What runs that did not finish left, newest first.
     pub(super) caches: Vec<CacheReader>,
+    /// What the last finished run left, and what changed since.
+    pub(super) last: Option<(CacheReader, Changes)>,
     pub(super) known: &'a Known,
     pub(super) names: &'a Names,
     pub(super) warnings: &'a Warnings,
@@ -120,10 +127,13 @@ impl Planner<'_> {
     fn file(&mut self, visit: &Visit<'_>, stat: Stat) -> Result<(), Stopped> {
         let kind = EntryKind::File { size: stat.size, sparse: None, content: Vec::new() };
         let mut entry = self.entry(visit.path, &stat, kind);
-        for cache in &mut self.caches {
-            let Some(found) = cache.find(visit.path) else { continue };
-            let same = found.stat.same_content(&stat) && !cache.is_racy(&stat);
-            if same && self.known.has_all(found.content.iter().map(|part| &part.chunk)) {
+        let (origin, before) = self.compare(visit.path, &stat);
+        let unfinished = self.caches.iter_mut().filter_map(|cache| {
+            let found = cache.find(visit.path)?;
+            is_unchanged(cache, &found, &stat).then_some(found)
+        });
+        for found in unfinished.chain(before) {
+            if self.known.has_all(found.content.iter().map(|part| &part.chunk)) {
                 entry.xattrs = found.xattrs;
                 entry.kind = EntryKind::File {
                     size: stat.size,
@@ -133,7 +143,7 @@ impl Planner<'_> {
                 return self.push(Step::Ready(entry, Some(stat)));
             }
         }
-        let job = ReadJob { directory: visit.parent.clone(), entry, stat };
+        let job = ReadJob { directory: visit.parent.clone(), entry, stat, origin };
         self.bytes += stat.size.min(LARGE_BYTES);
         let before = self.steps.iter().rev().find_map(|step| match step {
             Step::Read(job) => Some(&job.directory),
@@ -143,6 +153,32 @@ impl Planner<'_> {
             self.directories += 1;
         }
         self.push(Step::Read(Box::new(job)))
+    }
+
+    /// Holds a file against the last finished run: where its content comes from, and what was known of it if it is unchanged.
+    fn compare(&mut self, path: &[u8], stat: &Stat) -> (Origin, Option<CachedFile>) {
+        let Some((cache, changes)) = &mut self.last else { return (Origin::Unchanged, None) };
+        let found = cache.find_past(path, |path, file| {
+            changes.before(file.stat.size);
+            changes.gone(path, file.stat.size);
+        });
+        let Some(found) = found else { return (changes.appeared(path), None) };
+        changes.before(found.stat.size);
+        if !found.stat.same_content(stat) {
+            changes.changed(path);
+            return (Origin::Rewritten, None);
+        }
+        (Origin::Unchanged, Some(found).filter(|found| is_unchanged(cache, found, stat)))
+    }
+
+    /// What changed since the last finished run, once the walk is over; none if that left no cache.
+    pub(super) fn changes(&mut self) -> Option<RunFigures> {
+        let (mut cache, mut changes) = self.last.take()?;
+        cache.rest(|path, file| {
+            changes.before(file.stat.size);
+            changes.gone(path, file.stat.size);
+        });
+        Some(changes.finish())
     }
 
     fn special(&mut self, visit: &Visit<'_>, stat: &Stat) -> Result<(), Stopped> {
@@ -212,6 +248,11 @@ impl Planner<'_> {
     }
 }
 
+/// Whether a file is what the cache's run read.
+fn is_unchanged(cache: &CacheReader, found: &CachedFile, stat: &Stat) -> bool {
+    found.stat.same_content(stat) && !cache.is_racy(stat)
+}
+
 /// An entry with what `stat` says.
 pub(super) fn new_entry(path: &[u8], stat: &Stat, kind: EntryKind, names: &Names) -> Entry {
     Entry {
@@ -255,6 +296,7 @@ mod tests {
         let (warnings, stop) = (Warnings::default(), Stop::new(&crate::Cancel::default()));
         let mut planner = Planner {
             caches: Vec::new(),
+            last: None,
             known: &known,
             names: &names,
             warnings: &warnings,

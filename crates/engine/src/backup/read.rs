@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::buffers::{Buffer, Buffers};
+use super::changes::Origin;
 use super::plan::{Order, ReadJob, Step, reason};
 use super::stop::{Stop, Warnings};
 use crate::source::{
@@ -27,8 +28,8 @@ pub(super) const ATTEMPTS: u32 = 3;
 pub(super) enum Item {
     /// Complete. With what `stat` says of a file that may stand in the cache.
     Ready(Entry, Option<Stat>),
-    /// A small file, its data in the batch.
-    Small(Entry, Stat, Range<usize>),
+    /// A small file, its data in the batch, and where that comes from.
+    Small(Entry, Stat, Range<usize>, Origin),
     /// A large file, still to be read.
     Large(Box<ReadJob>),
 }
@@ -181,7 +182,7 @@ impl Reading<'_> {
         data: Range<usize>,
         changed: bool,
     ) -> Item {
-        let ReadJob { mut entry, stat, .. } = *job;
+        let ReadJob { mut entry, stat, origin, .. } = *job;
         let size = if changed { data.len() as u64 } else { stat.size };
         entry.changed_while_read = changed;
         if changed {
@@ -191,7 +192,7 @@ impl Reading<'_> {
         if data.is_empty() {
             return Item::Ready(entry, Some(stat));
         }
-        Item::Small(entry, stat, data)
+        Item::Small(entry, stat, data, origin)
     }
 
     /// A file that could not be read: flagged, or left out where it is gone.

@@ -16,6 +16,7 @@ use lumbung_seal::catalogue::{
 
 use super::BackupError;
 use super::assemble::{Assembled, HandOver, NAMED, Note};
+use super::changes::Origins;
 use super::known::Used;
 use super::pass::cache_header;
 use super::run::Run;
@@ -231,7 +232,8 @@ impl<'a> Recorder<'a> {
     fn send(&mut self, plain: Vec<u8>) -> Result<u64, Stopped> {
         let number = self.next_job;
         self.next_job += 1;
-        let job = Job { number, content: Content::Catalogue, plain: plain.into() };
+        let origins = Origins::default();
+        let job = Job { number, content: Content::Catalogue, plain: plain.into(), origins };
         self.jobs.send(job).map_err(|_| Stopped)?;
         Ok(number)
     }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
+use lumbung_model::anomaly::RunFigures;
 use lumbung_model::{ManifestId, PackId, SessionId, Timestamp};
 use lumbung_pack::{
     AgentStatus, Bitmap, Kind, Missing, PackTable, PackUse, RosterChain, Session, open_signed, sign,
 };
 use lumbung_seal::{Chunker, GearTable, IdKey, SessionKey, seal_session};
 
+use super::changes::{ChunkCounters, figures};
 use super::known::Known;
 use super::pass::{adopt_cache, pass};
 use super::publish::{Published, Publisher};
@@ -47,6 +49,10 @@ pub(super) struct Run<'a> {
     pub(super) pack_target: usize,
     pub(super) round: u32,
     pub(super) read_bytes: u64,
+    /// What became of the chunks, over all passes.
+    pub(super) chunks: ChunkCounters,
+    /// What the last pass found changed since the last finished run.
+    pub(super) changes: Option<RunFigures>,
     publisher: Option<Publisher>,
     lost_packs: usize,
 }
@@ -96,6 +102,8 @@ impl<'a> Run<'a> {
             pack_target: options.pack_target.min(lumbung_pack::limits::PACK_TARGET),
             round: 0,
             read_bytes: 0,
+            chunks: ChunkCounters::default(),
+            changes: None,
             publisher: Some(publisher),
             lost_packs,
         })
@@ -199,6 +207,8 @@ pub(super) fn run_at(
         run.warnings.push(b"", "the site's receipt counts for nothing: the roster does not list the site with that key; have the custodian add it");
     }
     let partials = run.take_publisher().partials;
+    let walked = run.changes.take();
+    let changes = walked.map(|walked| figures(&walked, &run.chunks, statistics.new_stored_bytes));
     let (warnings, warnings_total) = run.warnings.take();
     Ok(BackupOutcome {
         manifest,
@@ -216,6 +226,7 @@ pub(super) fn run_at(
         finished,
         read_bytes: run.read_bytes,
         sent_bytes: statistics.new_stored_bytes,
+        changes,
         partials,
     })
 }

@@ -18,6 +18,7 @@ use lumbung_seal::{PackSealer, Scratch};
 
 use super::BackupError;
 use super::buffers::{Buffer, Buffers, ClosedBody, PackBody, PackBuffers};
+use super::changes::Origins;
 use super::run::Run;
 use super::stop::{Stop, Stopped};
 
@@ -29,6 +30,8 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) content: Content,
     pub(super) plain: Buffer,
+    /// Where its bytes come from.
+    pub(super) origins: Origins,
 }
 
 /// A pack whose frames are all sealed.
@@ -153,7 +156,11 @@ impl<'a> Sealing<'a> {
             if let Some((pack, frame)) = place {
                 let sealed = pack.sealer.seal(frame, &chunk, &job.plain, &mut scratch);
                 let (entry, stored) = sealed.map_err(|e| Some(e.into()))?;
+                let lengths = (job.plain.len() as u64, stored.len() as u64);
+                self.run.chunks.sealed(job.origins, lengths.0, lengths.1);
                 send(packs, self.fill(&pack, frame, entry, stored)).map_err(|Stopped| None)?;
+            } else {
+                self.run.chunks.known(job.origins);
             }
             self.chunks.give(job.plain);
         }

@@ -166,6 +166,15 @@ impl CacheReader {
 
     /// What is known of `path`. Paths must be asked for in path order.
     pub(crate) fn find(&mut self, path: &[u8]) -> Option<CachedFile> {
+        self.find_past(path, |_, _| {})
+    }
+
+    /// As [`Self::find`]; tells of each file that stands before `path` and was not asked for.
+    pub(crate) fn find_past(
+        &mut self,
+        path: &[u8],
+        mut past: impl FnMut(&[u8], &CachedFile),
+    ) -> Option<CachedFile> {
         loop {
             if self.body.is_none() && !self.advance() {
                 return None;
@@ -173,9 +182,20 @@ impl CacheReader {
             match path_cmp(&self.path, path) {
                 Ordering::Greater => return None,
                 Ordering::Less => {
-                    self.take_body();
+                    if let Some(file) = self.take_body() {
+                        past(&self.path, &file);
+                    }
                 }
                 Ordering::Equal => return self.take_body(),
+            }
+        }
+    }
+
+    /// Tells of each file that is left.
+    pub(crate) fn rest(&mut self, mut past: impl FnMut(&[u8], &CachedFile)) {
+        while self.body.is_some() || self.advance() {
+            if let Some(file) = self.take_body() {
+                past(&self.path, &file);
             }
         }
     }

@@ -7,6 +7,7 @@
 
 mod basics;
 mod cache;
+mod changes;
 mod crash;
 mod damage;
 mod faults;

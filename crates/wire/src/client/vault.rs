@@ -8,15 +8,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use lumbung_model::{ManifestId, PackId, RepositoryId, TlsPin};
+use lumbung_model::{HoldId, ManifestId, PackId, RepositoryId, TlsPin};
 use lumbung_pack::limits::{OBJECT_MAX_BYTES, PACK_FIXED_BYTES, PACK_MAX_BYTES};
 use lumbung_pack::{Kind, PackTable, PackUse, Receipt, Signed, object_id, open_signed};
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::{
-    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, IdList, MANIFESTS_PAGE_MAX, ManifestSummary, SiteInfo,
-    VaultAlarms, VaultCapacity,
+    HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
+    ManifestSummary, SiteInfo, VaultAlarms, VaultCapacity,
 };
 use crate::tls::ClientTls;
 
@@ -317,6 +317,19 @@ impl VaultClient {
             absent.extend(answer.absent);
         }
         Ok(absent)
+    }
+
+    /// Has the site keep something whatever its retention says, for 30 days; asked again, the hold that stands. For the
+    /// controller and operators.
+    pub async fn hold(
+        &self,
+        repository: &RepositoryId,
+        request: &HoldRequest,
+    ) -> Result<HoldId, ClientError> {
+        let path = format!("/v1/repositories/{repository}/hold");
+        let call = self.transport.json(Method::POST, path, request)?;
+        let answer: HoldAnswer = self.transport.read_json(call, 64 << 10).await?;
+        Ok(answer.hold)
     }
 
     /// Publishes a manifest: the commit. A refusal tells in `missing` what to send first.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use lumbung_model::anomaly::RunFigures;
 use lumbung_model::{
     AgentId, DatasetId, DomainId, IdError, InstanceId, ManifestId, PublicKey, RepositoryId,
     ServerId, SiteId, Timestamp, TlsPin,
@@ -367,6 +368,9 @@ pub struct Report {
     /// What kept it from ending well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<RunCause>,
+    /// What changed since the last finished run: of a backup, if there is something to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<RunFigures>,
 }
 
 /// The answer to reports: what is now durable at the controller.

@@ -92,6 +92,7 @@ impl Voice {
             statistics,
             message: String::new(),
             cause: None,
+            changes: None,
         })
     }
 }
