@@ -6,6 +6,7 @@
 
 mod causes;
 pub mod clock;
+pub mod colocation;
 pub mod compliance;
 pub mod day;
 pub mod geo;
