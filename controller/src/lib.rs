@@ -21,6 +21,7 @@
 pub mod act;
 pub mod api;
 pub mod approvals;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -15,9 +15,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use lumbung_model::Timestamp;
 use lumbung_model::schedule::{Tz, parse_zone};
 use lumbung_model::toml_text::{self, TomlError};
+use lumbung_model::{Day, Timestamp};
 use lumbung_wire::messages::register::Urgency;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -224,6 +224,12 @@ impl Profile {
     pub fn zone(&self) -> Tz {
         // It was checked when the profile was read.
         parse_zone(&self.city.timezone).unwrap_or(Tz::Asia__Jakarta)
+    }
+
+    /// The day of the city's calendar.
+    #[must_use]
+    pub fn today(&self, at: Timestamp) -> Day {
+        Day::of(at, self.zone())
     }
 
     /// The day of the city's calendar, days since 1970-01-01.

@@ -10,12 +10,14 @@ mod approvals;
 mod audit;
 mod compliance;
 mod deposits;
+mod elevation;
 mod entered;
 mod etag;
 mod exchange;
 mod extract;
 mod follow_up;
 mod gate;
+mod history;
 mod idempotency;
 mod kinds;
 pub mod openapi;
@@ -126,6 +128,8 @@ pub fn routes() -> Routes {
         agents::routes(),
         register::routes(),
         kinds::routes(),
+        elevation::routes(),
+        history::routes(),
         exchange::routes(),
         compliance::routes(),
         verdicts::routes(),

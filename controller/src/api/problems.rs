@@ -57,6 +57,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::HalfPlace
             | RegisterError::Rpo(_)
             | RegisterError::Schedule { .. }
+            | RegisterError::Together { .. }
             | RegisterError::Number { .. } => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "register-entry",
@@ -73,6 +74,12 @@ impl From<RegisterError> for Refused {
             | RegisterError::Retired { .. }
             | RegisterError::UnderRetired { .. }
             | RegisterError::Foreign { .. }
+            | RegisterError::Relation { .. }
+            | RegisterError::Inside { .. }
+            | RegisterError::Space { .. }
+            | RegisterError::Power { .. }
+            | RegisterError::PoolFull { .. }
+            | RegisterError::Serial { .. }
             | RegisterError::RoomElsewhere(_)
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
             RegisterError::Unknown { .. } => Problem::not_found(detail),
@@ -234,6 +241,7 @@ impl From<RetireError> for Refused {
             | E::HasContents { .. }
             | E::HasAccounts { .. }
             | E::UnderRetired { .. } => Problem::conflict(detail),
+            E::Entry(error) => return error.into(),
             E::Db(error) => database(&error),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
-use lumbung_model::{ApplicationId, BuildingId, PdId, RoomId, ServerId, ServiceId, SiteId};
+use lumbung_model::{
+    ApplicationId, BuildingId, FeedId, PdId, PoolId, RackId, RoomId, ServerId, ServiceId, SiteId,
+};
 use lumbung_wire::messages::register::{
-    Application, Building, ContactPerson, Dataset, Pd, PdInput, Room, Server, Service, Site,
-    SiteInput,
+    Application, Building, ContactPerson, Dataset, Feed, Pd, PdInput, Rack, Room, Server, Service,
+    Site, SiteInput,
 };
 use rusqlite::Connection;
 
@@ -16,7 +18,9 @@ use super::entries::{
     ApplicationEntry, BuildingEntry, ContactPersonEntry, DatasetEntry, Entry, RoomEntry,
     ServerEntry, ServiceEntry,
 };
-use crate::db::{DbError, places, register as rows, services};
+use crate::db::{DbError, colocation, places, pools, register as rows, services};
+
+mod colocated;
 
 /// All entries, of the city or of one PD.
 pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, DbError> {
@@ -27,6 +31,7 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
         entries.extend(rows::sites(db)?.into_iter().map(site));
         entries.extend(places::buildings(db)?.iter().filter_map(|row| names.building(row)));
         entries.extend(places::rooms(db)?.iter().filter_map(|row| names.room(row)));
+        entries.extend(colocated::of_city(db, &names)?);
     }
     let is_own = |row: &Pd| own.is_none_or(|own| *own == row.id);
     entries.extend(rows::pds(db)?.into_iter().filter(is_own).map(pd_entry));
@@ -35,6 +40,7 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
     entries.extend(services::applications(db, own)?.into_iter().map(|row| names.application(row)));
     entries.extend(services::contact_persons(db, own)?.into_iter().map(|row| names.person(row)));
     entries.extend(rows::datasets(db, own)?.into_iter().map(|row| names.dataset(row)));
+    entries.extend(colocated::of_pds(db, &names, own)?);
     Ok(entries)
 }
 
@@ -73,6 +79,9 @@ struct Names {
     servers: HashMap<ServerId, (PdId, String)>,
     services: HashMap<ServiceId, String>,
     applications: HashMap<ApplicationId, String>,
+    racks: HashMap<RackId, Rack>,
+    feeds: HashMap<FeedId, Feed>,
+    pools: HashMap<PoolId, String>,
 }
 
 impl Names {
@@ -94,6 +103,9 @@ impl Names {
                 .into_iter()
                 .map(|row| (row.id, row.name))
                 .collect(),
+            racks: colocation::racks(db)?.into_iter().map(|row| (row.id, row)).collect(),
+            feeds: colocation::feeds(db)?.into_iter().map(|row| (row.id, row)).collect(),
+            pools: pools::pools(db)?.into_iter().map(|row| (row.id, row.name)).collect(),
         })
     }
 
@@ -143,6 +155,8 @@ impl Names {
         if let (Some(place), Some(around), false) = (place, around, site.is_empty()) {
             (building, room) = (around.name.clone(), place.name.clone());
         }
+        // A pool is one of its site's.
+        let pool = row.pool.filter(|_| !site.is_empty());
         Entry::Server(ServerEntry {
             id: Some(row.id),
             pd: self.code(row.pd),
@@ -151,6 +165,10 @@ impl Names {
             site,
             building,
             room,
+            pool: Self::of(&self.pools, pool),
+            vcpus: row.vcpus.filter(|_| pool.is_some()),
+            memory_bytes: row.memory_bytes.filter(|_| pool.is_some()),
+            disk_bytes: row.disk_bytes.filter(|_| pool.is_some()),
         })
     }
 

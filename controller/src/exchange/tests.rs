@@ -104,7 +104,7 @@ fn db() -> (tempfile::TempDir, Db) {
 
 fn enter(db: &Db, source: Source<'_>) -> Result<ImportOutcome, ImportError> {
     let act = Act::console(NOW);
-    db.write(|tx| import(tx, &act, ("r", source), &crate::testing::profile().urgency, false))
+    db.write(|tx| import(tx, &act, ("r", source), &crate::testing::profile(), false))
 }
 
 fn faults(db: &Db, source: Source<'_>) -> Vec<(usize, String)> {
@@ -278,9 +278,8 @@ fn a_header_that_is_not_the_tables_is_refused_before_any_row() {
 fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
     let (_dir, db) = db();
     let act = Act::console(NOW);
-    let tried = db.write(|tx| {
-        import(tx, &act, ("r", Source::Toml(CITY)), &crate::testing::profile().urgency, true)
-    });
+    let tried = db
+        .write(|tx| import(tx, &act, ("r", Source::Toml(CITY)), &crate::testing::profile(), true));
     assert!(matches!(tried, Err(ImportError::Tried(outcome)) if outcome.created == 14));
     assert_eq!(db.read(|tx| crate::db::register::pds(tx)).unwrap(), []);
 }

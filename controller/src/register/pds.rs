@@ -115,7 +115,10 @@ pub fn put_service(
 }
 
 /// What belongs to a PD stays there: what refers to it is that PD's.
-fn stays<I: ToString>(present: Option<(PdId, I)>, given: PdId) -> Result<PdId, RegisterError> {
+pub(super) fn stays<I: ToString>(
+    present: Option<(PdId, I)>,
+    given: PdId,
+) -> Result<PdId, RegisterError> {
     match present {
         Some((pd, id)) if pd != given => {
             Err(RegisterError::Foreign { field: "id", id: id.to_string() })
