@@ -47,6 +47,9 @@ pub struct Profile {
     pub urgency: UrgencyClasses,
     /// How long evidence lasts.
     pub evidence: Evidence,
+    /// When a device needs somebody.
+    #[serde(default)]
+    pub assets: Assets,
     /// What is asked for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -125,6 +128,27 @@ pub struct Evidence {
     /// The legal instrument that sets these; empty: they are a proposal.
     #[serde(default)]
     pub instrument: String,
+}
+
+/// `[assets]`: no article says when a device is old; what is not set is a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Assets {
+    /// A device of so many years is old.
+    pub max_age_years: u32,
+    /// A warranty that ends is told so many days before.
+    pub warranty_days: u32,
+    /// A reservation that lapses is told so many days before.
+    pub reservation_days: u32,
+    /// The legal instrument that sets these; empty: they are a proposal.
+    pub instrument: String,
+}
+
+impl Default for Assets {
+    fn default() -> Self {
+        let instrument = String::new();
+        Self { max_age_years: 5, warranty_days: 90, reservation_days: 30, instrument }
+    }
 }
 
 impl UrgencyClasses {
