@@ -9,6 +9,10 @@ CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), nam
 CREATE INDEX datasets_by_server ON datasets (server);
 CREATE INDEX deposits_by_due ON deposits (due_s);
 CREATE INDEX deposits_by_pd ON deposits (pd, due_s);
+CREATE INDEX device_feeds_by_feed ON device_feeds (feed);
+CREATE INDEX devices_by_rack ON devices (rack) WHERE rack IS NOT NULL;
+CREATE INDEX devices_by_serial ON devices (serial) WHERE serial <> '';
+CREATE INDEX devices_by_server ON devices (server) WHERE server IS NOT NULL;
 CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
 CREATE INDEX idempotency_by_age ON idempotency (at_s);
 CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
@@ -23,6 +27,7 @@ CREATE INDEX register_history_by_id ON register_history (id, sequence);
 CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
+CREATE INDEX servers_by_pool ON servers (pool) WHERE pool IS NOT NULL;
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX standings_by_pd ON standings (pd);
 CREATE INDEX standings_by_recheck ON standings (recheck_s);
@@ -206,9 +211,51 @@ CREATE TABLE deposits (
     CHECK (status NOT IN ('accepted', 'returned', 'cancelled') OR decided_s IS NOT NULL),
     CHECK (lapsed = 0 OR (status = 'cancelled' AND duty IS NOT NULL))
 ) STRICT;
+CREATE TABLE device_feeds (
+    device BLOB NOT NULL REFERENCES devices (id),
+    feed BLOB NOT NULL REFERENCES feeds (id),
+    place INTEGER NOT NULL,
+    PRIMARY KEY (device, feed)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    -- Days of the city's calendar, as in 2026-08-31.
+    purchased_on TEXT,
+    warranty_until TEXT,
+    condition TEXT NOT NULL,
+    server BLOB REFERENCES servers (id),
+    rack BLOB REFERENCES racks (id),
+    lowest_u INTEGER CHECK (lowest_u BETWEEN 1 AND 60),
+    height_u INTEGER CHECK (height_u BETWEEN 1 AND 60),
+    face TEXT,
+    draw_w INTEGER CHECK (draw_w > 0),
+    CHECK ((rack IS NULL) = (lowest_u IS NULL)),
+    CHECK ((rack IS NULL) = (height_u IS NULL)),
+    CHECK ((rack IS NULL) = (face IS NULL)),
+    UNIQUE (pd, name)
+) STRICT;
 CREATE TABLE duties (
     id TEXT NOT NULL PRIMARY KEY,
     since_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE feeds (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    room BLOB NOT NULL REFERENCES rooms (id),
+    rack BLOB REFERENCES racks (id),
+    name TEXT NOT NULL,
+    rated_w INTEGER CHECK (rated_w > 0),
+    volts INTEGER CHECK (volts > 0),
+    amps INTEGER CHECK (amps > 0),
+    share_percent INTEGER NOT NULL CHECK (share_percent BETWEEN 1 AND 100),
+    partner BLOB REFERENCES feeds (id) CHECK (partner <> id),
+    CHECK ((rated_w IS NULL) = (volts IS NOT NULL AND amps IS NOT NULL)),
+    CHECK ((volts IS NULL) = (amps IS NULL)),
+    UNIQUE (room, name)
 ) STRICT;
 CREATE TABLE follow_ups (
     sequence INTEGER NOT NULL PRIMARY KEY,
@@ -217,6 +264,22 @@ CREATE TABLE follow_ups (
     made_by TEXT NOT NULL,
     text TEXT NOT NULL,
     state TEXT NOT NULL
+) STRICT;
+CREATE TABLE handovers (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    server BLOB REFERENCES servers (id),
+    application BLOB REFERENCES applications (id),
+    dataset BLOB REFERENCES datasets (id),
+    from_person TEXT NOT NULL,
+    to_person TEXT NOT NULL,
+    handed_on TEXT NOT NULL,
+    letter TEXT NOT NULL,
+    secret_kept_at TEXT NOT NULL,
+    returned_on TEXT,
+    CHECK ((server IS NOT NULL) + (application IS NOT NULL) + (dataset IS NOT NULL) = 1),
+    UNIQUE (pd, name)
 ) STRICT;
 CREATE TABLE heartbeat_spans (
     agent BLOB NOT NULL REFERENCES agents (id),
@@ -347,6 +410,16 @@ CREATE TABLE poll_pending (
     last_s INTEGER NOT NULL,
     PRIMARY KEY (site, repository, manifest)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE pools (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    name TEXT NOT NULL,
+    vcpus INTEGER NOT NULL CHECK (vcpus > 0),
+    overcommit_percent INTEGER NOT NULL CHECK (overcommit_percent BETWEEN 100 AND 2000),
+    memory_bytes INTEGER NOT NULL CHECK (memory_bytes > 0),
+    disk_bytes INTEGER NOT NULL CHECK (disk_bytes > 0),
+    UNIQUE (site, name)
+) STRICT;
 CREATE TABLE proofs (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -360,6 +433,15 @@ CREATE TABLE proofs (
     failed INTEGER NOT NULL,
     seen_s INTEGER NOT NULL,
     object BLOB NOT NULL
+) STRICT;
+CREATE TABLE racks (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    room BLOB NOT NULL REFERENCES rooms (id),
+    name TEXT NOT NULL,
+    height_u INTEGER NOT NULL CHECK (height_u BETWEEN 1 AND 60),
+    width_inches INTEGER NOT NULL CHECK (width_inches IN (10, 19, 21, 23)),
+    note TEXT NOT NULL,
+    UNIQUE (room, name)
 ) STRICT;
 CREATE TABLE receipts (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
@@ -407,10 +489,23 @@ CREATE TABLE repositories (
     pd BLOB NOT NULL REFERENCES pds (id),
     bound_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE reservations (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    rack BLOB NOT NULL REFERENCES racks (id),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    lowest_u INTEGER NOT NULL CHECK (lowest_u BETWEEN 1 AND 60),
+    height_u INTEGER NOT NULL CHECK (height_u BETWEEN 1 AND 60),
+    face TEXT NOT NULL,
+    until TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    UNIQUE (rack, name)
+) STRICT;
 CREATE TABLE retired (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     kind TEXT NOT NULL CHECK (kind IN
-        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room')),
+        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room', 'rack', 'feed',
+         'pool', 'device', 'reservation', 'handover')),
     pd BLOB REFERENCES pds (id),
     -- Of a PD, its code.
     name TEXT NOT NULL,
@@ -419,7 +514,7 @@ CREATE TABLE retired (
     made_by TEXT NOT NULL,
     reason TEXT NOT NULL,
     CHECK (from_s <= entered_s),
-    CHECK ((pd IS NULL) = (kind IN ('building', 'room')))
+    CHECK ((pd IS NULL) = (kind IN ('building', 'room', 'rack', 'feed', 'pool')))
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -473,7 +568,7 @@ CREATE TABLE servers (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
     name TEXT NOT NULL,
-    kind TEXT NOT NULL, site BLOB REFERENCES sites (id) ON UPDATE CASCADE, room BLOB REFERENCES rooms (id),
+    kind TEXT NOT NULL, site BLOB REFERENCES sites (id) ON UPDATE CASCADE, room BLOB REFERENCES rooms (id), pool BLOB REFERENCES pools (id), vcpus INTEGER CHECK (vcpus > 0), memory_bytes INTEGER CHECK (memory_bytes > 0), disk_bytes INTEGER CHECK (disk_bytes > 0),
     UNIQUE (pd, name)
 ) STRICT;
 CREATE TABLE services (

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod authorization;
+mod colocation;
 mod deposits;
 mod documents;
 mod enrolment;

@@ -64,6 +64,11 @@ impl Fits for Reservation {
 
 impl Fits for Feed {
     fn fits(&self, db: &Connection, _: Day) -> Result<(), RegisterError> {
+        if let Some(partner) = &self.partner {
+            // While this one was retired, another may have taken its place.
+            let alone = rows::feed_by_partner(db, partner)?.is_none_or(|one| one.id == self.id);
+            related("partner", alone, "that feed has another partner now: change that one first")?;
+        }
         let there = on_feed(db, &self.id, &Codes::read(db)?)?;
         let field = if self.rated_w.is_some() { "rated_w" } else { "amps" };
         let full = |overload| RegisterError::Power { field, feed: self.name.clone(), overload };

@@ -39,6 +39,9 @@ pub fn put_pool(
     let same_id = by_id(input.id, |id| rows::pool(db, id))?;
     let by_name = rows::pool_by_name(db, &input.site, &input.name)?;
     let found = settle(("pool", &input.name), mode, input.id, same_id, by_name, |one| one.id)?;
+    if let Some(before) = found.as_ref().filter(|before| before.site != input.site) {
+        nobody_draws_on(db, before)?;
+    }
     let pool = Pool {
         id: found.as_ref().map(|one| one.id).or(input.id).unwrap_or_else(PoolId::random),
         site: input.site,
@@ -49,6 +52,16 @@ pub fn put_pool(
         disk_bytes: input.disk_bytes,
     };
     enter_live(db, found.as_ref(), pool, |row| rows::put_pool(db, act, row))
+}
+
+/// Fails if servers draw on a pool that is to be at another site: they are where their pool is.
+fn nobody_draws_on(db: &Connection, pool: &Pool) -> Result<(), RegisterError> {
+    let servers = register::servers(db, None)?;
+    let Some(server) = servers.iter().find(|server| server.pool == Some(pool.id)) else {
+        return Ok(());
+    };
+    let (what, field, name) = ("pool", "site", pool.name.clone());
+    Err(RegisterError::Inside { what, field, name, inside: format!("server {:?}", server.name) })
 }
 
 fn sizes(

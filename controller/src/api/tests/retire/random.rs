@@ -88,6 +88,7 @@ async fn no_row_that_lives_refers_to_one_that_is_retired() {
     let (mut done, mut refused) = (0, 0);
     for seed in 0..SEEDS {
         let app = App::furnished().await;
+        app.enter_text(super::super::colocation::RACKS).await;
         let db = &app.city.db;
         let all = db.read(|tx| live(tx)).unwrap().len();
         let mut dice = Dice(seed);
