@@ -5,6 +5,7 @@
 mod api;
 mod attackers;
 mod chaos;
+mod colocation;
 mod damage;
 mod heartbeats;
 mod house;

@@ -3,12 +3,16 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
+mod colocated_text;
+pub(crate) mod colocation;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;
+mod elevation;
 pub(crate) mod exchange;
 pub(crate) mod generate;
 pub(crate) mod hand_in;
+mod history;
 pub(crate) mod key;
 pub(crate) mod kinds;
 pub(crate) mod media;
