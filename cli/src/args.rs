@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    anomaly, audit, backup, browse, capacity, deposits, diff, exchange, generate, hand_in, key,
-    kinds, media, morning, order, people, policy, register, repo, restore, roster, snapshots,
-    status, uptime, user, verdicts, verify,
+    anomaly, audit, backup, browse, capacity, colocation, deposits, diff, exchange, generate,
+    hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore, roster,
+    snapshots, status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -123,6 +123,18 @@ pub(crate) enum Command {
     Application(kinds::ApplicationCommand),
     #[command(subcommand)]
     Contact(kinds::ContactCommand),
+    #[command(subcommand)]
+    Rack(colocation::RackCommand),
+    #[command(subcommand)]
+    Feed(colocation::FeedCommand),
+    #[command(subcommand)]
+    Device(colocation::DeviceCommand),
+    #[command(subcommand)]
+    Reservation(colocation::ReservationCommand),
+    #[command(subcommand)]
+    Pool(colocation::PoolCommand),
+    #[command(subcommand)]
+    Handover(colocation::HandoverCommand),
     #[command(subcommand)]
     Token(hand_in::TokenCommand),
     #[command(subcommand)]

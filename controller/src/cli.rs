@@ -302,7 +302,7 @@ fn import_file(cli: &Cli, config: &Config, state: &StateDir, file: &Path) -> any
     let source = exchange::Source::Toml(&text);
     let profile = Profile::load(&config.profile)?;
     let import = |tx: &rusqlite::Transaction<'_>| {
-        let outcome = exchange::import(tx, &act, (&name, source), &profile.urgency, false)?;
+        let outcome = exchange::import(tx, &act, (&name, source), &profile, false)?;
         // The running controller publishes; what asks for less is asked for in the console's name.
         policies::reconcile(tx, Asker { act: &act, user: None }, Terms::of(&profile), None)?;
         Ok::<_, exchange::ImportError>(outcome)

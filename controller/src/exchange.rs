@@ -2,7 +2,8 @@
 //!
 //! Invariants: an import is one transaction, all of it or none; the same file twice changes nothing the second time
 //! (what has a name is known by it, within what it belongs to); every entry that is refused is told with its line and
-//! its field, not only the first; what is exported is imported again without a change, here and elsewhere.
+//! its field, not only the first; what takes place, power or a part of a pool is held against what stands there once all of
+//! the file is entered, so that two devices may change places; what is exported is imported again without a change, here and elsewhere.
 
 mod collect;
 mod csv_form;
@@ -21,7 +22,7 @@ use rusqlite::Connection;
 
 use crate::act::Act;
 use crate::db::DbError;
-use crate::profile::UrgencyClasses;
+use crate::profile::Profile;
 use enter::Run;
 use entries::Entry;
 
@@ -103,14 +104,14 @@ pub fn import(
     db: &Connection,
     act: &Act,
     (file, source): (&str, Source<'_>),
-    classes: &UrgencyClasses,
+    profile: &Profile,
     tried: bool,
 ) -> Result<ImportOutcome, ImportError> {
     let (entries, faults) = match source {
         Source::Toml(text) => toml_form::read(text),
         Source::Csv(table, text) => csv_form::read(table, text),
     };
-    let mut run = Run::new(db, act, classes, faults);
+    let mut run = Run::new(db, act, profile, faults);
     run.enter_all(entries)?;
     let (outcome, mut faults) = run.end();
     if !faults.is_empty() {

@@ -17,6 +17,7 @@
 //! - [`profile`]: what the city asks for, with its articles.
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
 //! - [`verdicts`]: what is said, with names; [`waivers`], [`reminders`]: what is done about it.
+//! - [`assets`]: what of the inventory needs somebody, as alarms; [`changes`]: who changed which field of a row.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
@@ -25,7 +26,9 @@ pub mod act;
 pub mod anomalies;
 pub mod api;
 pub mod approvals;
+pub mod assets;
 pub mod capacity;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod daemon;

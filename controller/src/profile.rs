@@ -15,9 +15,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use lumbung_model::Timestamp;
 use lumbung_model::schedule::{Tz, parse_zone};
 use lumbung_model::toml_text::{self, TomlError};
+use lumbung_model::{Day, Timestamp};
 use lumbung_wire::messages::register::Urgency;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -50,6 +50,9 @@ pub struct Profile {
     /// How early the city plans.
     #[serde(default)]
     pub capacity: Capacity,
+    /// When a device needs somebody.
+    #[serde(default)]
+    pub assets: Assets,
     /// What is asked for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -145,6 +148,27 @@ pub struct Capacity {
 impl Default for Capacity {
     fn default() -> Self {
         Self { lead_months: 24, daily_change_permille: 20, instrument: String::new() }
+    }
+}
+
+/// `[assets]`: no article says when a device is old; what is not set is a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Assets {
+    /// A device of so many years is old.
+    pub max_age_years: u32,
+    /// A warranty that ends is told so many days before.
+    pub warranty_days: u32,
+    /// A reservation that lapses is told so many days before.
+    pub reservation_days: u32,
+    /// The legal instrument that sets these; empty: they are a proposal.
+    pub instrument: String,
+}
+
+impl Default for Assets {
+    fn default() -> Self {
+        let instrument = String::new();
+        Self { max_age_years: 5, warranty_days: 90, reservation_days: 30, instrument }
     }
 }
 
@@ -245,6 +269,12 @@ impl Profile {
     pub fn zone(&self) -> Tz {
         // It was checked when the profile was read.
         parse_zone(&self.city.timezone).unwrap_or(Tz::Asia__Jakarta)
+    }
+
+    /// The day of the city's calendar.
+    #[must_use]
+    pub fn today(&self, at: Timestamp) -> Day {
+        Day::of(at, self.zone())
     }
 
     /// The day of the city's calendar, days since 1970-01-01.

@@ -2,25 +2,35 @@
 //!
 //! Invariants: ids are given once and stay; codes of PD, names of sites, and names of everything else within what it
 //! belongs to are distinct; a repository belongs to one PD; a retired row is not changed, and no row that lives refers to
-//! one. Everything runs inside the caller's transaction, so an
+//! one; what takes place, power or a part of a pool fits where it is ([`Fits`]), which whoever changes rows asks once all of
+//! its rows are entered. Everything runs inside the caller's transaction, so an
 //! import is entered whole or not at all.
 
 mod checks;
+mod colocation;
 mod datasets;
+mod elevation;
 mod error;
+mod fits;
 mod pds;
+mod pools;
 mod row;
 mod servers;
 mod sites;
 pub(crate) mod text;
 
+use lumbung_model::Day;
 use lumbung_wire::messages::register::ImportOutcome;
 use rusqlite::Connection;
 
 pub use checks::put_check;
+pub use colocation::{put_device, put_feed, put_rack, put_reservation};
 pub use datasets::{apply_classes, bind_repository, put_dataset};
+pub use elevation::elevation;
 pub use error::RegisterError;
+pub use fits::Fits;
 pub use pds::{put_application, put_contact_person, put_pd, put_service};
+pub use pools::{put_handover, put_pool};
 pub use row::Retirable;
 pub use servers::put_server;
 pub use sites::{put_building, put_room, put_site, url_host};
@@ -114,6 +124,21 @@ fn enter_live<T: PartialEq + Retirable>(
         }
     }
     enter(found, row, put)
+}
+
+/// What was entered, if it fits where it is; what did not change is not asked.
+///
+/// # Errors
+/// What stands in its way.
+pub fn fitting<T: Fits>(
+    db: &Connection,
+    today: Day,
+    (row, change): (T, Change),
+) -> Result<(T, Change), RegisterError> {
+    if change != Change::Unchanged {
+        row.fits(db, today)?;
+    }
+    Ok((row, change))
 }
 
 /// Fails if the row of that id is retired: nothing is entered under it.

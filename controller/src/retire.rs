@@ -6,17 +6,18 @@
 
 use std::collections::HashSet;
 
-use lumbung_model::{DatasetId, PdId, ServerId, Timestamp};
-use lumbung_wire::messages::register::{RetiredKind, Retirement, RetirementInput};
+use lumbung_model::{DatasetId, Day, FeedId, PdId, RackId, ServerId, Timestamp};
+use lumbung_wire::messages::register::{Feed, RetiredKind, Retirement, RetirementInput};
 use rusqlite::Connection;
 
 use crate::act::Act;
 use crate::db::{
-    DbError, people, places, register, retired as rows, services, standings, verdicts,
+    DbError, colocation, people, places, pools, register, retired as rows, services, standings,
+    verdicts,
 };
 use crate::deadlines::keeper;
 use crate::profile::Subject;
-use crate::register::Retirable;
+use crate::register::{RegisterError, Retirable};
 
 /// Names that a refusal tells; the rest are counted.
 const NAMED_MAX: usize = 10;
@@ -83,9 +84,21 @@ pub enum RetireError {
         /// Its name.
         name: String,
     },
+    /// It does not fit any more where it was.
+    #[error("{0}")]
+    Entry(RegisterError),
     /// The database failed.
     #[error("the register could not be read or written")]
     Db(#[from] DbError),
+}
+
+impl From<RegisterError> for RetireError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Db(error) => Self::Db(error),
+            error => Self::Entry(error),
+        }
+    }
 }
 
 impl RetireError {
@@ -99,6 +112,7 @@ impl RetireError {
                 Some("id")
             }
             Self::HasContents { .. } => Some("with_contents"),
+            Self::Entry(error) => error.field(),
             Self::NotRetired | Self::UnderRetired { .. } | Self::Db(_) => None,
         }
     }
@@ -162,11 +176,28 @@ const fn takes_along(row: RetiredKind, content: RetiredKind) -> bool {
     match row {
         K::Pd => matches!(
             content,
-            K::Dataset | K::ContactPerson | K::Application | K::Service | K::Server
+            K::Dataset
+                | K::ContactPerson
+                | K::Application
+                | K::Service
+                | K::Server
+                | K::Device
+                | K::Reservation
+                | K::Handover
         ),
         K::Server => matches!(content, K::Dataset),
         K::Building => matches!(content, K::Room),
-        K::Service | K::Application | K::ContactPerson | K::Dataset | K::Room => false,
+        K::Rack => matches!(content, K::Feed | K::Reservation),
+        K::Service
+        | K::Application
+        | K::ContactPerson
+        | K::Dataset
+        | K::Room
+        | K::Feed
+        | K::Pool
+        | K::Device
+        | K::Reservation
+        | K::Handover => false,
     }
 }
 
@@ -179,6 +210,9 @@ fn may_refer(db: &Connection, row: &dyn Retirable) -> Result<Vec<Found>, DbError
     let mut all = Vec::new();
     match row.kind() {
         K::Pd => {
+            all.extend(found(pools::handovers(db, own)?));
+            all.extend(found(colocation::reservations(db, own)?));
+            all.extend(found(colocation::devices(db, own)?));
             all.extend(found(register::datasets(db, own)?));
             all.extend(found(services::contact_persons(db, own)?));
             all.extend(found(services::applications(db, None)?));
@@ -186,7 +220,9 @@ fn may_refer(db: &Connection, row: &dyn Retirable) -> Result<Vec<Found>, DbError
             all.extend(found(register::servers(db, own)?));
         }
         K::Server => {
-            all.extend(found(register::datasets_on(db, &ServerId::from_bytes(row.bytes()))?));
+            let server = ServerId::from_bytes(row.bytes());
+            all.extend(found(register::datasets_on(db, &server)?));
+            all.extend(found(colocation::device_of_server(db, &server)?.into_iter().collect()));
             all.extend(found(services::applications(db, None)?));
             all.extend(found(services::services(db, None)?));
         }
@@ -197,12 +233,36 @@ fn may_refer(db: &Connection, row: &dyn Retirable) -> Result<Vec<Found>, DbError
         K::Application => all.extend(found(register::datasets(db, own)?)),
         K::Building => {
             all.extend(found(register::servers(db, None)?));
+            all.extend(found(colocation::feeds(db)?));
+            all.extend(found(colocation::racks(db)?));
             all.extend(found(places::rooms(db)?));
         }
-        K::Room => all.extend(found(register::servers(db, None)?)),
-        K::ContactPerson | K::Dataset => {}
+        K::Room => {
+            all.extend(found(register::servers(db, None)?));
+            all.extend(found(colocation::feeds(db)?));
+            all.extend(found(colocation::racks(db)?));
+        }
+        K::Rack => {
+            let rack = RackId::from_bytes(row.bytes());
+            all.extend(found(colocation::devices(db, None)?));
+            all.extend(found(colocation::reservations(db, None)?));
+            all.extend(found(partners_last(colocation::feeds(db)?, &rack)));
+        }
+        K::Feed => {
+            let feed = FeedId::from_bytes(row.bytes());
+            all.extend(found(colocation::devices_on_feed(db, &feed)?));
+            all.extend(found(colocation::feed_by_partner(db, &feed)?.into_iter().collect()));
+        }
+        K::Pool => all.extend(found(register::servers(db, None)?)),
+        K::ContactPerson | K::Dataset | K::Device | K::Reservation | K::Handover => {}
     }
     Ok(all)
+}
+
+/// The feeds with those of a rack in an order in which each goes before the one that it names as its partner.
+fn partners_last(mut feeds: Vec<Feed>, rack: &RackId) -> Vec<Feed> {
+    feeds.sort_by_key(|feed| (feed.rack != Some(*rack), feed.partner.is_none()));
+    feeds
 }
 
 fn found<T: Retirable + 'static>(rows: Vec<T>) -> impl Iterator<Item = Found> {
@@ -251,7 +311,15 @@ pub const fn subject(kind: RetiredKind) -> Option<Subject> {
         RetiredKind::Service => Some(Subject::Service),
         RetiredKind::Application => Some(Subject::Application),
         RetiredKind::Dataset => Some(Subject::Dataset),
-        RetiredKind::ContactPerson | RetiredKind::Building | RetiredKind::Room => None,
+        RetiredKind::ContactPerson
+        | RetiredKind::Building
+        | RetiredKind::Room
+        | RetiredKind::Rack
+        | RetiredKind::Feed
+        | RetiredKind::Pool
+        | RetiredKind::Device
+        | RetiredKind::Reservation
+        | RetiredKind::Handover => None,
     }
 }
 
@@ -271,13 +339,13 @@ fn end_verdicts(
     Ok(())
 }
 
-/// Brings a row back.
+/// Brings a row back, on a day of the city's.
 ///
 /// # Errors
-/// If it is not retired, or something that it refers to is.
+/// If it is not retired, or something that it refers to is, or its place is taken meanwhile.
 pub fn restore(
     db: &Connection,
-    act: &Act,
+    (act, today): (&Act, Day),
     id: &[u8; 16],
     reason: &str,
 ) -> Result<Retirement, RetireError> {
@@ -289,6 +357,7 @@ pub fn restore(
             return Err(RetireError::UnderRetired { what: above.kind.called(), name: above.name });
         }
     }
+    row.fits(db, today)?;
     rows::take_back(db, act, &found, (id, row.shown()?, reason.trim()))?;
     Ok(found)
 }
@@ -305,6 +374,12 @@ fn find(db: &Connection, kind: RetiredKind, text: &str) -> Result<Found, RetireE
         K::Dataset => by_id(db, text, register::dataset)?,
         K::Building => by_id(db, text, places::building)?,
         K::Room => by_id(db, text, places::room)?,
+        K::Rack => by_id(db, text, colocation::rack)?,
+        K::Feed => by_id(db, text, colocation::feed)?,
+        K::Pool => by_id(db, text, pools::pool)?,
+        K::Device => by_id(db, text, colocation::device)?,
+        K::Reservation => by_id(db, text, colocation::reservation)?,
+        K::Handover => by_id(db, text, pools::handover)?,
     };
     found.ok_or(RetireError::Unknown(kind))
 }

@@ -74,6 +74,10 @@ impl Running {
             kind: ServerKind::Vps,
             site: None,
             room: None,
+            pool: None,
+            vcpus: None,
+            memory_bytes: None,
+            disk_bytes: None,
         };
         let _: Server = operator.post("/api/v1/servers", &server).await.unwrap();
         let request =

@@ -6,6 +6,7 @@ mod anomaly;
 mod api;
 mod attackers;
 mod chaos;
+mod colocation;
 mod damage;
 mod heartbeats;
 mod hosts;

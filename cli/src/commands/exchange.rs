@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use lumbung_wire::messages::overview::ImportRequest;
 use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
 
+use crate::commands::history::{self, HistoryArgs};
 use crate::commands::register::OfPd;
 use crate::commands::retire::{self, RestoreArgs, RetireArgs};
 use crate::commands::set::{self, SetArgs};
@@ -32,6 +33,8 @@ pub(crate) enum RegisterCommand {
     Restore(RestoreArgs),
     /// List what is retired
     Retired(OfPd),
+    /// Tell who changed which fields of a row, and when
+    History(HistoryArgs),
 }
 
 /// Arguments of `register import`.
@@ -39,8 +42,8 @@ pub(crate) enum RegisterCommand {
 pub(crate) struct ImportArgs {
     /// The TOML file; with --table a CSV file
     file: PathBuf,
-    /// The table that a CSV file holds: sites, buildings, rooms, pd, servers, services, applications,
-    /// contact_persons, checks or datasets
+    /// The table that a CSV file holds: sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications,
+    /// contact_persons, checks, datasets, devices, reservations or handovers
     #[arg(long)]
     table: Option<RegisterTable>,
     /// Only tell what it would do
@@ -56,8 +59,8 @@ pub(crate) struct ExportArgs {
     /// The file to write (default: to the terminal)
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// One table as CSV: sites, buildings, rooms, pd, servers, services, applications, contact_persons, checks
-    /// or datasets (default: everything as TOML)
+    /// One table as CSV: sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications, contact_persons, checks,
+    /// datasets, devices, reservations or handovers (default: everything as TOML)
     #[arg(long)]
     table: Option<RegisterTable>,
     /// Only this PD, by code or id
@@ -79,6 +82,7 @@ pub(crate) fn register(command: &RegisterCommand, terminal: &Terminal) -> Outcom
         RegisterCommand::Retire(args) => retire::retire(args, terminal),
         RegisterCommand::Restore(args) => retire::restore(args, terminal),
         RegisterCommand::Retired(args) => retire::retired(args, terminal),
+        RegisterCommand::History(args) => history::history(args, terminal),
     }
 }
 

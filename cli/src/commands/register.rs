@@ -3,11 +3,11 @@
 //! People name PD by code and servers by name; ids are looked up here, so that nobody types one.
 
 use clap::{Args, Subcommand};
-use lumbung_model::RepositoryId;
+use lumbung_model::{ByteSize, PoolId, RepositoryId};
 use lumbung_wire::messages::overview::Overview;
 use lumbung_wire::messages::register::{
-    Application, Classification, Dataset, DatasetInput, DatasetKind, Pd, PdInput, PdKind, Server,
-    ServerInput, ServerKind, Site, SiteInput, SiteKind, Urgency,
+    Application, Classification, Dataset, DatasetInput, DatasetKind, Pd, PdInput, PdKind,
+    PoolStatus, Server, ServerInput, ServerKind, Site, SiteInput, SiteKind, Urgency,
 };
 use serde_json::json;
 
@@ -100,6 +100,18 @@ pub(crate) struct ServerAdd {
     /// The site it stands at: name or id (default: with the PD itself)
     #[arg(long)]
     site: Option<String>,
+    /// The pool that a virtual machine draws on: name or id
+    #[arg(long, requires_all = ["vcpus", "memory", "disk"])]
+    pool: Option<String>,
+    /// Virtual processors of the pool
+    #[arg(long, requires = "pool")]
+    vcpus: Option<u32>,
+    /// Memory of the pool, for instance "16 GiB"
+    #[arg(long, requires = "pool")]
+    memory: Option<ByteSize>,
+    /// Disk of the pool, for instance "200 GiB"
+    #[arg(long, requires = "pool")]
+    disk: Option<ByteSize>,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -290,6 +302,10 @@ pub(crate) fn server(command: &ServerCommand, terminal: &Terminal) -> Outcome<Ex
                 kind: args.kind,
                 site: site.transpose()?.map(|site| site.id),
                 room: None,
+                pool: args.pool.as_deref().map(|named| pool(&controller, named)).transpose()?,
+                vcpus: args.vcpus,
+                memory_bytes: args.memory.map(ByteSize::as_u64),
+                disk_bytes: args.disk.map(ByteSize::as_u64),
             };
             let server: Server = controller.post("/api/v1/servers", &input)?;
             terminal.result(&server, || {
@@ -319,6 +335,11 @@ pub(crate) fn dataset(command: &DatasetCommand, terminal: &Terminal) -> Outcome<
         DatasetCommand::Add(args) => add_dataset(args, terminal)?,
     }
     Ok(Exit::Fine)
+}
+
+fn pool(controller: &Controller, named: &str) -> Outcome<PoolId> {
+    let pools: Vec<PoolStatus> = controller.list("/api/v1/pools")?;
+    Ok(the(pools, "pool", named, |one| (&one.name, one.id.to_string()))?.id)
 }
 
 fn add_dataset(args: &DatasetAdd, terminal: &Terminal) -> Outcome<()> {
@@ -386,6 +407,19 @@ pub(crate) fn one<T>(
     named: &str,
     called: impl Fn(&T) -> (&str, String),
 ) -> Outcome<T> {
+    the(rows, "row", named, called)
+}
+
+/// As [`one`], of rows that people call `what`.
+///
+/// # Errors
+/// If there is none, or several have the name.
+pub(crate) fn the<T>(
+    rows: Vec<T>,
+    what: &str,
+    named: &str,
+    called: impl Fn(&T) -> (&str, String),
+) -> Outcome<T> {
     let ids: Vec<String> =
         rows.iter().map(&called).filter(|(name, _)| *name == named).map(|(_, id)| id).collect();
     if ids.len() > 1 {
@@ -393,7 +427,7 @@ pub(crate) fn one<T>(
         let next = "give its id, or say which one is meant: its kind, or the PD with --pd";
         return Err(Failure::new(Code::Usage, message, next).listing(ids));
     }
-    find(rows, "row", named, called)
+    find(rows, what, named, called)
 }
 
 /// The id of the row of that name or id in a list of the controller's.

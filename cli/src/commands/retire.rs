@@ -19,7 +19,8 @@ const DAY_S: i64 = 86_400;
 /// Arguments of `register retire`.
 #[derive(Debug, Args)]
 pub(crate) struct RetireArgs {
-    /// pd, server, service, application, contact_person, dataset, building or room
+    /// pd, server, service, application, contact_person, dataset, building, room, rack, feed, pool, device, reservation or
+    /// handover
     kind: RetiredKind,
     /// Its name or id; of a PD its code or id
     name: String,
@@ -32,7 +33,8 @@ pub(crate) struct RetireArgs {
     /// Why
     #[arg(long)]
     reason: String,
-    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building
+    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building, the feeds and
+    /// reservations of a rack
     #[arg(long, visible_alias = "with-datasets")]
     with_contents: bool,
     #[command(flatten)]
@@ -120,6 +122,12 @@ fn id_of(controller: &Controller, args: &RetireArgs) -> Outcome<String> {
         RetiredKind::Dataset => "datasets",
         RetiredKind::Building => "buildings",
         RetiredKind::Room => "rooms",
+        RetiredKind::Rack => "racks",
+        RetiredKind::Feed => "feeds",
+        RetiredKind::Pool => "pools",
+        RetiredKind::Device => "devices",
+        RetiredKind::Reservation => "reservations",
+        RetiredKind::Handover => "handovers",
     };
     let pd = args.pd.as_deref().map(|pd| find_pd(controller, pd)).transpose()?;
     id_in(controller, list, pd.as_ref().map(|pd| pd.code.as_str()), &args.name)

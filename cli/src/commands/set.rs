@@ -19,7 +19,8 @@ type Row = Map<String, Value>;
 /// Arguments of `register set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// sites, buildings, rooms, pd, servers, services, applications, contact_persons, checks or datasets
+    /// sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications, contact_persons, checks, datasets, devices,
+    /// reservations or handovers
     table: RegisterTable,
     /// The row's name (of a PD its code) or id
     name: String,
@@ -75,7 +76,7 @@ impl FromStr for Setting {
 /// If there is no such row, a value names nothing, or the controller refuses.
 pub(crate) fn set(args: &SetArgs, terminal: &Terminal) -> Outcome<Exit> {
     let controller = args.controller.connect()?;
-    let path = path_of(&controller, args)?;
+    let path = path_of(&controller, (args.table, &args.name, args.pd.as_deref()))?;
     let (before, tag): (Row, String) = controller.get_tagged(&path)?;
     let mut patch = Row::new();
     for setting in &args.fields {
@@ -98,18 +99,21 @@ const fn segment(table: RegisterTable) -> &'static str {
     }
 }
 
-fn path_of(controller: &Controller, args: &SetArgs) -> Outcome<String> {
-    let segment = segment(args.table);
-    if args.table == RegisterTable::Pd {
-        return Ok(format!("/api/v1/pd/{}", find_pd(controller, &args.name)?.id));
+/// The path of the row of a table that has this name or id, of that PD if one is named.
+pub(crate) fn path_of(
+    controller: &Controller,
+    (table, name, pd): (RegisterTable, &str, Option<&str>),
+) -> Outcome<String> {
+    use RegisterTable as T;
+    let segment = segment(table);
+    if table == T::Pd {
+        return Ok(format!("/api/v1/pd/{}", find_pd(controller, name)?.id));
     }
-    let of_city = matches!(
-        args.table,
-        RegisterTable::Sites | RegisterTable::Buildings | RegisterTable::Rooms
-    );
-    let pd = args.pd.as_deref().filter(|_| !of_city);
+    let of_city =
+        matches!(table, T::Sites | T::Buildings | T::Rooms | T::Racks | T::Feeds | T::Pools);
+    let pd = pd.filter(|_| !of_city);
     let pd = pd.map(|pd| find_pd(controller, pd)).transpose()?.map(|pd| pd.code);
-    let id = id_in(controller, segment, pd.as_deref(), &args.name)?;
+    let id = id_in(controller, segment, pd.as_deref(), name)?;
     Ok(format!("/api/v1/{segment}/{id}"))
 }
 
@@ -136,6 +140,10 @@ fn value_of(
         "server" | "standby" => "servers",
         "service" => "services",
         "application" => "applications",
+        "rack" => "racks",
+        "pool" => "pools",
+        "partner" => "feeds",
+        "dataset" => "datasets",
         // What holds a number, a list or yes or no now will hold such a thing.
         field => {
             let is_text = row.get(field).is_none_or(|now| now.is_string() || now.is_null());
@@ -144,7 +152,8 @@ fn value_of(
         }
     };
     // A standby may be another PD's.
-    let of_any = matches!(segment, "sites" | "buildings" | "rooms") || setting.field == "standby";
+    let of_city = ["sites", "buildings", "rooms", "racks", "feeds", "pools"];
+    let of_any = of_city.contains(&segment) || setting.field == "standby";
     let of = if patch.contains_key("pd") { patch } else { row };
     let pd = Some(text(of, "pd")).filter(|pd| !of_any && !pd.is_empty());
     Ok(Value::String(id_in(controller, segment, pd, given)?))

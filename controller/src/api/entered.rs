@@ -140,9 +140,10 @@ impl Entered for Servers {
         db: &Connection,
         act: &Act,
         (input, mode): (&ServerInput, Mode),
-        _: &Profile,
+        profile: &Profile,
     ) -> Result<(Server, Change), RegisterError> {
-        register::put_server(db, act, input, mode)
+        let put = register::put_server(db, act, input, mode)?;
+        register::fitting(db, profile.today(act.now), put)
     }
 
     /// Another room may be at another site.

@@ -66,7 +66,7 @@ pub(super) async fn import(
             Some(table) => Source::Csv(table, &request.csv),
             None => Source::Toml(&request.toml),
         };
-        match exchange::import(tx, act, (file, source), &profile.urgency, request.dry_run) {
+        match exchange::import(tx, act, (file, source), &profile, request.dry_run) {
             Err(ImportError::Tried(outcome)) => Ok(outcome),
             Err(error) => Err(error),
             Ok(outcome) => {

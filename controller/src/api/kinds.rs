@@ -1,4 +1,5 @@
-//! The register over HTTP, the kinds that all work alike: buildings, rooms, services, applications, contact persons.
+//! The register over HTTP, the kinds that all work alike: buildings, rooms, racks, feeds, pools, services, applications,
+//! contact persons, devices, reservations, handovers.
 //!
 //! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
@@ -9,7 +10,9 @@ use http::Method;
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
     Application, ApplicationInput, Building, BuildingInput, Check, CheckInput, ContactPerson,
-    ContactPersonInput, Room, RoomInput, Service, ServiceInput,
+    ContactPersonInput, Device, DeviceInput, Feed, FeedInput, Handover, HandoverInput, Pool,
+    PoolInput, PoolStatus, Rack, RackInput, Reservation, ReservationInput, Room, RoomInput,
+    Service, ServiceInput,
 };
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -25,7 +28,7 @@ use super::register::{Listed, id, unknown};
 use super::route::{Route, Routes, change, route};
 use super::who::Who;
 use crate::act::Act;
-use crate::db::{DbError, checks, places, services};
+use crate::db::{DbError, checks, colocation, placement, places, pools, services};
 use crate::people::access::Permission;
 use crate::profile::Profile;
 use crate::register::{self, Change, Mode, RegisterError};
@@ -85,6 +88,47 @@ pub(super) fn routes() -> Routes {
         ("/api/v1/contact-persons", "/api/v1/contact-persons/{id}"),
         ("[ContactPerson]", "ContactPerson", "ContactPersonInput", "ContactPersonPatch"),
     ));
+    table.extend(colocated());
+    table
+}
+
+/// What stands where: racks, feeds and pools are the city's, what is in them a PD's.
+fn colocated() -> Routes {
+    use Permission::{Read, ReadCity};
+    let mut table = Vec::new();
+    table.extend(kind::<Racks>(
+        ReadCity,
+        ("/api/v1/racks", "/api/v1/racks/{id}"),
+        ("[Rack]", "Rack", "RackInput", "RackPatch"),
+    ));
+    table.extend(kind::<Feeds>(
+        ReadCity,
+        ("/api/v1/feeds", "/api/v1/feeds/{id}"),
+        ("[Feed]", "Feed", "FeedInput", "FeedPatch"),
+    ));
+    let [(all, _), others @ ..] = kind::<Pools>(
+        ReadCity,
+        ("/api/v1/pools", "/api/v1/pools/{id}"),
+        ("[PoolStatus]", "Pool", "PoolInput", "PoolPatch"),
+    );
+    let summary = "The pools, with what is used of them and what is left";
+    table.push((Route { summary, ..all }, get(pool_list)));
+    table.extend(others);
+    table.extend(kind::<Devices>(
+        Read,
+        ("/api/v1/devices", "/api/v1/devices/{id}"),
+        ("[Device]", "Device", "DeviceInput", "DevicePatch"),
+    ));
+    table.extend(kind::<Reservations>(
+        Read,
+        ("/api/v1/reservations", "/api/v1/reservations/{id}"),
+        ("[Reservation]", "Reservation", "ReservationInput", "ReservationPatch"),
+    ));
+    table.extend(kind::<Handovers>(
+        Read,
+        ("/api/v1/handovers", "/api/v1/handovers/{id}"),
+        ("[Handover]", "Handover", "HandoverInput", "HandoverPatch"),
+    ));
     table
 }
 
@@ -128,9 +172,10 @@ macro_rules! kinds {
                 db: &Connection,
                 act: &Act,
                 (input, mode): (&$input, Mode),
-                _: &Profile,
+                profile: &Profile,
             ) -> Result<($row, Change), RegisterError> {
-                $put(db, act, input, mode)
+                let put = $put(db, act, input, mode)?;
+                register::fitting(db, profile.today(act.now), put)
             }
         }
 
@@ -184,6 +229,30 @@ kinds! {
         services::contact_person, register::put_contact_person, |row: &ContactPerson| Some(row.pd),
         |row: &ContactPerson| row.tier
     },
+    Racks {
+        Rack, RackInput, "rack", |db, _| colocation::racks(db), colocation::rack,
+        register::put_rack, |_: &Rack| None
+    },
+    Feeds {
+        Feed, FeedInput, "feed", |db, _| colocation::feeds(db), colocation::feed,
+        register::put_feed, |_: &Feed| None
+    },
+    Pools {
+        Pool, PoolInput, "pool", |db, _| pools::pools(db), pools::pool,
+        register::put_pool, |_: &Pool| None
+    },
+    Devices {
+        Device, DeviceInput, "device", colocation::devices, colocation::device,
+        register::put_device, |row: &Device| Some(row.pd)
+    },
+    Reservations {
+        Reservation, ReservationInput, "reservation", colocation::reservations,
+        colocation::reservation, register::put_reservation, |row: &Reservation| Some(row.pd)
+    },
+    Handovers {
+        Handover, HandoverInput, "handover", pools::handovers, pools::handover,
+        register::put_handover, |row: &Handover| Some(row.pd)
+    },
 }
 
 pub(super) async fn list<K: Kind>(
@@ -210,4 +279,23 @@ pub(super) async fn one<K: Kind>(
     let found = app.db.read_async(move |tx| K::find(tx, &text)).await?;
     let found = found.filter(|row| K::pd(row).is_none_or(|pd| who.scope().sees(pd)));
     found.map(Json).ok_or_else(|| unknown(K::WHAT))
+}
+
+/// The pools with what is left of them.
+pub(super) async fn pool_list(
+    State(app): State<AppState>,
+    Asked(asked): Asked<Filter>,
+    paging: Paging,
+) -> Listed<PoolStatus> {
+    let list = move |tx: &rusqlite::Transaction<'_>| {
+        let mut rows = pools::pools(tx)?;
+        rows.retain(|row| asked.q.as_ref().is_none_or(|text| text.is_in(&[&row.name])));
+        let status = |row: Pool| {
+            let drawn = placement::from_pool(tx, &row.id, None)?;
+            Ok(PoolStatus::new(row, drawn))
+        };
+        rows.into_iter().map(status).collect::<Result<Vec<_>, DbError>>()
+    };
+    let rows = app.db.read_async(list).await?;
+    Ok(paging.select(rows, |row: &PoolStatus| (row.name.clone(), row.id))?)
 }

@@ -12,12 +12,14 @@ mod audit;
 mod capacity;
 mod compliance;
 mod deposits;
+mod elevation;
 mod entered;
 mod etag;
 mod exchange;
 mod extract;
 mod follow_up;
 mod gate;
+mod history;
 mod hosts;
 mod idempotency;
 mod kinds;
@@ -134,6 +136,8 @@ pub fn routes() -> Routes {
         agents::routes(),
         register::routes(),
         kinds::routes(),
+        elevation::routes(),
+        history::routes(),
         exchange::routes(),
         compliance::routes(),
         verdicts::routes(),

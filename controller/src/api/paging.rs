@@ -120,6 +120,11 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// The same page with each row made into another.
+    pub(super) fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        Page { rows: self.rows.into_iter().map(make).collect(), next: self.next }
+    }
+
     /// Its rows, and the header that tells where the next are.
     pub(super) fn split(self) -> (Vec<T>, HeaderMap) {
         let mut headers = HeaderMap::new();

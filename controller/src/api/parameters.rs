@@ -66,6 +66,8 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
         ),
         ("kind", "/api/v1/servers") => ("Only servers of this kind.", word("ServerKind")),
         ("kind", "/api/v1/datasets") => ("Only datasets of this kind.", word("DatasetKind")),
+        ("kind", "/api/v1/history") => ("Only changes of rows of this kind.", word("HistoryKind")),
+        ("id", "/api/v1/history") => ("Only changes of the row of this id.", text()),
         ("kind", "/api/v1/alarms") => ("Only alarms of this kind.", text()),
         ("heartbeat", _) => {
             ("Only servers whose agent was heard of so lately.", word("HeartbeatState"))

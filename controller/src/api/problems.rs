@@ -61,6 +61,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::Rpo(_)
             | RegisterError::Schedule { .. }
             | RegisterError::Rate { .. }
+            | RegisterError::Together { .. }
             | RegisterError::Number { .. } => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "register-entry",
@@ -77,6 +78,12 @@ impl From<RegisterError> for Refused {
             | RegisterError::Retired { .. }
             | RegisterError::UnderRetired { .. }
             | RegisterError::Foreign { .. }
+            | RegisterError::Relation { .. }
+            | RegisterError::Inside { .. }
+            | RegisterError::Space { .. }
+            | RegisterError::Power { .. }
+            | RegisterError::PoolFull { .. }
+            | RegisterError::Serial { .. }
             | RegisterError::RoomElsewhere(_)
             | RegisterError::OtherSubject(_)
             | RegisterError::EnrolledSite(_) => Problem::conflict(detail),
@@ -263,6 +270,7 @@ impl From<RetireError> for Refused {
             | E::HasContents { .. }
             | E::HasAccounts { .. }
             | E::UnderRetired { .. } => Problem::conflict(detail),
+            E::Entry(error) => return error.into(),
             E::Db(error) => database(&error),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))

@@ -1,7 +1,7 @@
 //! Retired rows of the register, over HTTP.
 //!
-//! Invariant: a PD sees what is retired of its own rows only; rooms and buildings are seen by whoever may see what is the
-//! city's.
+//! Invariant: a PD sees what is retired of its own rows only; buildings, rooms, racks, feeds and pools are seen by whoever may
+//! see what is the city's.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -91,8 +91,9 @@ pub(super) async fn restore(
     // Ids of all kinds are written alike.
     let row: DatasetId = id(&text, "retired row")?;
     let why: Reasoned = read_json(body, BODY_MAX_BYTES).await?;
+    let profile = app.profile.clone();
     let run = move |tx: &Transaction<'_>, act: &Act| {
-        retire::restore(tx, act, row.as_bytes(), &why.reason)
+        retire::restore(tx, (act, profile.today(act.now)), row.as_bytes(), &why.reason)
     };
     change(app, who, StatusCode::OK, run).await
 }

@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod authorization;
 mod capacity;
+mod colocation;
 mod deposits;
 mod documents;
 mod enrolment;

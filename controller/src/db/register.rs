@@ -5,8 +5,8 @@
 //! Rules (what a name may be, who may own what) are `crate::register`'s.
 
 use lumbung_model::{
-    AgentId, ApplicationId, DatasetId, PdId, PublicKey, RepositoryId, RoomId, ServerId, SiteId,
-    Timestamp, TlsPin,
+    AgentId, ApplicationId, DatasetId, PdId, PoolId, PublicKey, RepositoryId, RoomId, ServerId,
+    SiteId, Timestamp, TlsPin,
 };
 use lumbung_wire::messages::register::{Dataset, DatasetKind, HeartbeatState, Pd, Server, Site};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -244,7 +244,8 @@ pub(super) const LIVE: &str = "id NOT IN (SELECT r.id FROM retired AS r)";
 
 /// A server with its newest agent. `heartbeat` is left at `never`: the caller knows the time.
 const SERVER: &str =
-    "SELECT s.id, s.pd, s.name, s.kind, a.id, heard_seen_s(a.id, a.last_seen_s), s.site, s.room FROM servers AS s
+    "SELECT s.id, s.pd, s.name, s.kind, a.id, heard_seen_s(a.id, a.last_seen_s), s.site, s.room,
+        s.pool, s.vcpus, s.memory_bytes, s.disk_bytes FROM servers AS s
     LEFT JOIN agents AS a ON a.id = (SELECT b.id FROM agents AS b WHERE b.server = s.id
         ORDER BY b.enrolled_s DESC, b.rowid DESC LIMIT 1)";
 
@@ -259,6 +260,10 @@ fn server_row(row: &Row<'_>) -> rusqlite::Result<Server> {
         last_seen: row.get::<_, Option<i64>>(5)?.map(Timestamp),
         site: maybe_id(row, 6)?.map(SiteId::from_bytes),
         room: maybe_id(row, 7)?.map(RoomId::from_bytes),
+        pool: maybe_id(row, 8)?.map(PoolId::from_bytes),
+        vcpus: row.get(9)?,
+        memory_bytes: row.get::<_, Option<i64>>(10)?.map(i64::unsigned_abs),
+        disk_bytes: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
     })
 }
 
@@ -299,8 +304,10 @@ pub fn servers_by_name(db: &Connection, name: &str) -> Result<Vec<Server>, DbErr
 /// Writes a server.
 pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO servers (id, pd, name, kind, site, room) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4, site = ?5, room = ?6",
+        "INSERT INTO servers (id, pd, name, kind, site, room, pool, vcpus, memory_bytes, disk_bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET pd = ?2, name = ?3, kind = ?4, site = ?5, room = ?6, pool = ?7, vcpus = ?8,
+            memory_bytes = ?9, disk_bytes = ?10",
     )?
     .execute(params![
         server.id.as_bytes(),
@@ -309,6 +316,10 @@ pub fn put_server(db: &Connection, act: &Act, server: &Server) -> Result<(), DbE
         server.kind.as_str(),
         server.site.map(|site| *site.as_bytes()),
         server.room.map(|room| *room.as_bytes()),
+        server.pool.map(|pool| *pool.as_bytes()),
+        server.vcpus,
+        server.memory_bytes.map(signed),
+        server.disk_bytes.map(signed),
     ])?;
     let deed = Deed { action: "server.put", kind: "server", id: &server.id, pd: Some(server.pd) };
     record(db, act, deed, server.id.as_bytes(), server)

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0022_hosts", include_str!("../../migrations/0022_hosts.sql")),
     ("0023_capacity", include_str!("../../migrations/0023_capacity.sql")),
     ("0024_anomalies", include_str!("../../migrations/0024_anomalies.sql")),
+    ("0025_colocation", include_str!("../../migrations/0025_colocation.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -1,4 +1,5 @@
-//! The reconciler that makes the records of what is owed: periodic, signalled, taking no argument but the state.
+//! The reconciler that makes the records of what is owed, and the alarms about the inventory, which follow from the day as
+//! well: periodic, signalled, taking no argument but the state.
 //!
 //! Invariants: a round is one transaction, so that whatever stops it leaves the records as they were; a round that finds
 //! nothing new changes nothing; the city's next day begins with a round.
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::owed::{Belonging, InForce, Owed, PdSubject, Subjects, owed};
 use super::plan::{Plan, plan};
 use crate::act::Act;
+use crate::assets;
 use crate::db::deposits::{self as rows, DepositRow, Status};
 use crate::db::{Db, DbError, register, services};
 use crate::profile::{Duty, Force, Profile};
@@ -62,6 +64,10 @@ impl Keeper {
                     let error = lumbung_model::with_causes(&error);
                     tracing::error!(error, "what is owed could not be written down");
                 }
+            }
+            if let Err(error) = assets::keep(&self.db, self.clock.now(), &self.profile).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "what the inventory needs could not be written down");
             }
             let pause = pause(self.clock.now(), self.profile.zone());
             tokio::select! {

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
-use lumbung_model::{ApplicationId, BuildingId, PdId, RoomId, ServerId, ServiceId, SiteId};
+use lumbung_model::{
+    ApplicationId, BuildingId, FeedId, PdId, PoolId, RackId, RoomId, ServerId, ServiceId, SiteId,
+};
 use lumbung_wire::messages::register::{
-    Application, Building, Check, ContactPerson, Dataset, Pd, PdInput, Room, Server, Service, Site,
-    SiteInput,
+    Application, Building, Check, ContactPerson, Dataset, Feed, Pd, PdInput, Rack, Room, Server,
+    Service, Site, SiteInput,
 };
 use rusqlite::Connection;
 
@@ -16,7 +18,9 @@ use super::entries::{
     ApplicationEntry, BuildingEntry, CheckEntry, ContactPersonEntry, DatasetEntry, Entry,
     RoomEntry, ServerEntry, ServiceEntry,
 };
-use crate::db::{DbError, checks, places, register as rows, services};
+use crate::db::{DbError, checks, colocation, places, pools, register as rows, services};
+
+mod colocated;
 
 /// All entries, of the city or of one PD.
 pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, DbError> {
@@ -27,6 +31,7 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
         entries.extend(rows::sites(db)?.into_iter().map(site));
         entries.extend(places::buildings(db)?.iter().filter_map(|row| names.building(row)));
         entries.extend(places::rooms(db)?.iter().filter_map(|row| names.room(row)));
+        entries.extend(colocated::of_city(db, &names)?);
     }
     let is_own = |row: &Pd| own.is_none_or(|own| *own == row.id);
     entries.extend(rows::pds(db)?.into_iter().filter(is_own).map(pd_entry));
@@ -36,6 +41,7 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
     entries.extend(services::contact_persons(db, own)?.into_iter().map(|row| names.person(row)));
     entries.extend(checks::checks(db, own)?.into_iter().map(|row| names.check(row)));
     entries.extend(rows::datasets(db, own)?.into_iter().map(|row| names.dataset(row)));
+    entries.extend(colocated::of_pds(db, &names, own)?);
     Ok(entries)
 }
 
@@ -80,6 +86,9 @@ struct Names {
     servers: HashMap<ServerId, (PdId, String)>,
     services: HashMap<ServiceId, String>,
     applications: HashMap<ApplicationId, String>,
+    racks: HashMap<RackId, Rack>,
+    feeds: HashMap<FeedId, Feed>,
+    pools: HashMap<PoolId, String>,
 }
 
 impl Names {
@@ -101,6 +110,9 @@ impl Names {
                 .into_iter()
                 .map(|row| (row.id, row.name))
                 .collect(),
+            racks: colocation::racks(db)?.into_iter().map(|row| (row.id, row)).collect(),
+            feeds: colocation::feeds(db)?.into_iter().map(|row| (row.id, row)).collect(),
+            pools: pools::pools(db)?.into_iter().map(|row| (row.id, row.name)).collect(),
         })
     }
 
@@ -150,6 +162,8 @@ impl Names {
         if let (Some(place), Some(around), false) = (place, around, site.is_empty()) {
             (building, room) = (around.name.clone(), place.name.clone());
         }
+        // A pool is one of its site's.
+        let pool = row.pool.filter(|_| !site.is_empty());
         Entry::Server(ServerEntry {
             id: Some(row.id),
             pd: self.code(row.pd),
@@ -158,6 +172,10 @@ impl Names {
             site,
             building,
             room,
+            pool: Self::of(&self.pools, pool),
+            vcpus: row.vcpus.filter(|_| pool.is_some()),
+            memory_bytes: row.memory_bytes.filter(|_| pool.is_some()),
+            disk_bytes: row.disk_bytes.filter(|_| pool.is_some()),
         })
     }
 

@@ -1,7 +1,9 @@
 //! Entries into the register: names become ids, and each entry goes through the register's rules.
 //!
 //! Invariants: what something belongs to is entered before it, whatever the order of the file; an entry whose parent
-//! was refused is left out without a fault of its own.
+//! was refused is left out without a fault of its own; whether rows fit where they are is asked once all are entered.
+
+mod colocated;
 
 use std::collections::HashSet;
 
@@ -19,8 +21,8 @@ use super::entries::{
 use super::{Fault, Place, Placed};
 use crate::act::Act;
 use crate::db::{DbError, places, register as rows, services};
-use crate::profile::UrgencyClasses;
-use crate::register::{self, Change, Mode, RegisterError};
+use crate::profile::Profile;
+use crate::register::{self, Change, Fits, Mode, RegisterError};
 
 /// Why an entry is not entered.
 enum Refusal {
@@ -57,21 +59,22 @@ fn key(table: RegisterTable, path: &[&str]) -> Key {
 pub(super) struct Run<'a> {
     db: &'a Connection,
     act: &'a Act,
-    classes: &'a UrgencyClasses,
+    profile: &'a Profile,
     outcome: ImportOutcome,
     faults: Vec<Fault>,
     refused: HashSet<Key>,
+    changed: Vec<(Box<dyn Fits>, Place)>,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(
         db: &'a Connection,
         act: &'a Act,
-        classes: &'a UrgencyClasses,
+        profile: &'a Profile,
         faults: Vec<Fault>,
     ) -> Self {
         let outcome = ImportOutcome::default();
-        Self { db, act, classes, outcome, faults, refused: HashSet::new() }
+        Self { db, act, profile, outcome, faults, refused: HashSet::new(), changed: Vec::new() }
     }
 
     pub(super) fn end(self) -> (ImportOutcome, Vec<Fault>) {
@@ -87,11 +90,16 @@ impl<'a> Run<'a> {
         // A parent that could not even be read may be among the faults: what names it is not told twice.
         let unread = !self.faults.is_empty();
         for table in RegisterTable::ALL {
-            for Placed { entry, place } in entries.iter().filter(|one| one.entry.table() == *table)
-            {
+            let mut of_table: Vec<_> =
+                entries.iter().filter(|one| one.entry.table() == *table).collect();
+            // The feed that another names as its partner is there before it.
+            of_table.sort_by_key(
+                |one| matches!(&one.entry, Entry::Feed(feed) if !feed.partner.is_empty()),
+            );
+            for Placed { entry, place } in of_table {
                 let key = key(*table, &entry.path());
                 let refusal = if seen.insert(key.clone()) {
-                    self.enter(entry).err()
+                    self.enter(entry, place).err()
                 } else {
                     let (field, detail) = twice(*table, entry);
                     Some(Refusal::Field(Some(field), detail))
@@ -103,7 +111,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(())
+        self.fit_all()
     }
 
     fn refuse(&mut self, key: Key, refusal: Refusal, place: &Place, unread: bool) {
@@ -116,39 +124,69 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn enter(&mut self, entry: &Entry) -> Result<(), Refusal> {
+    fn enter(&mut self, entry: &Entry, place: &Place) -> Result<(), Refusal> {
         let (db, act, mode) = (self.db, self.act, Mode::Upsert);
-        let change = match entry {
-            Entry::Site(site) => register::put_site(db, act, site, mode)?.1,
+        match entry {
+            Entry::Site(site) => self.entered(register::put_site(db, act, site, mode)?, place),
             Entry::Building(entry) => {
-                register::put_building(db, act, &self.building_input(entry)?, mode)?.1
+                let input = self.building_input(entry)?;
+                self.entered(register::put_building(db, act, &input, mode)?, place);
             }
-            Entry::Room(entry) => register::put_room(db, act, &self.room_input(entry)?, mode)?.1,
-            Entry::Pd(pd) => register::put_pd(db, act, pd, mode)?.1,
+            Entry::Room(entry) => {
+                let input = self.room_input(entry)?;
+                self.entered(register::put_room(db, act, &input, mode)?, place);
+            }
+            Entry::Pd(pd) => self.entered(register::put_pd(db, act, pd, mode)?, place),
             Entry::Server(entry) => {
-                register::put_server(db, act, &self.server_input(entry)?, mode)?.1
+                let input = self.server_input(entry)?;
+                self.entered(register::put_server(db, act, &input, mode)?, place);
             }
             Entry::Service(entry) => {
-                register::put_service(db, act, &self.service_input(entry)?, mode)?.1
+                let input = self.service_input(entry)?;
+                self.entered(register::put_service(db, act, &input, mode)?, place);
             }
             Entry::Application(entry) => {
-                register::put_application(db, act, &self.application_input(entry)?, mode)?.1
+                let input = self.application_input(entry)?;
+                self.entered(register::put_application(db, act, &input, mode)?, place);
             }
             Entry::ContactPerson(entry) => {
-                register::put_contact_person(db, act, &self.person_input(entry)?, mode)?.1
+                let input = self.person_input(entry)?;
+                self.entered(register::put_contact_person(db, act, &input, mode)?, place);
             }
             Entry::Check(entry) => register::put_check(db, act, &self.check_input(entry)?, mode)?.1,
             Entry::Dataset(entry) => {
                 let input = self.dataset_input(entry)?;
-                register::put_dataset(db, act, &input, self.classes, mode)?.1
+                let put = register::put_dataset(db, act, &input, &self.profile.urgency, mode)?;
+                self.entered(put, place);
             }
-        };
-        self.count(change);
+            other => self.enter_colocated(other, place)?,
+        }
         Ok(())
     }
 
-    fn count(&mut self, change: Change) {
+    /// Counts what came of an entry, and remembers to ask whether it fits.
+    fn entered<T: Fits + 'static>(&mut self, (row, change): (T, Change), place: &Place) {
         register::count(&mut self.outcome, change);
+        if change != Change::Unchanged {
+            self.changed.push((Box::new(row), place.clone()));
+        }
+    }
+
+    /// Asks of each row that was changed whether it fits where it is. While others are refused, what stands in its way may be
+    /// what they would have moved: then nobody is asked.
+    fn fit_all(&mut self) -> Result<(), DbError> {
+        if !self.faults.is_empty() {
+            return Ok(());
+        }
+        let today = self.profile.today(self.act.now);
+        for (row, place) in std::mem::take(&mut self.changed) {
+            match row.fits(self.db, today) {
+                Ok(()) => {}
+                Err(RegisterError::Db(error)) => return Err(error),
+                Err(error) => self.faults.push(place.fault(error.field(), error.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// What must be there, by its name; `path` is how it is called.
@@ -244,6 +282,10 @@ impl<'a> Run<'a> {
             kind: entry.kind,
             site: site.transpose()?,
             room: room.transpose()?,
+            pool: self.pool_of(entry)?,
+            vcpus: entry.vcpus,
+            memory_bytes: entry.memory_bytes,
+            disk_bytes: entry.disk_bytes,
         })
     }
 
@@ -378,6 +420,12 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::ContactPersons => ("name", "contact person"),
         RegisterTable::Checks => ("name", "check"),
         RegisterTable::Datasets => ("name", "dataset"),
+        RegisterTable::Racks => ("name", "rack"),
+        RegisterTable::Feeds => ("name", "feed"),
+        RegisterTable::Pools => ("name", "pool"),
+        RegisterTable::Devices => ("name", "device"),
+        RegisterTable::Reservations => ("name", "reservation"),
+        RegisterTable::Handovers => ("name", "handover"),
     };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();

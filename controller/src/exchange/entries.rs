@@ -12,6 +12,12 @@ use lumbung_wire::messages::register::{
 };
 use serde::{Deserialize, Serialize};
 
+mod colocated;
+
+pub(super) use colocated::{
+    DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
+};
+
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
@@ -76,6 +82,10 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("site", Text),
             ("building", Text),
             ("room", Text),
+            ("pool", Text),
+            ("vcpus", Integer),
+            ("memory_bytes", Integer),
+            ("disk_bytes", Integer),
         ],
         RegisterTable::Services => &[
             ("id", Text),
@@ -141,6 +151,7 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("paths", Lines),
             ("exclude", Lines),
         ],
+        other => colocated::columns(other),
     }
 }
 
@@ -194,6 +205,15 @@ pub(super) struct ServerEntry {
     /// Name of the room of that building.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) room: String,
+    /// Name of the site's pool that it draws on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) pool: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) vcpus: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) memory_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) disk_bytes: Option<u64>,
 }
 
 /// A service.
@@ -354,6 +374,12 @@ pub(super) enum Entry {
     ContactPerson(ContactPersonEntry),
     Check(Box<CheckEntry>),
     Dataset(Box<DatasetEntry>),
+    Rack(RackEntry),
+    Feed(FeedEntry),
+    Pool(PoolEntry),
+    Device(Box<DeviceEntry>),
+    Reservation(ReservationEntry),
+    Handover(HandoverEntry),
 }
 
 impl Entry {
@@ -373,6 +399,12 @@ impl Entry {
             RegisterTable::ContactPersons => Self::ContactPerson(Deserialize::deserialize(from)?),
             RegisterTable::Checks => Self::Check(Deserialize::deserialize(from)?),
             RegisterTable::Datasets => Self::Dataset(Deserialize::deserialize(from)?),
+            RegisterTable::Racks => Self::Rack(Deserialize::deserialize(from)?),
+            RegisterTable::Feeds => Self::Feed(Deserialize::deserialize(from)?),
+            RegisterTable::Pools => Self::Pool(Deserialize::deserialize(from)?),
+            RegisterTable::Devices => Self::Device(Deserialize::deserialize(from)?),
+            RegisterTable::Reservations => Self::Reservation(Deserialize::deserialize(from)?),
+            RegisterTable::Handovers => Self::Handover(Deserialize::deserialize(from)?),
         })
     }
 
@@ -389,6 +421,12 @@ impl Entry {
             Self::ContactPerson(entry) => toml::Table::try_from(entry),
             Self::Check(entry) => toml::Table::try_from(entry),
             Self::Dataset(entry) => toml::Table::try_from(entry),
+            Self::Rack(entry) => toml::Table::try_from(entry),
+            Self::Feed(entry) => toml::Table::try_from(entry),
+            Self::Pool(entry) => toml::Table::try_from(entry),
+            Self::Device(entry) => toml::Table::try_from(entry),
+            Self::Reservation(entry) => toml::Table::try_from(entry),
+            Self::Handover(entry) => toml::Table::try_from(entry),
         }?;
         table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
         Ok(table)
@@ -407,6 +445,12 @@ impl Entry {
             Self::ContactPerson(_) => RegisterTable::ContactPersons,
             Self::Check(_) => RegisterTable::Checks,
             Self::Dataset(_) => RegisterTable::Datasets,
+            Self::Rack(_) => RegisterTable::Racks,
+            Self::Feed(_) => RegisterTable::Feeds,
+            Self::Pool(_) => RegisterTable::Pools,
+            Self::Device(_) => RegisterTable::Devices,
+            Self::Reservation(_) => RegisterTable::Reservations,
+            Self::Handover(_) => RegisterTable::Handovers,
         }
     }
 
@@ -423,6 +467,14 @@ impl Entry {
             Self::ContactPerson(entry) => vec![&entry.pd, &entry.service, &entry.name],
             Self::Check(entry) => vec![&entry.pd, &entry.name],
             Self::Dataset(entry) => vec![&entry.pd, &entry.server, &entry.name],
+            Self::Rack(one) => vec![&one.site, &one.building, &one.room, &one.name],
+            Self::Feed(one) => vec![&one.site, &one.building, &one.room, &one.name],
+            Self::Pool(one) => vec![&one.site, &one.name],
+            Self::Device(one) => vec![&one.pd, &one.name],
+            Self::Reservation(one) => {
+                vec![&one.site, &one.building, &one.room, &one.rack, &one.name]
+            }
+            Self::Handover(one) => vec![&one.pd, &one.name],
         }
     }
 }

@@ -24,6 +24,26 @@ hazard_assessment = "=HYPERLINK(\"x\")"
 [[site.building.room]]
 name = "Ruang server; lantai 2"
 kind = "data_centre"
+[[site.building.room.rack]]
+name = "R 1"
+height_u = 42
+note = "=1+1"
+[[site.building.room.feed]]
+name = "B"
+rack = "R 1"
+volts = 230
+amps = 16
+partner = "A"
+[[site.building.room.feed]]
+name = "A"
+rated_w = 4000
+share_percent = 70
+[[site.pool]]
+name = "Klaster, utama"
+vcpus = 64
+overcommit_percent = 400
+memory_bytes = 549755813888
+disk_bytes = 10995116277760
 
 [[site]]
 name = "DRC"
@@ -98,6 +118,74 @@ name = "Kode sumber"
 kind = "source_code"
 classification = "public"
 urgency = "low"
+[[pd.server]]
+name = "vm-1"
+kind = "vps"
+site = "Pusat Data"
+pool = "Klaster, utama"
+vcpus = 8
+memory_bytes = 17179869184
+disk_bytes = 1099511627776
+[[pd.device]]
+name = "simrs-1"
+kind = "server"
+model = "PowerEdge R740"
+serial = "-7XK1"
+purchased_on = "2022-03-01"
+warranty_until = "2025-02-28"
+condition = "rusak_ringan"
+server = "simrs-1"
+site = "Pusat Data"
+building = "Gedung A"
+room = "Ruang server; lantai 2"
+rack = "R 1"
+lowest_u = 10
+height_u = 2
+face = "both"
+draw_w = 750
+feeds = ["B", "A"]
+[[pd.device]]
+name = "UPS lantai"
+kind = "ups"
+condition = "baik"
+site = "Pusat Data"
+building = "Gedung A"
+room = "Ruang server; lantai 2"
+draw_w = 100
+feeds = ["A"]
+[[pd.reservation]]
+name = "Peladen baru"
+site = "Pusat Data"
+building = "Gedung A"
+room = "Ruang server; lantai 2"
+rack = "R 1"
+lowest_u = 12
+height_u = 4
+face = "front"
+until = "2027-12-31"
+reason = "Surat 7/2026"
+[[pd.handover]]
+name = "root simrs-1"
+server = "simrs-1"
+from_person = "Budi"
+to_person = "Siti"
+handed_on = "2026-05-04"
+letter = "BA 3/2026"
+secret_kept_at = "Brankas, amplop 12"
+[[pd.handover]]
+name = "basis data"
+server = "simrs-1"
+dataset = "Basis data SIMRS"
+from_person = "Budi"
+to_person = "Siti"
+handed_on = "2026-05-04"
+returned_on = "2026-06-04"
+[[pd.handover]]
+name = "SIMRS"
+application = "SIMRS"
+from_person = "Budi"
+to_person = "Siti"
+handed_on = "2026-05-04"
 "#;
 
 fn db() -> (tempfile::TempDir, Db) {
@@ -108,7 +196,7 @@ fn db() -> (tempfile::TempDir, Db) {
 
 fn enter(db: &Db, source: Source<'_>) -> Result<ImportOutcome, ImportError> {
     let act = Act::console(NOW);
-    db.write(|tx| import(tx, &act, ("r", source), &crate::testing::profile().urgency, false))
+    db.write(|tx| import(tx, &act, ("r", source), &crate::testing::profile(), false))
 }
 
 fn faults(db: &Db, source: Source<'_>) -> Vec<(usize, String)> {
@@ -128,14 +216,14 @@ fn written(db: &Db, form: Form) -> String {
 fn what_is_exported_as_toml_is_the_same_register_elsewhere_and_changes_nothing_here() {
     let ((_a, first), (_b, second)) = (db(), db());
     let outcome = enter(&first, Source::Toml(CITY)).unwrap();
-    assert_eq!((outcome.created, outcome.updated, outcome.unchanged), (14, 0, 0));
+    assert_eq!((outcome.created, outcome.updated, outcome.unchanged), (25, 0, 0));
     let text = written(&first, Form::Toml);
     let again = enter(&first, Source::Toml(&text)).unwrap();
-    assert_eq!((again.created, again.updated, again.unchanged), (0, 0, 14), "{text}");
+    assert_eq!((again.created, again.updated, again.unchanged), (0, 0, 25), "{text}");
     enter(&second, Source::Toml(&text)).unwrap();
     assert_eq!(written(&second, Form::Toml), text);
     // The file that it came from still changes nothing.
-    assert_eq!(enter(&first, Source::Toml(CITY)).unwrap().unchanged, 14);
+    assert_eq!(enter(&first, Source::Toml(CITY)).unwrap().unchanged, 25);
 }
 
 #[test]
@@ -168,7 +256,9 @@ fn a_pds_export_holds_nothing_of_another_and_no_place() {
     let pd = db.read(|tx| crate::db::register::pd_by_code(tx, "RSUD")).unwrap().unwrap();
     let text = db.read(|tx| export(tx, Form::Toml, Some(pd.id))).unwrap();
     assert!(text.contains("Basis data SIMRS"));
-    for foreign in ["Dinas Kominfo", "[[site", "Gedung A", "latitude"] {
+    for foreign in
+        ["Dinas Kominfo", "[[site", "Gedung A", "latitude", "R 1", "Klaster", "feeds", "lowest_u"]
+    {
         assert!(!text.contains(foreign), "{foreign} in {text}");
     }
 }
@@ -282,10 +372,9 @@ fn a_header_that_is_not_the_tables_is_refused_before_any_row() {
 fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
     let (_dir, db) = db();
     let act = Act::console(NOW);
-    let tried = db.write(|tx| {
-        import(tx, &act, ("r", Source::Toml(CITY)), &crate::testing::profile().urgency, true)
-    });
-    assert!(matches!(tried, Err(ImportError::Tried(outcome)) if outcome.created == 14));
+    let tried = db
+        .write(|tx| import(tx, &act, ("r", Source::Toml(CITY)), &crate::testing::profile(), true));
+    assert!(matches!(tried, Err(ImportError::Tried(outcome)) if outcome.created == 25));
     assert_eq!(db.read(|tx| crate::db::register::pds(tx)).unwrap(), []);
 }
 

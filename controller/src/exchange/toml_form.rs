@@ -30,9 +30,16 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("contact_person", T::ContactPersons),
             ("check", T::Checks),
             ("dataset", T::Datasets),
+            ("rack", T::Racks),
+            ("feed", T::Feeds),
+            ("pool", T::Pools),
+            ("device", T::Devices),
+            ("reservation", T::Reservations),
+            ("handover", T::Handovers),
         ],
-        Some(T::Sites) => &[("building", T::Buildings)],
+        Some(T::Sites) => &[("building", T::Buildings), ("pool", T::Pools)],
         Some(T::Buildings) => &[("room", T::Rooms)],
+        Some(T::Rooms) => &[("rack", T::Racks), ("feed", T::Feeds)],
         Some(T::Pd) => &[
             ("server", T::Servers),
             ("service", T::Services),
@@ -40,10 +47,13 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("contact_person", T::ContactPersons),
             ("check", T::Checks),
             ("dataset", T::Datasets),
+            ("device", T::Devices),
+            ("reservation", T::Reservations),
+            ("handover", T::Handovers),
         ],
         Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets)],
         Some(T::Services) => &[("contact_person", T::ContactPersons), ("check", T::Checks)],
-        Some(T::Rooms | T::Applications | T::ContactPersons | T::Checks | T::Datasets) => &[],
+        Some(_) => &[],
     }
 }
 
@@ -52,6 +62,7 @@ const fn names(table: RegisterTable) -> (&'static str, &'static str) {
     match table {
         RegisterTable::Sites => ("site", "name"),
         RegisterTable::Buildings => ("building", "name"),
+        RegisterTable::Rooms => ("room", "name"),
         RegisterTable::Pd => ("pd", "code"),
         RegisterTable::Servers => ("server", "name"),
         RegisterTable::Services => ("service", "name"),
@@ -220,7 +231,24 @@ fn steps(entry: &Entry) -> Vec<(&'static str, String)> {
         Entry::Dataset(one) => {
             vec![step("pd", &one.pd), step("server", &one.server), step("dataset", &one.name)]
         }
+        Entry::Rack(one) => in_room([&one.site, &one.building, &one.room], ("rack", &one.name)),
+        Entry::Feed(one) => in_room([&one.site, &one.building, &one.room], ("feed", &one.name)),
+        Entry::Pool(one) => vec![step("site", &one.site), step("pool", &one.name)],
+        Entry::Device(one) => vec![step("pd", &one.pd), step("device", &one.name)],
+        // Other racks may have reservations of the same name.
+        Entry::Reservation(one) => {
+            vec![step("pd", &one.pd), step("reservation", &entry.path().join("\0"))]
+        }
+        Entry::Handover(one) => vec![step("pd", &one.pd), step("handover", &one.name)],
     }
+}
+
+fn in_room(
+    [site, building, room]: [&String; 3],
+    (key, name): (&'static str, &String),
+) -> Vec<(&'static str, String)> {
+    let step = |key, name: &String| (key, name.clone());
+    vec![step("site", site), step("building", building), step("room", room), step(key, name)]
 }
 
 /// A part of the document that is being written.

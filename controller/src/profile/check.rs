@@ -14,6 +14,7 @@ pub(super) fn check(file: &str, profile: &Profile) -> Result<(), ProfileError> {
     let found = city(profile)
         .and_then(|()| evidence(profile))
         .and_then(|()| capacity(profile))
+        .and_then(|()| assets(profile))
         .and_then(|()| classes(profile))
         .and_then(|()| entries(profile));
     found.map_err(|(place, reason)| ProfileError::Value { file: file.to_owned(), place, reason })
@@ -76,6 +77,21 @@ fn capacity(profile: &Profile) -> Result<(), Wrong> {
     }
     if !(1..=1000).contains(&profile.capacity.daily_change_permille) {
         return wrong("capacity.daily_change_permille", "must be 1 to 1000 thousandths");
+    }
+}
+
+fn assets(profile: &Profile) -> Result<(), Wrong> {
+    let assets = &profile.assets;
+    if !(1..=50).contains(&assets.max_age_years) {
+        return wrong("assets.max_age_years", "must be 1 to 50 years");
+    }
+    for (name, days) in [
+        ("assets.warranty_days", assets.warranty_days),
+        ("assets.reservation_days", assets.reservation_days),
+    ] {
+        if !(1..=3660).contains(&days) {
+            return wrong(name, "must be 1 to 3660 days");
+        }
     }
     Ok(())
 }

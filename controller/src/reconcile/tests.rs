@@ -308,6 +308,15 @@ async fn a_server_marks_its_own_datasets_and_those_that_may_lie_on_it() {
     };
     take_out(&other.id);
     marked("it is retired", &[anywhere.id]);
-    city.db.write(|tx| retire::restore(tx, &act, other.id.as_bytes(), "y")).unwrap();
+    city.db
+        .write(|tx| {
+            retire::restore(
+                tx,
+                (&act, crate::testing::profile().today(START)),
+                other.id.as_bytes(),
+                "y",
+            )
+        })
+        .unwrap();
     marked("it is back", &[anywhere.id]);
 }

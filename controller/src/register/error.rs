@@ -1,5 +1,6 @@
 //! Why an entry is refused, and which field that is about.
 
+use lumbung_model::colocation::{Misfit, Overload, Shortfall};
 use lumbung_model::geo::GeoError;
 use lumbung_model::{PdId, RepositoryId, ServerId, SiteId};
 
@@ -125,7 +126,7 @@ pub enum RegisterError {
     RemovedSite(SiteId),
     /// It takes along what belongs to the PD that it comes from.
     #[error(
-        "server {0} has an agent or datasets, which are the present PD's: enter it anew for the other PD, and enrol it there"
+        "server {0} has an agent, datasets or a device, which are the present PD's: enter it anew for the other PD, and enrol it there"
     )]
     Moves(ServerId),
     /// Servers stand in what is to be at another site.
@@ -163,6 +164,76 @@ pub enum RegisterError {
         /// Its name.
         name: String,
     },
+    /// Fields that say something together only.
+    #[error("{field}: {reason}")]
+    Together {
+        /// The field.
+        field: &'static str,
+        /// What may stand there.
+        reason: &'static str,
+    },
+    /// A row that it names is not one that it may name.
+    #[error("{field}: {reason}")]
+    Relation {
+        /// The field.
+        field: &'static str,
+        /// What may be named.
+        reason: &'static str,
+    },
+    /// Something is in what is to be elsewhere.
+    #[error("{inside} is in {what} {name:?}, or on it: move that first, or enter a new {what}")]
+    Inside {
+        /// What it is.
+        what: &'static str,
+        /// The field that would move it.
+        field: &'static str,
+        /// Its name.
+        name: String,
+        /// What is in it.
+        inside: String,
+    },
+    /// There is no room for it in the rack.
+    #[error("rack {rack:?}: {misfit}")]
+    Space {
+        /// The field.
+        field: &'static str,
+        /// The rack's name.
+        rack: String,
+        /// What is in its way.
+        misfit: Misfit,
+    },
+    /// A feed does not carry it.
+    #[error("feed {feed:?}: {overload}; use another feed, or take something off it first")]
+    Power {
+        /// The field.
+        field: &'static str,
+        /// The feed's name.
+        feed: String,
+        /// What is on it.
+        overload: Overload,
+    },
+    /// A pool does not hold it.
+    #[error("pool {pool:?}: {shortfall}; give less, or enlarge the pool first")]
+    PoolFull {
+        /// The field.
+        field: &'static str,
+        /// The pool's name.
+        pool: String,
+        /// What is left.
+        shortfall: Shortfall,
+    },
+    /// Another device has the serial number.
+    #[error(
+        "serial number {serial:?} is that of device {device:?} of {code}: look at the label again, or retire that one first"
+    )]
+    Serial {
+        /// The number.
+        serial: String,
+        /// Name of the device that has it.
+        device: String,
+        /// Code of its PD.
+        code: String,
+    },
     /// The database failed.
     #[error("the register could not be read or written")]
     Db(#[from] DbError),
@@ -184,7 +255,14 @@ impl RegisterError {
             Self::ForeignServer(_) => Some("server"),
             Self::Number { field, .. }
             | Self::Foreign { field, .. }
+            | Self::Together { field, .. }
+            | Self::Relation { field, .. }
+            | Self::Inside { field, .. }
+            | Self::Space { field, .. }
+            | Self::Power { field, .. }
+            | Self::PoolFull { field, .. }
             | Self::ServersInside { field, .. } => Some(field),
+            Self::Serial { .. } => Some("serial"),
             Self::RoomElsewhere(_) => Some("room"),
             Self::OtherSubject(_) => Some("service"),
             Self::EnrolledSite(_) => Some("name"),

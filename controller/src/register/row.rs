@@ -1,18 +1,21 @@
 //! Rows of the register that can be retired, and what each of them hangs on.
 //!
 //! Invariant: [`Retirable::parents`] is complete. Whoever retires a row, brings one back or enters one asks nothing else
-//! about what lives under what. Sites are not among them: two people take those out.
+//! about what lives under what. Sites are not among them: two people take those out. Nor is what a handover of access was
+//! about: that access has to be given back outlives the server.
 
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
-    Application, Building, ContactPerson, Dataset, Pd, RetiredKind, Room, Server, Service,
+    Application, Building, ContactPerson, Dataset, Device, Feed, Handover, Pd, Pool, Rack,
+    Reservation, RetiredKind, Room, Server, Service,
 };
 use serde_json::Value;
 
+use super::Fits;
 use crate::db::{DbError, audit};
 
 /// A row that can be retired.
-pub trait Retirable {
+pub trait Retirable: Fits {
     /// What it is.
     fn kind(&self) -> RetiredKind;
     /// Its id.
@@ -74,7 +77,11 @@ retirable! {
     Server {
         pd: |row| Some(row.pd),
         name: |row| &row.name,
-        parents: |row| vec![Some(*row.pd.as_bytes()), row.room.map(|id| *id.as_bytes())]
+        parents: |row| vec![
+            Some(*row.pd.as_bytes()),
+            row.room.map(|id| *id.as_bytes()),
+            row.pool.map(|id| *id.as_bytes()),
+        ]
     }
     Service {
         pd: |row| Some(row.pd),
@@ -109,5 +116,36 @@ retirable! {
         pd: |_| None,
         name: |row| &row.name,
         parents: |row| vec![Some(*row.building.as_bytes())]
+    }
+    Rack { pd: |_| None, name: |row| &row.name, parents: |row| vec![Some(*row.room.as_bytes())] }
+    Feed {
+        pd: |_| None,
+        name: |row| &row.name,
+        parents: |row| vec![
+            Some(*row.room.as_bytes()),
+            row.rack.map(|id| *id.as_bytes()),
+            row.partner.map(|id| *id.as_bytes()),
+        ]
+    }
+    Pool { pd: |_| None, name: |row| &row.name, parents: |_| Vec::new() }
+    Device {
+        pd: |row| Some(row.pd),
+        name: |row| &row.name,
+        parents: |row| {
+            let feeds = row.feeds.iter().map(|id| Some(*id.as_bytes()));
+            let (server, rack) = (row.server.map(|id| *id.as_bytes()), row.rack);
+            let own = [Some(*row.pd.as_bytes()), server, rack.map(|id| *id.as_bytes())];
+            own.into_iter().chain(feeds).collect()
+        }
+    }
+    Reservation {
+        pd: |row| Some(row.pd),
+        name: |row| &row.name,
+        parents: |row| vec![Some(*row.rack.as_bytes()), Some(*row.pd.as_bytes())]
+    }
+    Handover {
+        pd: |row| Some(row.pd),
+        name: |row| &row.name,
+        parents: |row| vec![Some(*row.pd.as_bytes())]
     }
 }

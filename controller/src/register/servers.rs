@@ -5,9 +5,9 @@ use lumbung_wire::messages::register::{HeartbeatState, Server, ServerInput};
 use rusqlite::Connection;
 
 use super::text::line;
-use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
+use super::{Change, Mode, RegisterError, by_id, enter_live, known, pools, settle};
 use crate::act::Act;
-use crate::db::{places, register as rows};
+use crate::db::{colocation, places, register as rows};
 
 /// Enters a server.
 ///
@@ -21,12 +21,18 @@ pub fn put_server(
 ) -> Result<(Server, Change), RegisterError> {
     line("name", &input.name)?;
     known("PD", &input.pd, |id| rows::pd(db, id))?;
-    let site = site_of(db, input)?;
+    let site = match site_of(db, input)? {
+        Some(site) => Some(site),
+        None => pools::site_of(db, input)?,
+    };
+    pools::drawn(db, &ServerInput { site, ..input.clone() })?;
     let same_id = by_id(input.id, |id| rows::server(db, id))?;
     let by_name = rows::server_by_name(db, &input.pd, &input.name)?;
     let found = settle(("server", &input.name), mode, input.id, same_id, by_name, |one| one.id)?;
     if let Some(found) = found.as_ref().filter(|found| found.pd != input.pd)
-        && (found.agent.is_some() || rows::has_datasets(db, &found.id)?)
+        && (found.agent.is_some()
+            || rows::has_datasets(db, &found.id)?
+            || colocation::device_of_server(db, &found.id)?.is_some())
     {
         return Err(RegisterError::Moves(found.id));
     }
@@ -37,6 +43,10 @@ pub fn put_server(
         kind: input.kind,
         site,
         room: input.room,
+        pool: input.pool,
+        vcpus: input.vcpus,
+        memory_bytes: input.memory_bytes,
+        disk_bytes: input.disk_bytes,
         agent: found.as_ref().and_then(|server| server.agent),
         heartbeat: HeartbeatState::Never,
         last_seen: found.as_ref().and_then(|server| server.last_seen),

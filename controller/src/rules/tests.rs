@@ -200,10 +200,10 @@ struct FixtureCity {
 fn city() -> FixtureCity {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::create(&dir.path().join("c.db")).unwrap();
-    let (text, classes) = (register_toml(), crate::testing::profile().urgency);
+    let (text, profile) = (register_toml(), crate::testing::profile());
     db.write(|tx| {
         let source = ("city", Source::Toml(&text));
-        exchange::import(tx, &Act::console(NOW), source, &classes, false)
+        exchange::import(tx, &Act::console(NOW), source, &profile, false)
     })
     .unwrap();
     db.read::<_, crate::db::DbError>(|tx| {

@@ -7,6 +7,7 @@
 pub mod anomaly;
 mod causes;
 pub mod clock;
+pub mod colocation;
 pub mod compliance;
 pub mod day;
 pub mod forecast;

@@ -112,7 +112,7 @@ fn enter(source: Source<'_>) {
     let held = DATABASE.lock().expect("no import panicked before");
     let undone: Result<(), Undo> = held.1.write(|db| {
         let act = Act::controller(NOW);
-        let enter = |source| import(db, &act, ("register", source), &PROFILE.urgency, false);
+        let enter = |source| import(db, &act, ("register", source), &PROFILE, false);
         match enter(source) {
             Ok(first) => {
                 let entered = first.created + first.updated + first.unchanged;

@@ -472,9 +472,9 @@ fn texts(seeds: &mut Vec<Seed>) {
     let register = include_str!("../../../config/register.example.toml");
     example(seeds, "profile_toml", include_str!("../../../config/profiles/kota.toml"));
     let rows = [
-        (3, "pd", "code,name,kind,mandiri_tik\nA,\"x\ny\",rsud,ya\n"),
+        (6, "pd", "code,name,kind,mandiri_tik\nA,\"x\ny\",rsud,ya\n"),
         (
-            8,
+            11,
             "datasets",
             "pd;name;kind;classification;urgency;paths\nA;d;files;public;low;\"/a\n'-b\"\n",
         ),

@@ -54,7 +54,38 @@ async fn one_of_each(app: &App) -> Vec<(String, Value)> {
     let application = app.entered("applications", json!({ "pd": pd, "name": "SIMPEG" })).await;
     let person = json!({ "pd": pd, "tier": 1, "name": "Siti", "phone": "0811" });
     let person = app.entered("contact-persons", person).await;
+    let id_of = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let rack = json!({ "room": id_of(&room), "name": "R1", "height_u": 42 });
+    let rack = app.entered("racks", rack).await;
+    let feed = app
+        .entered("feeds", json!({ "room": id_of(&room), "name": "A", "volts": 230, "amps": 16 }))
+        .await;
+    let pool = json!({ "site": site, "name": "K", "vcpus": 8, "memory_bytes": 8, "disk_bytes": 8 });
+    let pool = app.entered("pools", pool).await;
+    let device = json!({
+        "pd": pd, "name": "web", "kind": "server", "condition": "baik", "rack": id_of(&rack), "lowest_u": 1,
+        "height_u": 1, "face": "front", "draw_w": 10, "feeds": [id_of(&feed)],
+    });
+    let device = app.entered("devices", device).await;
+    let kept = json!({
+        "pd": pd, "rack": id_of(&rack), "name": "baru", "lowest_u": 9, "height_u": 2, "face": "both",
+        "until": "2027-12-31",
+    });
+    let kept = app.entered("reservations", kept).await;
+    let handover = json!({
+        "pd": pd, "name": "root", "server": server, "from_person": "a", "to_person": "b", "handed_on": "2027-01-01",
+    });
+    let handover = app.entered("handovers", handover).await;
     vec![
+        (rack, json!({ "height_u": 40, "note": "pojok" })),
+        (feed, json!({ "volts": null, "amps": null, "rated_w": 4000, "share_percent": 70 })),
+        (pool, json!({ "overcommit_percent": 300 })),
+        (
+            device,
+            json!({ "rack": null, "lowest_u": null, "height_u": null, "face": null, "feeds": [] }),
+        ),
+        (kept, json!({ "until": "2028-01-31", "face": "rear" })),
+        (handover, json!({ "returned_on": "2027-01-02", "letter": "BA 1" })),
         (format!("/api/v1/sites/{}", site.as_str().unwrap()), json!({ "address": "Jalan Satu" })),
         (building, json!({ "address": "Jalan Dua" })),
         (room, json!({ "name": "R2" })),

@@ -13,14 +13,19 @@ use crate::report::{self, Language, Past, Terms};
 use crate::testing::START;
 
 impl App {
-    async fn retire(&self, kind: &str, id: &str, with_contents: bool) -> (StatusCode, Value) {
+    pub(super) async fn retire(
+        &self,
+        kind: &str,
+        id: &str,
+        with_contents: bool,
+    ) -> (StatusCode, Value) {
         let body = json!({
             "kind": kind, "id": id, "from": START.0, "reason": "SK 7/2026", "with_contents": with_contents,
         });
         self.call(&operator(), Method::POST, "/api/v1/retirements", Some(body)).await
     }
 
-    async fn restore(&self, id: &str) -> (StatusCode, Value) {
+    pub(super) async fn restore(&self, id: &str) -> (StatusCode, Value) {
         let path = format!("/api/v1/retirements/{id}/restore");
         let body = json!({ "reason": "entered by mistake" });
         self.call(&operator(), Method::POST, &path, Some(body)).await
@@ -45,7 +50,7 @@ impl App {
         table.rows.iter().filter(|row| row.dataset == Some(self.city.dataset)).count()
     }
 
-    async fn count(&self, path: &str) -> usize {
+    pub(super) async fn count(&self, path: &str) -> usize {
         self.get(path).await.as_array().unwrap().len()
     }
 }

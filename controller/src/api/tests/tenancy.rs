@@ -2,8 +2,8 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    AgentId, AnomalyId, ApplicationId, ContactPersonId, DatasetId, DepositId, DomainId, PdId,
-    PublicKey, RepositoryId, ServerId, ServiceId,
+    AgentId, AnomalyId, ApplicationId, ContactPersonId, DatasetId, DepositId, DeviceId, DomainId,
+    HandoverId, PdId, PublicKey, RepositoryId, ReservationId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};
@@ -31,6 +31,9 @@ struct Other {
     service: ServiceId,
     application: ApplicationId,
     person: ContactPersonId,
+    device: DeviceId,
+    reservation: ReservationId,
+    handover: HandoverId,
     deposit: DepositId,
     agent: AgentId,
     anomaly: AnomalyId,
@@ -47,6 +50,9 @@ impl Other {
             service: ServiceId::random(),
             application: ApplicationId::random(),
             person: ContactPersonId::random(),
+            device: DeviceId::random(),
+            reservation: ReservationId::random(),
+            handover: HandoverId::random(),
             agent: AgentId::random(),
             anomaly: AnomalyId::ZERO,
         };
@@ -57,14 +63,25 @@ impl Other {
              urgency = \"critical\"\nrepository = \"{}\"\n\
              [[pd.service]]\nid = \"{}\"\nname = \"{MARK}\"\n\
              [[pd.application]]\nid = \"{}\"\nname = \"{MARK}\"\nservers = [\"{MARK}\"]\n\
-             [[pd.contact_person]]\nid = \"{}\"\nname = \"{MARK}\"\n",
+             [[pd.contact_person]]\nid = \"{}\"\nname = \"{MARK}\"\n\
+             [[pd.device]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"server\"\ncondition = \"baik\"\n\
+             [[pd.reservation]]\nid = \"{}\"\nname = \"{MARK}\"\nsite = \"Pusat Data {MARK}\"\nbuilding = \"{MARK}\"\n\
+             room = \"{MARK}\"\nrack = \"{MARK}\"\nlowest_u = 1\nheight_u = 1\nface = \"front\"\nuntil = \"2027-12-31\"\n\
+             [[pd.handover]]\nid = \"{}\"\nname = \"{MARK}\"\nserver = \"{MARK}\"\nfrom_person = \"{MARK}\"\n\
+             to_person = \"{MARK}\"\nhanded_on = \"2027-01-01\"\n\
+             [[site]]\nname = \"Pusat Data {MARK}\"\nkind = \"other\"\n[[site.building]]\nname = \"{MARK}\"\n\
+             [[site.building.room]]\nname = \"{MARK}\"\nkind = \"other\"\n\
+             [[site.building.room.rack]]\nname = \"{MARK}\"\nheight_u = 4\n",
             other.pd,
             other.server,
             other.dataset,
             other.repository,
             other.service,
             other.application,
-            other.person
+            other.person,
+            other.device,
+            other.reservation,
+            other.handover
         );
         let (status, answer) =
             app.post(&operator(), "/api/v1/import", json!({ "toml": toml })).await;
@@ -157,6 +174,9 @@ impl Other {
             self.service.to_string(),
             self.application.to_string(),
             self.person.to_string(),
+            self.device.to_string(),
+            self.reservation.to_string(),
+            self.handover.to_string(),
             self.deposit.to_string(),
             self.agent.to_string(),
             self.anomaly.to_string(),

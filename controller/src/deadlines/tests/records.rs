@@ -212,7 +212,16 @@ fn a_retired_pd_owes_nothing_and_what_followed_from_a_duty_again_once_it_is_back
     let row = city.db.read(|tx| rows::deposit(tx, &found[1].id)).unwrap().unwrap();
     assert!(city.db.write(|tx| desk::give_back(tx, &act, row, "ulang")).is_err());
 
-    city.db.write(|tx| retire::restore(tx, &act, city.pd.as_bytes(), "keliru")).unwrap();
+    city.db
+        .write(|tx| {
+            retire::restore(
+                tx,
+                (&act, crate::testing::profile().today(START)),
+                city.pd.as_bytes(),
+                "keliru",
+            )
+        })
+        .unwrap();
     assert_eq!(round(&city, &yearly), Done { revived: 2, ..Done::default() });
     assert_eq!(shown(&city), ["2027 overdue", " cancelled", "2028 open"]);
 }

@@ -5,18 +5,31 @@
 //! signed; what only the agent says stands apart, in `menurut_agen`. Inputs refuse unknown fields.
 
 use lumbung_model::{
-    AgentId, ApplicationId, DatasetId, ManifestId, PdId, PublicKey, RepositoryId, RoomId, ServerId,
-    SiteId, Timestamp, TlsPin,
+    AgentId, ApplicationId, DatasetId, ManifestId, PdId, PoolId, PublicKey, RepositoryId, RoomId,
+    ServerId, SiteId, Timestamp, TlsPin,
 };
 use serde::{Deserialize, Serialize};
 
 mod checks;
+mod colocation;
+mod elevation;
+mod handovers;
+mod history;
 mod places;
+mod pools;
 mod retirement;
 mod services;
 
 pub use checks::{Check, CheckInput, INTERVAL_S, TIMEOUT_S, Target, TargetError};
+pub use colocation::{
+    Condition, Device, DeviceInput, DeviceKind, Face, Feed, FeedInput, Rack, RackInput,
+    Reservation, ReservationInput,
+};
+pub use elevation::{Elevation, ElevationUnit, Slot, SlotState};
+pub use handovers::{Handover, HandoverInput};
+pub use history::{FieldChange, HistoryEntry, HistoryKind};
 pub use places::{Building, BuildingInput, Room, RoomInput, RoomKind};
+pub use pools::{Pool, PoolInput, PoolStatus};
 pub use retirement::{RetiredKind, Retirement, RetirementInput};
 pub use services::{
     Application, ApplicationInput, ContactPerson, ContactPersonInput, Service, ServiceInput,
@@ -157,6 +170,12 @@ vocabulary! {
         Buildings = "buildings",
         /// Rooms of buildings.
         Rooms = "rooms",
+        /// Racks of rooms.
+        Racks = "racks",
+        /// Power feeds of rooms.
+        Feeds = "feeds",
+        /// Pools that virtual machines draw on.
+        Pools = "pools",
         /// PD.
         Pd = "pd",
         /// Servers.
@@ -171,6 +190,12 @@ vocabulary! {
         Checks = "checks",
         /// Datasets.
         Datasets = "datasets",
+        /// Devices.
+        Devices = "devices",
+        /// Reservations of rack units.
+        Reservations = "reservations",
+        /// Handovers of access.
+        Handovers = "handovers",
     }
 }
 
@@ -344,6 +369,18 @@ pub struct Server {
     /// The room it stands in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomId>,
+    /// The pool that it draws on, of a virtual machine in the city's data centre.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolId>,
+    /// Virtual processors that it has of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<u32>,
+    /// Memory that it has of the pool, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Disk that it has of the pool, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
     /// The agent that enrolled for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
@@ -374,6 +411,18 @@ pub struct ServerInput {
     /// The room it stands in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomId>,
+    /// The pool that it draws on, of a virtual machine in the city's data centre.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolId>,
+    /// Virtual processors that it has of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<u32>,
+    /// Memory that it has of the pool, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Disk that it has of the pool, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// A dataset: what must be backed up (regulation map, O13).

@@ -82,18 +82,18 @@ impl App {
         app
     }
 
-    async fn try_text(&self, toml: &str) -> (StatusCode, Value) {
+    pub(in crate::api::tests) async fn try_text(&self, toml: &str) -> (StatusCode, Value) {
         let body = json!({ "toml": toml, "file": "r.toml" });
         self.post(&operator(), "/api/v1/import", body).await
     }
 
-    async fn enter_text(&self, toml: &str) -> Value {
+    pub(in crate::api::tests) async fn enter_text(&self, toml: &str) -> Value {
         let (status, outcome) = self.try_text(toml).await;
         assert_eq!(status, StatusCode::OK, "{outcome}");
         outcome
     }
 
-    async fn named(&self, list: &str, name: &str) -> String {
+    pub(in crate::api::tests) async fn named(&self, list: &str, name: &str) -> String {
         let rows = self.get(&format!("/api/v1/{list}")).await;
         let fits = |row: &&Value| row["name"] == name || row["code"] == name;
         let row = rows.as_array().unwrap().iter().find(fits);
@@ -101,7 +101,12 @@ impl App {
     }
 
     /// A refusal's detail.
-    async fn refuses(&self, kind: &str, id: &str, with_contents: bool) -> String {
+    pub(in crate::api::tests) async fn refuses(
+        &self,
+        kind: &str,
+        id: &str,
+        with_contents: bool,
+    ) -> String {
         let (status, refused) = self.retire(kind, id, with_contents).await;
         assert_eq!((status, slug(&refused)), (StatusCode::CONFLICT, "conflict"), "{refused}");
         refused["detail"].as_str().unwrap().to_owned()

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::{App, START};
 use crate::act::Act;
-use crate::db::{DbError, places, register, retired, services};
+use crate::db::{DbError, colocation, places, pools, register, retired, services};
 use crate::register::Retirable;
 use crate::retire::{self, RetireError};
 use crate::testing::Dice;
@@ -22,6 +22,10 @@ fn rows<T: Retirable + 'static>(of_kind: Vec<T>) -> impl Iterator<Item = Row> {
     of_kind.into_iter().map(|row| Box::new(row) as Row)
 }
 
+fn today() -> lumbung_model::Day {
+    crate::testing::profile().today(START)
+}
+
 /// Every row that a list shows.
 fn live(db: &Connection) -> Result<Vec<Row>, DbError> {
     let mut all: Vec<Row> = rows(register::pds(db)?).collect();
@@ -32,6 +36,12 @@ fn live(db: &Connection) -> Result<Vec<Row>, DbError> {
     all.extend(rows(register::datasets(db, None)?));
     all.extend(rows(places::buildings(db)?));
     all.extend(rows(places::rooms(db)?));
+    all.extend(rows(colocation::racks(db)?));
+    all.extend(rows(colocation::feeds(db)?));
+    all.extend(rows(colocation::devices(db, None)?));
+    all.extend(rows(colocation::reservations(db, None)?));
+    all.extend(rows(pools::pools(db)?));
+    all.extend(rows(pools::handovers(db, None)?));
     Ok(all)
 }
 
@@ -46,7 +56,7 @@ fn change(tx: &Transaction<'_>, dice: &mut Dice) -> Result<bool, RetireError> {
     let comes_back = !gone.is_empty() && (live.is_empty() || dice.below(3) == 0);
     if comes_back {
         let id = gone[dice.below(gone.len())].id.parse::<PdId>().unwrap();
-        return refused(retire::restore(tx, &act, id.as_bytes(), "keliru").map(drop));
+        return refused(retire::restore(tx, (&act, today()), id.as_bytes(), "keliru").map(drop));
     }
     let row = &live[dice.below(live.len())];
     let input = RetirementInput {
@@ -78,6 +88,7 @@ async fn no_row_that_lives_refers_to_one_that_is_retired() {
     let (mut done, mut refused) = (0, 0);
     for seed in 0..SEEDS {
         let app = App::furnished().await;
+        app.enter_text(super::super::colocation::RACKS).await;
         let db = &app.city.db;
         let all = db.read(|tx| live(tx)).unwrap().len();
         let mut dice = Dice(seed);

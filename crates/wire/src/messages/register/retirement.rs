@@ -22,6 +22,18 @@ vocabulary! {
         Building = "building",
         /// A room.
         Room = "room",
+        /// A rack.
+        Rack = "rack",
+        /// A power feed.
+        Feed = "feed",
+        /// A pool.
+        Pool = "pool",
+        /// A device.
+        Device = "device",
+        /// A reservation of rack units.
+        Reservation = "reservation",
+        /// A handover of access.
+        Handover = "handover",
     }
 }
 
@@ -45,7 +57,7 @@ pub struct Retirement {
     pub kind: RetiredKind,
     /// The row's id.
     pub id: String,
-    /// Whose it is; none: the city's, as rooms and buildings are.
+    /// Whose it is; none: the city's, as buildings, rooms, racks, feeds and pools are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pd: Option<PdId>,
     /// Its name; of a PD its code.
@@ -73,7 +85,8 @@ pub struct RetirementInput {
     pub from: Timestamp,
     /// Why.
     pub reason: String,
-    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building. Was called
+    /// What belongs to it as well: the datasets of a server, all that is a PD's, the rooms of a building, the feeds and
+    /// reservations of a rack. Was called
     /// `with_datasets`, and still may be.
     #[serde(default, alias = "with_datasets")]
     pub with_contents: bool,
