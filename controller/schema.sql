@@ -1,5 +1,8 @@
 CREATE INDEX agents_by_server ON agents (server, enrolled_s);
 CREATE UNIQUE INDEX alarms_open ON alarms (kind, subject) WHERE cleared_s IS NULL;
+CREATE INDEX alerts_by_end ON alerts (closed_s);
+CREATE INDEX alerts_by_pd ON alerts (pd, sequence);
+CREATE UNIQUE INDEX alerts_open ON alerts (grouped) WHERE closed_s IS NULL;
 CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
@@ -7,6 +10,9 @@ CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
+CREATE INDEX deliveries_by_address ON deliveries (channel, address, ended_s);
+CREATE INDEX deliveries_due ON deliveries (channel, next_s) WHERE next_s IS NOT NULL;
+CREATE INDEX delivery_parts_by_delivery ON delivery_parts (delivery);
 CREATE INDEX deposits_by_due ON deposits (due_s);
 CREATE INDEX deposits_by_pd ON deposits (pd, due_s);
 CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
@@ -15,6 +21,7 @@ CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
 CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
+CREATE INDEX on_call_by_end ON on_call (until_s);
 CREATE INDEX policies_by_agent ON policies (agent, version);
 CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
@@ -57,6 +64,42 @@ CREATE TABLE alarms (
     raised_s INTEGER NOT NULL,
     last_s INTEGER NOT NULL,
     cleared_s INTEGER
+) STRICT;
+CREATE TABLE alert_told (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    recipient TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    last_s INTEGER NOT NULL,
+    count INTEGER NOT NULL CHECK (count > 0),
+    PRIMARY KEY (alert, recipient)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_topics (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    joined_s INTEGER NOT NULL,
+    left_s INTEGER,
+    PRIMARY KEY (alert, kind, subject)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alerts (
+    -- Counts alerts: lists are in this order.
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    -- What its alarms have in common.
+    grouped TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    pd BLOB REFERENCES pds (id),
+    site BLOB REFERENCES sites (id) ON UPDATE CASCADE,
+    severity TEXT NOT NULL CHECK (severity IN ('notice', 'warning', 'critical')),
+    opened_s INTEGER NOT NULL,
+    cleared_s INTEGER,
+    closed_s INTEGER,
+    acknowledged_s INTEGER,
+    acknowledged_by TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '',
+    round INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    stepped_s INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE api_tokens (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -106,6 +149,10 @@ CREATE TABLE audit (
     previous BLOB NOT NULL CHECK (length(previous) = 32),
     hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)
 ) STRICT;
+CREATE TABLE beats (
+    only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    at_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE buildings (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
@@ -147,7 +194,7 @@ CREATE TABLE contact_persons (
     name TEXT NOT NULL,
     phone TEXT NOT NULL,
     email TEXT NOT NULL
-) STRICT;
+, telegram TEXT NOT NULL DEFAULT '') STRICT;
 CREATE TABLE datasets (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -164,6 +211,39 @@ CREATE TABLE datasets (
     repository BLOB REFERENCES repositories (id),
     paths TEXT NOT NULL CHECK (json_valid(paths))
 , application BLOB REFERENCES applications (id), distribution TEXT NOT NULL DEFAULT '', location TEXT NOT NULL DEFAULT '', schedule TEXT, exclude TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(exclude)), own_rpo INTEGER NOT NULL DEFAULT 1 CHECK (own_rpo IN (0, 1))) STRICT;
+CREATE TABLE deliveries (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    -- Follows from what it tells whom by what channel: the same message is never made twice.
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    cause TEXT NOT NULL CHECK (cause IN ('alert', 'digest', 'test')),
+    recipient TEXT NOT NULL,
+    recipient_name TEXT NOT NULL,
+    pd BLOB REFERENCES pds (id),
+    channel TEXT NOT NULL CHECK (channel IN ('mail', 'telegram', 'webhook')),
+    address TEXT NOT NULL,
+    -- Where else it may go, as JSON; used up from the front.
+    others TEXT NOT NULL CHECK (json_valid(others)),
+    severity TEXT NOT NULL CHECK (severity IN ('notice', 'warning', 'critical')),
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'trying', 'unknown', 'sent', 'failed')),
+    made_s INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_s INTEGER,
+    tried_s INTEGER,
+    ended_s INTEGER,
+    maybe_repeated INTEGER NOT NULL DEFAULT 0 CHECK (maybe_repeated IN (0, 1)),
+    error TEXT NOT NULL DEFAULT '',
+    CHECK ((next_s IS NULL) = (state IN ('sent', 'failed'))),
+    CHECK ((ended_s IS NULL) = (state IN ('waiting', 'trying', 'unknown')))
+) STRICT;
+CREATE TABLE delivery_parts (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    delivery BLOB NOT NULL REFERENCES deliveries (id),
+    number INTEGER NOT NULL,
+    cause TEXT NOT NULL CHECK (cause IN ('first', 'more', 'again', 'over')),
+    PRIMARY KEY (alert, delivery)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE deposits (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     -- Null: somebody entered it.
@@ -206,6 +286,10 @@ CREATE TABLE deposits (
     CHECK (status NOT IN ('accepted', 'returned', 'cancelled') OR decided_s IS NOT NULL),
     CHECK (lapsed = 0 OR (status = 'cancelled' AND duty IS NOT NULL))
 ) STRICT;
+CREATE TABLE digests (
+    day TEXT NOT NULL PRIMARY KEY,
+    made_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE duties (
     id TEXT NOT NULL PRIMARY KEY,
     since_s INTEGER NOT NULL
@@ -290,6 +374,18 @@ CREATE TABLE manifests (
     usage BLOB NOT NULL,
     stored_bytes INTEGER,
     seen_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE on_call (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    tier INTEGER NOT NULL CHECK (tier BETWEEN 2 AND 3),
+    name TEXT NOT NULL,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL,
+    phone TEXT NOT NULL,
+    email TEXT NOT NULL,
+    telegram TEXT NOT NULL,
+    removed_s INTEGER,
+    CHECK (from_s < until_s)
 ) STRICT;
 CREATE TABLE orders (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),

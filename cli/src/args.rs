@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media, morning,
-    order, people, policy, register, repo, restore, roster, snapshots, status, user, verdicts,
-    verify,
+    alerts, audit, backup, browse, deposits, diff, exchange, generate, hand_in, key, kinds, media,
+    morning, order, people, policy, register, repo, restore, roster, snapshots, status, user,
+    verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -123,6 +123,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Deposit(deposits::DepositCommand),
     Calendar(deposits::CalendarArgs),
+    #[command(subcommand)]
+    Alert(alerts::AlertCommand),
+    #[command(subcommand)]
+    OnCall(alerts::OnCallCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Login(people::LoginArgs),

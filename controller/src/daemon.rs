@@ -13,8 +13,13 @@ use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use crate::act::Act;
+use crate::alerts::channel::{ChannelError, Channels, Web};
+use crate::alerts::outbox::Outbox;
+use crate::alerts::pulse::Pulse;
+use crate::alerts::{self, AtWork, Settings};
 use crate::api::{self, Shared};
 use crate::config::Config;
 use crate::db::{Db, DbError};
@@ -66,6 +71,12 @@ pub enum DaemonError {
     /// Metrics cannot be shown.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A channel of alerts cannot be set up.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// TLS of the sign of life cannot be set up.
+    #[error("TLS of [alerts.pulse] cannot be set up: {0}")]
+    Web(String),
     /// Signals cannot be awaited.
     #[error("signals cannot be awaited")]
     Signals(#[source] std::io::Error),
@@ -94,6 +105,7 @@ pub async fn run(
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
     let tls = tls::server_config(&identity, &cas, access, clock.clone())?;
+    let channels = Channels::open(&config.alerts)?;
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -125,6 +137,7 @@ pub async fn run(
     };
     let sites = heartbeats::Sites::default();
     let hearing = tokio::spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
+    let telling = Telling::begin(&db, &clock, &profile, (&config.alerts, channels), &stopped)?;
     let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
     let counts = Arc::new(Counts::default());
     let figures = Source {
@@ -152,6 +165,7 @@ pub async fn run(
         offers,
         instance: InstanceId::random(),
         refusals: Refusals::default(),
+        alerts: telling.at_work.clone(),
     });
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));
@@ -169,7 +183,50 @@ pub async fn run(
     stop.send_replace(true);
     // Each stops at its next await; a round that is cut off is done again. What agents said is written first.
     let _ = tokio::join!(polling, reconciling, keeping, hearing, publishing, renewing, showing);
+    telling.end().await;
     Ok(())
+}
+
+/// Alerts at work: who is told, what is sent, and the sign of life.
+struct Telling {
+    at_work: AtWork,
+    tasks: JoinSet<()>,
+}
+
+impl Telling {
+    fn begin(
+        db: &Db,
+        clock: &Arc<dyn Clock>,
+        profile: &Arc<Profile>,
+        (settings, channels): (&Settings, Channels),
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Self, DaemonError> {
+        let at_work = AtWork::begin(clock.now());
+        let AtWork { bell, done } = at_work.clone();
+        let mut tasks = JoinSet::new();
+        if let Some(settings) = settings.pulse.clone() {
+            let (db, clock, done) = (db.clone(), clock.clone(), done.subscribe());
+            let web = Web::open().map_err(DaemonError::Web)?;
+            tasks.spawn(Pulse { db, clock, done, settings, web }.run(stopped.clone()));
+        }
+        let keeper = alerts::keeper::Keeper {
+            db: db.clone(),
+            clock: clock.clone(),
+            profile: profile.clone(),
+            settings: Arc::new(settings.clone()),
+            bell: bell.clone(),
+            done,
+        };
+        tasks.spawn(keeper.run(stopped.clone()));
+        let (db, clock, channels) = (db.clone(), clock.clone(), Arc::new(channels));
+        tasks.spawn(Outbox { db, clock, channels, bell }.run(stopped.clone()));
+        Ok(Self { at_work, tasks })
+    }
+
+    /// Waits for what is under way: a message that is cut off is sent again at the next start.
+    async fn end(self) {
+        self.tasks.join_all().await;
+    }
 }
 
 /// What the profile's numbers change in the register.
@@ -200,7 +257,7 @@ async fn show(endpoint: Option<Endpoint>, figures: Source, mut stop: watch::Rece
 }
 
 /// Resolves at SIGTERM or SIGINT.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;

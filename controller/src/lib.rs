@@ -15,10 +15,12 @@
 //! - [`rules`]: the profile applied; [`standing`]: where a dataset stands; [`reconcile`]: what is said, kept as intervals.
 //! - [`verdicts`]: what is said, with names; [`waivers`], [`reminders`]: what is done about it.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
+//! - [`alerts`]: what people are told about what is wrong.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
+pub mod alerts;
 pub mod api;
 pub mod approvals;
 pub mod cli;

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod agents;
+mod alerts;
 mod approvals;
 mod audit;
 mod compliance;
@@ -38,12 +39,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use lumbung_model::{Clock, InstanceId};
+use lumbung_model::{Clock, InstanceId, Timestamp};
 use lumbung_pack::SigningKey;
 use lumbung_wire::Problem;
 use lumbung_wire::certs::Authority;
+use lumbung_wire::messages::overview::ControllerHealth;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::alerts as alerts_at_work;
 use crate::config::Config;
 use crate::db::Db;
 use crate::heartbeats::Sites;
@@ -115,6 +118,16 @@ pub struct Shared {
     pub instance: InstanceId,
     /// Refused enrolments, for the audit log.
     pub refusals: Refusals,
+    /// Alerts at work.
+    pub alerts: alerts_at_work::AtWork,
+}
+
+impl Shared {
+    /// What it tells of itself at `now`.
+    fn health(&self, now: Timestamp) -> ControllerHealth {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        ControllerHealth { version, now, alerts: Some(*self.alerts.done.borrow()) }
+    }
 }
 
 /// [`Shared`], as handlers get it.
@@ -136,6 +149,7 @@ pub fn routes() -> Routes {
         deposits::routes(),
         policies::routes(),
         retire::routes(),
+        alerts::routes(),
     ]
     .concat()
 }

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
+use lumbung_wire::messages::alerts::{
+    AcknowledgeInput, Alert, AlertDetail, AlertTest, AlertTestInput, OnCall, OnCallInput,
+};
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
 use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
@@ -64,8 +67,13 @@ macro_rules! messages {
 }
 
 messages![
+    AcknowledgeInput,
     AgentStatus,
     AlarmEntry,
+    Alert,
+    AlertDetail,
+    AlertTest,
+    AlertTestInput,
     ApiToken,
     ApiTokenInput,
     Application,
@@ -98,6 +106,8 @@ messages![
     ImportRequest,
     LoginRequest,
     NewApiToken,
+    OnCall,
+    OnCallInput,
     Overview,
     PasswordChange,
     PasswordReset,

@@ -7,9 +7,11 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 mod commit;
+pub mod deliveries;
 pub mod deposits;
 pub mod evidence;
 pub mod facts;
@@ -20,6 +22,7 @@ pub mod heartbeats;
 pub mod history;
 pub mod idempotency;
 mod log;
+pub mod on_call;
 pub mod people;
 pub mod places;
 pub mod policies;

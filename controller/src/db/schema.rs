@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_narrow_marks", include_str!("../../migrations/0018_narrow_marks.sql")),
     ("0019_policy_changes", include_str!("../../migrations/0019_policy_changes.sql")),
     ("0020_standing_totals", include_str!("../../migrations/0020_standing_totals.sql")),
+    ("0021_alerts", include_str!("../../migrations/0021_alerts.sql")),
 ];
 
 /// Brings the schema up to date.

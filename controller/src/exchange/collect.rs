@@ -189,6 +189,7 @@ impl Names {
             name: row.name,
             phone: row.phone,
             email: row.email,
+            telegram: row.telegram,
         })
     }
 
