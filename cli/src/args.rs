@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    anomaly, audit, backup, browse, capacity, colocation, deposits, diff, exchange, generate,
-    hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore, roster,
-    snapshots, status, uptime, user, verdicts, verify,
+    alerts, anomaly, audit, backup, browse, capacity, colocation, deposits, diff, exchange,
+    generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore,
+    roster, snapshots, status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -144,6 +144,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Deposit(deposits::DepositCommand),
     Calendar(deposits::CalendarArgs),
+    #[command(subcommand)]
+    Alert(alerts::AlertCommand),
+    #[command(subcommand)]
+    OnCall(alerts::OnCallCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]

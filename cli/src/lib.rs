@@ -113,6 +113,8 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
         Command::Deposit(command) => commands::deposits::deposit(command, terminal),
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),
+        Command::Alert(command) => commands::alerts::alert(command, terminal),
+        Command::OnCall(command) => commands::alerts::on_call(command, terminal),
         Command::Policy(command) => commands::policy::run(command, terminal),
         Command::Anomaly(command) => commands::anomaly::run(command, terminal),
         Command::Login(args) => commands::people::login(args, terminal),

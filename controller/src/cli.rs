@@ -21,12 +21,13 @@ use lumbung_wire::messages::overview::TokenRequest;
 use serde_json::json;
 
 use crate::act::Act;
+use crate::alerts::watch::WatchConfig;
 use crate::config::Config;
 use crate::db::audit::{self as audit_rows, Deed};
 use crate::policies::{self, Asker, Terms};
 use crate::profile::{BUILT_IN, Profile};
 use crate::state_dir::StateDir;
-use crate::{api, daemon, exchange, issue};
+use crate::{alerts, api, daemon, exchange, issue};
 
 /// The register, the CA and the compliance table of a city's backups.
 #[derive(Debug, Parser)]
@@ -51,6 +52,12 @@ enum Command {
     Init,
     /// Run the controller
     Run(RunArgs),
+    /// Watch the controller of another site, and tell people when it is silent
+    Watch {
+        /// What to watch, and whom to tell: config/watch.toml is an example
+        #[arg(long, value_name = "FILE", default_value = "/etc/lumbung/watch.toml")]
+        file: PathBuf,
+    },
     /// Make a one-time enrolment token
     Token(TokenArgs),
     /// Import a register in TOML: all of it or none
@@ -161,6 +168,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             return answer(cli, &json!({ "ok": true }), "the configuration is in order\n");
         }
         Command::Profile(command) => return profile(cli, command),
+        Command::Watch { file } => return watch(file),
         _ => {}
     }
     let mut config = Config::load(cli.config.as_deref())?;
@@ -186,7 +194,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::User(command) => people::run(cli, &state, command),
         Command::Approval(command) => approvals::run(cli, &state, command),
         Command::Audit(command) => audit::run(cli, &state, command),
-        Command::Openapi | Command::Man | Command::Config(_) | Command::Profile(_) => Ok(()),
+        Command::Openapi
+        | Command::Man
+        | Command::Config(_)
+        | Command::Profile(_)
+        | Command::Watch { .. } => Ok(()),
     }
 }
 
@@ -243,16 +255,7 @@ fn serve(cli: &Cli, mut config: Config, args: &RunArgs) -> anyhow::Result<()> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(terminal)
-        .with_writer(std::io::stderr)
-        .init();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let runtime = runtime()?;
     let json = cli.json;
     let ready = move |address: SocketAddr| {
         let line = if json {
@@ -264,6 +267,37 @@ fn serve(cli: &Cli, mut config: Config, args: &RunArgs) -> anyhow::Result<()> {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
     Ok(runtime.block_on(daemon::run(config, Arc::new(SystemClock), ready))?)
+}
+
+/// The runtime of what runs until it is stopped, with its log on stderr.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(terminal)
+        .with_writer(std::io::stderr)
+        .init();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")
+}
+
+fn watch(file: &Path) -> anyhow::Result<()> {
+    let config = WatchConfig::load(file)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let ready = || {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "watching").and_then(|()| out.flush());
+    };
+    runtime()?.block_on(async move {
+        let ended = daemon::shutdown_signal()?;
+        tokio::spawn(async move {
+            ended.await;
+            stop.send_replace(true);
+        });
+        alerts::watch::run(config, Arc::new(SystemClock), stopped, ready).await?;
+        Ok(())
+    })
 }
 
 fn token(cli: &Cli, state: &StateDir, args: &TokenArgs) -> anyhow::Result<()> {

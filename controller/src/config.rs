@@ -10,6 +10,7 @@ use lumbung_probe::Reach;
 use lumbung_wire::metrics;
 use serde::{Deserialize, Deserializer};
 
+use crate::alerts;
 use crate::liveness::Patience;
 use lumbung_model::toml_text::{self, TomlError};
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub uptime: Uptime,
     /// Where figures for Prometheus are shown; nowhere if absent.
     pub metrics: Option<metrics::Settings>,
+    /// Who is told about what is wrong, and by what.
+    pub alerts: alerts::Settings,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             profile: "kota".to_owned(),
             uptime: Uptime::default(),
             metrics: None,
+            alerts: alerts::Settings::default(),
         }
     }
 }
@@ -191,7 +195,7 @@ impl Config {
         if self.max_connections == 0 {
             return wrong("max_connections", "must be at least 1");
         }
-        Ok(())
+        self.alerts.check().or_else(|(field, reason)| wrong(field, reason))
     }
 }
 
@@ -215,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_example_says_of_alerts_is_valid_too() {
+        let example = include_str!("../../config/controller.toml");
+        let (_, rest) = example.split_once("## How much kinds").unwrap();
+        let (alerts, _) = rest.split_once("# Figures for Prometheus").unwrap();
+        let lines = alerts.lines().filter_map(|line| line.strip_prefix("# "));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let config = Config::from_text(Path::new("controller.toml"), &text).unwrap();
+        assert_eq!(config.alerts.channels().len(), 3);
+        assert_eq!(config.alerts.route[0].steps.len(), 2);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         let read =
             |text| Config::from_text(Path::new("c.toml"), text).map_err(|error| error.to_string());
@@ -225,6 +241,25 @@ mod tests {
             ("[metrics]\nlisten = '0.0.0.0:9743'", "allow_remote = true"),
             ("[metrics]\nlisen = '127.0.0.1:9743'", "did you mean `listen`"),
             ("[metrics]\nlisten = 'here'", "c.toml:2"),
+            ("[alerts]\nlanguage = 'fr'", "c.toml:2"),
+            ("[alerts]\nquiet = '22:00'", "22:00-06:00"),
+            ("[alerts]\ndigest_to = ['everybody']", "names nobody"),
+            ("[alerts]\ndigest_to = ['name:noc']", "no [[alerts.recipient]]"),
+            ("[alerts]\ndamp_s = 1", "alerts.damp_s"),
+            ("[alerts.mail]\nhost = 'x'\nfrom = 'a@b.c'\nsecurity = 'none'", "this machine"),
+            ("[alerts.mail]\nhost = 'x'\nfrom = 'a'", "alerts.mail.from"),
+            ("[alerts.mail]\nhost = 'x'\nfrom = 'a@b.c'\nuser = 'u'", "password_file"),
+            ("[alerts.telegram]\ntoken_file = 'token'", "credential:NAME"),
+            (
+                "[alerts.telegram]\ntoken_file = '/t'\nbase_url = 'http://example.com'",
+                "alerts.telegram.base_url",
+            ),
+            (
+                "[[alerts.recipient]]\nname = 'a'\nwebhook = 'http://example.com'",
+                "alerts.recipient.webhook",
+            ),
+            ("[[alerts.route]]\nrepeat_min = 60\nsteps = []", "alerts.route"),
+            ("[[alerts.route]]\nrepeat_min = 1\nsteps = [{ to = ['dinas'] }]", "repeat_min"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -17,6 +17,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
+use crate::alerts::channel::{ChannelError, Channels, Web};
+use crate::alerts::outbox::Outbox;
+use crate::alerts::pulse::Pulse;
+use crate::alerts::{self, AtWork, Settings};
 use crate::anomalies;
 use crate::api::{self, Shared};
 use crate::capacity;
@@ -71,6 +75,12 @@ pub enum DaemonError {
     /// Metrics cannot be shown.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A channel of alerts cannot be set up.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// TLS of the sign of life cannot be set up.
+    #[error("TLS of [alerts.pulse] cannot be set up: {0}")]
+    Web(String),
     /// Signals cannot be awaited.
     #[error("signals cannot be awaited")]
     Signals(#[source] std::io::Error),
@@ -99,6 +109,7 @@ pub async fn run(
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
     let tls = tls::server_config(&identity, &cas, access, clock.clone())?;
+    let channels = Channels::open(&config.alerts)?;
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -151,6 +162,7 @@ pub async fn run(
     let sites = heartbeats::Sites::default();
     let mut work = JoinSet::new();
     work.spawn(heartbeats::run(db.clone(), clock.clone(), stopped.clone()));
+    let telling = Telling::begin(&db, &clock, &profile, (&config.alerts, channels), &stopped)?;
     let (hashing, at_work) = (api::Hashing::default(), api::AtWork::default());
     let counts = Arc::new(Counts::default());
     let figures = Source {
@@ -180,6 +192,7 @@ pub async fn run(
         offers,
         instance: InstanceId::random(),
         refusals: Refusals::default(),
+        alerts: telling.at_work.clone(),
     });
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));
@@ -207,7 +220,50 @@ pub async fn run(
             tracing::error!(%error, "background work ended abnormally");
         }
     }
+    telling.end().await;
     Ok(())
+}
+
+/// Alerts at work: who is told, what is sent, and the sign of life.
+struct Telling {
+    at_work: AtWork,
+    tasks: JoinSet<()>,
+}
+
+impl Telling {
+    fn begin(
+        db: &Db,
+        clock: &Arc<dyn Clock>,
+        profile: &Arc<Profile>,
+        (settings, channels): (&Settings, Channels),
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Self, DaemonError> {
+        let at_work = AtWork::begin(clock.now());
+        let AtWork { bell, done } = at_work.clone();
+        let mut tasks = JoinSet::new();
+        if let Some(settings) = settings.pulse.clone() {
+            let (db, clock, done) = (db.clone(), clock.clone(), done.subscribe());
+            let web = Web::open().map_err(DaemonError::Web)?;
+            tasks.spawn(Pulse { db, clock, done, settings, web }.run(stopped.clone()));
+        }
+        let keeper = alerts::keeper::Keeper {
+            db: db.clone(),
+            clock: clock.clone(),
+            profile: profile.clone(),
+            settings: Arc::new(settings.clone()),
+            bell: bell.clone(),
+            done,
+        };
+        tasks.spawn(keeper.run(stopped.clone()));
+        let (db, clock, channels) = (db.clone(), clock.clone(), Arc::new(channels));
+        tasks.spawn(Outbox { db, clock, channels, bell }.run(stopped.clone()));
+        Ok(Self { at_work, tasks })
+    }
+
+    /// Waits for what is under way: a message that is cut off is sent again at the next start.
+    async fn end(self) {
+        self.tasks.join_all().await;
+    }
 }
 
 /// What the profile's numbers change in the register.
@@ -255,7 +311,7 @@ async fn look(app: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// Resolves at SIGTERM or SIGINT.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;

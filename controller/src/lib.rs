@@ -19,10 +19,12 @@
 //! - [`verdicts`]: what is said, with names; [`waivers`], [`reminders`]: what is done about it.
 //! - [`assets`]: what of the inventory needs somebody, as alarms; [`changes`]: who changed which field of a row.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
+//! - [`alerts`]: what people are told about what is wrong.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
 pub mod act;
+pub mod alerts;
 pub mod anomalies;
 pub mod api;
 pub mod approvals;

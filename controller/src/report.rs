@@ -29,12 +29,14 @@ pub use part::{Part, table_part};
 pub use past::{Past, table_at};
 
 /// The language of reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 pub enum Language {
     /// Indonesian.
     #[default]
+    #[serde(rename = "id")]
     Indonesian,
     /// English.
+    #[serde(rename = "en")]
     English,
 }
 

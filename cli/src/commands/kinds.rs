@@ -169,6 +169,9 @@ pub(crate) struct ContactAdd {
     /// Electronic mail
     #[arg(long, default_value = "")]
     email: String,
+    /// Number of a chat of Telegram, where alerts go
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    telegram: String,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -468,6 +471,7 @@ pub(crate) fn contact(command: &ContactCommand, terminal: &Terminal) -> Outcome<
                 name: args.name.clone(),
                 phone: args.phone.clone(),
                 email: args.email.clone(),
+                telegram: args.telegram.clone(),
             };
             let pds = [pd];
             enter(&controller, "/api/v1/contact-persons", &input, terminal, |rows| {

@@ -1,5 +1,6 @@
 //! The commands, one module each (or each family).
 
+pub(crate) mod alerts;
 pub(crate) mod anomaly;
 pub(crate) mod audit;
 pub(crate) mod backup;

@@ -89,7 +89,7 @@ impl Access {
             Self::Person(P::HandInProof | P::Decide) => {
                 "Roles admin, operator, and custodian for its own PD."
             }
-            Self::Person(P::Deliver) => {
+            Self::Person(P::Deliver | P::LookAfter) => {
                 "Roles admin, operator, and pd and custodian for their own PD."
             }
             Self::Person(P::ReadApprovals) => {

@@ -109,7 +109,7 @@ const REPORTS_MAX: usize = 1000;
 const TEXT_MAX_CHARS: usize = 4000;
 
 pub(super) async fn health(State(app): State<AppState>) -> Json<ControllerHealth> {
-    Json(ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() })
+    Json(app.health(app.clock.now()))
 }
 
 pub(super) async fn ca(State(app): State<AppState>) -> Json<CaInfo> {

@@ -266,8 +266,7 @@ pub(super) async fn alarms(
 
 pub(super) async fn poll(State(app): State<AppState>) -> (StatusCode, Json<ControllerHealth>) {
     app.poll.notify_one();
-    let health =
-        ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: app.clock.now() };
+    let health = app.health(app.clock.now());
     (StatusCode::ACCEPTED, Json(health))
 }
 

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod agents;
+mod alerts;
 mod anomalies;
 mod approvals;
 mod audit;
@@ -44,12 +45,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use lumbung_model::{Clock, InstanceId};
+use lumbung_model::{Clock, InstanceId, Timestamp};
 use lumbung_pack::SigningKey;
 use lumbung_wire::Problem;
 use lumbung_wire::certs::Authority;
+use lumbung_wire::messages::overview::ControllerHealth;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::alerts as alerts_at_work;
 use crate::config::Config;
 use crate::db::Db;
 use crate::heartbeats::Sites;
@@ -125,6 +128,16 @@ pub struct Shared {
     pub instance: InstanceId,
     /// Refused enrolments, for the audit log.
     pub refusals: Refusals,
+    /// Alerts at work.
+    pub alerts: alerts_at_work::AtWork,
+}
+
+impl Shared {
+    /// What it tells of itself at `now`.
+    fn health(&self, now: Timestamp) -> ControllerHealth {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        ControllerHealth { version, now, alerts: Some(*self.alerts.done.borrow()) }
+    }
 }
 
 /// [`Shared`], as handlers get it.
@@ -152,6 +165,7 @@ pub fn routes() -> Routes {
         uptime::routes(),
         hosts::routes(),
         capacity::routes(),
+        alerts::routes(),
     ]
     .concat()
 }

@@ -105,6 +105,7 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
             "The last day, at most 397 days after the first and 1100 from today; 90 days after the first if it is left out.",
             day(),
         ),
+        ("state", "/api/v1/alerts") => ("Only what has come so far.", word("AlertState")),
         ("state", "/api/v1/verdicts") => ("Only what is said so.", word("VerdictState")),
         ("as_of", _) => (
             "What was said at this moment, seconds since 1970 UTC; now if it is left out.",

@@ -11,7 +11,6 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use lumbung_model::UserId;
 use lumbung_wire::Problem;
-use lumbung_wire::messages::overview::ControllerHealth;
 use lumbung_wire::messages::people::{
     ApiToken, ApiTokenInput, Caller, LoginRequest, PasswordChange, PasswordReset, TotpConfirm,
     TotpSecret, User, UserInput,
@@ -217,7 +216,7 @@ async fn strangers_turn(app: &AppState) -> Result<OwnedSemaphorePermit, Refused>
 }
 
 pub(super) async fn logout(State(app): State<AppState>, who: Who) -> Result<Response, Refused> {
-    let health = ControllerHealth { version: env!("CARGO_PKG_VERSION").to_owned(), now: who.now() };
+    let health = app.health(who.now());
     if let Some(hash) = who.session {
         let end = move |tx: &Transaction<'_>, act: &Act| logins::logout(tx, act, &hash);
         who.change(&app, StatusCode::OK, end).await?;

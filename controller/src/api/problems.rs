@@ -5,6 +5,7 @@
 use http::StatusCode;
 use lumbung_wire::{FieldError, Problem};
 
+use crate::alerts::desk::AlertError;
 use crate::anomalies::AnomalyError;
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
@@ -256,6 +257,23 @@ impl From<ApprovalError> for Refused {
 /// A refusal of an entry that is no row of the register.
 fn entry(slug: &str, detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, "The entry is refused", detail)
+}
+
+impl From<AlertError> for Refused {
+    fn from(error: AlertError) -> Self {
+        use AlertError as E;
+        let (detail, field) = (error.to_string(), error.field());
+        let problem = match error {
+            E::Unknown | E::UnknownTurn => Problem::not_found(detail),
+            E::Over | E::Removed | E::NoChannel => Problem::conflict(detail),
+            E::Note | E::Recipient(_) | E::Tier | E::Time | E::Address => {
+                entry("alert-entry", detail)
+            }
+            E::Entry(error) => return error.into(),
+            E::Db(error) => database(&error),
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
+    }
 }
 
 impl From<RetireError> for Refused {

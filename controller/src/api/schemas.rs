@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lumbung_wire::Problem;
 use lumbung_wire::audit::{AuditHead, AuditRecord};
+use lumbung_wire::messages::alerts::{
+    AcknowledgeInput, Alert, AlertDetail, AlertTest, AlertTestInput, OnCall, OnCallInput,
+};
 use lumbung_wire::messages::anomaly::Anomaly;
 use lumbung_wire::messages::approvals::{Approval, Reasoned, RoleChange};
 use lumbung_wire::messages::capacity::{BandwidthEntry, CapacityReport};
@@ -75,9 +78,14 @@ macro_rules! messages {
 }
 
 messages![
+    AcknowledgeInput,
     AgentStatus,
     AlarmEntry,
     Anomaly,
+    Alert,
+    AlertDetail,
+    AlertTest,
+    AlertTestInput,
     ApiToken,
     ApiTokenInput,
     Application,
@@ -133,6 +141,8 @@ messages![
     NewApiToken,
     Observations,
     ObservationsAck,
+    OnCall,
+    OnCallInput,
     Overview,
     PasswordChange,
     PasswordReset,

@@ -1,5 +1,6 @@
 //! The API without sockets: who may call what, and what comes of it.
 
+mod alerts;
 mod anomalies;
 mod approvals;
 mod audit;
@@ -93,6 +94,7 @@ impl App {
             offers: crate::policies::Offers::default(),
             instance: lumbung_model::InstanceId::random(),
             refusals: Refusals::default(),
+            alerts: crate::alerts::AtWork::begin(START),
         });
         Self { city, state }
     }

@@ -7,6 +7,7 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod alerts;
 pub mod anomalies;
 pub mod approvals;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod capacity;
 pub mod checks;
 pub mod colocation;
 mod commit;
+pub mod deliveries;
 pub mod deposits;
 pub mod evidence;
 pub mod facts;
@@ -26,6 +28,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod incidents;
 mod log;
+pub mod on_call;
 pub mod people;
 pub mod placement;
 pub mod places;

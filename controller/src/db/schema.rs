@@ -36,6 +36,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0023_capacity", include_str!("../../migrations/0023_capacity.sql")),
     ("0024_anomalies", include_str!("../../migrations/0024_anomalies.sql")),
     ("0025_colocation", include_str!("../../migrations/0025_colocation.sql")),
+    ("0026_alerts", include_str!("../../migrations/0026_alerts.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -152,7 +152,7 @@ pub fn put_application(
 }
 
 const CONTACT_PERSON: &str =
-    "SELECT id, pd, service, tier, name, phone, email FROM contact_persons";
+    "SELECT id, pd, service, tier, name, phone, email, telegram FROM contact_persons";
 
 fn contact_person_row(row: &Row<'_>) -> rusqlite::Result<ContactPerson> {
     Ok(ContactPerson {
@@ -163,6 +163,7 @@ fn contact_person_row(row: &Row<'_>) -> rusqlite::Result<ContactPerson> {
         name: row.get(4)?,
         phone: row.get(5)?,
         email: row.get(6)?,
+        telegram: row.get(7)?,
     })
 }
 
@@ -204,9 +205,9 @@ pub fn put_contact_person(
     person: &ContactPerson,
 ) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO contact_persons (id, pd, service, tier, name, phone, email)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (id) DO UPDATE SET pd = ?2, service = ?3, tier = ?4, name = ?5, phone = ?6, email = ?7",
+        "INSERT INTO contact_persons (id, pd, service, tier, name, phone, email, telegram)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET pd = ?2, service = ?3, tier = ?4, name = ?5, phone = ?6, email = ?7, telegram = ?8",
     )?
     .execute(params![
         person.id.as_bytes(),
@@ -216,6 +217,7 @@ pub fn put_contact_person(
         person.name,
         person.phone,
         person.email,
+        person.telegram,
     ])?;
     let deed = Deed {
         action: "contact_person.put",

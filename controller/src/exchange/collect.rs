@@ -214,6 +214,7 @@ impl Names {
             name: row.name,
             phone: row.phone,
             email: row.email,
+            telegram: row.telegram,
         })
     }
 

@@ -343,6 +343,7 @@ impl<'a> Run<'a> {
             name: entry.name.clone(),
             phone: entry.phone.clone(),
             email: entry.email.clone(),
+            telegram: entry.telegram.clone(),
         })
     }
 

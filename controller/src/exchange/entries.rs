@@ -114,6 +114,7 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("name", Text),
             ("phone", Text),
             ("email", Text),
+            ("telegram", Text),
         ],
         RegisterTable::Checks => &[
             ("id", Text),
@@ -274,6 +275,8 @@ pub(super) struct ContactPersonEntry {
     pub(super) phone: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) telegram: String,
 }
 
 const fn first_tier() -> u8 {

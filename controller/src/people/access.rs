@@ -17,6 +17,8 @@ pub enum Permission {
     HandInProof,
     /// Hand in what is owed by date.
     Deliver,
+    /// Say that somebody looks after an alert.
+    LookAfter,
     /// Keep accounts.
     KeepAccounts,
     /// Read the audit log.
@@ -44,7 +46,7 @@ pub const fn may(role: UserRole, permission: Permission) -> bool {
         P::ReadApprovals => {
             matches!(role, R::Admin | R::Operator | R::Custodian | R::Auditor)
         }
-        P::Deliver => matches!(role, R::Admin | R::Operator | R::Pd | R::Custodian),
+        P::Deliver | P::LookAfter => matches!(role, R::Admin | R::Operator | R::Pd | R::Custodian),
         P::KeepAccounts => matches!(role, R::Admin),
         P::ReadAudit => matches!(role, R::Admin | R::Operator | R::Auditor),
     }
@@ -59,6 +61,7 @@ pub const fn changes(permission: Permission) -> bool {
         P::WriteRegister
             | P::HandInProof
             | P::Deliver
+            | P::LookAfter
             | P::KeepAccounts
             | P::AskTwo
             | P::Decide
@@ -142,6 +145,7 @@ mod tests {
             (P::WriteRegister, "admin operator"),
             (P::HandInProof, "admin operator custodian"),
             (P::Deliver, "admin operator pd custodian"),
+            (P::LookAfter, "admin operator pd custodian"),
             (P::KeepAccounts, "admin"),
             (P::ReadAudit, "admin operator auditor"),
             (P::AskTwo, "admin operator"),

@@ -7,7 +7,7 @@ use lumbung_wire::messages::register::{
 };
 use rusqlite::Connection;
 
-use super::text::{bandwidth, code, email, free_text, line, phone};
+use super::text::{bandwidth, code, email, free_text, line, phone, telegram};
 use super::{Change, Mode, RegisterError, by_id, enter_live, known, settle};
 use crate::act::Act;
 use crate::db::{register as rows, services};
@@ -180,6 +180,7 @@ pub fn put_contact_person(
     line("name", &input.name)?;
     phone(&input.phone)?;
     email(&input.email)?;
+    telegram(&input.telegram)?;
     if !(1..=3).contains(&input.tier) {
         let (found, reason) = (input.tier.into(), "1 is asked first, then 2, then 3");
         return Err(RegisterError::Number { field: "tier", found, reason });
@@ -199,6 +200,7 @@ pub fn put_contact_person(
         name: input.name.clone(),
         phone: input.phone.clone(),
         email: input.email.clone(),
+        telegram: input.telegram.clone(),
     };
     enter_live(db, found.as_ref(), person, |row| services::put_contact_person(db, act, row))
 }

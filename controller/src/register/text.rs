@@ -101,7 +101,7 @@ pub(super) fn bandwidth(link: &str, rate: &str, windows: &[String]) -> Result<()
     rates("", windows).map(drop).map_err(|reason| refused("windows", &windows.join("; "), reason))
 }
 
-pub(super) fn phone(text: &str) -> Result<(), RegisterError> {
+pub(crate) fn phone(text: &str) -> Result<(), RegisterError> {
     let fits = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | ' ' | '(' | ')' | '.');
     if text.len() <= 40 && text.chars().all(fits) {
         return Ok(());
@@ -110,8 +110,20 @@ pub(super) fn phone(text: &str) -> Result<(), RegisterError> {
     Err(RegisterError::Text { field: "phone", found: text.chars().take(64).collect(), reason })
 }
 
+/// The number of a chat as Telegram gives it; that of a group begins with a minus.
+pub(crate) fn telegram(text: &str) -> Result<(), RegisterError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if text.is_empty()
+        || (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    {
+        return Ok(());
+    }
+    let reason = "the number of the chat, as in 123456789 or -1001234567890; the bot tells it";
+    Err(RegisterError::Text { field: "telegram", found: text.chars().take(64).collect(), reason })
+}
+
 /// An address that a message can be sent to: one '@', no spaces. Whether it exists, only a message tells.
-pub(super) fn email(text: &str) -> Result<(), RegisterError> {
+pub(crate) fn email(text: &str) -> Result<(), RegisterError> {
     let halves = text.split_once('@');
     let fits = |half: &str| {
         !half.is_empty() && !half.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@')

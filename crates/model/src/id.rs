@@ -208,6 +208,7 @@ id!(/** A reservation of rack units. */ ReservationId, 16, "a reservation id");
 id!(/** A pool of processors, memory and disk that VPS draw on. */ PoolId, 16, "a pool id");
 id!(/** A handover of access. */ HandoverId, 16, "a handover id");
 id!(/** An alert: alarms that are told to people together. */ AlertId, 16, "an alert id");
+id!(/** Somebody on call for a while. */ OnCallId, 16, "an on-call id");
 id!(/** One message to one channel. */ DeliveryId, 16, "a delivery id");
 id!(/** The SHA-256 of a document. */ DocumentHash, 32, "a SHA-256");
 
@@ -243,7 +244,8 @@ random_id!(
     PoolId,
     HandoverId,
     AlertId,
-    DeliveryId
+    DeliveryId,
+    OnCallId
 );
 
 #[cfg(test)]

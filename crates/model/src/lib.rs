@@ -32,8 +32,8 @@ pub use id::{
     AgentId, AlertId, AnomalyId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId,
     CheckId, ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId, DocumentHash,
     DomainId, FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId,
-    MaintenanceId, ManifestId, MediumId, MediumListId, OrderId, PackId, PdId, PolicyHash, PoolId,
-    ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RoomId,
+    MaintenanceId, ManifestId, MediumId, MediumListId, OnCallId, OrderId, PackId, PdId, PolicyHash,
+    PoolId, ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RoomId,
     RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId,
     UsageId, UserId, WaiverId,
 };

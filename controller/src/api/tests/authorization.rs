@@ -186,6 +186,13 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("GET", "/api/v1/calendar", PEOPLE),
     ("GET", "/api/v1/capacity", CITY),
     ("GET", "/api/v1/bandwidth", PEOPLE),
+    ("GET", "/api/v1/alerts", PEOPLE),
+    ("GET", "/api/v1/alerts/{id}", PEOPLE),
+    ("POST", "/api/v1/alerts/{id}/acknowledge", DELIVERERS),
+    ("POST", "/api/v1/alerts/test", OPERATORS),
+    ("GET", "/api/v1/on-call", CITY),
+    ("POST", "/api/v1/on-call", OPERATORS),
+    ("POST", "/api/v1/on-call/{id}/remove", OPERATORS),
     ("GET", "/api/v1/audit", CITY),
     ("GET", "/api/v1/audit/head", CITY),
 ];

@@ -7,6 +7,7 @@
 #[macro_use]
 mod vocabulary;
 
+pub mod alerts;
 pub mod anomaly;
 pub mod approvals;
 pub mod capacity;

@@ -68,6 +68,9 @@ pub struct ControllerHealth {
     pub version: String,
     /// Its clock.
     pub now: Timestamp,
+    /// When it looked after alerts last: every few seconds, if it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Timestamp>,
 }
 
 /// An element of `GET /api/v1/alarms`.

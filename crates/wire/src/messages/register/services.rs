@@ -131,6 +131,9 @@ pub struct ContactPerson {
     /// Electronic mail.
     #[serde(default)]
     pub email: String,
+    /// Number of a chat of Telegram; empty: none.
+    #[serde(default)]
+    pub telegram: String,
 }
 
 /// A contact person to be entered.
@@ -156,4 +159,7 @@ pub struct ContactPersonInput {
     /// Electronic mail.
     #[serde(default)]
     pub email: String,
+    /// Number of a chat of Telegram; empty: none.
+    #[serde(default)]
+    pub telegram: String,
 }

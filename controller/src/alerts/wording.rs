@@ -1,0 +1,157 @@
+//! What kinds of alarms are called for people, and what to do about them, in both languages.
+
+use crate::report::Language;
+
+struct Words {
+    kind: &'static str,
+    /// What it is: Indonesian, English.
+    title: (&'static str, &'static str),
+    /// What to do next: Indonesian, English.
+    next: (&'static str, &'static str),
+}
+
+const fn words(
+    kind: &'static str,
+    title: (&'static str, &'static str),
+    next: (&'static str, &'static str),
+) -> Words {
+    Words { kind, title, next }
+}
+
+const VAULT_AT_ONCE: (&str, &str) = (
+    "Periksa vault situs itu sekarang; jangan hapus apa pun.",
+    "Look at that site's vault at once; delete nothing.",
+);
+
+const KINDS: &[Words] = &[
+    words("hidden", ("Situs menyembunyikan cadangan", "A site hides snapshots"), VAULT_AT_ONCE),
+    words(
+        "removal",
+        ("Situs menghapus cadangan terlalu dini", "A site removed snapshots too early"),
+        VAULT_AT_ONCE,
+    ),
+    words(
+        "receipt-gap",
+        ("Nomor tanda terima situs melompat", "A gap in a site's receipts"),
+        VAULT_AT_ONCE,
+    ),
+    words(
+        "manifest",
+        ("Rantai cadangan bercabang", "A chain of snapshots is forked"),
+        VAULT_AT_ONCE,
+    ),
+    words(
+        "roster",
+        ("Roster repositori tidak sah", "A repository's roster is not valid"),
+        (
+            "Bandingkan dengan roster pada pemegang kunci PD; jangan terima yang baru.",
+            "Compare it with the roster that the PD's key custodian has; accept no new one.",
+        ),
+    ),
+    words(
+        "anomaly",
+        ("Perubahan data tidak wajar", "Data changes abnormally"),
+        (
+            "Kemungkinan ransomware: putuskan server dari jaringan, jangan hapus cadangan.",
+            "It may be ransomware: take the server off the network, delete no backup.",
+        ),
+    ),
+    words(
+        "inventory",
+        ("Inventaris situs salah", "A site's inventory is wrong"),
+        ("Periksa log vault situs itu.", "Look at the log of that site's vault."),
+    ),
+    words(
+        "refused",
+        ("Cadangan tidak lolos pemeriksaan", "A snapshot did not pass the checks"),
+        ("Periksa log vault dan agen.", "Look at the logs of the vault and the agent."),
+    ),
+    words(
+        "unseen",
+        ("Cadangan yang dilaporkan tidak ada di situs", "A reported snapshot is at no site"),
+        (
+            "Minta tanda terimanya dari server; periksa vault.",
+            "Ask the server for its receipt; look at the vaults.",
+        ),
+    ),
+    words(
+        "vault",
+        ("Peringatan dari vault", "A vault's own alarm"),
+        (
+            "Periksa vault situs itu: lumbung-vault status.",
+            "Look at that site's vault: lumbung-vault status.",
+        ),
+    ),
+    words(
+        "order",
+        ("Perintah pemusnahan dijalankan", "An order was carried out"),
+        ("Cocokkan dengan surat perintahnya.", "Compare it with the letter of the order."),
+    ),
+    words(
+        "policy-pending",
+        ("Perubahan kebijakan menunggu persetujuan", "A policy waits for a second person"),
+        (
+            "Setujui atau tolak: lumbung approval list.",
+            "Approve or refuse it: lumbung approval list.",
+        ),
+    ),
+    words(
+        "policy-narrowed",
+        ("Cadangan server dipersempit", "A server's backup was narrowed"),
+        ("Pastikan itu memang diminta.", "Make sure that it was asked for."),
+    ),
+    words(
+        "policy-refused",
+        ("Server menolak kebijakan", "A server refuses its policy"),
+        ("Periksa agen di server itu.", "Look at the agent on that server."),
+    ),
+    words(
+        "channel",
+        ("Pesan tidak sampai", "Messages do not arrive"),
+        (
+            "Periksa saluran dan alamatnya: lumbung alert test.",
+            "Look at the channel and the address: lumbung alert test.",
+        ),
+    ),
+    words(
+        "roster-gap",
+        ("Daftar piket kosong", "Nobody is on call"),
+        ("Isi daftar piket: lumbung on-call add.", "Fill the roster: lumbung on-call add."),
+    ),
+    words(
+        "controller-silent",
+        ("Controller tidak menjawab", "The controller is silent"),
+        (
+            "Periksa server controller; pencadangan tetap berjalan tanpanya.",
+            "Look at the controller's machine; backups go on without it.",
+        ),
+    ),
+    words(
+        "smart",
+        ("Diska server hampir rusak", "A server's disk is failing"),
+        ("Ganti diska itu segera.", "Replace the disk soon."),
+    ),
+    words(
+        "capacity",
+        ("Ruang simpan akan habis", "Storage will be full"),
+        ("Rencanakan pengadaan: lumbung capacity.", "Plan the purchase: lumbung capacity."),
+    ),
+];
+
+fn find(kind: &str) -> Option<&'static Words> {
+    KINDS.iter().find(|words| words.kind == kind)
+}
+
+/// What a kind of alarms is called; its own word where nobody has written one down.
+pub(super) fn title(kind: &str, language: Language) -> &str {
+    find(kind).map_or(kind, |words| language.choose(words.title.0, words.title.1))
+}
+
+/// What to do about it.
+pub(super) fn next(kind: &str, language: Language) -> &'static str {
+    let (indonesian, english) = find(kind).map_or(
+        ("Lihat rinciannya: lumbung alert show.", "See the details: lumbung alert show."),
+        |words| words.next,
+    );
+    language.choose(indonesian, english)
+}
