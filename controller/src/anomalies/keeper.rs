@@ -51,10 +51,10 @@ pub fn wanted(kept: &[Kept]) -> Vec<Kept> {
     let mut wanted = Vec::new();
     for one in kept {
         let first = *newest.entry(one.site).or_insert(one.finished);
-        if first == one.finished {
-            wanted.push(*one);
-        } else if first.seconds_since(one.finished) >= EARLIER_S
-            && *earlier.entry(one.site).or_insert(one.finished) == one.finished
+        let is_newest = first == one.finished;
+        if is_newest
+            || first.seconds_since(one.finished) >= EARLIER_S
+                && *earlier.entry(one.site).or_insert(one.finished) == one.finished
         {
             wanted.push(*one);
         }
