@@ -17,7 +17,7 @@ use crate::act::Act;
 use crate::db::alarms::{self, Finding};
 use crate::db::audit::{self, Deed};
 use crate::db::hosts::{self as rows, HostRow};
-use crate::db::{Db, DbError, agents, register, retired};
+use crate::db::{Db, DbError, agents, colocation, register, retired};
 
 mod differences;
 mod smart;
@@ -138,9 +138,16 @@ pub fn note(
     Ok(Noted::Taken)
 }
 
-/// What the register says of a server's hardware: one place, for whatever tables say something.
-fn registered(server: &Server) -> Registered {
-    Registered { kind: Some(server.kind), ..Registered::default() }
+/// What the register says of a server's hardware: with the device that it is, if it has one.
+fn registered(db: &Connection, server: &Server) -> Result<Registered, DbError> {
+    let device = colocation::device_of_server(db, &server.id)?;
+    let said = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Ok(Registered {
+        kind: Some(server.kind),
+        model: device.as_ref().and_then(|device| said(&device.model)),
+        serial: device.as_ref().and_then(|device| said(&device.serial)),
+        address: None,
+    })
 }
 
 /// What the server's agent sees, and what is to be said about it.
@@ -149,7 +156,7 @@ fn registered(server: &Server) -> Registered {
 /// If no agent told of it, or the database fails.
 pub fn shown(db: &Connection, server: &Server) -> Result<ServerInventory, HostError> {
     let host = rows::host(db, &server.id)?.ok_or(HostError::Untold)?;
-    let mut all = differences(&registered(server), &host.content);
+    let mut all = differences(&registered(db, server)?, &host.content);
     all.extend(differences::between(&host.accepted, &host.content, HostExpectation::Accepted));
     Ok(ServerInventory {
         server: server.id,
@@ -226,7 +233,9 @@ fn settle(db: &Connection, now: Timestamp, id: &ServerId) -> Result<(), DbError>
     let server = register::server(db, id)?;
     let live = retired::of(db, id.as_bytes())?.is_none();
     if let (Some(server), Some(host), true) = (server, rows::host(db, id)?, live) {
-        found = [bad_disks(&server, &scope, &host), differing(&server, &scope, &host)];
+        let registered = registered(db, &server)?;
+        let differing = differing(&server, &registered, &scope, &host);
+        found = [bad_disks(&server, &scope, &host), differing];
     }
     for (kind, findings) in ALARMS.into_iter().zip(&found) {
         alarms::reconcile(db, now, kind, &scope, findings)?;
@@ -251,9 +260,14 @@ fn bad_disks(server: &Server, scope: &str, host: &HostRow) -> Vec<Finding> {
 }
 
 /// One finding for each aspect, so that no host makes many.
-fn differing(server: &Server, scope: &str, host: &HostRow) -> Vec<Finding> {
-    let (registered, seen) = (registered(server), &host.content);
-    let from_register = differences(&registered, seen);
+fn differing(
+    server: &Server,
+    registered: &Registered,
+    scope: &str,
+    host: &HostRow,
+) -> Vec<Finding> {
+    let seen = &host.content;
+    let from_register = differences(registered, seen);
     let from_accepted = differences::between(&host.accepted, seen, HostExpectation::Accepted);
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in from_register.iter().chain(&from_accepted) {

@@ -38,6 +38,7 @@ const fn kind(table: RegisterTable) -> HistoryKind {
         T::Services => K::Service,
         T::Applications => K::Application,
         T::ContactPersons => K::ContactPerson,
+        T::Checks => K::Check,
         T::Datasets => K::Dataset,
         T::Devices => K::Device,
         T::Reservations => K::Reservation,

@@ -13,7 +13,6 @@ const KINDS: &[(&str, Severity)] = &[
     ("controller-silent", Critical),
     ("down", Critical),
     ("hidden", Critical),
-    ("incident", Critical),
     ("manifest", Critical),
     ("receipt-gap", Critical),
     ("removal", Critical),

@@ -136,6 +136,92 @@ const KINDS: &[Words] = &[
         ("Ruang simpan akan habis", "Storage will be full"),
         ("Rencanakan pengadaan: lumbung capacity.", "Plan the purchase: lumbung capacity."),
     ),
+    words(
+        "down",
+        ("Layanan atau server mati", "A service or a server is down"),
+        (
+            "Periksa; catat sebabnya: lumbung incident list --open.",
+            "Look at it, and write down why: lumbung incident list --open.",
+        ),
+    ),
+    words(
+        "unconfirmed",
+        ("Mungkin mati, belum pasti", "Perhaps down, unconfirmed"),
+        (
+            "Periksa sendiri, juga tempat yang diam: lumbung check list.",
+            "Look yourself, and at the place that is silent: lumbung check list.",
+        ),
+    ),
+    words(
+        "link",
+        ("Jalur satu lokasi terganggu", "One site's link fails"),
+        (
+            "Periksa jaringan lokasi itu; layanannya sendiri hidup.",
+            "Look at that site's network; the service itself is up.",
+        ),
+    ),
+    words(
+        "cut-off",
+        ("Satu lokasi terputus", "A site is cut off"),
+        ("Periksa jalur keluar lokasi itu.", "Look at that site's uplink."),
+    ),
+    words(
+        "certificate",
+        ("Sertifikat segera habis", "A certificate expires"),
+        ("Perbarui sertifikat itu.", "Renew the certificate."),
+    ),
+    words(
+        "vantage",
+        ("Vault tidak lagi memantau", "A vault tells nothing of what it looks at"),
+        (
+            "Periksa vault itu dan jalurnya ke controller.",
+            "Look at that vault, and at its link to the controller.",
+        ),
+    ),
+    words(
+        "hardware",
+        ("Perangkat berbeda dari register", "Hardware differs from the register"),
+        ("Cocokkan: lumbung server show.", "Compare: lumbung server show."),
+    ),
+    words(
+        "bandwidth",
+        ("Jalur tidak cukup untuk pencadangan", "A line carries too little"),
+        ("Lihat kebutuhannya: lumbung bandwidth.", "See what it needs: lumbung bandwidth."),
+    ),
+    words(
+        "asset-warranty",
+        ("Garansi habis", "A warranty ends"),
+        ("Perpanjang, atau rencanakan penggantinya.", "Extend it, or plan the replacement."),
+    ),
+    words(
+        "asset-age",
+        ("Perangkat sudah tua", "A device is old"),
+        ("Rencanakan penggantinya.", "Plan its replacement."),
+    ),
+    words(
+        "asset-broken",
+        ("Perangkat rusak berat masih terpasang", "A broken device still stands"),
+        (
+            "Keluarkan atau ganti: lumbung device list.",
+            "Take it out or replace it: lumbung device list.",
+        ),
+    ),
+    words(
+        "reservation-lapses",
+        ("Reservasi rak segera berakhir", "A reservation lapses"),
+        (
+            "Perpanjang atau lepaskan: lumbung reservation list.",
+            "Extend it or let it go: lumbung reservation list.",
+        ),
+    ),
+    words(
+        "access-kept",
+        ("Akses belum dikembalikan", "Access was not handed back"),
+        (
+            "Minta kembali aksesnya: lumbung handover list.",
+            "Have the access handed back: lumbung handover list.",
+        ),
+    ),
 ];
 
 fn find(kind: &str) -> Option<&'static Words> {

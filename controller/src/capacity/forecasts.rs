@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::db::alarms::Finding;
 use crate::db::capacity::{self as rows, Level, Subject};
-use crate::db::{DbError, register};
+use crate::db::{DbError, pools, register};
 use crate::profile::Profile;
 
 /// What was not measured for so long is no longer there: a site that was removed, a pool that was dissolved.
@@ -77,8 +77,9 @@ pub fn report(
 ) -> Result<CapacityReport, DbError> {
     let lead_months = profile.capacity.lead_months;
     let today = Day::of(now, profile.zone());
-    let names: HashMap<[u8; 16], String> =
-        register::sites(db)?.into_iter().map(|site| (*site.id.as_bytes(), site.name)).collect();
+    let sites = register::sites(db)?.into_iter().map(|site| (*site.id.as_bytes(), site.name));
+    let pools = pools::pools(db)?.into_iter().map(|pool| (*pool.id.as_bytes(), pool.name));
+    let names: HashMap<[u8; 16], String> = sites.chain(pools).collect();
     let mut entries = Vec::new();
     for subject in rows::subjects(db)? {
         let Some((series, newest)) = rows::series(db, subject)? else { continue };

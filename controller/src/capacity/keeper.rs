@@ -9,7 +9,7 @@ use std::time::Duration;
 use lumbung_model::{Clock, Day};
 use tokio::sync::watch;
 
-use super::{bandwidth, forecasts};
+use super::{bandwidth, forecasts, placed};
 use crate::db::{Db, DbError, alarms, capacity as rows};
 use crate::profile::Profile;
 
@@ -51,6 +51,13 @@ impl Keeper {
     pub async fn round(&self) -> Result<(), DbError> {
         let (now, profile) = (self.clock.now(), self.profile.clone());
         let today = Day::of(now, profile.zone());
+        let count = move |tx: &rusqlite::Transaction<'_>| {
+            for (subject, level) in placed::levels(tx, today)? {
+                rows::put(tx, subject, &level)?;
+            }
+            Ok::<_, DbError>(())
+        };
+        self.db.write_async(count).await?;
         let look = move |tx: &rusqlite::Transaction<'_>| {
             let full = forecasts::findings(&forecasts::report(tx, &profile, now)?, today);
             let short = bandwidth::findings(&bandwidth::lines(tx, &profile, None, now)?);

@@ -7,6 +7,7 @@
 pub mod bandwidth;
 pub mod forecasts;
 pub mod keeper;
+mod placed;
 
 #[cfg(test)]
 mod tests;

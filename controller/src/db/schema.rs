@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0024_anomalies", include_str!("../../migrations/0024_anomalies.sql")),
     ("0025_colocation", include_str!("../../migrations/0025_colocation.sql")),
     ("0026_alerts", include_str!("../../migrations/0026_alerts.sql")),
+    ("0027_device_hosts", include_str!("../../migrations/0027_device_hosts.sql")),
 ];
 
 /// Brings the schema up to date.

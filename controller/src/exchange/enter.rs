@@ -153,7 +153,10 @@ impl<'a> Run<'a> {
                 let input = self.person_input(entry)?;
                 self.entered(register::put_contact_person(db, act, &input, mode)?, place);
             }
-            Entry::Check(entry) => register::put_check(db, act, &self.check_input(entry)?, mode)?.1,
+            Entry::Check(entry) => {
+                let input = self.check_input(entry)?;
+                self.entered(register::put_check(db, act, &input, mode)?, place);
+            }
             Entry::Dataset(entry) => {
                 let input = self.dataset_input(entry)?;
                 let put = register::put_dataset(db, act, &input, &self.profile.urgency, mode)?;

@@ -78,6 +78,7 @@ fn capacity(profile: &Profile) -> Result<(), Wrong> {
     if !(1..=1000).contains(&profile.capacity.daily_change_permille) {
         return wrong("capacity.daily_change_permille", "must be 1 to 1000 thousandths");
     }
+    Ok(())
 }
 
 fn assets(profile: &Profile) -> Result<(), Wrong> {

@@ -8,7 +8,7 @@ use lumbung_model::colocation::{
     Misfit, Share, Shortfall, carries, device_fits, rack_holds, reservation_fits,
 };
 use lumbung_wire::messages::register::{
-    Application, Building, ContactPerson, Dataset, Device, Feed, Handover, Pd, Pool, Rack,
+    Application, Building, Check, ContactPerson, Dataset, Device, Feed, Handover, Pd, Pool, Rack,
     Reservation, Room, Server, Service, Site,
 };
 use rusqlite::Connection;
@@ -37,7 +37,18 @@ macro_rules! fits_anywhere {
     )+};
 }
 
-fits_anywhere!(Site, Building, Room, Pd, Service, Application, ContactPerson, Dataset, Handover);
+fits_anywhere!(
+    Site,
+    Building,
+    Check,
+    Room,
+    Pd,
+    Service,
+    Application,
+    ContactPerson,
+    Dataset,
+    Handover
+);
 
 fn misfit(field: &'static str, rack: &Rack) -> impl Fn(Misfit) -> RegisterError {
     let rack = rack.name.clone();

@@ -67,6 +67,9 @@ fn people(on_call: Vec<OnCall>) -> People {
         contact: String::new(),
         mandiri_tik: false,
         runs_pusat_data,
+        link: String::new(),
+        rate: String::new(),
+        windows: Vec::new(),
     };
     let sources = Sources {
         pds: vec![pd(PD_A, "A", false), pd(PD_B, "B", false), pd(DINAS, "KOMINFO", true)],

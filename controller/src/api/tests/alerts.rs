@@ -76,6 +76,9 @@ impl App {
             contact: String::new(),
             mandiri_tik: false,
             runs_pusat_data: false,
+            link: String::new(),
+            rate: String::new(),
+            windows: Vec::new(),
         };
         self.state.db.write(|tx| register::put_pd(tx, &Act::console(START), &pd)).unwrap();
         pd.id

@@ -30,6 +30,8 @@ vocabulary! {
         ContactPerson = "contact_person",
         /// A dataset.
         Dataset = "dataset",
+        /// A check.
+        Check = "check",
         /// A device.
         Device = "device",
         /// A reservation.
