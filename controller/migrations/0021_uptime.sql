@@ -77,7 +77,7 @@ CREATE TABLE vantages (
 
 CREATE TABLE maintenance (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
-    scope TEXT NOT NULL CHECK (scope IN ('city', 'pd', 'site', 'room', 'server', 'service')),
+    scope TEXT NOT NULL CHECK (scope IN ('city', 'pd', 'site', 'room', 'rack', 'server', 'service')),
     subject BLOB CHECK (length(subject) = 16),
     pd BLOB REFERENCES pds (id),
     reason TEXT NOT NULL,

@@ -116,6 +116,8 @@ fn one_failing_link_is_no_outage_and_what_both_places_see_is_one_at_once() {
     let raised = found[0]["raised"].as_i64().unwrap();
     eprintln!("the alarm was raised {} s after the last probe that saw it up", raised - last_up);
     assert!(raised - last_up <= 3 * INTERVAL_S, "last seen up {last_up}, raised {raised}: {found}");
+    let morning = output(city.operator().args(["--lang", "en", "morning"])).unwrap();
+    assert!(morning.contains("service SIMRS: down since"), "{morning}");
     let open = json(&city, &["incident", "list", "--open"]);
     assert_eq!(
         (&open[0]["name"], &open[0]["entered"]),

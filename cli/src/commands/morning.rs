@@ -1,8 +1,8 @@
 //! `lumbung morning`: the operator's questions of every morning, answered on one screen.
 //!
-//! Who missed a backup, since when, why; what has not reached the DRC; what was never proven; what is silent; what is
-//! wrong; what falls due; when storage is full. Invariants: every section tells how many, names the first, and says which command shows all; what
-//! is in order takes one line.
+//! Who missed a backup, since when, why; what has not reached the DRC; what was never proven; what is down, and the month
+//! against its SLA; what is silent; what is wrong; what falls due; when storage is full. Invariants: every section tells how
+//! many, names the first, and says which command shows all; what is in order takes one line.
 
 use clap::Args;
 use lumbung_model::ByteSize;
@@ -13,10 +13,12 @@ use lumbung_wire::messages::overview::{AlarmEntry, Overview};
 use lumbung_wire::messages::register::{
     ComplianceRow, ComplianceTable, HeartbeatState, Step, StepState,
 };
+use lumbung_wire::messages::uptime::{Incident, UptimeRow};
 
 use crate::commands::capacity;
 use crate::commands::deposits_text;
 use crate::commands::status::{query, table_of};
+use crate::commands::uptime_text::share;
 use crate::commands::verdicts;
 use crate::controller::ControllerArgs;
 use crate::failure::{Exit, Outcome};
@@ -47,6 +49,10 @@ struct Morning {
     due: Vec<Deposit>,
     /// Of the city only.
     capacity: Option<CapacityReport>,
+    /// What is down now.
+    down: Vec<Incident>,
+    /// How much of this month each service was up.
+    month: Vec<UptimeRow>,
 }
 
 /// Runs `lumbung morning`.
@@ -64,6 +70,8 @@ pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> 
         unmet: verdicts::fetch(&controller, terminal, wanted, None)?,
         due: controller.list(&format!("/api/v1/deposits?state=overdue,due{of}"))?,
         capacity: if args.pd.is_none() { controller.get("/api/v1/capacity").ok() } else { None },
+        down: controller.list(&format!("/api/v1/incidents?open=true{of}"))?,
+        month: controller.list(&format!("/api/v1/uptime?by=service{of}"))?,
     };
     let value = serde_json::json!({
         "compliance": morning.table,
@@ -72,6 +80,8 @@ pub(crate) fn morning(args: &MorningArgs, terminal: &Terminal) -> Outcome<Exit> 
         "unmet": morning.unmet,
         "due": morning.due,
         "capacity": morning.capacity,
+        "down": morning.down,
+        "month": morning.month,
     });
     terminal.result(&value, || screen(&morning, terminal))?;
     Ok(Exit::Fine)
@@ -169,6 +179,14 @@ fn sections(morning: &Morning, terminal: &Terminal) -> Vec<Section> {
             all: "lumbung compliance --problems",
         },
         Section {
+            asks: terminal.pick(
+                "Apa yang mati, dan bulan ini terhadap SLA?",
+                "What is down, and the month against its SLA?",
+            ),
+            lines: down(morning, terminal),
+            all: "lumbung incident list --open, lumbung uptime",
+        },
+        Section {
             asks: terminal
                 .pick("Agen dan lokasi mana yang diam?", "Which agents and sites are silent?"),
             lines: silent(morning, terminal),
@@ -231,6 +249,24 @@ fn about(row: &ComplianceRow, step: &Step, terminal: &Terminal) -> String {
         .map(|at| format!(" ({} {})", terminal.pick("sejak", "since"), terminal.time(at)))
         .unwrap_or_default();
     format!("{}: {}{cause}{since}", what.join("/"), printable(step.reason.as_bytes()))
+}
+
+fn down(morning: &Morning, terminal: &Terminal) -> Vec<String> {
+    let since = terminal.pick("mati sejak", "down since");
+    let incidents = morning.down.iter().filter(|incident| !incident.withdrawn);
+    let mut lines: Vec<String> = incidents
+        .map(|one| {
+            let name = printable(one.name.as_bytes());
+            format!("{} {name}: {since} {}", one.kind, terminal.time(one.from))
+        })
+        .collect();
+    let of = terminal.pick("dari", "of");
+    for row in morning.month.iter().filter(|row| row.met == Some(false)) {
+        let (Some(share_), Some(sla)) = (row.availability, row.sla_millipercent) else { continue };
+        let name = printable(row.name.as_bytes());
+        lines.push(format!("{name}: {} {of} {}", share(share_), share(sla.saturating_mul(10))));
+    }
+    lines
 }
 
 fn silent(morning: &Morning, terminal: &Terminal) -> Vec<String> {

@@ -189,7 +189,7 @@ pub(crate) struct MaintenanceList {
 /// Arguments of `maintenance add`.
 #[derive(Debug, Args)]
 pub(crate) struct MaintenanceAdd {
-    /// city, pd, site, room, server or service
+    /// city, pd, site, room, rack, server or service
     scope: MaintenanceScope,
     /// Which one: name, code or id (not for the city)
     #[arg(default_value = "")]
@@ -411,6 +411,7 @@ fn window(
         MaintenanceScope::City => args.name.clone(),
         MaintenanceScope::Pd => find_pd(controller, &args.name)?.id.to_string(),
         MaintenanceScope::Site => id_in(controller, "sites", None, &args.name)?,
+        MaintenanceScope::Rack => id_in(controller, "racks", None, &args.name)?,
         MaintenanceScope::Room => id_in(controller, "rooms", None, &args.name)?,
         MaintenanceScope::Server => id_in(controller, "servers", pd, &args.name)?,
         MaintenanceScope::Service => id_in(controller, "services", pd, &args.name)?,

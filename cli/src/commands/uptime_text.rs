@@ -20,7 +20,7 @@ fn code(pds: &[Pd], pd: PdId) -> String {
 }
 
 /// Ten-thousandths of a percent, as `99.9542 %`.
-fn share(ten_thousandths: u32) -> String {
+pub(super) fn share(ten_thousandths: u32) -> String {
     format!("{}.{:04} %", ten_thousandths / 10_000, ten_thousandths % 10_000)
 }
 

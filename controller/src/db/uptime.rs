@@ -214,16 +214,22 @@ pub struct Stand {
     pub site: Option<SiteId>,
     /// In which room.
     pub room: Option<[u8; 16]>,
+    /// In which rack, as the device that it is.
+    pub rack: Option<[u8; 16]>,
 }
 
 /// Where every server stands, also those that are retired.
 pub fn stands(db: &Connection) -> Result<HashMap<ServerId, Stand>, DbError> {
-    let mut statement = db.prepare_cached("SELECT id, pd, site, room FROM servers")?;
+    let mut statement = db.prepare_cached(
+        "SELECT v.id, v.pd, v.site, v.room, (SELECT d.rack FROM devices AS d WHERE d.server = v.id AND d.rack IS NOT NULL)
+         FROM servers AS v",
+    )?;
     let rows = statement.query_map([], |row| {
         let stand = Stand {
             pd: PdId::from_bytes(id(row, 1)?),
             site: maybe_id(row, 2)?.map(SiteId::from_bytes),
             room: maybe_id(row, 3)?,
+            rack: maybe_id(row, 4)?,
         };
         Ok((ServerId::from_bytes(id(row, 0)?), stand))
     })?;

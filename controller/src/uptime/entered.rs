@@ -4,7 +4,7 @@
 //! called off holds no more from then on. An entered incident only ever adds downtime.
 
 use lumbung_model::schedule::Expression;
-use lumbung_model::{IncidentId, MaintenanceId, PdId, RoomId, ServerId, ServiceId, SiteId};
+use lumbung_model::{IncidentId, MaintenanceId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId};
 use lumbung_wire::messages::uptime::{
     IncidentInput, IncidentNoteInput, Maintenance, MaintenanceInput, MaintenanceScope, UpKind,
 };
@@ -16,7 +16,7 @@ use super::reckon::Subject;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::incidents::{self as rows, IncidentRow};
-use crate::db::{DbError, places, register, services, uptime};
+use crate::db::{DbError, colocation, places, register, services, uptime};
 use crate::people::access::Scope;
 use crate::profile::Profile;
 
@@ -157,6 +157,7 @@ fn scope(
             ))
         }
         MaintenanceScope::Site => found!(SiteId, "site", register::site, |_| None),
+        MaintenanceScope::Rack => found!(RackId, "rack", colocation::rack, |_| None),
         MaintenanceScope::Room => found!(RoomId, "room", places::room, |_| None),
         MaintenanceScope::Server => {
             found!(

@@ -9,7 +9,7 @@ use lumbung_model::schedule::{Schedule, Tz};
 use lumbung_model::uptime::{
     Judged, Place, Recurrence, Timeline, Window, check, cut_off, host, seen, subject,
 };
-use lumbung_model::{CheckId, PdId, ServerId, ServiceId, SiteId, Timestamp};
+use lumbung_model::{CheckId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::register::Check;
 use lumbung_wire::messages::uptime::{Maintenance, MaintenanceScope, UpKind};
 use rusqlite::Connection;
@@ -231,8 +231,11 @@ impl Planned {
             MaintenanceScope::Site => self.stands_so(subject, |stand| {
                 stand.site.is_some_and(|site| site.to_string() == row.subject)
             }),
+            MaintenanceScope::Rack => self.stands_so(subject, |stand| {
+                stand.rack.is_some_and(|rack| RackId::from_bytes(rack).to_string() == row.subject)
+            }),
             MaintenanceScope::Room => self.stands_so(subject, |stand| {
-                stand.room.is_some_and(|room| ServerId::from_bytes(room).to_string() == row.subject)
+                stand.room.is_some_and(|room| RoomId::from_bytes(room).to_string() == row.subject)
             }),
         }
     }

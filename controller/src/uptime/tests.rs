@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use lumbung_model::{CheckId, PdId, SiteId, Timestamp};
-use lumbung_wire::messages::register::{CheckInput, ServiceInput};
+use lumbung_wire::messages::register::{
+    BuildingInput, CheckInput, DeviceInput, RackInput, RoomInput, ServiceInput,
+};
 use lumbung_wire::messages::uptime::{
     IncidentCause, IncidentInput, MaintenanceInput, MaintenanceScope, Observation, UpKind,
     UptimeRow,
 };
+use serde_json::json;
 use tokio::sync::Notify;
 
 use super::*;
@@ -64,6 +67,28 @@ impl Watched {
         for site in [self.city.pusat.id, self.city.drc.id] {
             self.city.db.write(|tx| orders(tx, (&site, Prober::Vault), now)).unwrap();
         }
+    }
+
+    /// A rack in which the city's server stands, as a device.
+    fn rack_with_the_server(&self) -> lumbung_model::RackId {
+        let (act, city) = (Act::console(START), &self.city);
+        let enter = |tx: &rusqlite::Transaction<'_>| {
+            let building: BuildingInput =
+                json(json!({ "site": city.pusat.id, "name": "Balai Kota" }));
+            let building = register::put_building(tx, &act, &building, Mode::Create)?.0.id;
+            let room: RoomInput =
+                json(json!({ "building": building, "name": "R1", "kind": "data_centre" }));
+            let room = register::put_room(tx, &act, &room, Mode::Create)?.0.id;
+            let rack: RackInput = json(json!({ "room": room, "name": "A1", "height_u": 42 }));
+            let rack = register::put_rack(tx, &act, &rack, Mode::Create)?.0.id;
+            let device: DeviceInput = json(json!({
+                "pd": city.pd, "name": "srv", "kind": "server", "condition": "baik", "server": city.server, "rack": rack,
+                "lowest_u": 1, "height_u": 1, "face": "front",
+            }));
+            register::put_device(tx, &act, &device, Mode::Create)?;
+            Ok::<_, register::RegisterError>(rack)
+        };
+        city.db.write(enter).unwrap()
     }
 
     fn hear(&self, site: SiteId, seen: &[Observation]) -> Heard {
@@ -161,4 +186,9 @@ fn observation(check: CheckId, at: Timestamp, up: bool) -> Observation {
         certificate_expires: None,
         detail: if up { String::new() } else { "no answer within 10 s".to_owned() },
     }
+}
+
+/// What is entered, written as JSON.
+fn json<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+    serde_json::from_value(value).unwrap()
 }

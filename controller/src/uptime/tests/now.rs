@@ -114,6 +114,37 @@ async fn late_news_take_an_incident_back_and_correct_the_day() {
 }
 
 #[tokio::test]
+async fn a_racks_window_plans_the_downtime_of_what_stands_in_it() {
+    let (watched, ..) = watched();
+    let (rack, act) = (watched.rack_with_the_server(), Act::console(START));
+    let input = MaintenanceInput {
+        scope: MaintenanceScope::Rack,
+        subject: rack.to_string(),
+        reason: "ganti PDU".to_owned(),
+        from: at(1),
+        until: at(4),
+        schedule: String::new(),
+        duration_s: 0,
+    };
+    watched.city.db.write(|tx| enter_maintenance(tx, &act, &input)).unwrap();
+    let entered = IncidentInput {
+        kind: UpKind::Server,
+        subject: watched.city.server.to_string(),
+        from: at(2),
+        until: at(6),
+        cause: IncidentCause::Power,
+        note: "PDU dilepas".to_owned(),
+    };
+    let later = Act::console(at(7));
+    let profile = watched.profile.clone();
+    watched.city.db.write(|tx| enter_incident(tx, &later, &profile, &entered)).unwrap();
+    let asked = (By::Server, "2027-01".parse().unwrap());
+    let terms = (&*watched.profile, watched.keeper.rules);
+    let rows = watched.city.db.read(|tx| rows(tx, terms, asked, None, at(7))).unwrap();
+    assert_eq!((rows[0].planned_s, rows[0].down_s), (2 * 600, 2 * 600));
+}
+
+#[tokio::test]
 async fn nothing_is_planned_afterwards() {
     let (watched, ..) = watched();
     let act = Act::console(at(10));

@@ -341,6 +341,8 @@ vocabulary! {
         Site = "site",
         /// What stands in a room.
         Room = "room",
+        /// What stands in a rack.
+        Rack = "rack",
         /// A server.
         Server = "server",
         /// A service.
