@@ -1,18 +1,29 @@
 CREATE INDEX agents_by_server ON agents (server, enrolled_s);
 CREATE UNIQUE INDEX alarms_open ON alarms (kind, subject) WHERE cleared_s IS NULL;
+CREATE INDEX alerts_by_end ON alerts (closed_s);
+CREATE INDEX alerts_by_pd ON alerts (pd, sequence);
+CREATE UNIQUE INDEX alerts_open ON alerts (grouped) WHERE closed_s IS NULL;
 CREATE INDEX anomalies_by_first ON anomalies (first_s);
 CREATE UNIQUE INDEX anomalies_unsettled ON anomalies (dataset) WHERE state IN ('open', 'confirmed');
 CREATE INDEX api_tokens_by_user ON api_tokens (user);
 CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
+CREATE INDEX capacity_days_by_day ON capacity_days (day);
 CREATE INDEX checks_by_server ON checks (server);
 CREATE INDEX checks_by_service ON checks (service);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
+CREATE INDEX deliveries_by_address ON deliveries (channel, address, ended_s);
+CREATE INDEX deliveries_due ON deliveries (channel, next_s) WHERE next_s IS NOT NULL;
+CREATE INDEX delivery_parts_by_delivery ON delivery_parts (delivery);
 CREATE INDEX deposits_by_due ON deposits (due_s);
 CREATE INDEX deposits_by_pd ON deposits (pd, due_s);
+CREATE INDEX device_feeds_by_feed ON device_feeds (feed);
+CREATE INDEX devices_by_rack ON devices (rack) WHERE rack IS NOT NULL;
+CREATE INDEX devices_by_serial ON devices (serial) WHERE serial <> '';
+CREATE INDEX devices_by_server ON devices (server) WHERE server IS NOT NULL;
 CREATE INDEX follow_ups_by_reminder ON follow_ups (reminder, sequence);
 CREATE INDEX idempotency_by_age ON idempotency (at_s);
 CREATE INDEX idempotency_by_size ON idempotency (caller, answer_bytes);
@@ -24,6 +35,8 @@ CREATE INDEX inventories_by_number ON inventories (site, repository, number);
 CREATE INDEX maintenance_by_end ON maintenance (until_s);
 CREATE INDEX manifests_by_dataset ON manifests (dataset, seen_s);
 CREATE INDEX manifests_by_place ON manifests (repository, agent, dataset, epoch, sequence);
+CREATE INDEX moved_days_by_day ON moved_days (day);
+CREATE INDEX on_call_by_end ON on_call (until_s);
 CREATE INDEX policies_by_agent ON policies (agent, version);
 CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
@@ -33,6 +46,7 @@ CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
 CREATE INDEX run_figures_by_dataset ON run_figures (dataset, at_s);
+CREATE INDEX servers_by_pool ON servers (pool) WHERE pool IS NOT NULL;
 CREATE INDEX sessions_by_user ON sessions (user);
 CREATE INDEX sight_runs_by_end ON sight_runs (last_s);
 CREATE INDEX standings_by_pd ON standings (pd);
@@ -69,6 +83,42 @@ CREATE TABLE alarms (
     raised_s INTEGER NOT NULL,
     last_s INTEGER NOT NULL,
     cleared_s INTEGER
+) STRICT;
+CREATE TABLE alert_told (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    recipient TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    last_s INTEGER NOT NULL,
+    count INTEGER NOT NULL CHECK (count > 0),
+    PRIMARY KEY (alert, recipient)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_topics (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    joined_s INTEGER NOT NULL,
+    left_s INTEGER,
+    PRIMARY KEY (alert, kind, subject)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alerts (
+    -- Counts alerts: lists are in this order.
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    -- What its alarms have in common.
+    grouped TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    pd BLOB REFERENCES pds (id),
+    site BLOB REFERENCES sites (id) ON UPDATE CASCADE,
+    severity TEXT NOT NULL CHECK (severity IN ('notice', 'warning', 'critical')),
+    opened_s INTEGER NOT NULL,
+    cleared_s INTEGER,
+    closed_s INTEGER,
+    acknowledged_s INTEGER,
+    acknowledged_by TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '',
+    round INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    stepped_s INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE anomalies (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -144,6 +194,10 @@ CREATE TABLE audit (
     previous BLOB NOT NULL CHECK (length(previous) = 32),
     hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)
 ) STRICT;
+CREATE TABLE beats (
+    only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    at_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE buildings (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
@@ -153,6 +207,16 @@ CREATE TABLE buildings (
     hazard_assessment TEXT NOT NULL,
     UNIQUE (site, name)
 ) STRICT;
+CREATE TABLE capacity_days (
+    kind TEXT NOT NULL,
+    subject BLOB NOT NULL CHECK (length(subject) = 16),
+    -- Of the city's calendar, as in 2026-08-31.
+    day TEXT NOT NULL CHECK (length(day) = 10),
+    used INTEGER NOT NULL CHECK (used >= 0),
+    -- Null: nobody says.
+    capacity INTEGER CHECK (capacity >= 0),
+    PRIMARY KEY (kind, subject, day)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL,
@@ -210,7 +274,7 @@ CREATE TABLE contact_persons (
     name TEXT NOT NULL,
     phone TEXT NOT NULL,
     email TEXT NOT NULL
-) STRICT;
+, telegram TEXT NOT NULL DEFAULT '') STRICT;
 CREATE TABLE datasets (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -227,6 +291,39 @@ CREATE TABLE datasets (
     repository BLOB REFERENCES repositories (id),
     paths TEXT NOT NULL CHECK (json_valid(paths))
 , application BLOB REFERENCES applications (id), distribution TEXT NOT NULL DEFAULT '', location TEXT NOT NULL DEFAULT '', schedule TEXT, exclude TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(exclude)), own_rpo INTEGER NOT NULL DEFAULT 1 CHECK (own_rpo IN (0, 1))) STRICT;
+CREATE TABLE deliveries (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    -- Follows from what it tells whom by what channel: the same message is never made twice.
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    cause TEXT NOT NULL CHECK (cause IN ('alert', 'digest', 'test')),
+    recipient TEXT NOT NULL,
+    recipient_name TEXT NOT NULL,
+    pd BLOB REFERENCES pds (id),
+    channel TEXT NOT NULL CHECK (channel IN ('mail', 'telegram', 'webhook')),
+    address TEXT NOT NULL,
+    -- Where else it may go, as JSON; used up from the front.
+    others TEXT NOT NULL CHECK (json_valid(others)),
+    severity TEXT NOT NULL CHECK (severity IN ('notice', 'warning', 'critical')),
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'trying', 'unknown', 'sent', 'failed')),
+    made_s INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_s INTEGER,
+    tried_s INTEGER,
+    ended_s INTEGER,
+    maybe_repeated INTEGER NOT NULL DEFAULT 0 CHECK (maybe_repeated IN (0, 1)),
+    error TEXT NOT NULL DEFAULT '',
+    CHECK ((next_s IS NULL) = (state IN ('sent', 'failed'))),
+    CHECK ((ended_s IS NULL) = (state IN ('waiting', 'trying', 'unknown')))
+) STRICT;
+CREATE TABLE delivery_parts (
+    alert BLOB NOT NULL REFERENCES alerts (id),
+    delivery BLOB NOT NULL REFERENCES deliveries (id),
+    number INTEGER NOT NULL,
+    cause TEXT NOT NULL CHECK (cause IN ('first', 'more', 'again', 'over')),
+    PRIMARY KEY (alert, delivery)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE deposits (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     -- Null: somebody entered it.
@@ -269,9 +366,55 @@ CREATE TABLE deposits (
     CHECK (status NOT IN ('accepted', 'returned', 'cancelled') OR decided_s IS NOT NULL),
     CHECK (lapsed = 0 OR (status = 'cancelled' AND duty IS NOT NULL))
 ) STRICT;
+CREATE TABLE device_feeds (
+    device BLOB NOT NULL REFERENCES devices (id),
+    feed BLOB NOT NULL REFERENCES feeds (id),
+    place INTEGER NOT NULL,
+    PRIMARY KEY (device, feed)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    -- Days of the city's calendar, as in 2026-08-31.
+    purchased_on TEXT,
+    warranty_until TEXT,
+    condition TEXT NOT NULL,
+    server BLOB REFERENCES servers (id),
+    rack BLOB REFERENCES racks (id),
+    lowest_u INTEGER CHECK (lowest_u BETWEEN 1 AND 60),
+    height_u INTEGER CHECK (height_u BETWEEN 1 AND 60),
+    face TEXT,
+    draw_w INTEGER CHECK (draw_w > 0),
+    CHECK ((rack IS NULL) = (lowest_u IS NULL)),
+    CHECK ((rack IS NULL) = (height_u IS NULL)),
+    CHECK ((rack IS NULL) = (face IS NULL)),
+    UNIQUE (pd, name)
+) STRICT;
+CREATE TABLE digests (
+    day TEXT NOT NULL PRIMARY KEY,
+    made_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE duties (
     id TEXT NOT NULL PRIMARY KEY,
     since_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE feeds (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    room BLOB NOT NULL REFERENCES rooms (id),
+    rack BLOB REFERENCES racks (id),
+    name TEXT NOT NULL,
+    rated_w INTEGER CHECK (rated_w > 0),
+    volts INTEGER CHECK (volts > 0),
+    amps INTEGER CHECK (amps > 0),
+    share_percent INTEGER NOT NULL CHECK (share_percent BETWEEN 1 AND 100),
+    partner BLOB REFERENCES feeds (id) CHECK (partner <> id),
+    CHECK ((rated_w IS NULL) = (volts IS NOT NULL AND amps IS NOT NULL)),
+    CHECK ((volts IS NULL) = (amps IS NULL)),
+    UNIQUE (room, name)
 ) STRICT;
 CREATE TABLE follow_ups (
     sequence INTEGER NOT NULL PRIMARY KEY,
@@ -281,6 +424,22 @@ CREATE TABLE follow_ups (
     text TEXT NOT NULL,
     state TEXT NOT NULL
 ) STRICT;
+CREATE TABLE handovers (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    server BLOB REFERENCES servers (id),
+    application BLOB REFERENCES applications (id),
+    dataset BLOB REFERENCES datasets (id),
+    from_person TEXT NOT NULL,
+    to_person TEXT NOT NULL,
+    handed_on TEXT NOT NULL,
+    letter TEXT NOT NULL,
+    secret_kept_at TEXT NOT NULL,
+    returned_on TEXT,
+    CHECK ((server IS NOT NULL) + (application IS NOT NULL) + (dataset IS NOT NULL) = 1),
+    UNIQUE (pd, name)
+) STRICT;
 CREATE TABLE heartbeat_spans (
     agent BLOB NOT NULL REFERENCES agents (id),
     first_s INTEGER NOT NULL,
@@ -288,6 +447,25 @@ CREATE TABLE heartbeat_spans (
     beats INTEGER NOT NULL, booted_s INTEGER,
     PRIMARY KEY (agent, first_s)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE host_changes (
+    server BLOB NOT NULL REFERENCES servers (id),
+    revision INTEGER NOT NULL,
+    at_s INTEGER NOT NULL,
+    differences TEXT NOT NULL,
+    PRIMARY KEY (server, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE host_inventories (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id),
+    agent BLOB NOT NULL REFERENCES agents (id),
+    received_s INTEGER NOT NULL,
+    -- Counts what differs and lasts, from 1.
+    revision INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    accepted TEXT NOT NULL,
+    accepted_revision INTEGER NOT NULL,
+    accepted_s INTEGER NOT NULL,
+    accepted_by TEXT NOT NULL
+) STRICT;
 CREATE TABLE idempotency (
     -- As whom it was asked: kind, id, role and PD.
     caller TEXT NOT NULL,
@@ -361,7 +539,7 @@ CREATE TABLE login_origins (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE maintenance (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
-    scope TEXT NOT NULL CHECK (scope IN ('city', 'pd', 'site', 'room', 'server', 'service')),
+    scope TEXT NOT NULL CHECK (scope IN ('city', 'pd', 'site', 'room', 'rack', 'server', 'service')),
     subject BLOB CHECK (length(subject) = 16),
     pd BLOB REFERENCES pds (id),
     reason TEXT NOT NULL,
@@ -392,6 +570,26 @@ CREATE TABLE manifests (
     usage BLOB NOT NULL,
     stored_bytes INTEGER,
     seen_s INTEGER NOT NULL
+, new_stored_bytes INTEGER) STRICT;
+CREATE TABLE moved_days (
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    day TEXT NOT NULL CHECK (length(day) = 10),
+    bytes INTEGER NOT NULL CHECK (bytes >= 0),
+    snapshots INTEGER NOT NULL CHECK (snapshots >= 0),
+    PRIMARY KEY (repository, site, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE on_call (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    tier INTEGER NOT NULL CHECK (tier BETWEEN 2 AND 3),
+    name TEXT NOT NULL,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL,
+    phone TEXT NOT NULL,
+    email TEXT NOT NULL,
+    telegram TEXT NOT NULL,
+    removed_s INTEGER,
+    CHECK (from_s < until_s)
 ) STRICT;
 CREATE TABLE orders (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
@@ -407,7 +605,7 @@ CREATE TABLE pds (
     name TEXT NOT NULL,
     contact TEXT NOT NULL,
     mandiri_tik INTEGER NOT NULL CHECK (mandiri_tik IN (0, 1))
-, kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1))) STRICT;
+, kind TEXT NOT NULL DEFAULT 'other', runs_pusat_data INTEGER NOT NULL DEFAULT 0 CHECK (runs_pusat_data IN (0, 1)), link TEXT NOT NULL DEFAULT '', rate TEXT NOT NULL DEFAULT '', windows TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(windows))) STRICT;
 CREATE TABLE policies (
     server BLOB NOT NULL REFERENCES servers (id),
     version INTEGER NOT NULL CHECK (version > 0),
@@ -449,6 +647,16 @@ CREATE TABLE poll_pending (
     last_s INTEGER NOT NULL,
     PRIMARY KEY (site, repository, manifest)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE pools (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    site BLOB NOT NULL REFERENCES sites (id) ON UPDATE CASCADE,
+    name TEXT NOT NULL,
+    vcpus INTEGER NOT NULL CHECK (vcpus > 0),
+    overcommit_percent INTEGER NOT NULL CHECK (overcommit_percent BETWEEN 100 AND 2000),
+    memory_bytes INTEGER NOT NULL CHECK (memory_bytes > 0),
+    disk_bytes INTEGER NOT NULL CHECK (disk_bytes > 0),
+    UNIQUE (site, name)
+) STRICT;
 CREATE TABLE proofs (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     repository BLOB NOT NULL REFERENCES repositories (id),
@@ -462,6 +670,15 @@ CREATE TABLE proofs (
     failed INTEGER NOT NULL,
     seen_s INTEGER NOT NULL,
     object BLOB NOT NULL
+) STRICT;
+CREATE TABLE racks (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    room BLOB NOT NULL REFERENCES rooms (id),
+    name TEXT NOT NULL,
+    height_u INTEGER NOT NULL CHECK (height_u BETWEEN 1 AND 60),
+    width_inches INTEGER NOT NULL CHECK (width_inches IN (10, 19, 21, 23)),
+    note TEXT NOT NULL,
+    UNIQUE (room, name)
 ) STRICT;
 CREATE TABLE receipts (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
@@ -509,10 +726,23 @@ CREATE TABLE repositories (
     pd BLOB NOT NULL REFERENCES pds (id),
     bound_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE reservations (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    rack BLOB NOT NULL REFERENCES racks (id),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    name TEXT NOT NULL,
+    lowest_u INTEGER NOT NULL CHECK (lowest_u BETWEEN 1 AND 60),
+    height_u INTEGER NOT NULL CHECK (height_u BETWEEN 1 AND 60),
+    face TEXT NOT NULL,
+    until TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    UNIQUE (rack, name)
+) STRICT;
 CREATE TABLE retired (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     kind TEXT NOT NULL CHECK (kind IN
-        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room')),
+        ('pd', 'server', 'service', 'application', 'contact_person', 'dataset', 'building', 'room', 'rack', 'feed',
+         'pool', 'device', 'reservation', 'handover')),
     pd BLOB REFERENCES pds (id),
     -- Of a PD, its code.
     name TEXT NOT NULL,
@@ -521,7 +751,7 @@ CREATE TABLE retired (
     made_by TEXT NOT NULL,
     reason TEXT NOT NULL,
     CHECK (from_s <= entered_s),
-    CHECK ((pd IS NULL) = (kind IN ('building', 'room')))
+    CHECK ((pd IS NULL) = (kind IN ('building', 'room', 'rack', 'feed', 'pool')))
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -583,7 +813,7 @@ CREATE TABLE servers (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
     name TEXT NOT NULL,
-    kind TEXT NOT NULL, site BLOB REFERENCES sites (id) ON UPDATE CASCADE, room BLOB REFERENCES rooms (id),
+    kind TEXT NOT NULL, site BLOB REFERENCES sites (id) ON UPDATE CASCADE, room BLOB REFERENCES rooms (id), pool BLOB REFERENCES pools (id), vcpus INTEGER CHECK (vcpus > 0), memory_bytes INTEGER CHECK (memory_bytes > 0), disk_bytes INTEGER CHECK (disk_bytes > 0),
     UNIQUE (pd, name)
 ) STRICT;
 CREATE TABLE services (
@@ -655,7 +885,7 @@ CREATE TABLE sites (
     url TEXT,
     receipt_key BLOB UNIQUE CHECK (length(receipt_key) = 32),
     tls_pin BLOB CHECK (length(tls_pin) = 32),
-    enrolled_s INTEGER, removed_s INTEGER,
+    enrolled_s INTEGER, removed_s INTEGER, link TEXT NOT NULL DEFAULT '', rate TEXT NOT NULL DEFAULT '', windows TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(windows)),
     CHECK ((latitude IS NULL) = (longitude IS NULL))
 ) STRICT;
 CREATE TABLE stale (
@@ -666,6 +896,9 @@ CREATE TABLE stale (
 CREATE TABLE stale_days (
     day INTEGER NOT NULL PRIMARY KEY
 ) STRICT;
+CREATE TABLE stale_hosts (
+    server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE stale_policies (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
 ) STRICT, WITHOUT ROWID;
@@ -850,6 +1083,46 @@ CREATE TRIGGER stale_entry_again AFTER UPDATE ON inventory_entries BEGIN
     INSERT INTO stale SELECT 'dataset', m.dataset FROM manifests AS m WHERE m.id = new.manifest
         AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = m.dataset);
 END;
+CREATE TRIGGER stale_host_device AFTER INSERT ON devices WHEN new.server IS NOT NULL BEGIN
+    INSERT INTO stale_hosts SELECT new.server
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = new.server)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_host_device_again AFTER UPDATE OF server, model, serial ON devices BEGIN
+    INSERT INTO stale_hosts SELECT h.server FROM host_inventories AS h WHERE h.server IN (new.server, old.server)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = h.server);
+END;
+CREATE TRIGGER stale_host_device_restored AFTER DELETE ON retired WHEN old.kind = 'device' BEGIN
+    INSERT INTO stale_hosts SELECT h.server FROM devices AS d JOIN host_inventories AS h ON h.server = d.server
+        WHERE d.id = old.id AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = h.server);
+END;
+CREATE TRIGGER stale_host_device_retired AFTER INSERT ON retired WHEN new.kind = 'device' BEGIN
+    INSERT INTO stale_hosts SELECT h.server FROM devices AS d JOIN host_inventories AS h ON h.server = d.server
+        WHERE d.id = new.id AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = h.server);
+END;
+CREATE TRIGGER stale_host_restored AFTER DELETE ON retired WHEN old.kind = 'server' BEGIN
+    INSERT INTO stale_hosts SELECT old.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = old.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = old.id);
+END;
+CREATE TRIGGER stale_host_retired AFTER INSERT ON retired WHEN new.kind = 'server' BEGIN
+    INSERT INTO stale_hosts SELECT new.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.id);
+END;
+CREATE TRIGGER stale_host_seen AFTER INSERT ON host_inventories BEGIN
+    INSERT INTO stale_hosts SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_host_seen_again AFTER UPDATE OF content, accepted ON host_inventories BEGIN
+    INSERT INTO stale_hosts SELECT new.server
+        WHERE NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.server);
+END;
+CREATE TRIGGER stale_host_server AFTER UPDATE ON servers BEGIN
+    INSERT INTO stale_hosts SELECT new.id
+        WHERE EXISTS (SELECT 1 FROM host_inventories AS h WHERE h.server = new.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_hosts AS s WHERE s.server = new.id);
+END;
 CREATE TRIGGER stale_inventory AFTER INSERT ON inventories BEGIN
     INSERT INTO stale SELECT 'repository', new.repository
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
@@ -892,6 +1165,12 @@ CREATE TRIGGER stale_policy_dataset_again AFTER UPDATE ON datasets BEGIN
     INSERT INTO stale_policies SELECT old.server
         WHERE EXISTS (SELECT 1 FROM agents AS a WHERE a.server = old.server)
         AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = old.server);
+END;
+CREATE TRIGGER stale_policy_rate AFTER UPDATE OF rate, windows ON pds
+    WHEN old.rate IS NOT new.rate OR old.windows IS NOT new.windows BEGIN
+    INSERT INTO stale_policies SELECT v.id FROM servers AS v WHERE v.pd = new.id
+        AND EXISTS (SELECT 1 FROM agents AS a WHERE a.server = v.id)
+        AND NOT EXISTS (SELECT 1 FROM stale_policies AS s WHERE s.server = v.id);
 END;
 CREATE TRIGGER stale_policy_restored AFTER DELETE ON retired BEGIN
     INSERT INTO stale_policies SELECT a.server FROM agents AS a

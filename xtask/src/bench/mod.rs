@@ -11,6 +11,7 @@ mod interrupted;
 mod stream;
 mod through;
 mod tools;
+mod uptime;
 pub(crate) mod vault;
 
 use std::fs;
@@ -37,6 +38,8 @@ pub(crate) enum Bench {
     Vault(vault::Options),
     /// Ten thousand agents on the controller: CPU, memory, a storm of connections, pages meanwhile.
     Controller(controller::Options),
+    /// A year of uptime of 600 servers: size of the database, a start, the slowest question.
+    Uptime,
 }
 
 pub(crate) fn bench(bench: &Bench) -> Result<()> {
@@ -50,6 +53,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Through(options) => through::through(options),
         Bench::Vault(options) => vault::run(&options.arguments),
         Bench::Controller(options) => controller::run(options),
+        Bench::Uptime => uptime::run(),
     }
 }
 
