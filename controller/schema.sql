@@ -17,6 +17,8 @@ CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), nam
 CREATE INDEX datasets_by_server ON datasets (server);
 CREATE INDEX deliveries_by_address ON deliveries (channel, address, ended_s);
 CREATE INDEX deliveries_due ON deliveries (channel, next_s) WHERE next_s IS NOT NULL;
+CREATE INDEX deliveries_failed ON deliveries (ended_s) WHERE state = 'failed';
+CREATE INDEX deliveries_sent ON deliveries (channel, ended_s) WHERE state = 'sent';
 CREATE INDEX delivery_parts_by_delivery ON delivery_parts (delivery);
 CREATE INDEX deposits_by_due ON deposits (due_s);
 CREATE INDEX deposits_by_pd ON deposits (pd, due_s);
@@ -522,6 +524,10 @@ CREATE TABLE inventory_entries (
     newest INTEGER NOT NULL,
     PRIMARY KEY (site, repository, manifest)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE late_silences (
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE login_of_nobody (
     only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
     writes INTEGER NOT NULL
@@ -894,7 +900,9 @@ CREATE TABLE stale (
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE stale_days (
-    day INTEGER NOT NULL PRIMARY KEY
+    day INTEGER NOT NULL PRIMARY KEY,
+    -- How often it was marked: what was marked again meanwhile stays so.
+    marks INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE stale_hosts (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)

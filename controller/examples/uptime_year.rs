@@ -14,7 +14,7 @@ use lumbung_controller::db::sights::{Prober, Vantage, put_vantage};
 use lumbung_controller::db::{Db, DbError};
 use lumbung_controller::profile::Profile;
 use lumbung_controller::register::{self, Mode, RegisterError};
-use lumbung_controller::uptime::{self, By, Keeper, Rules};
+use lumbung_controller::uptime::{self, By, Keeper, OwnPlace, Rules};
 use lumbung_model::{Clock as _, Day, FixedClock, SiteId, Timestamp};
 use lumbung_wire::messages::uptime::Observation;
 use serde_json::{Value, json};
@@ -137,6 +137,7 @@ async fn main() {
         clock: clock.clone(),
         profile: profile.clone(),
         rules,
+        own: OwnPlace::default(),
         signal: Arc::new(Notify::new()),
     });
     let mut orders = Vec::new();
@@ -169,6 +170,7 @@ async fn main() {
         clock,
         profile: profile.clone(),
         rules,
+        own: OwnPlace::default(),
         signal: Arc::new(Notify::new()),
     });
     let begun = Instant::now();

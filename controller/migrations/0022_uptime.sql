@@ -140,7 +140,15 @@ CREATE INDEX uptime_days_by_day ON uptime_days (day, pd);
 
 -- Days that are reckoned again, since something about them was told late.
 CREATE TABLE stale_days (
-    day INTEGER NOT NULL PRIMARY KEY
+    day INTEGER NOT NULL PRIMARY KEY,
+    -- How often it was marked: what was marked again meanwhile stays so.
+    marks INTEGER NOT NULL
+) STRICT;
+
+-- Silences of agents whose end told that the host had started anew: their days are marked by whoever knows the city's days.
+CREATE TABLE late_silences (
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL
 ) STRICT;
 
 -- Up to which day figures are kept, days without any among them.

@@ -89,6 +89,9 @@ CREATE TABLE deliveries (
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (channel, next_s) WHERE next_s IS NOT NULL;
 CREATE INDEX deliveries_by_address ON deliveries (channel, address, ended_s);
+-- What failed or arrived lately, of all that ever did.
+CREATE INDEX deliveries_failed ON deliveries (ended_s) WHERE state = 'failed';
+CREATE INDEX deliveries_sent ON deliveries (channel, ended_s) WHERE state = 'sent';
 
 CREATE TABLE delivery_parts (
     alert BLOB NOT NULL REFERENCES alerts (id),

@@ -109,19 +109,16 @@ pub fn words(anomaly: &Anomaly, language: Language) -> Vec<String> {
     reasons.map(|reason| language.choose(reason.indonesian(), reason.english())).collect()
 }
 
-/// The alarm's text: what, where, what is held, what to do.
+/// Longest path of a folder in the alarm's text, characters.
+const FOLDER_MAX_CHARS: usize = 60;
+
+/// The alarm's text: what and where, what is held, what to do, and why last, since messages are cut at their end.
 fn detail(anomaly: &Anomaly) -> String {
-    let mut parts =
-        vec![format!("{}: {}", anomaly.dataset_name, words(anomaly, Language::English).join("; "))];
-    if !anomaly.new_extension.is_empty() {
-        parts.push(format!("most renamed files became .{}", anomaly.new_extension));
-    }
+    let mut parts = Vec::new();
     if !anomaly.folders.is_empty() {
         let folders = anomaly.folders.iter().map(|folder| {
-            format!(
-                "{} ({} changed, {} gone)",
-                folder.path, folder.changed_files, folder.removed_files
-            )
+            let path: String = folder.path.chars().take(FOLDER_MAX_CHARS).collect();
+            format!("{path} ({} changed, {} gone)", folder.changed_files, folder.removed_files)
         });
         parts.push(format!(
             "folders according to the agent: {}",
@@ -136,7 +133,11 @@ fn detail(anomaly: &Anomaly) -> String {
             anomaly.id
         ),
     });
-    parts.join(". ")
+    parts.push(words(anomaly, Language::English).join("; "));
+    if !anomaly.new_extension.is_empty() {
+        parts.push(format!("most renamed files became .{}", anomaly.new_extension));
+    }
+    format!("{}: {}", anomaly.dataset_name, parts.join(". "))
 }
 
 /// Where the holds stand, site by site.
@@ -148,7 +149,11 @@ fn held(anomaly: &Anomaly) -> String {
         );
     }
     let each = anomaly.holds.iter().map(|hold: &AnomalyHold| match (&hold.placed, &hold.error) {
-        (Some(_), _) => format!("{} holds the snapshot of {}", hold.site_name, hold.finished),
+        (Some(_), Some(error)) => format!(
+            "{} holds the snapshot of {}, and could not be asked again: {error}",
+            hold.site_name, hold.finished
+        ),
+        (Some(_), None) => format!("{} holds the snapshot of {}", hold.site_name, hold.finished),
         (None, Some(error)) => format!(
             "{} does not hold the snapshot of {} yet: {error}",
             hold.site_name, hold.finished

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::{Clock, InstanceId, Timestamp};
+use lumbung_probe::SteadyClock;
 use lumbung_wire::metrics::{Endpoint, MetricsError};
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
@@ -145,9 +146,13 @@ pub async fn run(
         signal: deadlines.clone(),
     };
     let uptime = Arc::new(Notify::new());
+    let steady: Arc<dyn Clock> = Arc::new(SteadyClock::start(clock.clone()));
+    let place =
+        uptime::OwnPlace { enabled: config.uptime.enabled, name: config.uptime.site.clone() };
     let watching = Arc::new(uptime::Keeper {
         db: db.clone(),
-        clock: clock.clone(),
+        clock: steady.clone(),
+        own: place.clone(),
         profile: profile.clone(),
         rules: uptime::Rules { zone: profile.zone(), heartbeat_s: config.heartbeat.interval_s },
         signal: uptime.clone(),
@@ -183,6 +188,7 @@ pub async fn run(
         anomalies,
         deadlines,
         uptime,
+        steady,
         audit_key,
         policy_key,
         policies: publish.clone(),
@@ -204,7 +210,7 @@ pub async fn run(
     work.spawn(keeper.run(stopped.clone()));
     work.spawn(watching.run(stopped.clone()));
     let eyes = CancellationToken::new();
-    work.spawn(look(shared.clone(), eyes.clone()));
+    work.spawn(look(shared.clone(), place, eyes.clone()));
     work.spawn(fullness.run(stopped.clone()));
     work.spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     work.spawn(show(endpoint, figures, stopped));
@@ -294,16 +300,16 @@ async fn show(endpoint: Option<Endpoint>, figures: Source, mut stop: watch::Rece
 }
 
 /// Looks at what is to be up, where the configuration says so.
-async fn look(app: Arc<Shared>, stop: CancellationToken) {
+async fn look(app: Arc<Shared>, place: uptime::OwnPlace, stop: CancellationToken) {
     let settings = app.config.uptime.clone();
     if !settings.enabled {
         return;
     }
     let eyes = uptime::OwnEyes {
         db: app.db.clone(),
-        clock: app.clock.clone(),
+        clock: app.steady.clone(),
         profile: app.profile.clone(),
-        site: settings.site,
+        place,
         reach: settings.reach,
         signal: app.uptime.clone(),
     };

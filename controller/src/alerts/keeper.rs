@@ -113,6 +113,9 @@ struct Work {
     settings: Arc<Settings>,
 }
 
+/// Turns that ended so lately are still known, seconds: a week.
+const PAST_TURNS_S: i64 = 7 * 86_400;
+
 /// Everybody who can be told now.
 ///
 /// # Errors
@@ -122,7 +125,8 @@ pub fn people(db: &Connection, settings: &Settings, now: Timestamp) -> Result<Pe
         pds: register::pds(db)?,
         sites: register::sites(db)?,
         contacts: services::contact_persons(db, None)?,
-        on_call: on_call::list(db, now, false)?,
+        // Who was told in a turn that is over is told as well that it is over.
+        on_call: on_call::list(db, now.plus_seconds(-PAST_TURNS_S), false)?,
     };
     Ok(People::new(sources, &settings.recipient, &settings.channels()))
 }

@@ -18,7 +18,12 @@ const KINDS: &[(&str, Severity)] = &[
     ("removal", Critical),
     ("roster", Critical),
     // Done on purpose, or to be decided by somebody who is told elsewhere as well.
+    ("access-kept", Notice),
+    ("asset-age", Notice),
+    ("asset-broken", Notice),
+    ("asset-warranty", Notice),
     ("hardware", Notice),
+    ("reservation-lapses", Notice),
     ("order", Notice),
     ("policy-pending", Notice),
     // Named here because the documentation lists them.

@@ -20,7 +20,7 @@ const STORIES_MAX: usize = 10;
 /// Alarms that one alert names; the others are counted.
 const SUBJECTS_MAX: usize = 5;
 /// Longest detail of an alarm, characters.
-const DETAIL_MAX_CHARS: usize = 200;
+const DETAIL_MAX_CHARS: usize = 300;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy)]

@@ -256,7 +256,9 @@ impl Watch {
             detail: format!("the controller is silent since {heard}: {error}"),
         });
         let write = move |tx: &Transaction<'_>| {
-            alarms::settle(tx, now, SILENT_ALARM, &url, finding.as_ref())
+            // Of whatever address: one that was corrected is not silent for ever.
+            let found: Vec<Finding> = finding.into_iter().collect();
+            alarms::reconcile(tx, now, SILENT_ALARM, "", &found)
         };
         self.db.write_async(write).await
     }

@@ -121,7 +121,13 @@ impl Keeper {
                 .read_async(|tx| {
                     let mut missing: Vec<(AnomalyId, Vec<Kept>)> = Vec::new();
                     for anomaly in rows::unsettled(tx)? {
-                        let mut new = wanted(&rows::kept_before(tx, &anomaly)?);
+                        let mut new = Vec::new();
+                        // What added up may have begun long before what gave it away: the newest from before either.
+                        for before in [anomaly.since, anomaly.first] {
+                            new.extend(wanted(&rows::kept_before(tx, &anomaly, before)?));
+                        }
+                        new.sort_unstable_by_key(|kept| (kept.site, kept.manifest));
+                        new.dedup_by_key(|kept| (kept.site, kept.manifest));
                         new.retain(|kept| {
                             !anomaly.holds.iter().any(|hold| {
                                 (hold.site, hold.manifest) == (kept.site, kept.manifest)

@@ -108,6 +108,8 @@ pub struct Shared {
     pub anomalies: Arc<Notify>,
     /// Asks for a round over what is owed by date.
     pub deadlines: Arc<Notify>,
+    /// The time as uptime has it: it does not jump.
+    pub steady: Arc<dyn Clock>,
     /// Asks for uptime to be reckoned now.
     pub uptime: Arc<Notify>,
     /// Signs how far the audit log goes.

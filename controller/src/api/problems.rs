@@ -62,6 +62,7 @@ impl From<RegisterError> for Refused {
             | RegisterError::Rpo(_)
             | RegisterError::Schedule { .. }
             | RegisterError::Rate { .. }
+            | RegisterError::Probe { .. }
             | RegisterError::Together { .. }
             | RegisterError::Number { .. } => Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -88,6 +88,7 @@ impl App {
             policy_key: SigningKey::generate(),
             policies: Arc::new(Notify::new()),
             uptime: Arc::new(Notify::new()),
+            steady: city.clock.clone(),
             hashing: super::Hashing::default(),
             at_work: super::AtWork::default(),
             sites: heartbeats::Sites::default(),

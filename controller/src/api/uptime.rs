@@ -119,7 +119,7 @@ fn still_there(tx: &Transaction<'_>, site: &SiteId) -> Result<(), Refused> {
 }
 
 async fn orders(State(app): State<AppState>, peer: Peer) -> Result<Json<VantageOrders>, Refused> {
-    let (site, now) = (site_of(&peer)?, app.clock.now());
+    let (site, now) = (site_of(&peer)?, app.steady.now());
     let write = move |tx: &Transaction<'_>| {
         still_there(tx, &site)?;
         Ok::<_, Refused>(rules::orders(tx, (&site, Prober::Vault), now)?)
@@ -132,7 +132,7 @@ async fn observe(
     peer: Peer,
     body: Body,
 ) -> Result<Json<ObservationsAck>, Refused> {
-    let (site, now) = (site_of(&peer)?, app.clock.now());
+    let (site, now) = (site_of(&peer)?, app.steady.now());
     let told: Observations = read_json(body, OBSERVATIONS_MAX_BYTES).await?;
     check_observations(&told)?;
     let profile = app.profile.clone();

@@ -246,9 +246,13 @@ pub struct Kept {
     pub finished: Timestamp,
 }
 
-/// Complete snapshots of an anomaly's dataset from before it, at each site that has receipted and not removed them, newest first.
+/// Complete snapshots of an anomaly's dataset from before a time, at each site that has receipted and not removed them, newest first.
 /// A snapshot is as old as its first receipt says, but for clocks that differ: an agent that dates it back gains little.
-pub fn kept_before(db: &Connection, anomaly: &Anomaly) -> Result<Vec<Kept>, DbError> {
+pub fn kept_before(
+    db: &Connection,
+    anomaly: &Anomaly,
+    before: Timestamp,
+) -> Result<Vec<Kept>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT DISTINCT r.site, m.id, m.finished_s FROM authorized_manifests AS m
          JOIN counting_receipts AS r ON r.manifest = m.id AND r.repository = m.repository
@@ -260,7 +264,7 @@ pub fn kept_before(db: &Connection, anomaly: &Anomaly) -> Result<Vec<Kept>, DbEr
          ORDER BY m.finished_s DESC LIMIT 2000",
     )?;
     let rows = statement.query_map(
-        params![anomaly.dataset.as_bytes(), anomaly.since.0, CLOCK_TOLERANCE_S],
+        params![anomaly.dataset.as_bytes(), before.0, CLOCK_TOLERANCE_S],
         |row| {
             Ok(Kept {
                 site: SiteId::from_bytes(id(row, 0)?),

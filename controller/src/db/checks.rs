@@ -108,7 +108,8 @@ pub fn put_check(db: &Connection, act: &Act, check: &Check) -> Result<(), DbErro
     record(db, act, deed, check.id.as_bytes(), check)
 }
 
-/// Writes that a place is told to look at the live checks from now on, and at no others.
+/// Writes that a place is told to look at the live checks from now on, and at no others. Of a check that is new, every
+/// place that looks is told at once: until it has asked, it is one that should look and does not.
 pub fn tell(db: &Connection, site: &SiteId, now: Timestamp) -> Result<(), DbError> {
     db.prepare_cached(
         "UPDATE check_places SET until_s = max(?2, from_s) WHERE site = ?1 AND until_s IS NULL
@@ -116,12 +117,21 @@ pub fn tell(db: &Connection, site: &SiteId, now: Timestamp) -> Result<(), DbErro
     )?
     .execute(params![site.as_bytes(), now.0])?;
     db.prepare_cached(
-        "INSERT INTO check_places (check_id, site, from_s) SELECT c.id, ?1, ?2 FROM live_checks AS c
-         WHERE NOT EXISTS (SELECT 1 FROM check_places AS p WHERE p.check_id = c.id AND p.site = ?1 AND p.until_s IS NULL)
+        "INSERT INTO check_places (check_id, site, from_s) SELECT c.id, l.site, ?2 FROM live_checks AS c
+         JOIN (SELECT DISTINCT site FROM check_places WHERE until_s IS NULL UNION SELECT ?1) AS l
+         WHERE NOT EXISTS (SELECT 1 FROM check_places AS p WHERE p.check_id = c.id AND p.site = l.site AND p.until_s IS NULL)
          ON CONFLICT (check_id, site, from_s) DO UPDATE SET until_s = NULL",
     )?
     .execute(params![site.as_bytes(), now.0])?;
     Ok(())
+}
+
+/// The places that are told to look at something now.
+pub fn looking(db: &Connection) -> Result<Vec<SiteId>, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT DISTINCT site FROM check_places WHERE until_s IS NULL")?;
+    let rows = statement.query_map([], |row| Ok(SiteId::from_bytes(id(row, 0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Writes that a place looks at nothing any more, as of `then`.

@@ -49,12 +49,19 @@ pub fn all_stored(db: &Connection) -> Result<Vec<(AgentId, Stored)>, DbError> {
 pub fn keep(db: &Connection, changes: &[(AgentId, Kept)]) -> Result<(), DbError> {
     let mut seen =
         db.prepare_cached("UPDATE agents SET last_seen_s = ?, agent_clock_s = ? WHERE id = ?")?;
+    let mut late =
+        db.prepare_cached("INSERT INTO late_silences (from_s, until_s) VALUES (?, ?)")?;
     let mut span = db.prepare_cached(
         "INSERT INTO heartbeat_spans (agent, first_s, last_s, beats, booted_s) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (agent, first_s) DO UPDATE SET last_s = ?3, beats = ?4",
     )?;
     for (agent, kept) in changes {
         seen.execute(params![kept.last_seen.0, kept.clock.0, agent.as_bytes()])?;
+        for pair in kept.spans.windows(2) {
+            if pair[1].booted.is_some_and(|booted| booted > pair[0].last) {
+                late.execute(params![pair[0].last.0, pair[1].first.0])?;
+            }
+        }
         for one in &kept.spans {
             span.execute(params![
                 agent.as_bytes(),

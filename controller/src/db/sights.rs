@@ -47,11 +47,11 @@ pub fn observe(
     (site, prober): (&SiteId, Prober),
     seen: &Observation,
 ) -> Result<Seen, DbError> {
-    let key = params![seen.check.as_bytes(), site.as_bytes(), prober.as_str()];
+    let key = params![seen.check.as_bytes(), site.as_bytes(), prober.as_str(), seen.at.0];
     let newest: Option<(i64, i64, u32, bool)> = db
         .prepare_cached(
             "SELECT first_s, last_s, interval_s, up FROM sight_runs
-             WHERE check_id = ? AND site = ? AND prober = ? ORDER BY first_s DESC LIMIT 1",
+             WHERE check_id = ? AND site = ? AND prober = ? AND first_s <= ? ORDER BY first_s DESC LIMIT 1",
         )?
         .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
@@ -88,7 +88,7 @@ pub fn observe(
         "INSERT INTO sights (check_id, site, prober, at_s, up, latency_ms, certificate_s, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (check_id, site, prober) DO UPDATE SET at_s = ?4, up = ?5, latency_ms = ?6,
-            certificate_s = coalesce(?7, certificate_s), detail = ?8",
+            certificate_s = CASE WHEN ?5 = 1 THEN ?7 ELSE coalesce(?7, certificate_s) END, detail = ?8",
     )?
     .execute(params![
         seen.check.as_bytes(),
@@ -154,7 +154,8 @@ pub struct Newest {
 pub fn newest(db: &Connection) -> Result<Vec<Newest>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT s.check_id, s.site, s.at_s, s.up, s.latency_ms, s.certificate_s, s.detail
-         FROM sights AS s JOIN live_checks AS c ON c.id = s.check_id ORDER BY s.check_id, s.site, s.at_s",
+         FROM sights AS s JOIN live_checks AS c ON c.id = s.check_id
+         JOIN check_places AS p ON p.check_id = s.check_id AND p.site = s.site AND p.until_s IS NULL ORDER BY s.check_id, s.site, s.at_s",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Newest {

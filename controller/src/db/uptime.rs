@@ -22,8 +22,8 @@ pub struct Day {
     pub figures: Figures,
 }
 
-/// Makes the figures of a day be these.
-pub fn put_day(db: &Connection, day: i64, rows: &[Day]) -> Result<(), DbError> {
+/// Makes the figures of a day be these, which rest on what was known when it had been marked `marks` times.
+pub fn put_day(db: &Connection, (day, marks): (i64, i64), rows: &[Day]) -> Result<(), DbError> {
     db.prepare_cached("DELETE FROM uptime_days WHERE day = ?")?.execute([day])?;
     let mut insert = db.prepare_cached(
         "INSERT INTO uptime_days (subject, day, kind, pd, up_s, down_s, planned_s, unconfirmed_s, unobserved_s)
@@ -43,7 +43,8 @@ pub fn put_day(db: &Connection, day: i64, rows: &[Day]) -> Result<(), DbError> {
             figures.unobserved_s,
         ])?;
     }
-    db.prepare_cached("DELETE FROM stale_days WHERE day = ?")?.execute([day])?;
+    db.prepare_cached("DELETE FROM stale_days WHERE day = ? AND marks = ?")?
+        .execute([day, marks])?;
     Ok(())
 }
 
@@ -90,16 +91,41 @@ pub fn put_last_day(db: &Connection, day: i64) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Days that are to be reckoned again.
-pub fn stale_days(db: &Connection) -> Result<Vec<i64>, DbError> {
-    let mut statement = db.prepare_cached("SELECT day FROM stale_days ORDER BY day")?;
-    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+/// Forgets figures of days that are not over: a clock was ahead when they were written.
+pub fn forget_from(db: &Connection, today: i64) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM uptime_days WHERE day >= ?")?.execute([today])?;
+    db.prepare_cached("UPDATE uptime_through SET through = min(through, ?)")?
+        .execute([today - 1])?;
+    Ok(())
+}
+
+/// Days that are to be reckoned again, and how often each was marked.
+pub fn stale_days(db: &Connection) -> Result<Vec<(i64, i64)>, DbError> {
+    let mut statement = db.prepare_cached("SELECT day, marks FROM stale_days ORDER BY day")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Takes marks off days of which the detail is forgotten.
+pub fn unmark_before(db: &Connection, day: i64) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM stale_days WHERE day < ?")?.execute([day])?;
+    Ok(())
+}
+
+/// Silences of agents that turned out to be downtime, each told once.
+pub fn take_late_silences(db: &Connection) -> Result<Vec<(Timestamp, Timestamp)>, DbError> {
+    let mut statement = db.prepare_cached("SELECT from_s, until_s FROM late_silences")?;
+    let rows =
+        statement.query_map([], |row| Ok((Timestamp(row.get(0)?), Timestamp(row.get(1)?))))?;
+    let found = rows.collect::<Result<_, _>>()?;
+    db.prepare_cached("DELETE FROM late_silences")?.execute([])?;
+    Ok(found)
 }
 
 /// Marks days that are to be reckoned again.
 pub fn mark_days(db: &Connection, (first, last): (i64, i64)) -> Result<(), DbError> {
     let mut insert =
-        db.prepare_cached("INSERT INTO stale_days (day) VALUES (?) ON CONFLICT DO NOTHING")?;
+        db.prepare_cached("INSERT INTO stale_days (day, marks) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET marks = marks + 1")?;
     for day in first..=last {
         insert.execute([day])?;
     }
@@ -119,18 +145,22 @@ pub fn first_known(db: &Connection) -> Result<Option<Timestamp>, DbError> {
 /// The controller listens at `now`; a silence of more than `patience_s` before it was one.
 pub fn watch(db: &Connection, now: Timestamp, patience_s: i64) -> Result<(), DbError> {
     let last: Option<(i64, i64)> = db
-        .prepare_cached("SELECT first_s, last_s FROM watches ORDER BY first_s DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT first_s, last_s FROM watches WHERE first_s <= ? ORDER BY first_s DESC LIMIT 1",
+        )?
+        .query_row([now.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    match last.filter(|(_, last_s)| now.0 - last_s <= patience_s) {
+    match last.filter(|(_, last_s)| (now.0 - last_s).abs() <= patience_s) {
         Some((first_s, last_s)) if now.0 > last_s => {
             db.prepare_cached("UPDATE watches SET last_s = ? WHERE first_s = ?")?
                 .execute([now.0, first_s])?;
         }
         Some(_) => {}
         None => {
-            db.prepare_cached("INSERT INTO watches (first_s, last_s) VALUES (?1, ?1)")?
-                .execute([now.0])?;
+            db.prepare_cached(
+                "INSERT INTO watches (first_s, last_s) VALUES (?1, ?1) ON CONFLICT (first_s) DO NOTHING",
+            )?
+            .execute([now.0])?;
         }
     }
     Ok(())
@@ -185,10 +215,11 @@ pub fn hosts(db: &Connection, (from, until): (Timestamp, Timestamp)) -> Result<V
             hosts.insert(server, Host { server, life, beats: Vec::new() });
         }
     }
-    // The span that ended last before the stretch says from when on it was silent.
+    // The span that ended last before the stretch says from when on it was silent, the first one after it what that silence was.
     let mut statement = db.prepare_cached(
         "SELECT a.server, s.first_s, s.last_s, s.booted_s FROM agents AS a JOIN heartbeat_spans AS s ON s.agent = a.id
-         WHERE s.first_s < ?2 AND s.first_s >= coalesce(
+         WHERE s.first_s <= coalesce((SELECT min(n.first_s) FROM heartbeat_spans AS n
+                WHERE n.agent = a.id AND n.first_s >= ?2), ?2) AND s.first_s >= coalesce(
             (SELECT max(b.first_s) FROM heartbeat_spans AS b WHERE b.agent = a.id AND b.first_s <= ?1), ?1)
          ORDER BY a.server, s.first_s",
     )?;

@@ -48,6 +48,7 @@ pub fn put_check(
         timeout_s: input.timeout_s,
         enabled: input.enabled,
     };
+    can_be_probed(&check)?;
     if let Some(before) = found.as_ref() {
         // What was seen of one thing is not another's.
         if (before.service, before.server) != (check.service, check.server) {
@@ -129,6 +130,14 @@ fn in_bounds(input: &CheckInput) -> Result<(), RegisterError> {
         return Err(RegisterError::Text { field: "contains", found, reason });
     }
     Ok(())
+}
+
+/// What no place could probe is refused here and not found out there.
+fn can_be_probed(check: &Check) -> Result<(), RegisterError> {
+    lumbung_probe::check(&check.probe()).map_err(|error| RegisterError::Probe {
+        found: check.target.to_string(),
+        reason: lumbung_model::with_causes(&error),
+    })
 }
 
 /// The service or the server that it is of is the PD's own.

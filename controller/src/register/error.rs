@@ -98,6 +98,14 @@ pub enum RegisterError {
         /// What it names.
         id: String,
     },
+    /// A check that no place could make.
+    #[error("target {found:?}: {reason}")]
+    Probe {
+        /// Where it goes.
+        found: String,
+        /// Why it cannot be made.
+        reason: String,
+    },
     /// A check is given to another service or server.
     #[error(
         "check {0:?} is of another service or server, and what was seen of one is not another's: disable it, and enter a new one"
@@ -265,6 +273,7 @@ impl RegisterError {
             Self::Serial { .. } => Some("serial"),
             Self::RoomElsewhere(_) => Some("room"),
             Self::OtherSubject(_) => Some("service"),
+            Self::Probe { .. } => Some("target"),
             Self::EnrolledSite(_) => Some("name"),
             Self::Taken { .. }
             | Self::Retired { .. }

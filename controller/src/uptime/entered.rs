@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::keeper::DETAIL_DAYS;
 use super::reckon::Subject;
+use super::vantage::SLACK_S;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::incidents::{self as rows, IncidentRow};
@@ -24,6 +25,9 @@ use crate::profile::Profile;
 const HOLDS_MAX_S: i64 = 3 * 366 * 86_400;
 /// One maintenance window lasts at most so long, seconds: 31 days.
 const LASTS_MAX_S: i64 = 31 * 86_400;
+
+/// An incident is entered at most so many days later: while everything about its days is known.
+const ENTERED_DAYS: i64 = DETAIL_DAYS - 10;
 
 /// Why it is not entered.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +54,7 @@ pub enum UptimeError {
     Duration,
     /// It lasts into the future, or is too long ago.
     #[error(
-        "until: an incident is entered when it is over; from: at most {DETAIL_DAYS} days ago, since older days are not reckoned again"
+        "until: an incident is entered when it is over; from: at most {ENTERED_DAYS} days ago, since older days are not reckoned again"
     )]
     Incident,
     /// There is no such thing.
@@ -208,7 +212,7 @@ pub fn enter_incident(
 ) -> Result<IncidentRow, UptimeError> {
     let subject = subject(db, input.kind, &input.subject)?;
     let note = sentence("note", &input.note)?;
-    let oldest = act.now.plus_seconds(-DETAIL_DAYS * 86_400);
+    let oldest = act.now.plus_seconds(-ENTERED_DAYS * 86_400);
     if input.from >= input.until || input.until > act.now || input.from < oldest {
         return Err(UptimeError::Incident);
     }
@@ -227,7 +231,7 @@ pub fn enter_incident(
     };
     rows::put(db, &row)?;
     rows::note(db, act, &row.id, &note)?;
-    let yesterday = profile.day(act.now) - 1;
+    let yesterday = profile.day(act.now.plus_seconds(SLACK_S)) - 1;
     let last = profile.day(input.until.plus_seconds(-1)).min(yesterday);
     uptime::mark_days(db, (profile.day(input.from), last))?;
     let deed = Deed { action: "incident.put", kind: "incident", id: &row.id, pd: Some(row.pd) };

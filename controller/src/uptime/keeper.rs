@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::uptime::{Figures, Outage, outages};
+use lumbung_model::uptime::{Figures, Judged, Outage, outages};
 use lumbung_model::{Clock, Day, IncidentId, Timestamp};
 use lumbung_wire::messages::uptime::IncidentCause;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Notify, watch};
 
+use super::prober::OwnPlace;
 use super::reckon::{Reckoned, Rules, reckon};
+use super::vantage::SLACK_S;
 use crate::db::incidents::{self, IncidentRow};
 use crate::db::{Db, DbError, checks, sights, uptime};
 use crate::profile::Profile;
@@ -22,10 +24,14 @@ mod findings;
 
 /// The longest pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(15);
+/// After news a round waits so long for more of them.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// What was well for so long is over, seconds: what begins again sooner is the same incident.
 pub(super) const SETTLE_S: i64 = 300;
 /// A round looks back at least so far, seconds.
 const LOOK_BACK_S: i64 = 3600;
+/// Incidents that began so lately are reckoned from their beginning in every round, seconds: 26 hours.
+const RECENT_S: i64 = 26 * 3600;
 /// The controller's own silence longer than this was one, seconds: four rounds.
 const OWN_PATIENCE_S: i64 = 60;
 /// A vault that was not heard for so long does not look any more, seconds: a week.
@@ -43,6 +49,8 @@ pub struct Keeper {
     pub profile: Arc<Profile>,
     /// What figures depend on.
     pub rules: Rules,
+    /// Where the controller itself looks from.
+    pub own: OwnPlace,
     /// Asks for a round now: something was seen to change.
     pub signal: Arc<Notify>,
 }
@@ -55,10 +63,14 @@ impl Keeper {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "uptime could not be reckoned");
             }
-            tokio::select! {
+            let news = tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
-                () = tokio::time::sleep(PAUSE) => {}
-                () = self.signal.notified() => {}
+                () = tokio::time::sleep(PAUSE) => false,
+                () = self.signal.notified() => true,
+            };
+            if news {
+                // What comes together is reckoned together.
+                tokio::time::sleep(TOGETHER).await;
             }
         }
     }
@@ -69,32 +81,93 @@ impl Keeper {
     /// If the database fails; what was written of the round is whole.
     pub async fn round(self: &Arc<Self>) -> Result<(), DbError> {
         let now = self.clock.now();
-        self.db.write_async(move |tx| prepare(tx, now)).await?;
         let own = self.clone();
-        let look = move |tx: &Transaction<'_>| {
-            let window = (own.look_back(tx, now)?, now.plus_seconds(1));
-            Ok::<_, DbError>((window, reckon(tx, own.rules, window)?))
-        };
-        let (window, reckoned) = self.db.read_async(look).await?;
+        self.db.write_async(move |tx| own.prepare(tx, now)).await?;
         let own = self.clone();
+        let look = self.db.read_async(move |tx| own.look(tx, now)).await?;
+        let (own, stale) = (self.clone(), look.stale.clone());
         let write = move |tx: &Transaction<'_>| {
-            keep_incidents(tx, &reckoned, window, now)?;
-            own.raise(tx, &reckoned, now)
+            keep_incidents(tx, &look, now)?;
+            own.raise(tx, &look.reckoned, now)
         };
         self.db.write_async(write).await?;
-        self.days(now).await
+        self.days(now, stale).await
     }
 
-    /// From when on the present is reckoned: the incidents that may go on, and what was told late.
-    fn look_back(&self, db: &Connection, now: Timestamp) -> Result<Timestamp, DbError> {
+    /// That the controller listens, who looks at what, and which days something was told of late.
+    fn prepare(&self, db: &Connection, now: Timestamp) -> Result<(), DbError> {
+        uptime::watch(db, now, OWN_PATIENCE_S)?;
+        checks::end_told(db, now)?;
+        let own = self.own.site(db)?;
+        let vantages = sights::vantages(db)?;
+        for site in checks::looking(db)? {
+            let heard = vantages.iter().find(|one| one.site == site).map(|one| one.heard);
+            let silent = heard.is_none_or(|heard| now.seconds_since(heard) > DISMISS_AFTER_S);
+            if silent && own != Some(site) {
+                checks::dismiss(db, &site, now)?;
+            }
+        }
+        let today = self.profile.day(now);
+        for (from, until) in uptime::take_late_silences(db)? {
+            let last = self.profile.day(until).min(self.profile.day(now.plus_seconds(SLACK_S))) - 1;
+            uptime::mark_days(db, (self.profile.day(from).max(today - DETAIL_DAYS), last))?;
+        }
+        uptime::unmark_before(db, today - DETAIL_DAYS + 1)?;
+        if uptime::last_day(db)?.is_some_and(|last| last >= today) {
+            uptime::forget_from(db, today)?;
+        }
+        Ok(())
+    }
+
+    /// Reckons the present: as far back as something may have changed.
+    fn look(&self, db: &Connection, now: Timestamp) -> Result<Look, DbError> {
+        let stale = uptime::stale_days(db)?;
         let recent = now.plus_seconds(-LOOK_BACK_S);
-        let wanted = incidents::Wanted { from: Some(recent), ..incidents::Wanted::default() };
-        let going_on = incidents::list(db, &wanted)?;
-        let stale = uptime::stale_days(db)?.first().map(|day| self.start(*day));
-        let seen = going_on.iter().filter(|row| !row.entered && !row.withdrawn).map(|row| row.from);
-        // What was there before is reckoned with it, so that an outage is seen from its beginning.
-        let earliest = seen.chain(stale).chain([recent]).min().unwrap_or(recent);
-        Ok(earliest.plus_seconds(-LOOK_BACK_S))
+        let first_stale = stale.first().map_or(recent, |(day, _)| self.start(*day));
+        let mut from = self.before_those_at(db, recent.min(first_stale), now, |row| {
+            now.seconds_since(row.from) < RECENT_S
+        })?;
+        let until = now.plus_seconds(1);
+        let mut reckoned = reckon(db, self.rules, (from, until))?;
+        // What began long ago is reckoned from its beginning once it ends, or once something is told late.
+        let goes_on = |row: &IncidentRow| {
+            row.until.is_none()
+                && reckoned.subjects.iter().any(|one| {
+                    one.subject.id == row.subject && one.seen.at(now) == Some(Judged::Down)
+                })
+        };
+        let known = incidents::touching(db, false, (from, until))?;
+        let cut: Vec<_> = known.iter().filter(|row| row.from < from && !goes_on(row)).collect();
+        let ended = cut.iter().any(|row| row.until.is_none());
+        if ended || !(stale.is_empty() || cut.is_empty()) {
+            from = self.before_those_at(db, from, now, |row| !goes_on(row))?;
+            reckoned = reckon(db, self.rules, (from, until))?;
+        }
+        Ok(Look { window: (from, until), reckoned, stale })
+    }
+
+    /// A time before `from` and before the incidents that touch it and are `meant`, with a stretch in front of them: an
+    /// outage is seen from its beginning.
+    fn before_those_at(
+        &self,
+        db: &Connection,
+        from: Timestamp,
+        now: Timestamp,
+        meant: impl Fn(&IncidentRow) -> bool,
+    ) -> Result<Timestamp, DbError> {
+        let oldest = self.start(self.profile.day(now) - DETAIL_DAYS + 1);
+        let mut from = from.plus_seconds(-LOOK_BACK_S);
+        loop {
+            let touching = incidents::touching(db, false, (from, now))?;
+            let earliest = touching.iter().filter(|row| meant(row)).map(|row| row.from).min();
+            let Some(earlier) = earliest.filter(|earliest| *earliest < from) else {
+                return Ok(from);
+            };
+            if earlier <= oldest {
+                return Ok(oldest);
+            }
+            from = earlier.plus_seconds(-LOOK_BACK_S);
+        }
     }
 
     /// A day's first second.
@@ -107,16 +180,19 @@ impl Keeper {
 
     /// Writes the figures of days that are over and have none, and of those of which something was told late; forgets what
     /// is older than the detail that is kept.
-    async fn days(self: &Arc<Self>, now: Timestamp) -> Result<(), DbError> {
+    async fn days(self: &Arc<Self>, now: Timestamp, stale: Vec<(i64, i64)>) -> Result<(), DbError> {
         let today = self.profile.day(now);
         let own = self.clone();
-        let due = self.db.read_async(move |tx| own.due_days(tx, today)).await?;
-        for day in due {
+        let due = self.db.read_async(move |tx| own.due_days(tx, today, &stale)).await?;
+        for (day, marks) in due {
             let own = self.clone();
             let read = move |tx: &Transaction<'_>| own.day(tx, day);
             let rows = self.db.read_async(read).await?;
+            let now = self.clock.now();
             let write = move |tx: &Transaction<'_>| {
-                uptime::put_day(tx, day, &rows)?;
+                // A long catching up is no silence of the controller's.
+                uptime::watch(tx, now, OWN_PATIENCE_S)?;
+                uptime::put_day(tx, (day, marks), &rows)?;
                 uptime::put_last_day(tx, day)
             };
             self.db.write_async::<_, DbError>(write).await?;
@@ -126,13 +202,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Days before today without figures, and those that are stale.
-    fn due_days(&self, db: &Connection, today: i64) -> Result<Vec<i64>, DbError> {
+    /// Days before today without figures, and those that are stale, each with how often it was marked when the round looked:
+    /// what was told since marks it again.
+    fn due_days(
+        &self,
+        db: &Connection,
+        today: i64,
+        stale: &[(i64, i64)],
+    ) -> Result<Vec<(i64, i64)>, DbError> {
         let Some(first) = uptime::first_known(db)? else { return Ok(Vec::new()) };
-        let first = self.profile.day(first).max(today - DETAIL_DAYS);
+        let first = self.profile.day(first).max(today - DETAIL_DAYS + 1);
         let next = uptime::last_day(db)?.map_or(first, |last| last + 1);
-        let mut due: Vec<i64> = (next..today).collect();
-        due.extend(uptime::stale_days(db)?.into_iter().filter(|day| *day < next));
+        let marks =
+            |day| stale.iter().find(|(known, _)| *known == day).map_or(0, |(_, marks)| *marks);
+        let mut due: Vec<(i64, i64)> = (next..today).map(|day| (day, marks(day))).collect();
+        due.extend(stale.iter().filter(|(day, _)| *day < next.min(today)));
         Ok(due)
     }
 
@@ -151,32 +235,31 @@ impl Keeper {
     }
 }
 
-/// That the controller listens, and who looks at what.
-fn prepare(db: &Connection, now: Timestamp) -> Result<(), DbError> {
-    uptime::watch(db, now, OWN_PATIENCE_S)?;
-    checks::end_told(db, now)?;
-    for vantage in sights::vantages(db)? {
-        if now.seconds_since(vantage.heard) > DISMISS_AFTER_S {
-            checks::dismiss(db, &vantage.site, now)?;
-        }
-    }
-    Ok(())
+/// What a round rests on.
+struct Look {
+    /// The stretch that was reckoned.
+    window: (Timestamp, Timestamp),
+    reckoned: Reckoned,
+    /// Days that are stale, and how often each was marked then.
+    stale: Vec<(i64, i64)>,
 }
 
 /// Makes the incidents that were seen in a stretch of time be those that follow from it.
-fn keep_incidents(
-    db: &Connection,
-    reckoned: &Reckoned,
-    window: (Timestamp, Timestamp),
-    now: Timestamp,
-) -> Result<(), DbError> {
-    let mut known = incidents::touching(db, false, window)?;
-    for one in &reckoned.subjects {
+fn keep_incidents(db: &Connection, look: &Look, now: Timestamp) -> Result<(), DbError> {
+    let mut known = incidents::touching(db, false, look.window)?;
+    for one in &look.reckoned.subjects {
         for outage in outages(&one.seen, SETTLE_S, now) {
             let same =
                 |row: &IncidentRow| row.subject == one.subject.id && overlap(row, &outage, now);
             let row = match known.iter().position(same) {
-                Some(index) => known.swap_remove(index),
+                Some(index) => {
+                    let row = known.swap_remove(index);
+                    // Its beginning was not looked at: it stays as it is.
+                    if row.from < look.window.0 {
+                        continue;
+                    }
+                    row
+                }
                 None => IncidentRow {
                     id: IncidentId::random(),
                     kind: one.subject.kind,
@@ -204,7 +287,7 @@ fn keep_incidents(
             }
         }
     }
-    for row in known.into_iter().filter(|row| row.from >= window.0) {
+    for row in known.into_iter().filter(|row| row.from >= look.window.0) {
         let until = row.until.or(Some(row.from));
         incidents::put(db, &IncidentRow { withdrawn: true, until, ..row })?;
     }

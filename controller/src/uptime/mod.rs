@@ -15,7 +15,7 @@ mod tests;
 
 pub use entered::{UptimeError, call_off, enter_incident, enter_maintenance, note_incident};
 pub use keeper::Keeper;
-pub use prober::OwnEyes;
+pub use prober::{OwnEyes, OwnPlace};
 pub use reckon::{CheckLine, Reckoned, Rules, Subject, SubjectLine, reckon};
 pub use vantage::{Heard, observe, orders};
 pub use view::{By, Period, PeriodError, incident_view, incidents, rows, states};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::{Clock, SiteId};
-use lumbung_probe::{Lookout, Prober as Eyes, Reach, Sighting, SteadyClock};
+use lumbung_probe::{Lookout, Prober as Eyes, Reach, Sighting};
 use lumbung_wire::messages::register::SiteKind;
 use lumbung_wire::messages::uptime::Observation;
 use rusqlite::{Connection, Transaction};
@@ -32,12 +32,12 @@ const QUEUE: usize = 1024;
 pub struct OwnEyes {
     /// Where everything is kept.
     pub db: Db,
-    /// The time.
+    /// The time, which does not jump.
     pub clock: Arc<dyn Clock>,
     /// The city's days.
     pub profile: Arc<Profile>,
-    /// Name of the site where the controller stands; none: the one that is the Pusat Data.
-    pub site: Option<String>,
+    /// Where the controller looks from.
+    pub place: OwnPlace,
     /// The networks that may be looked at.
     pub reach: Reach,
     /// Asks for uptime to be reckoned now.
@@ -49,9 +49,8 @@ impl OwnEyes {
     pub async fn run(self, stop: CancellationToken) {
         let reach = self.reach.clone();
         let Ok(eyes) = tokio::task::spawn_blocking(move || Eyes::new(reach)).await else { return };
-        let steady = Arc::new(SteadyClock::start(self.clock.clone()));
         let (sink, seen) = mpsc::channel(QUEUE);
-        let lookout = Lookout::new(eyes, steady, sink, stop.clone());
+        let lookout = Lookout::new(eyes, self.clock.clone(), sink, stop.clone());
         tokio::join!(self.follow(lookout, &stop), self.keep(seen));
     }
 
@@ -77,9 +76,9 @@ impl OwnEyes {
     }
 
     async fn ask(&self) -> Result<Vec<lumbung_wire::messages::uptime::CheckOrder>, DbError> {
-        let (now, site) = (self.clock.now(), self.site.clone());
+        let (now, place) = (self.clock.now(), self.place.clone());
         let ask = move |tx: &Transaction<'_>| {
-            let Some(site) = own_site(tx, site.as_deref())? else { return Ok(Vec::new()) };
+            let Some(site) = place.site(tx)? else { return Ok(Vec::new()) };
             Ok(orders(tx, (&site, Prober::Controller), now)?.checks)
         };
         self.db.write_async(ask).await
@@ -122,21 +121,39 @@ impl OwnEyes {
     }
 
     async fn write(&self, made: Vec<Observation>) -> Result<bool, DbError> {
-        let (now, profile, site) = (self.clock.now(), self.profile.clone(), self.site.clone());
+        let (now, profile, place) = (self.clock.now(), self.profile.clone(), self.place.clone());
         let write = move |tx: &Transaction<'_>| {
-            let Some(site) = own_site(tx, site.as_deref())? else { return Ok(false) };
+            let Some(site) = place.site(tx)? else { return Ok(false) };
             Ok(observe(tx, &profile, (&site, Prober::Controller), &made, now)?.news)
         };
         self.db.write_async(write).await
     }
 }
 
-/// Where the controller stands: the site of that name, or the only Pusat Data.
-fn own_site(db: &Connection, name: Option<&str>) -> Result<Option<SiteId>, DbError> {
-    if let Some(name) = name {
-        return Ok(register::site_by_name(db, name)?.map(|site| site.id));
+/// Where the controller looks from, if it looks.
+#[derive(Debug, Clone, Default)]
+pub struct OwnPlace {
+    /// Whether it looks.
+    pub enabled: bool,
+    /// Name of the site where it stands; none: the one that is the Pusat Data.
+    pub name: Option<String>,
+}
+
+impl OwnPlace {
+    /// The site, if the register has it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn site(&self, db: &Connection) -> Result<Option<SiteId>, DbError> {
+        if !self.enabled {
+            return Ok(None);
+        }
+        if let Some(name) = &self.name {
+            return Ok(register::site_by_name(db, name)?.map(|site| site.id));
+        }
+        let sites = register::sites(db)?;
+        let mut own =
+            sites.iter().filter(|site| site.kind == SiteKind::PusatData).map(|site| site.id);
+        Ok(own.next().filter(|_| own.next().is_none()))
     }
-    let sites = register::sites(db)?;
-    let mut own = sites.iter().filter(|site| site.kind == SiteKind::PusatData).map(|site| site.id);
-    Ok(own.next().filter(|_| own.next().is_none()))
 }

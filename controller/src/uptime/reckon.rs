@@ -1,13 +1,13 @@
 //! From rows to what is said of every check and every subject over a stretch of time.
 //!
-//! Invariant: a function of the database and the stretch. A server that is looked at by no check is judged by its
-//! heartbeats; one that is, by its checks alone.
+//! Invariant: a function of the database and the stretch. A server is judged by its checks alone while it has any, else by
+//! its heartbeats.
 
 use std::collections::{BTreeMap, HashMap};
 
 use lumbung_model::schedule::{Schedule, Tz};
 use lumbung_model::uptime::{
-    Judged, Place, Recurrence, Timeline, Window, check, cut_off, host, seen, subject,
+    Judged, Place, Recurrence, Timeline, Window, check, cut_off, else_by, host, seen, subject,
 };
 use lumbung_model::{CheckId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::register::Check;
@@ -86,7 +86,8 @@ pub fn reckon(db: &Connection, rules: Rules, window: Stretch) -> Result<Reckoned
     }
     let stands = rows::stands(db)?;
     for (subject, line) in host_lines(db, rules, window, &stands)? {
-        judged.entry(subject).or_insert_with(|| vec![line]);
+        let checks = judged.entry(subject).or_default();
+        *checks = vec![else_by(checks, line, window)];
     }
     let mut entered = entered_lines(db, window)?;
     for subject in entered.keys() {

@@ -53,6 +53,7 @@ impl Watched {
             clock: city.clock.clone(),
             profile: profile.clone(),
             rules,
+            own: OwnPlace::default(),
             signal: Arc::new(Notify::new()),
         });
         let (service, check) = looked_at(&city, start, "SIMRS");

@@ -40,6 +40,11 @@ pub fn orders(
     Ok(VantageOrders { checks, again_s: AGAIN_S })
 }
 
+/// What was seen so long ago is no news any more, seconds: 30 days. Vaults keep what they saw for eight.
+const OLDEST_S: i64 = 30 * 86_400;
+/// Between what a request says the time is and its being written there may lie so much, seconds.
+pub(super) const SLACK_S: i64 = 600;
+
 /// What came of what a place told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Heard {
@@ -58,9 +63,14 @@ pub fn observe(
     observations: &[Observation],
     now: Timestamp,
 ) -> Result<Heard, DbError> {
-    let today = profile.day(now);
+    // What is written after midnight may have come before: a mark too many waits for its day to be over.
+    let today = profile.day(now.plus_seconds(SLACK_S));
     let mut heard = Heard::default();
     for one in observations {
+        // Nobody keeps what it saw for so long: a clock that was never set, or somebody who rewrites the past.
+        if now.seconds_since(one.at) > OLDEST_S {
+            continue;
+        }
         // What a clock says that is far ahead is of now: else what is true now were not seen until then.
         let ahead_s = one.at.seconds_since(now);
         let at = if ahead_s > CLOCK_TOLERANCE_S { now } else { one.at };

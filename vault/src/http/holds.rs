@@ -5,13 +5,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use lumbung_model::RepositoryId;
-use lumbung_pack::Kind;
 use lumbung_pack::limits::LABEL_MAX_BYTES;
+use lumbung_pack::{Kind, Subject};
 use lumbung_wire::messages::{HoldAnswer, HoldRequest};
 use lumbung_wire::server::read_json;
 use lumbung_wire::{Peer, Problem};
 
 use super::{App, parse_repository, problem, visible};
+use crate::index::ManifestRow;
 use crate::retention::subject_text;
 use crate::tenancy::Caller;
 use crate::{Vault, VaultError};
@@ -47,6 +48,12 @@ fn hold(
         return Err(refused(format!("`reason` has 1 to {LABEL_MAX_BYTES} bytes")));
     }
     let repository = visible(vault, caller, id)?;
+    // A hold on what is gone would be a promise of nothing.
+    if let Subject::Snapshot(snapshot) = subject
+        && vault.index.read(|c| ManifestRow::find(c, repository.row, &snapshot))?.is_none()
+    {
+        return Err(refused(format!("snapshot {snapshot} is not at this site")));
+    }
     let hold = vault.place_hold(&repository, subject, true, ("controller", &request.reason))?;
     Ok(HoldAnswer { hold })
 }

@@ -1,7 +1,8 @@
 //! Holds: what this site keeps whatever its retention says.
 //!
 //! Invariants: anybody who may act at the console places a hold, and the controller may place automatic ones; only an
-//! order signed by two releases one. An automatic hold lapses after [`AUTOMATIC_S`] on the retention clock.
+//! order signed by two releases one. An automatic hold lapses after [`AUTOMATIC_S`] on the retention clock; asked for again
+//! in its second half, another one follows it.
 
 use lumbung_model::{HoldId, Timestamp};
 use lumbung_pack::{Hold, Kind, Object as _, Signed, Subject, open_signed, sign};
@@ -107,7 +108,11 @@ impl Vault {
         if automatic {
             let mut standing = self.holds(repository)?;
             standing.retain(|hold| hold.automatic && hold.is_effective());
-            if let Some(hold) = standing.iter().find(|hold| hold.subject == subject) {
+            // One that lapses soon is followed by another while it still stands, so that nothing goes in between.
+            let lasts = |hold: &&HoldView| {
+                hold.subject == subject && hold.lapses_in_s > Some(AUTOMATIC_S / 2)
+            };
+            if let Some(hold) = standing.iter().find(lasts) {
                 return Ok(hold.hold);
             }
             if standing.len() >= AUTOMATIC_MAX {

@@ -24,8 +24,10 @@ use self::orders::Accepted;
 use crate::Vault;
 use crate::state::{State, StateError};
 
-/// How often something is tried again, and at least how often what was seen is delivered.
+/// How often something is tried again.
 const ROUND: Duration = Duration::from_secs(60);
+/// At least how often what was seen is delivered: sooner than the word of the most frequent probe ends.
+const DELIVERY: Duration = Duration::from_secs(15);
 /// What is seen within this time is written together, unless it is news.
 const TOGETHER: Duration = Duration::from_secs(1);
 /// How often what is too old is let go.
@@ -252,7 +254,7 @@ impl Vantage {
         }
     }
 
-    /// Delivers at once what is news, and everything each minute.
+    /// Delivers at once what is news, and everything each quarter of a minute.
     async fn deliver(&self) {
         let delivery = Delivery {
             journal: Arc::clone(&self.journal),
@@ -271,7 +273,7 @@ impl Vantage {
             };
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(ROUND) => {}
+                () = tokio::time::sleep(if failed { ROUND } else { DELIVERY }) => {}
                 // A controller that is away is not asked for each change.
                 () = self.news.notified(), if !failed => {}
             }

@@ -39,6 +39,7 @@ impl App {
             clock: self.city.clock.clone(),
             profile: self.state.profile.clone(),
             rules,
+            own: crate::uptime::OwnPlace::default(),
             signal: self.state.uptime.clone(),
         });
         keeper.round().await.unwrap();

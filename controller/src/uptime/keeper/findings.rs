@@ -9,14 +9,22 @@ use rusqlite::Connection;
 use super::super::reckon::{CheckLine, Reckoned, Subject};
 use super::{Keeper, SETTLE_S};
 use crate::db::alarms::{self, Finding};
-use crate::db::sights::Newest;
-use crate::db::{DbError, incidents, register, services, sights};
+use crate::db::sights::{Newest, Vantage};
+use crate::db::{DbError, checks, incidents, register, services, sights};
 use lumbung_wire::messages::uptime::UpKind;
 
 /// A certificate that expires so soon is told, seconds: thirty days.
 const CERTIFICATE_S: i64 = 30 * 86_400;
 /// A vault that should look and was not heard for so long is told, seconds.
 const SILENT_S: i64 = 300;
+/// What a vault saw is told so soon, seconds.
+const TOLD_S: i64 = 15;
+/// A place that is cut off for so long is told, seconds.
+const CUT_OFF_S: i64 = 120;
+/// What is unconfirmed for so long is told, seconds: the other places have been heard meanwhile.
+const UNCONFIRMED_S: i64 = 120;
+/// A vault's clock that is off by so much is told, seconds.
+const CLOCK_S: i64 = 60;
 /// Words of probes that one alarm quotes.
 const QUOTED_MAX: usize = 4;
 
@@ -81,9 +89,11 @@ fn key(subject: &Subject) -> String {
     format!("{}:{}", subject.kind, lumbung_model::ServerId::from_bytes(subject.id))
 }
 
-/// Whether it was so a moment ago: what flaps stays told.
-fn lately(line: &Timeline<()>, now: Timestamp) -> bool {
-    line.spans().last().is_some_and(|span| now.seconds_since(span.until) < SETTLE_S)
+/// Since when it is so, or was so a moment ago for at least `least_s`: what flaps stays told, and the moment between one
+/// place's probe and another's is nothing.
+fn lately(line: &Timeline<()>, least_s: i64, now: Timestamp) -> Option<Timestamp> {
+    let last = line.spans().iter().rfind(|span| span.seconds() >= least_s)?;
+    (now.seconds_since(last.until) < SETTLE_S).then_some(last.from)
 }
 
 /// Incidents that go on.
@@ -127,8 +137,11 @@ fn quoted(newest: &[Newest], which: impl Fn(&Newest) -> bool) -> String {
 
 /// What one place sees down while the others, which should look too, do not.
 fn unconfirmed(reckoned: &Reckoned, names: &Names, now: Timestamp) -> Vec<Finding> {
-    let so =
-        |one: &&super::super::reckon::SubjectLine| one.seen.at(now) == Some(Judged::Unconfirmed);
+    let so = |one: &&super::super::reckon::SubjectLine| {
+        one.seen.spans().last().is_some_and(|span| {
+            span.state == Judged::Unconfirmed && span.until > now && span.seconds() > UNCONFIRMED_S
+        })
+    };
     let finding = |one: &super::super::reckon::SubjectLine| Finding {
         subject: key(&one.subject),
         pd: Some(one.subject.pd),
@@ -145,10 +158,11 @@ fn unconfirmed(reckoned: &Reckoned, names: &Names, now: Timestamp) -> Vec<Findin
 fn links(reckoned: &Reckoned, names: &Names, newest: &[Newest], now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for one in &reckoned.checks {
-        for (site, line) in one.links.iter().filter(|(_, line)| lately(line, now)) {
+        let least_s = i64::from(one.check.interval_s) + TOLD_S;
+        for (site, line) in &one.links {
+            let Some(since) = lately(line, least_s, now) else { continue };
             let own = |seen: &Newest| seen.check == one.check.id && seen.site == *site && !seen.up;
             let words = quoted(newest, own);
-            let since = line.spans().last().map_or(now, |span| span.from);
             found.push(Finding {
                 subject: format!("{}:{site}", one.check.id),
                 pd: Some(one.check.pd),
@@ -165,17 +179,15 @@ fn links(reckoned: &Reckoned, names: &Names, newest: &[Newest], now: Timestamp) 
 }
 
 fn cut_off(reckoned: &Reckoned, names: &Names, now: Timestamp) -> Vec<Finding> {
-    let lines = reckoned.cut_off.iter().filter(|(_, line)| lately(line, now));
+    let lines = reckoned.cut_off.iter();
     lines
-        .map(|(site, line)| Finding {
-            subject: site.to_string(),
-            pd: None,
-            site: Some(*site),
-            detail: format!(
-                "{} reaches nothing of what it looks at since {}, other places do: look at its network",
-                names.site(site),
-                line.spans().last().map_or(now, |span| span.from)
-            ),
+        .filter_map(|(site, line)| {
+            let since = lately(line, CUT_OFF_S, now)?;
+            let detail = format!(
+                "{} reaches nothing of what it looks at since {since}, other places do: look at its network",
+                names.site(site)
+            );
+            Some(Finding { subject: site.to_string(), pd: None, site: Some(*site), detail })
         })
         .collect()
 }
@@ -204,22 +216,30 @@ fn certificates(reckoned: &Reckoned, newest: &[Newest], now: Timestamp) -> Vec<F
 
 /// Vaults that should look and are not heard.
 fn silent(db: &Connection, names: &Names, now: Timestamp) -> Result<Vec<Finding>, DbError> {
-    if crate::db::checks::live_count(db)? == 0 {
+    if checks::live_count(db)? == 0 {
         return Ok(Vec::new());
     }
-    let silent = sights::vantages(db)?.into_iter().filter(|one| {
-        names.sites.contains_key(&one.site) && now.seconds_since(one.heard) > SILENT_S
-    });
-    Ok(silent
-        .map(|one| Finding {
-            subject: one.site.to_string(),
-            pd: None,
-            site: Some(one.site),
-            detail: format!(
-                "{} tells nothing of what it looks at since {}: look at its vault, and at the link to it",
-                names.site(&one.site),
+    let looking = checks::looking(db)?;
+    let vantages = sights::vantages(db)?.into_iter().filter(|one| looking.contains(&one.site));
+    let wrong = |one: &Vantage| {
+        let name = names.site(&one.site);
+        let skew_s = one.clock.map_or(0, |clock| clock.seconds_since(one.heard));
+        if now.seconds_since(one.heard) > SILENT_S {
+            Some(format!(
+                "{name} tells nothing of what it looks at since {}: look at its vault, and at the link to it",
                 one.heard
-            ),
-        })
-        .collect())
+            ))
+        } else if skew_s.saturating_abs() > CLOCK_S {
+            Some(format!(
+                "the clock of {name} is off by {skew_s} s: set it, since what two places see is compared by their clocks"
+            ))
+        } else {
+            None
+        }
+    };
+    let finding = |one: Vantage| {
+        let detail = wrong(&one)?;
+        Some(Finding { subject: one.site.to_string(), pd: None, site: Some(one.site), detail })
+    };
+    Ok(vantages.filter_map(finding).collect())
 }

@@ -1,6 +1,7 @@
 //! What is wrong now: outages, links, places that are cut off or silent; and what late news change.
 
 use super::*;
+use crate::db::uptime as uptime_rows;
 
 /// A city in which both places look at both services.
 fn watched() -> (Watched, SiteId, SiteId) {
@@ -18,10 +19,10 @@ async fn what_both_places_see_down_is_an_outage_and_what_one_sees_is_its_link() 
     let (watched, pusat, drc) = watched();
     let see = |probe| {
         watched.see(pusat, at(probe), (probe < 3, true));
-        watched.see(drc, at(probe), (probe < 2, true));
+        watched.see(drc, at(probe), (probe < 1, true));
     };
     (0..3).for_each(see);
-    watched.round(at(2).plus_seconds(1)).await;
+    watched.round(at(2).plus_seconds(60)).await;
     let alarms = watched.alarms();
     assert_eq!(alarms.len(), 1, "{alarms:?}");
     assert!(
@@ -183,4 +184,103 @@ async fn nothing_is_planned_afterwards() {
     };
     assert_eq!(off(at(15)).unwrap().cancelled, Some(at(15)));
     assert!(off(at(16)).unwrap_err().contains("was called off"));
+}
+
+#[tokio::test]
+async fn what_is_marked_again_while_a_day_is_reckoned_stays_marked() {
+    let (watched, ..) = watched();
+    let day = watched.profile.day(START);
+    let db = &watched.city.db;
+    db.write(|tx| uptime_rows::mark_days(tx, (day, day))).unwrap();
+    let seen = db.read(|tx| uptime_rows::stale_days(tx)).unwrap();
+    assert_eq!(seen, [(day, 1)]);
+    db.write(|tx| uptime_rows::mark_days(tx, (day, day))).unwrap();
+    db.write(|tx| uptime_rows::put_day(tx, seen[0], &[])).unwrap();
+    assert_eq!(db.read(|tx| uptime_rows::stale_days(tx)).unwrap(), [(day, 2)]);
+    db.write(|tx| uptime_rows::put_day(tx, (day, 2), &[])).unwrap();
+    assert_eq!(db.read(|tx| uptime_rows::stale_days(tx)).unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_incident_of_yesterday_keeps_its_beginning_when_its_days_are_looked_at_again() {
+    let (watched, pusat, drc) = watched();
+    let (day, begun) = (144, 20);
+    let see = |probe| {
+        let up = !(begun..day - 30).contains(&probe);
+        watched.see(pusat, at(probe), (up, true));
+        watched.see(drc, at(probe), (up, true));
+    };
+    (0..day).for_each(see);
+    watched.round(at(day)).await;
+    let before = watched.incidents();
+    assert_eq!((before[0].from, before[0].until), (at(begun), Some(at(day - 30))));
+    for late in [day - 31, day + 40, day + 100] {
+        let last = watched.profile.day(at(late));
+        watched.city.db.write(|tx| uptime_rows::mark_days(tx, (last, last))).unwrap();
+        (day..day + 10).for_each(see);
+        watched.round(at(day + 200)).await;
+        assert_eq!(watched.incidents(), before, "{late}");
+    }
+}
+
+#[tokio::test]
+async fn an_incident_ends_with_the_check_that_saw_it() {
+    let (watched, pusat, drc) = watched();
+    let see = |probe| {
+        watched.see(pusat, at(probe), (probe < 2, true));
+        watched.see(drc, at(probe), (probe < 2, true));
+    };
+    (0..4).for_each(see);
+    watched.round(at(3)).await;
+    assert_eq!(watched.incidents()[0].until, None);
+    let mut input = check_input(watched.city.pd, watched.service, "SIMRS");
+    input.enabled = false;
+    let act = Act::console(at(4));
+    watched.city.db.write(|tx| register::put_check(tx, &act, &input, Mode::Upsert)).unwrap();
+    watched.round(at(4)).await;
+    watched.round(at(5)).await;
+    assert_eq!(watched.incidents()[0].until, Some(at(4)));
+    assert!(!watched.alarms().iter().any(|alarm| alarm.starts_with("down")));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_never_set_rewrites_no_past() {
+    let (watched, pusat, _) = watched();
+    watched.city.clock.set(at(6));
+    let old = START.plus_seconds(-600 * 86_400);
+    let heard = watched.hear(pusat, &[observation(watched.check, old, false)]);
+    assert_eq!(heard, Heard::default());
+    assert_eq!(watched.city.db.read(|tx| uptime_rows::stale_days(tx)).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_day_that_was_reckoned_by_a_clock_that_was_ahead_is_reckoned_when_it_is_over() {
+    let (watched, pusat, drc) = watched();
+    let see = |probe| {
+        watched.see(pusat, at(probe), (true, true));
+        watched.see(drc, at(probe), (true, true));
+    };
+    (0..20).for_each(see);
+    watched.round(at(400 * 144)).await;
+    (20..288).for_each(see);
+    watched.round(at(288)).await;
+    watched.round(at(288)).await;
+    let row = watched.row("2027-01", at(288));
+    assert_eq!(row.up_s + row.unobserved_s, 288 * 600);
+    assert!(row.unobserved_s <= 1200, "{row:?}");
+}
+
+#[tokio::test]
+async fn a_new_check_has_no_say_before_every_place_has_looked() {
+    let (watched, pusat, _) = watched();
+    let (service, check) = looked_at(&watched.city, at(1), "GIS");
+    let orders = |site: SiteId, now| {
+        watched.city.db.write(|tx| orders(tx, (&site, Prober::Vault), now)).unwrap()
+    };
+    orders(pusat, at(1));
+    watched.city.clock.set(at(2));
+    watched.hear(pusat, &[observation(check, at(1), false), observation(check, at(2), false)]);
+    watched.round(at(2)).await;
+    let of_it = |one: &lumbung_wire::messages::uptime::Incident| one.subject == service.to_string();
+    assert!(!watched.incidents().iter().any(of_it), "the DRC has not looked yet");
 }

@@ -113,6 +113,18 @@ pub fn subject(
     })
 }
 
+/// What checks say of a subject, and where they say nothing, what is known otherwise.
+#[must_use]
+pub fn else_by(
+    checks: &[Timeline<Judged>],
+    otherwise: Timeline<Judged>,
+    window: (Timestamp, Timestamp),
+) -> Timeline<Judged> {
+    let nothing = Timeline::default();
+    let worst = subject(checks, &nothing, &nothing, window);
+    lay(&[worst, otherwise], window, |states| states[0].or(states[1]))
+}
+
 /// Seconds of a subject's life, by what is said of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {

@@ -14,7 +14,7 @@ mod timeline;
 
 pub use cut_off::cut_off;
 pub use host::{Beat, host};
-pub use judged::{Figures, Judged, Place, check, subject};
+pub use judged::{Figures, Judged, Place, check, else_by, subject};
 pub use maintenance::{Recurrence, Window};
 pub use outages::{Outage, outages};
 pub use seen::{Run, reach_s, seen};

@@ -46,7 +46,10 @@ pub fn outages(line: &Timeline<Judged>, settle_s: i64, now: Timestamp) -> Vec<Ou
             Judged::Unobserved | Judged::Unconfirmed => {}
         }
     }
+    // What is not looked at any more is over with the last that was seen.
+    let reaches_now = line.spans().last().is_some_and(|span| span.until >= now);
     if let Some(last) = found.last_mut()
+        && reaches_now
         && (well_s < settle_s || last.until.is_some_and(|until| until >= now))
     {
         last.until = None;

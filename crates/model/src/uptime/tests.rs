@@ -162,6 +162,24 @@ fn a_subject_is_as_its_worst_check_and_only_what_is_down_can_be_planned() {
 }
 
 #[test]
+fn what_is_not_looked_at_any_more_is_over() {
+    let line = Timeline::of(at(0), at(100), Judged::Down);
+    assert_eq!(outages(&line, 300, at(100))[0].until, None);
+    assert_eq!(outages(&line, 300, at(101))[0].until, Some(at(100)), "its check was disabled");
+}
+
+#[test]
+fn where_checks_say_nothing_heartbeats_do() {
+    let window = (at(0), at(100));
+    let check = Timeline::of(at(40), at(60), Judged::Down);
+    let heard = Timeline::of(at(0), at(80), Judged::Up);
+    assert_eq!(
+        spans(&else_by(&[check], heard, window)),
+        [(0, 40, Judged::Up), (40, 60, Judged::Down), (60, 80, Judged::Up)]
+    );
+}
+
+#[test]
 fn availability_is_never_rounded_up() {
     let month = Figures { up_s: 2_591_999, down_s: 1, ..Figures::default() };
     assert_eq!(month.availability(), Some(999_999));
