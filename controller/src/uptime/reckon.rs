@@ -71,6 +71,8 @@ pub struct Reckoned {
 }
 
 type Stretch = (Timestamp, Timestamp);
+/// A line of each place.
+type ByPlace = Vec<(SiteId, Timeline<()>)>;
 
 /// Reckons a stretch of time.
 ///
@@ -113,10 +115,7 @@ pub(super) fn subject_of(check: &Check) -> Option<Subject> {
 }
 
 /// What is said of each check, and when each place was cut off.
-fn check_lines(
-    db: &Connection,
-    window: Stretch,
-) -> Result<(Vec<CheckLine>, Vec<(SiteId, Timeline<()>)>), DbError> {
+fn check_lines(db: &Connection, window: Stretch) -> Result<(Vec<CheckLine>, ByPlace), DbError> {
     let told = checks::told(db, window)?;
     let mut runs = sights::runs(db, window)?;
     let mut places: HashMap<CheckId, Vec<(SiteId, Place)>> = HashMap::new();

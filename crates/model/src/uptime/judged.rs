@@ -82,7 +82,7 @@ pub fn check(
     let links = (0..views.len())
         .map(|own| {
             lay(&views, window, |states| {
-                let elsewhere = states.iter().any(|view| *view == Some(View::Up));
+                let elsewhere = states.contains(&Some(View::Up));
                 (elsewhere && states[own] == Some(View::Down)).then_some(())
             })
         })
