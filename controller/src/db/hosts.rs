@@ -1,6 +1,6 @@
 //! Rows of what agents see of their hosts. Rules are `crate::hosts`'s.
 //!
-//! Invariants: nothing here is evidence. Of each server there is one inventory, and at most [`CHANGES_KEPT`] changes, the
+//! Invariants: nothing here is evidence. Of each server there is one inventory, and at most `CHANGES_KEPT` changes, the
 //! newest ones; a change has the number of the state that it led to.
 
 use lumbung_model::{AgentId, ServerId, Timestamp};

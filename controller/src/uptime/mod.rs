@@ -1,6 +1,6 @@
 //! Uptime: what is looked at from each site, what follows from what was seen, and what people enter about it.
 //!
-//! Invariants: figures are functions of what was seen, told and entered ([`reckon`]): reckoned again, they are the same.
+//! Invariants: figures are functions of what was seen, told and entered ([`reckon()`]): reckoned again, they are the same.
 //! Nothing that was down becomes planned after the fact, and nothing that nobody saw becomes up.
 
 mod entered;

@@ -1,7 +1,7 @@
 //! Holds: what this site keeps whatever its retention says.
 //!
 //! Invariants: anybody who may act at the console places a hold, and the controller may place automatic ones; only an
-//! order signed by two releases one. An automatic hold lapses after [`AUTOMATIC_S`] on the retention clock; asked for again
+//! order signed by two releases one. An automatic hold lapses after `AUTOMATIC_S` on the retention clock; asked for again
 //! in its second half, another one follows it.
 
 use lumbung_model::{HoldId, Timestamp};
