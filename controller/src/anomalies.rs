@@ -43,6 +43,9 @@ pub enum AnomalyError {
     Db(#[from] DbError),
 }
 
+/// A report is at most so late, seconds: 30 days.
+const OLDEST_S: i64 = 30 * 86_400;
+
 /// Judges the figures of a report, if it has any and they are believed; whether they are suspicious.
 ///
 /// # Errors
@@ -57,8 +60,9 @@ pub fn take_in(
     if rows::own_dataset(db, agent, &report.dataset)?.is_none() {
         return Ok(false);
     }
-    // A clock that is ahead would put every later run before this one.
-    let at = report.at.min(now);
+    // A clock that is ahead would put every later run before this one; one date from long ago would leave no snapshot from
+    // before it to be held.
+    let at = report.at.min(now).max(now.plus_seconds(-OLDEST_S));
     if !rows::put_figures(db, at, report, figures)? {
         return Ok(false);
     }

@@ -72,8 +72,12 @@ fn ransomware_on_a_server_is_alarmed_and_both_sites_hold_the_snapshot_before() {
     }
     let (good, made) = (good.unwrap(), SystemClock.now());
     eventually("the DRC has pulled the last good snapshot", || {
-        let there = evidence::newest(&city.drc.repository(&city.pds[0].repository)).unwrap().id;
-        Ok(if there == good { Ok(()) } else { Err(there.to_string()) })
+        Ok(match evidence::newest(&city.drc.repository(&city.pds[0].repository)) {
+            Ok(there) if there.id == good => Ok(()),
+            Ok(there) => Err(there.id.to_string()),
+            // It has none yet.
+            Err(error) => Err(error.to_string()),
+        })
     })
     .unwrap();
     // Runs are told apart by the second.

@@ -204,8 +204,13 @@ impl Lane {
             self.busy.insert(message.to.to.clone());
             let outbox = self.outbox.clone();
             self.under_way.spawn(async move {
-                let outcome = outbox.channels.send(&message, outbox.clock.now()).await;
-                (message, outcome)
+                let sent = message.clone();
+                let sending =
+                    tokio::spawn(
+                        async move { outbox.channels.send(&sent, outbox.clock.now()).await },
+                    );
+                let failed = |_| Outcome::Unanswered("the channel failed: see the log".to_owned());
+                (message, sending.await.unwrap_or_else(failed))
             });
         }
         Ok(SHORT_PAUSE)

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use lumbung_model::{AlertId, Day, PdId, SiteId, Timestamp};
 use lumbung_wire::messages::alerts::Severity;
 use sha2::{Digest as _, Sha256};
@@ -182,7 +183,7 @@ pub fn plan(
 ) -> Plan {
     let mut lasting: BTreeMap<String, Vec<&Alarm>> = BTreeMap::new();
     for alarm in alarms {
-        let group = group(alarm, route_of(alarm, rules, people).group);
+        let group = group(alarm, route_of(alarm, rules, people));
         lasting.entry(group).or_default().push(alarm);
     }
     let mut plan = Plan::default();
@@ -210,18 +211,21 @@ fn route_of<'a>(alarm: &Alarm, rules: &'a Rules, people: &People) -> &'a Route {
     })
 }
 
-/// What an alarm has in common with those that are told together with it.
-fn group(alarm: &Alarm, grouping: Grouping) -> String {
+/// What an alarm has in common with those that are told together with it: its route among it, since that says to whom.
+fn group(alarm: &Alarm, route: &Route) -> String {
     let place = match (alarm.pd, alarm.site) {
         (Some(pd), _) => format!("pd {pd}"),
         (None, Some(site)) => format!("site {site}"),
         (None, None) => "city".to_owned(),
     };
-    match grouping {
+    let what = match route.group {
         Grouping::Kind => format!("{} / {place}", alarm.kind),
         Grouping::Pd => place,
         Grouping::Alarm => format!("{} / {place} / {}", alarm.kind, alarm.subject),
-    }
+    };
+    // Routes that say the same are one, wherever they stand in the file.
+    let route = Sha256::digest(format!("{route:?}"));
+    format!("{what} / {}", HEXLOWER.encode(&route[..8]))
 }
 
 /// A new alert; none if there is nothing that it would be about.
@@ -272,8 +276,8 @@ impl Care<'_> {
             (alert.acknowledged, alert.round) = (false, alert.round + 1);
             (alert.steps, alert.stepped) = (0, self.now);
         }
-        let first = Alarm { kind: alert.kind.clone(), ..alarms[0].clone() };
-        let route = route_of(&first, self.rules, self.people);
+        // All of them have one route: it is part of what groups them.
+        let route = route_of(alarms[0], self.rules, self.people);
         self.look_for_anybody(alert, route);
         if alert.acknowledged || self.rules.is_quiet(route, alert.severity, self.now) {
             return;

@@ -119,6 +119,9 @@ pub fn recover(db: &Connection, now: Timestamp) -> Result<usize, DbError> {
     Ok(statement.execute([now.0])?)
 }
 
+/// Tries after which a message lets those behind it pass.
+const HELD_BACK: u32 = 3;
+
 const OUTGOING: &str = "SELECT id, cause, severity, recipient, channel, address, subject, body, made_s, attempts, maybe_repeated
     FROM deliveries";
 
@@ -148,6 +151,8 @@ pub fn next_due(db: &Connection, channel: ChannelKind) -> Result<Option<Timestam
 }
 
 /// Takes messages that are due, at most one to an address and none to those that are busy: they are under way from now on.
+/// To an address they go in their order, so that nobody hears first that something is over: one that was not taken a few
+/// times holds back those behind it, and after that lets them pass.
 pub fn claim(
     db: &Connection,
     now: Timestamp,
@@ -156,7 +161,10 @@ pub fn claim(
     limit: usize,
 ) -> Result<Vec<Outgoing>, DbError> {
     let mut statement = db.prepare_cached(&format!(
-        "{OUTGOING} WHERE channel = ? AND next_s <= ? AND state <> 'trying' ORDER BY next_s, sequence"
+        "{OUTGOING} AS d WHERE channel = ?1 AND next_s <= ?2 AND state <> 'trying'
+            AND NOT EXISTS (SELECT 1 FROM deliveries AS o WHERE o.channel = ?1 AND o.address = d.address
+                AND o.sequence < d.sequence AND o.next_s > ?2 AND o.attempts BETWEEN 1 AND {HELD_BACK})
+         ORDER BY next_s, sequence"
     ))?;
     let mut taken: Vec<Outgoing> = Vec::new();
     let mut rows = statement.query(params![channel.as_str(), now.0])?;

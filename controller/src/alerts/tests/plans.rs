@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::alerts::address::RecipientKey;
 use crate::alerts::people::{People, Sources, gaps};
 use crate::alerts::plan::{Alarm, Cause, Plan, State, plan};
-use crate::alerts::route::Rules;
+use crate::alerts::route::{Route, Rules};
 use crate::alerts::settings::{DigestTime, Settings};
 
 /// 2027-01-15 08:00 UTC: in the afternoon in Jakarta.
@@ -176,6 +176,24 @@ fn what_is_critical_is_told_at_once_to_both_and_a_pd_without_contact_is_not_wait
     world.minutes(1);
     // Of the PD without a contact person, the Dinas hears as soon as it is gathered.
     assert_eq!(world.heard()[2..], [(key(DINAS1), Cause::First, 1)]);
+}
+
+#[test]
+fn what_goes_different_ways_is_told_apart_whatever_it_has_in_common() {
+    let route = |kind: &str, to: &str| -> Route {
+        let text = format!(
+            "kind = ['{kind}']\ngroup = 'pd'\nrepeat_min = 60\nsteps = [{{ to = ['{to}'] }}]"
+        );
+        toml::from_str(&text).unwrap()
+    };
+    let mut world = World::new(rules(|settings| {
+        settings.route = vec![route("unseen", "pd"), route("hidden", "dinas")];
+    }));
+    world.alarms = vec![alarm("unseen", "x", PD_A), alarm("hidden", "y", PD_A)];
+    world.minutes(2);
+    let told: BTreeSet<_> = world.told.iter().map(|(_, who, ..)| who.clone()).collect();
+    assert_eq!(told, BTreeSet::from([key(A1), key(DINAS1)]));
+    assert_eq!(world.state.alerts.len(), 2);
 }
 
 #[test]
