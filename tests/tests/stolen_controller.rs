@@ -44,6 +44,10 @@ struct Script {
     delivery: Option<PolicyDelivery>,
 }
 
+/// What the controller is told of machines, beside heartbeats.
+const TOLD: [&str; 3] =
+    ["GET /api/v1/vantage", "POST /api/v1/observations", "POST /api/v1/inventory"];
+
 /// What it has heard.
 #[derive(Default)]
 struct Heard {
@@ -99,7 +103,10 @@ async fn anything_else(
     request: Request,
 ) -> axum::http::StatusCode {
     let seen = format!("{} {}", request.method(), request.uri().path());
-    rogue.heard.send_modify(|heard| heard.other.push(seen));
+    // It stands where the controller stood: what vaults and agents tell of machines is for it.
+    if !TOLD.contains(&seen.as_str()) {
+        rogue.heard.send_modify(|heard| heard.other.push(seen));
+    }
     axum::http::StatusCode::OK
 }
 
