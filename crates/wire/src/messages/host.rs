@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use lumbung_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::object::{object, object_or_null, objects};
+
 mod held;
 
 pub use held::{
@@ -231,7 +233,7 @@ pub struct HostDisk {
     /// What became of asking for its SMART state.
     pub smart_state: SmartState,
     /// What it said of its health; of a disk that sleeps, what it said last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object_or_null", skip_serializing_if = "Option::is_none")]
     pub smart: Option<SmartReading>,
 }
 
@@ -255,18 +257,22 @@ pub struct HostInterface {
 #[serde(deny_unknown_fields, default)]
 pub struct HostInventory {
     /// Who made it, and which one it is.
+    #[serde(deserialize_with = "object")]
     pub system: HostSystem,
     /// On what it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Its processors.
+    #[serde(deserialize_with = "objects")]
     pub processors: Vec<HostProcessor>,
     /// Memory that the system has, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// Its disks.
+    #[serde(deserialize_with = "objects")]
     pub disks: Vec<HostDisk>,
     /// Its network interfaces.
+    #[serde(deserialize_with = "objects")]
     pub interfaces: Vec<HostInterface>,
     /// Operating system and version.
     #[serde(skip_serializing_if = "Option::is_none")]

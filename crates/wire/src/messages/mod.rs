@@ -15,6 +15,7 @@ pub mod compliance;
 pub mod control;
 pub mod deposits;
 pub mod host;
+mod object;
 pub mod overview;
 pub mod people;
 pub mod policy;

@@ -103,3 +103,23 @@ fn a_disk_that_sleeps_is_what_it_was() {
     assert_eq!(asleep.disks[1].smart, None);
     assert_eq!(asleep.lasting().disks[0], host().lasting().disks[0]);
 }
+
+#[test]
+fn an_array_of_fields_is_no_object() {
+    for (field, sound, array) in [
+        ("system", r#"{}"#, r#"[null,null]"#),
+        ("processors", r#"[{}]"#, r#"[[]]"#),
+        ("interfaces", r#"[{}]"#, r#"[["eth0"]]"#),
+        (
+            "disks",
+            r#"[{"name":"sda","smart_state":"read","smart":{}}]"#,
+            r#"[{"name":"sda","smart_state":"read","smart":[]}]"#,
+        ),
+    ] {
+        let read =
+            |value| serde_json::from_str::<HostInventory>(&format!(r#"{{"{field}":{value}}}"#));
+        read(sound).unwrap_or_else(|error| panic!("{field}: {error}"));
+        let error = read(array).unwrap_err().to_string();
+        assert!(error.contains("expected an object"), "{field}: {error}");
+    }
+}
