@@ -45,7 +45,10 @@ fn find_rack(controller: &Controller, named: &str) -> Outcome<Rack> {
 }
 
 fn find_feed(controller: &Controller, named: &str) -> Outcome<Feed> {
-    let feeds = controller.list("/api/v1/feeds")?;
+    feed_of(controller.list("/api/v1/feeds")?, named)
+}
+
+fn feed_of(feeds: Vec<Feed>, named: &str) -> Outcome<Feed> {
     the(feeds, "feed", named, |one: &Feed| (&one.name, one.id.to_string()))
 }
 
@@ -205,7 +208,11 @@ fn placed(controller: &Controller, args: &DevicePlace) -> Outcome<Value> {
 }
 
 fn feed_ids(controller: &Controller, named: &[String]) -> Outcome<Vec<lumbung_model::FeedId>> {
-    named.iter().map(|name| find_feed(controller, name).map(|feed| feed.id)).collect()
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let feeds: Vec<Feed> = controller.list("/api/v1/feeds")?;
+    named.iter().map(|name| feed_of(feeds.clone(), name).map(|feed| feed.id)).collect()
 }
 
 fn device_input(controller: &Controller, args: &DeviceAdd) -> Outcome<DeviceInput> {

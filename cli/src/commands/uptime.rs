@@ -3,6 +3,7 @@
 
 use clap::{Args, Subcommand};
 use lumbung_model::{IncidentId, MaintenanceId};
+use lumbung_wire::messages::overview::ControllerHealth;
 use lumbung_wire::messages::register::{
     Check, CheckInput, INTERVAL_S, Pd, Server, Service, TIMEOUT_S, Target,
 };
@@ -376,7 +377,7 @@ pub(crate) fn maintenance(command: &MaintenanceCommand, terminal: &Terminal) -> 
             (controller, vec![row])
         }
     };
-    let names = Names::read(&controller)?;
+    let names = if terminal.json { Names(Vec::new()) } else { Names::read(&controller)? };
     terminal.result(&rows, || text::windows(&rows, &names, terminal))?;
     Ok(Exit::Fine)
 }
@@ -416,12 +417,13 @@ fn window(
         MaintenanceScope::Server => id_in(controller, "servers", pd, &args.name)?,
         MaintenanceScope::Service => id_in(controller, "services", pd, &args.name)?,
     };
-    let health: lumbung_wire::messages::overview::ControllerHealth =
-        controller.get("/api/v1/health")?;
     let from = match (args.from, &args.schedule) {
         (Some(from), _) => from.start_in(terminal),
         // By the controller's clock, and not before the request comes there.
-        (None, Some(_)) => health.now.plus_seconds(60),
+        (None, Some(_)) => {
+            let health: ControllerHealth = controller.get("/api/v1/health")?;
+            health.now.plus_seconds(60)
+        }
         (None, None) => {
             let next = "give --from, for instance --from \"2026-12-05 22:00\"";
             return Err(Failure::new(Code::Usage, "from when is said nowhere", next));
