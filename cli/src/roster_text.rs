@@ -3,7 +3,7 @@
 use lumbung_pack::{AgentStatus, RootRole, Roster, RosterChain};
 
 use crate::table::{Table, pairs};
-use crate::terminal::{Terminal, printable};
+use crate::terminal::{Terminal, plain};
 
 /// The newest roster: keys, recipients, agents, sites.
 #[must_use]
@@ -27,10 +27,6 @@ pub(crate) fn roster(chain: &RosterChain, terminal: &Terminal) -> String {
     text
 }
 
-fn label(text: &str) -> String {
-    printable(text.as_bytes())
-}
-
 fn keys(roster: &Roster, terminal: &Terminal) -> Table {
     let mut table = Table::new()
         .rigid(terminal.pick("Kunci akar", "Root key"))
@@ -41,7 +37,7 @@ fn keys(roster: &Roster, terminal: &Terminal) -> Table {
             RootRole::Working => terminal.pick("kerja", "working"),
             RootRole::Spare => terminal.pick("cadangan", "spare"),
         };
-        table.row([key.key.to_string(), role.to_owned(), label(&key.label)]);
+        table.row([key.key.to_string(), role.to_owned(), plain(&key.label)]);
     }
     table
 }
@@ -51,7 +47,7 @@ fn recipients(roster: &Roster, terminal: &Terminal) -> Table {
         .rigid(terminal.pick("Penerima (dapat membaca)", "Recipient (can read)"))
         .text("Label");
     for recipient in &roster.recipients {
-        table.row([recipient.key.to_string(), label(&recipient.label)]);
+        table.row([recipient.key.to_string(), plain(&recipient.label)]);
     }
     table
 }
@@ -71,7 +67,7 @@ fn agents(roster: &Roster, terminal: &Terminal) -> Table {
             agent.agent.to_string(),
             agent.domain.short(),
             status.to_owned(),
-            label(&agent.label),
+            plain(&agent.label),
         ]);
     }
     table
@@ -88,7 +84,7 @@ fn sites(roster: &Roster, terminal: &Terminal) -> Table {
             site.site.to_string(),
             site.tls_pin.short(),
             site.receipt_key.short(),
-            label(&site.label),
+            plain(&site.label),
         ]);
     }
     table

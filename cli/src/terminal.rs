@@ -159,6 +159,12 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// Text that somebody else wrote, fit for a terminal: as [`printable`].
+#[must_use]
+pub(crate) fn plain(text: &str) -> String {
+    printable(text.as_bytes())
+}
+
 /// Bytes as lower-case hex.
 #[must_use]
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -8,12 +8,13 @@ use lumbung_wire::messages::alerts::{
 };
 use lumbung_wire::messages::register::Pd;
 
+use crate::commands::register_text::pd_code;
 use crate::commands::status::query;
 use crate::controller::ControllerArgs;
 use crate::failure::{Exit, Outcome};
 use crate::moment::Moment;
 use crate::table::{Table, pairs};
-use crate::terminal::{Lang, Terminal, printable};
+use crate::terminal::{Lang, Terminal, plain};
 
 /// Alerts: what people are told about what is wrong
 #[derive(Debug, Subcommand)]
@@ -167,14 +168,9 @@ const fn delivery_word(state: DeliveryState, lang: Lang) -> &'static str {
     }
 }
 
-fn plain(text: &str) -> String {
-    printable(text.as_bytes())
-}
-
 fn whose(alert: &Alert, pds: &[Pd], terminal: &Terminal) -> String {
-    let code = |pd| pds.iter().find(|one| one.id == pd).map(|one| plain(&one.code));
     match alert.pd {
-        Some(pd) => code(pd).unwrap_or_else(|| pd.short()),
+        Some(pd) => pd_code(pds, &pd),
         None => terminal.pick("kota", "city").to_owned(),
     }
 }

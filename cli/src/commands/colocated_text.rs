@@ -1,33 +1,26 @@
 //! Tables of racks, feeds, devices, reservations, pools and handovers.
 
-use lumbung_model::{ByteSize, Day, FeedId, PdId, RackId, RoomId};
+use lumbung_model::{ByteSize, Day, FeedId, RackId, RoomId};
 use lumbung_wire::messages::register::{
     Device, Elevation, ElevationUnit, Face, Feed, Handover, Pd, PoolStatus, Rack, Reservation,
     Room, SlotState,
 };
 use serde::Serialize;
 
+use super::register_text::pd_code;
 use crate::table::Table;
-use crate::terminal::{Terminal, printable};
-
-fn text(text: &str) -> String {
-    printable(text.as_bytes())
-}
+use crate::terminal::{Terminal, plain};
 
 fn or_dash<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| text(&value.to_string()))
-}
-
-fn code(pds: &[Pd], pd: PdId) -> String {
-    pds.iter().find(|one| one.id == pd).map_or_else(|| pd.short(), |one| text(&one.code))
+    value.map_or_else(|| "–".to_owned(), |value| plain(&value.to_string()))
 }
 
 fn rack_name(racks: &[Rack], rack: RackId) -> String {
-    racks.iter().find(|one| one.id == rack).map_or_else(|| rack.short(), |one| text(&one.name))
+    racks.iter().find(|one| one.id == rack).map_or_else(|| rack.short(), |one| plain(&one.name))
 }
 
 fn room_name(rooms: &[Room], room: RoomId) -> String {
-    rooms.iter().find(|one| one.id == room).map_or_else(|| room.short(), |one| text(&one.name))
+    rooms.iter().find(|one| one.id == room).map_or_else(|| room.short(), |one| plain(&one.name))
 }
 
 fn units(lowest_u: u8, height_u: u8, face: Face) -> String {
@@ -104,11 +97,11 @@ pub(crate) fn racks(rows: &[RackRow], terminal: &Terminal) -> String {
         let feeds: Vec<_> = row
             .feeds
             .iter()
-            .map(|feed| format!("{} {}/{}", text(&feed.name), feed.load_w, feed.usable_w))
+            .map(|feed| format!("{} {}/{}", plain(&feed.name), feed.load_w, feed.usable_w))
             .collect();
         table.row([
             row.room_name.clone(),
-            text(&row.rack.name),
+            plain(&row.rack.name),
             row.rack.height_u.to_string(),
             row.free_u.to_string(),
             row.free_front_u.to_string(),
@@ -137,8 +130,8 @@ pub(crate) fn feeds(
         let pair = |one: &&Feed| Some(one.id) == row.partner || one.partner == Some(row.id);
         table.row([
             room_name(rooms, row.room),
-            text(&row.name),
-            or_dash(row.rack.map(|rack| rack_name(racks, rack))),
+            plain(&row.name),
+            row.rack.map_or_else(|| "–".to_owned(), |rack| rack_name(racks, rack)),
             row.share_percent.to_string(),
             row.usable_w().to_string(),
             load_w(devices, row.id).to_string(),
@@ -172,13 +165,13 @@ pub(crate) fn devices(
             _ => None,
         };
         table.row([
-            code(pds, row.pd),
-            text(&row.name),
+            pd_code(pds, &row.pd),
+            plain(&row.name),
             row.kind.to_string(),
             row.condition.to_string(),
             or_dash(row.age_years(on)),
             or_dash(row.warranty_until),
-            or_dash(place),
+            place.unwrap_or_else(|| "–".to_owned()),
             or_dash(row.draw_w),
         ]);
     }
@@ -200,8 +193,8 @@ pub(crate) fn reservations(
         .text(terminal.pick("Alasan", "Reason"));
     for row in rows {
         table.row([
-            code(pds, row.pd),
-            text(&row.name),
+            pd_code(pds, &row.pd),
+            plain(&row.name),
             rack_name(racks, row.rack),
             units(row.lowest_u, row.height_u, row.face),
             row.until.to_string(),
@@ -230,7 +223,7 @@ pub(crate) fn pools(rows: &[PoolStatus], terminal: &Terminal) -> String {
             ByteSize::bytes(row.free_disk_bytes)
         );
         table.row([
-            text(&row.name),
+            plain(&row.name),
             row.servers.to_string(),
             format!("{} / {}", row.used_vcpus, row.usable_vcpus),
             of(row.used_memory_bytes, row.memory_bytes),
@@ -254,10 +247,10 @@ pub(crate) fn handovers(rows: &[Handover], pds: &[Pd], terminal: &Terminal) -> S
         .rigid(terminal.pick("Kembali", "Returned"));
     for row in rows {
         table.row([
-            code(pds, row.pd),
-            text(&row.name),
-            text(&row.from_person),
-            text(&row.to_person),
+            pd_code(pds, &row.pd),
+            plain(&row.name),
+            plain(&row.from_person),
+            plain(&row.to_person),
             row.handed_on.to_string(),
             or_dash(Some(&row.letter).filter(|letter| !letter.is_empty())),
             or_dash(Some(&row.secret_kept_at).filter(|place| !place.is_empty())),

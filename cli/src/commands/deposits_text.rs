@@ -5,7 +5,7 @@ use lumbung_wire::messages::deposits::{
 };
 
 use crate::table::{Table, pairs};
-use crate::terminal::{Lang, Terminal, printable};
+use crate::terminal::{Lang, Terminal, plain};
 
 /// The word for how far something has come.
 const fn state_word(state: DepositState, lang: Lang) -> &'static str {
@@ -27,10 +27,6 @@ const fn force_word(force: DepositForce, lang: Lang) -> &'static str {
         DepositForce::May => lang.pick("dapat", "may"),
         DepositForce::Proposal => lang.pick("usulan", "proposal"),
     }
-}
-
-fn plain(text: &str) -> String {
-    printable(text.as_bytes())
 }
 
 /// Who owes it, as people know them.

@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::commands::register::{OfPd, find, find_pd, find_site, list_of};
+use crate::commands::register_text::pd_code;
 use crate::controller::{Controller, ControllerArgs};
 use crate::duration::Seconds;
 use crate::failure::{Exit, Outcome};
 use crate::table::Table;
-use crate::terminal::{Terminal, printable};
+use crate::terminal::{Terminal, plain};
 
 /// Buildings of sites
 #[derive(Debug, Subcommand)]
@@ -176,12 +177,8 @@ pub(crate) struct ContactAdd {
     controller: ControllerArgs,
 }
 
-fn text(text: &str) -> String {
-    printable(text.as_bytes())
-}
-
-fn or_dash(text_: &str) -> String {
-    if text_.is_empty() { "–".to_owned() } else { text(text_) }
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "–".to_owned() } else { plain(text) }
 }
 
 /// Sends an entry and shows the row that it became.
@@ -212,8 +209,8 @@ pub(crate) fn building(command: &BuildingCommand, terminal: &Terminal) -> Outcom
         for row in rows {
             let site = sites.iter().find(|site| site.id == row.site);
             table.row([
-                site.map_or_else(|| row.site.short(), |site| text(&site.name)),
-                text(&row.name),
+                site.map_or_else(|| row.site.short(), |site| plain(&site.name)),
+                plain(&row.name),
                 or_dash(&row.address),
                 or_dash(&row.jurisdiction),
                 or_dash(&row.hazard_assessment),
@@ -259,8 +256,8 @@ pub(crate) fn room(command: &RoomCommand, terminal: &Terminal) -> Outcome<Exit> 
         for row in rows {
             let building = buildings.iter().find(|building| building.id == row.building);
             table.row([
-                building.map_or_else(|| row.building.short(), |building| text(&building.name)),
-                text(&row.name),
+                building.map_or_else(|| row.building.short(), |building| plain(&building.name)),
+                plain(&row.name),
                 row.kind.to_string(),
             ]);
         }
@@ -292,10 +289,6 @@ pub(crate) fn room(command: &RoomCommand, terminal: &Terminal) -> Outcome<Exit> 
     }
 }
 
-fn code(pds: &[Pd], pd: lumbung_model::PdId) -> String {
-    pds.iter().find(|one| one.id == pd).map_or_else(|| pd.short(), |one| text(&one.code))
-}
-
 /// Thousandths of a percent, as people write them.
 fn percent(millipercent: u32) -> String {
     let digits = format!("{}.{:03}", millipercent / 1000, millipercent % 1000);
@@ -314,8 +307,8 @@ fn services_table(rows: &[Service], pds: &[Pd], terminal: &Terminal) -> String {
     for row in rows {
         let yes = |yes: bool| terminal.pick(["tidak", "ya"], ["no", "yes"])[usize::from(yes)];
         table.row([
-            code(pds, row.pd),
-            text(&row.name),
+            pd_code(pds, &row.pd),
+            plain(&row.name),
             yes(row.critical).to_owned(),
             row.sla_millipercent.map_or_else(|| "–".to_owned(), percent),
             row.rto_s.map_or_else(|| "–".to_owned(), |rto| Seconds(rto).to_string()),
@@ -382,8 +375,8 @@ fn applications_table(rows: &[Application], pds: &[Pd], terminal: &Terminal) -> 
         .rigid("Id");
     for row in rows {
         table.row([
-            code(pds, row.pd),
-            text(&row.name),
+            pd_code(pds, &row.pd),
+            plain(&row.name),
             or_dash(&row.technology),
             row.servers.len().to_string(),
             row.id.to_string(),
@@ -436,9 +429,9 @@ fn contacts_table(rows: &[ContactPerson], pds: &[Pd], terminal: &Terminal) -> St
         .text(terminal.pick("Surel", "Mail"));
     for row in rows {
         table.row([
-            code(pds, row.pd),
+            pd_code(pds, &row.pd),
             row.tier.to_string(),
-            text(&row.name),
+            plain(&row.name),
             or_dash(&row.phone),
             or_dash(&row.email),
         ]);

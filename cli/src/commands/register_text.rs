@@ -7,14 +7,11 @@ use lumbung_wire::messages::register::{Dataset, Pd, Server, Site};
 use crate::commands::status::heartbeat_word;
 use crate::duration::Seconds;
 use crate::table::Table;
-use crate::terminal::{Terminal, printable};
+use crate::terminal::{Terminal, plain};
 
-fn text(text: &str) -> String {
-    printable(text.as_bytes())
-}
-
-fn pd_code(pds: &[Pd], id: &PdId) -> String {
-    pds.iter().find(|pd| pd.id == *id).map_or_else(|| id.short(), |pd| text(&pd.code))
+/// What people call a PD.
+pub(super) fn pd_code(pds: &[Pd], id: &PdId) -> String {
+    pds.iter().find(|pd| pd.id == *id).map_or_else(|| id.short(), |pd| plain(&pd.code))
 }
 
 fn server_name(servers: &[Server], id: Option<ServerId>) -> String {
@@ -22,7 +19,7 @@ fn server_name(servers: &[Server], id: Option<ServerId>) -> String {
     servers
         .iter()
         .find(|server| server.id == id)
-        .map_or_else(|| id.short(), |server| text(&server.name))
+        .map_or_else(|| id.short(), |server| plain(&server.name))
 }
 
 /// PD with name and contact.
@@ -36,7 +33,7 @@ pub(crate) fn pds(pds: &[Pd], terminal: &Terminal) -> String {
     for pd in pds {
         let own =
             if pd.mandiri_tik { terminal.pick("ya", "yes") } else { terminal.pick("tidak", "no") };
-        table.row([text(&pd.code), text(&pd.name), text(&pd.contact), own.to_owned()]);
+        table.row([plain(&pd.code), plain(&pd.name), plain(&pd.contact), own.to_owned()]);
     }
     table.render()
 }
@@ -54,7 +51,7 @@ pub(crate) fn servers(servers: &[Server], pds: &[Pd], terminal: &Terminal) -> St
     for server in servers {
         table.row([
             pd_code(pds, &server.pd),
-            text(&server.name),
+            plain(&server.name),
             server.kind.to_string(),
             heartbeat_word(server.heartbeat, terminal.lang).to_owned(),
             server.last_seen.map_or_else(|| "–".to_owned(), |at| terminal.time(at)),
@@ -84,7 +81,7 @@ pub(crate) fn datasets(
         table.row([
             pd_code(pds, &dataset.pd),
             server_name(servers, dataset.server),
-            text(&dataset.name),
+            plain(&dataset.name),
             dataset.kind.to_string(),
             dataset.urgency.to_string(),
             Seconds(dataset.rpo_s).to_string(),
@@ -106,9 +103,9 @@ pub(crate) fn sites(sites: &[Site], terminal: &Terminal) -> String {
     for site in sites {
         let enrolled = site.receipt_key.is_some() && site.tls_pin.is_some();
         table.row([
-            text(&site.name),
+            plain(&site.name),
             site.kind.to_string(),
-            text(site.url.as_deref().unwrap_or("–")),
+            plain(site.url.as_deref().unwrap_or("–")),
             if enrolled { terminal.pick("ya", "yes") } else { terminal.pick("belum", "no") }
                 .to_owned(),
             site.id.to_string(),
@@ -132,7 +129,7 @@ pub(crate) fn distances(overview: &Overview, terminal: &Terminal) -> String {
             .sites
             .iter()
             .find(|site| site.site == id)
-            .map_or_else(|| id.short(), |site| text(&site.name))
+            .map_or_else(|| id.short(), |site| plain(&site.name))
     };
     let mut table = Table::new()
         .text(terminal.pick("Dari", "From"))
@@ -149,7 +146,7 @@ pub(crate) fn distances(overview: &Overview, terminal: &Terminal) -> String {
             format!("{:.0}", distance.min_km),
             if distance.met { terminal.pick("ya", "yes") } else { terminal.pick("TIDAK", "NO") }
                 .to_owned(),
-            text(&distance.note),
+            plain(&distance.note),
         ]);
     }
     table.render()

@@ -91,6 +91,9 @@ pub(crate) fn set(args: &SetArgs, terminal: &Terminal) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
+/// The tables whose rows are the city's and no PD's, as the API calls them.
+const OF_CITY: [&str; 6] = ["sites", "buildings", "rooms", "racks", "feeds", "pools"];
+
 /// How the API calls a table.
 const fn segment(table: RegisterTable) -> &'static str {
     match table {
@@ -104,14 +107,11 @@ pub(crate) fn path_of(
     controller: &Controller,
     (table, name, pd): (RegisterTable, &str, Option<&str>),
 ) -> Outcome<String> {
-    use RegisterTable as T;
     let segment = segment(table);
-    if table == T::Pd {
+    if table == RegisterTable::Pd {
         return Ok(format!("/api/v1/pd/{}", find_pd(controller, name)?.id));
     }
-    let of_city =
-        matches!(table, T::Sites | T::Buildings | T::Rooms | T::Racks | T::Feeds | T::Pools);
-    let pd = pd.filter(|_| !of_city);
+    let pd = pd.filter(|_| !OF_CITY.contains(&segment));
     let pd = pd.map(|pd| find_pd(controller, pd)).transpose()?.map(|pd| pd.code);
     let id = id_in(controller, segment, pd.as_deref(), name)?;
     Ok(format!("/api/v1/{segment}/{id}"))
@@ -152,8 +152,7 @@ fn value_of(
         }
     };
     // A standby may be another PD's.
-    let of_city = ["sites", "buildings", "rooms", "racks", "feeds", "pools"];
-    let of_any = of_city.contains(&segment) || setting.field == "standby";
+    let of_any = OF_CITY.contains(&segment) || setting.field == "standby";
     let of = if patch.contains_key("pd") { patch } else { row };
     let pd = Some(text(of, "pd")).filter(|pd| !of_any && !pd.is_empty());
     Ok(Value::String(id_in(controller, segment, pd, given)?))

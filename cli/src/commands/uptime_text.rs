@@ -9,14 +9,10 @@ use lumbung_wire::messages::uptime::{
 use crate::commands::uptime::Names;
 use crate::moment::Rough;
 use crate::table::{Table, pairs};
-use crate::terminal::{Terminal, printable};
-
-fn shown(text: &str) -> String {
-    printable(text.as_bytes())
-}
+use crate::terminal::{Terminal, plain};
 
 fn code(pds: &[Pd], pd: PdId) -> String {
-    pds.iter().find(|row| row.id == pd).map_or_else(|| pd.to_string(), |row| shown(&row.code))
+    pds.iter().find(|row| row.id == pd).map_or_else(|| pd.to_string(), |row| plain(&row.code))
 }
 
 /// Ten-thousandths of a percent, as `99.9542 %`.
@@ -47,7 +43,7 @@ pub(super) fn uptime(rows: &[UptimeRow], pds: &[Pd], terminal: &Terminal) -> Str
         let sla = row.sla_millipercent.map(|sla| share(sla.saturating_mul(10)));
         table.row([
             code(pds, row.pd),
-            shown(&row.name),
+            plain(&row.name),
             row.availability.map_or_else(|| "–".to_owned(), share),
             sla.unwrap_or_else(|| "–".to_owned()),
             met.unwrap_or("–").to_owned(),
@@ -103,11 +99,11 @@ pub(super) fn checks(
         let detail = places.iter().find(|sight| !sight.detail.is_empty());
         table.row([
             code(pds, check.pd),
-            shown(&check.name),
-            shown(&check.target.to_string()),
+            plain(&check.name),
+            plain(&check.target.to_string()),
             word.to_owned(),
             latency.map(|ms| ms.to_string()).unwrap_or_default(),
-            detail.map(|sight| shown(&sight.detail)).unwrap_or_default(),
+            detail.map(|sight| plain(&sight.detail)).unwrap_or_default(),
         ]);
     }
     table.render()
@@ -157,7 +153,7 @@ pub(super) fn incidents(rows: &[Incident], pds: &[Pd], terminal: &Terminal) -> S
         table.row([
             row.id.to_string(),
             code(pds, row.pd),
-            shown(&row.name),
+            plain(&row.name),
             terminal.time(row.from),
             if going_on { terminal.pick("berlangsung", "going on").to_owned() } else { lasted },
             cause(row.cause, terminal).to_owned(),
@@ -175,7 +171,7 @@ pub(super) fn incident(row: &Incident, pds: &[Pd], terminal: &Terminal) -> Strin
     let mut text = pairs(&[
         ("Id", row.id.to_string()),
         ("PD", code(pds, row.pd)),
-        (terminal.pick("Apa", "What"), format!("{} {}", row.kind, shown(&row.name))),
+        (terminal.pick("Apa", "What"), format!("{} {}", row.kind, plain(&row.name))),
         (terminal.pick("Sejak", "Since"), terminal.time(row.from)),
         (terminal.pick("Sampai", "Until"), until),
         (terminal.pick("Mati", "Down"), time(row.down_s)),
@@ -184,7 +180,7 @@ pub(super) fn incident(row: &Incident, pds: &[Pd], terminal: &Terminal) -> Strin
     ]);
     for note in &row.notes {
         text +=
-            &format!("\n{} · {}\n{}\n", terminal.time(note.at), shown(&note.by), shown(&note.note));
+            &format!("\n{} · {}\n{}\n", terminal.time(note.at), plain(&note.by), plain(&note.note));
     }
     text
 }
@@ -200,18 +196,18 @@ pub(super) fn windows(rows: &[Maintenance], names: &Names, terminal: &Terminal) 
     for row in rows {
         let what = match row.scope {
             MaintenanceScope::City => terminal.pick("seluruh kota", "the city").to_owned(),
-            scope => format!("{scope} {}", shown(names.of(&row.subject))),
+            scope => format!("{scope} {}", plain(names.of(&row.subject))),
         };
         let recurring = if row.schedule.is_empty() {
             "–".to_owned()
         } else {
-            format!("{} ({})", shown(&row.schedule), Rough(row.duration_s.into()))
+            format!("{} ({})", plain(&row.schedule), Rough(row.duration_s.into()))
         };
         let until = match row.cancelled {
             Some(_) => terminal.pick("dibatalkan", "called off").to_owned(),
             None => terminal.time(row.until),
         };
-        let cells = [what, terminal.time(row.from), until, recurring, shown(&row.reason)];
+        let cells = [what, terminal.time(row.from), until, recurring, plain(&row.reason)];
         table.row([row.id.to_string()].into_iter().chain(cells));
     }
     table.render()

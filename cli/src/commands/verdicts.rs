@@ -14,7 +14,7 @@ use crate::duration::Seconds;
 use crate::failure::{Exit, Outcome};
 use crate::moment::{Moment, Rough};
 use crate::table::Table;
-use crate::terminal::{Terminal, printable};
+use crate::terminal::{Terminal, plain};
 
 /// Show what the city's profile asks for, with its articles
 #[derive(Debug, Args)]
@@ -161,12 +161,8 @@ pub(crate) struct FollowArgs {
     controller: ControllerArgs,
 }
 
-fn text(text: &str) -> String {
-    printable(text.as_bytes())
-}
-
 fn article(article: &str, terminal: &Terminal) -> String {
-    if article.is_empty() { terminal.pick("usulan", "proposal").to_owned() } else { text(article) }
+    if article.is_empty() { terminal.pick("usulan", "proposal").to_owned() } else { plain(article) }
 }
 
 /// The query of a path, from what is given.
@@ -193,7 +189,7 @@ pub(crate) fn rules(args: &RulesArgs, terminal: &Terminal) -> Outcome<Exit> {
                 rule.id,
                 rule.force,
                 article(&rule.article, terminal),
-                text(asks)
+                plain(asks)
             ));
         }
         lines
@@ -251,9 +247,9 @@ fn verdicts_text(entries: &[VerdictEntry], terminal: &Terminal) -> String {
         for entry in group {
             let pd = if entry.pd_code.is_empty() { "–" } else { &entry.pd_code };
             table.row([
-                text(pd),
-                text(&entry.name),
-                text(&entry.reason),
+                plain(pd),
+                plain(&entry.name),
+                plain(&entry.reason),
                 terminal.time(entry.since),
             ]);
         }
@@ -293,7 +289,7 @@ pub(crate) fn trend(args: &TrendArgs, terminal: &Terminal) -> Outcome<Exit> {
         table = table.number(terminal.pick("Tersimpan", "Stored"));
         for day in &days {
             let steps = [day.backed_up, day.at_drc, day.verified, day.proven];
-            let mut cells = vec![text(&day.day), day.all.datasets.to_string()];
+            let mut cells = vec![plain(&day.day), day.all.datasets.to_string()];
             cells.extend(steps.map(|step| step.datasets.to_string()));
             cells.push(ByteSize::bytes(day.all.stored_bytes).to_string());
             table.row(cells);
@@ -383,9 +379,9 @@ fn waivers_text(waivers: &[Waiver], terminal: &Terminal) -> String {
             None => terminal.time(waiver.expires),
         };
         table.row([
-            text(&waiver.rule),
-            text(&waiver.reason),
-            text(&waiver.letter),
+            plain(&waiver.rule),
+            plain(&waiver.reason),
+            plain(&waiver.letter),
             until,
             waiver.id.to_string(),
         ]);
@@ -450,7 +446,7 @@ fn reminders_text(reminders: &[Reminder], terminal: &Terminal) -> String {
     for reminder in reminders {
         table.row([
             format!("{:03}/{}", reminder.number, reminder.year),
-            text(&reminder.pd_code),
+            plain(&reminder.pd_code),
             terminal.time(reminder.made),
             state_word(reminder.state, terminal).to_owned(),
             reminder.items.len().to_string(),
@@ -462,14 +458,14 @@ fn reminders_text(reminders: &[Reminder], terminal: &Terminal) -> String {
 
 fn reminder_text(reminder: &Reminder, terminal: &Terminal) -> String {
     // Line by line: a letter has lines, and nothing else that drives a terminal.
-    let mut lines: String = reminder.body.lines().map(|line| text(line) + "\n").collect();
+    let mut lines: String = reminder.body.lines().map(|line| plain(line) + "\n").collect();
     for follow_up in &reminder.follow_ups {
         lines.push_str(&format!(
             "\n{} {} ({}): {}\n",
             terminal.time(follow_up.at),
-            text(&follow_up.by),
+            plain(&follow_up.by),
             state_word(follow_up.state, terminal),
-            text(&follow_up.note)
+            plain(&follow_up.note)
         ));
     }
     lines.push_str(&format!("\nid: {}\n", reminder.id));
