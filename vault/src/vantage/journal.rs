@@ -150,7 +150,7 @@ impl Journal {
     pub(crate) fn sending(&self, through: u64) -> Result<(), JournalError> {
         let through = i64::try_from(through).map_err(|_| JournalError::Number(through))?;
         self.write(|tx| {
-            tx.execute("UPDATE progress SET sent = max(sent, ?1)", [through]).map(|_| ())
+            tx.execute("UPDATE progress SET sent = ?1 WHERE sent < ?1", [through]).map(|_| ())
         })
     }
 
@@ -172,7 +172,8 @@ impl Journal {
                     [last.max(sent) + by, number],
                 )?;
             }
-            tx.execute("UPDATE progress SET acknowledged = ?1", [number])?;
+            // Written only if it is news: every delivery asks, and each write is a sync.
+            tx.execute("UPDATE progress SET acknowledged = ?1 WHERE acknowledged <> ?1", [number])?;
             Ok(u64::try_from(by).unwrap_or(0))
         })
     }
