@@ -72,8 +72,7 @@ pub(super) fn number(path: &Path) -> Option<u64> {
 pub(super) fn clean(text: &str) -> Option<String> {
     let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let text = printable.split_whitespace().collect::<Vec<_>>().join(" ");
-    let end = (0..=text.len().min(TEXT_MAX_BYTES)).rev().find(|end| text.is_char_boundary(*end))?;
-    let text = text[..end].trim_end();
+    let text = text[..text.floor_char_boundary(TEXT_MAX_BYTES)].trim_end();
     let lower = text.to_lowercase();
     let of_one_kind = |filler: &[char]| text.chars().all(|c| filler.contains(&c));
     // Also UUIDs and serial numbers of zeros, dots, x or f alone.

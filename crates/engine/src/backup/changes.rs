@@ -288,8 +288,7 @@ fn shown(path: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
-    let end = (0..=PATH_MAX_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.truncate(end.unwrap_or(0));
+    text.truncate(text.floor_char_boundary(PATH_MAX_BYTES));
     text
 }
 
