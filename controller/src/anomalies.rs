@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use crate::act::Act;
 use crate::db::alarms::{self, Finding};
 use crate::db::{DbError, anomalies as rows};
+use crate::register::text::sentence;
 use crate::report::Language;
 
 /// The kind of its alarms.
@@ -187,11 +188,7 @@ pub fn decide(
         (AnomalyState::Open, _) => return Err(AnomalyError::Open),
         (settled, _) => return Err(AnomalyError::Settled(settled)),
     }
-    let reason = reason.trim();
-    let unprintable = |c: char| c.is_control() && c != '\n';
-    if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(unprintable) {
-        return Err(AnomalyError::Reason);
-    }
+    let reason = sentence(reason).ok_or(AnomalyError::Reason)?;
     rows::decide(db, act, &found, state, reason)?;
     let decided = rows::anomaly(db, id)?.ok_or(AnomalyError::Unknown)?;
     settle_alarm(db, act.now, &decided)?;

@@ -18,6 +18,7 @@ use crate::db::alarms::{self, Finding};
 use crate::db::audit::{self, Deed};
 use crate::db::hosts::{self as rows, HostRow};
 use crate::db::{Db, DbError, agents, colocation, register, retired};
+use crate::register::text::sentence;
 
 mod differences;
 mod smart;
@@ -183,11 +184,7 @@ pub fn accept(
     id: &ServerId,
     input: &InventoryAcceptance,
 ) -> Result<ServerInventory, HostError> {
-    let reason = input.reason.trim();
-    let unprintable = |c: char| c.is_control() && c != '\n';
-    if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(unprintable) {
-        return Err(HostError::Reason);
-    }
+    let reason = sentence(&input.reason).ok_or(HostError::Reason)?;
     let server = register::server(db, id)?.ok_or(HostError::Unknown)?;
     let host = rows::host(db, id)?.ok_or(HostError::Untold)?;
     if host.revision != input.revision {

@@ -17,6 +17,7 @@ use crate::db::{
 };
 use crate::deadlines::keeper;
 use crate::profile::Subject;
+use crate::register::text::sentence;
 use crate::register::{RegisterError, Retirable};
 
 /// Names that a refusal tells; the rest are counted.
@@ -394,12 +395,7 @@ fn by_id<I: std::str::FromStr, T: Retirable + 'static>(
 }
 
 fn check_reason(reason: &str) -> Result<(), RetireError> {
-    let reason = reason.trim();
-    let unprintable = |c: char| c.is_control() && c != '\n';
-    if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(unprintable) {
-        return Err(RetireError::Reason);
-    }
-    Ok(())
+    sentence(reason).map(drop).ok_or(RetireError::Reason)
 }
 
 /// Rows as a refusal tells them: what each is, its name, and whose it is where that is another PD than `pd`.

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::act::Act;
 use crate::db::{DbError, follow_up as rows, register, retired, services};
 use crate::profile::Profile;
+use crate::register::text::sentence;
 use crate::rules::SubjectId;
 use crate::verdicts;
 
@@ -89,10 +90,7 @@ pub fn enter(
     {
         return Err(WaiverError::Retired(found.name));
     }
-    let reason = input.reason.trim();
-    if reason.is_empty() || reason.chars().count() > 1000 || reason.chars().any(is_unprintable) {
-        return Err(WaiverError::Reason);
-    }
+    let reason = sentence(&input.reason).ok_or(WaiverError::Reason)?;
     if input.letter.chars().count() > 255 || input.letter.chars().any(char::is_control) {
         return Err(WaiverError::Letter);
     }
@@ -114,10 +112,6 @@ pub fn enter(
     };
     rows::put_waiver(db, act, &waiver, &subject)?;
     Ok(waiver)
-}
-
-fn is_unprintable(c: char) -> bool {
-    c.is_control() && c != '\n'
 }
 
 /// The subject of a rule, and whose it is.

@@ -109,12 +109,7 @@ impl From<UptimeError> for Refused {
             | UptimeError::Until(_)
             | UptimeError::Schedule(_)
             | UptimeError::Duration
-            | UptimeError::Incident => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "uptime-entry",
-                "The entry is refused",
-                detail,
-            ),
+            | UptimeError::Incident => entry("uptime-entry", detail),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))
     }

@@ -39,6 +39,14 @@ pub(crate) fn free_text(field: &'static str, text: &str) -> Result<(), RegisterE
     Err(RegisterError::Text { field, found: text.chars().take(64).collect(), reason })
 }
 
+/// What somebody wrote to say why, trimmed; none if it says nothing, is longer than 1000 characters or has control characters.
+pub(crate) fn sentence(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let unprintable = |c: char| c.is_control() && c != '\n';
+    let fits = !text.is_empty() && text.chars().count() <= 1000 && !text.chars().any(unprintable);
+    fits.then_some(text)
+}
+
 pub(super) fn code(text: &str) -> Result<(), RegisterError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > 32 || !text.chars().all(fits) {

@@ -20,6 +20,7 @@ use crate::db::incidents::{self as rows, IncidentRow};
 use crate::db::{DbError, colocation, places, register, services, uptime};
 use crate::people::access::Scope;
 use crate::profile::Profile;
+use crate::register::text::sentence;
 
 /// A maintenance window that comes again holds at most so long, seconds: three years.
 const HOLDS_MAX_S: i64 = 3 * 366 * 86_400;
@@ -84,13 +85,8 @@ impl UptimeError {
     }
 }
 
-fn sentence(field: &'static str, text: &str) -> Result<String, UptimeError> {
-    let text = text.trim();
-    let unprintable = |c: char| c.is_control() && c != '\n';
-    if text.is_empty() || text.chars().count() > 1000 || text.chars().any(unprintable) {
-        return Err(UptimeError::Text(field));
-    }
-    Ok(text.to_owned())
+fn said(field: &'static str, text: &str) -> Result<String, UptimeError> {
+    sentence(text).map(str::to_owned).ok_or(UptimeError::Text(field))
 }
 
 /// Enters a maintenance window.
@@ -103,7 +99,7 @@ pub fn enter_maintenance(
     input: &MaintenanceInput,
 ) -> Result<Maintenance, UptimeError> {
     let (subject, pd) = scope(db, input.scope, &input.subject)?;
-    let reason = sentence("reason", &input.reason)?;
+    let reason = said("reason", &input.reason)?;
     if input.from < act.now {
         return Err(UptimeError::Past);
     }
@@ -211,7 +207,7 @@ pub fn enter_incident(
     input: &IncidentInput,
 ) -> Result<IncidentRow, UptimeError> {
     let subject = subject(db, input.kind, &input.subject)?;
-    let note = sentence("note", &input.note)?;
+    let note = said("note", &input.note)?;
     let oldest = act.now.plus_seconds(-ENTERED_DAYS * 86_400);
     if input.from >= input.until || input.until > act.now || input.from < oldest {
         return Err(UptimeError::Incident);
@@ -271,7 +267,7 @@ pub fn note_incident(
 ) -> Result<IncidentRow, UptimeError> {
     let unknown = UptimeError::Unknown("incident");
     let row = rows::incident(db, id)?.filter(|row| scope.sees(row.pd)).ok_or(unknown)?;
-    let text = sentence("note", &input.note)?;
+    let text = said("note", &input.note)?;
     let after = IncidentRow { cause: input.cause.unwrap_or(row.cause), ..row.clone() };
     if after != row {
         rows::put(db, &after)?;
