@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::address::RecipientKey;
 use super::people::{People, Sources, gaps};
-use super::plan::{Alert, CHANNEL_ALARM, Cause, Part, Plan, plan};
+use super::plan::{Alert, CHANNEL_ALARM, Cause, Part, Plan, State, plan};
 use super::route::{Audience, Rules};
 use super::settings::Settings;
 use super::text::{Story, Style, Text};
@@ -133,6 +133,8 @@ pub fn people(db: &Connection, settings: &Settings, now: Timestamp) -> Result<Pe
 
 /// What a round finds.
 struct Found {
+    /// What stood before.
+    state: State,
     people: People,
     plan: Plan,
     channels: Vec<Finding>,
@@ -142,11 +144,12 @@ struct Found {
 impl Found {
     fn look(db: &Connection, work: &Work, now: Timestamp) -> Result<Self, DbError> {
         let people = people(db, &work.settings, now)?;
-        let plan = plan(&rows::state(db)?, &rows::alarms(db)?, &work.rules, &people, now);
+        let state = rows::state(db)?;
+        let plan = plan(&state, &rows::alarms(db)?, &work.rules, &people, now);
         let mut channels = deliveries::findings(db, now)?;
         channels.extend(nobody(&plan, work));
         let gaps = roster_gaps(db, work, now)?;
-        Ok(Self { people, plan, channels, gaps })
+        Ok(Self { state, people, plan, channels, gaps })
     }
 
     /// Whether the alarms that a round raises are other ones than those that stand.
@@ -200,10 +203,9 @@ fn carry_out(db: &Connection, work: &Work, now: Timestamp) -> Result<usize, DbEr
     let found = Found::look(db, work, now)?;
     alarms::reconcile(db, now, CHANNEL_ALARM, "", &found.channels)?;
     alarms::reconcile(db, now, GAP_ALARM, "", &found.gaps)?;
-    let before = rows::state(db)?;
     rows::apply(db, now, &found.plan)?;
     let after = &found.plan.alerts;
-    let known = before.alerts.values().chain(after).map(|alert| (alert.id, alert)).collect();
+    let known = found.state.alerts.values().chain(after).map(|alert| (alert.id, alert)).collect();
     let telling = Telling { db, work, now, people: &found.people, alerts: known };
     let mut made = 0;
     for (key, parts) in &found.plan.tell {

@@ -229,6 +229,12 @@ pub fn devices_in_rack(db: &Connection, rack: &RackId) -> Result<Vec<Device>, Db
     all(db, &sql, &[rack.as_bytes()], device_row)
 }
 
+/// The live reservations in one rack.
+pub fn reservations_in_rack(db: &Connection, rack: &RackId) -> Result<Vec<Reservation>, DbError> {
+    let sql = format!("{RESERVATION} WHERE rack = ? AND {LIVE} ORDER BY name, id");
+    all(db, &sql, &[rack.as_bytes()], reservation_row)
+}
+
 /// The live devices on one feed.
 pub fn devices_on_feed(db: &Connection, feed: &FeedId) -> Result<Vec<Device>, DbError> {
     let sql = format!(

@@ -7,7 +7,7 @@ use lumbung_model::{FeedId, PdId, PoolId, RackId, ServerId};
 use lumbung_wire::messages::register::{Device, Reservation};
 use rusqlite::{Connection, params};
 
-use super::colocation::{devices_in_rack, devices_on_feed, reservations};
+use super::colocation::{devices_in_rack, devices_on_feed, reservations_in_rack};
 use super::register::{LIVE, pds_ever};
 use super::{DbError, count};
 
@@ -60,8 +60,7 @@ pub fn in_rack(
     codes: &Codes,
 ) -> Result<(Vec<Standing>, Vec<Reserved>), DbError> {
     let devices = devices_in_rack(db, rack)?;
-    let mut kept = reservations(db, None)?;
-    kept.retain(|row| row.rack == *rack);
+    let kept = reservations_in_rack(db, rack)?;
     Ok((
         devices.iter().filter_map(|one| codes.standing(one)).collect(),
         kept.iter().filter_map(|one| codes.reserved(one)).collect(),
