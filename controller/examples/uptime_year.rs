@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lumbung_controller::act::Act;
-use lumbung_controller::db::incidents::Wanted;
+use lumbung_controller::db::incidents::{self, Wanted};
 use lumbung_controller::db::sights::{Prober, Vantage, put_vantage};
 use lumbung_controller::db::{Db, DbError};
 use lumbung_controller::profile::Profile;
@@ -193,7 +193,9 @@ async fn main() {
         db.read(|tx| uptime::states(tx, rules, None, now)).expect("states").len()
     });
     let count = timed("incidents of the year", || {
-        db.read(|tx| uptime::incidents(tx, &Wanted::default())).expect("incidents").len()
+        db.read(|tx| uptime::incidents(tx, incidents::list(tx, &Wanted::default())?))
+            .expect("incidents")
+            .len()
     });
     println!("{count} incidents");
 }

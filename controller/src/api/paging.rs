@@ -125,6 +125,14 @@ impl<T> Page<T> {
         Page { rows: self.rows.into_iter().map(make).collect(), next: self.next }
     }
 
+    /// The same page with its rows made into others, all at once: as many, in the same order.
+    pub(super) fn try_with<U, E>(
+        self,
+        make: impl FnOnce(Vec<T>) -> Result<Vec<U>, E>,
+    ) -> Result<Page<U>, E> {
+        Ok(Page { rows: make(self.rows)?, next: self.next })
+    }
+
     /// Its rows, and the header that tells where the next are.
     pub(super) fn split(self) -> (Vec<T>, HeaderMap) {
         let mut headers = HeaderMap::new();

@@ -1,5 +1,7 @@
 //! Uptime over HTTP: what sites look at and tell; for people, states, availability, incidents, maintenance.
 
+use std::cmp::Reverse;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -25,7 +27,7 @@ use super::register::{Changed, Listed, id, unknown};
 use super::route::{Route, Routes, route};
 use super::who::Who;
 use crate::act::Act;
-use crate::db::incidents::{self as rows, Wanted};
+use crate::db::incidents::{self as rows, IncidentRow, Wanted};
 use crate::db::register;
 use crate::db::sights::{self, Prober, Vantage};
 use crate::people::access::Permission;
@@ -244,10 +246,12 @@ async fn incidents(
     let read = move |tx: &Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), asked.pd.as_deref())?;
         let wanted = Wanted { pd, open: asked.open, from: asked.since.map(Timestamp) };
-        Ok::<_, Refused>(rules::incidents(tx, &wanted)?)
+        // Only a page of them is looked up: incidents are kept for ever.
+        let page = paging
+            .select(rows::list(tx, &wanted)?, |row: &IncidentRow| (Reverse(row.from), row.id))?;
+        Ok::<_, Refused>(page.try_with(|rows| rules::incidents(tx, rows))?)
     };
-    let rows = app.db.read_async(read).await?;
-    Ok(paging.select(rows, |row: &Incident| (std::cmp::Reverse(row.from), row.id))?)
+    app.db.read_async(read).await
 }
 
 async fn incident(

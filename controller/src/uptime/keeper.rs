@@ -17,10 +17,13 @@ use super::prober::OwnPlace;
 use super::reckon::{Reckoned, Rules, reckon};
 use super::vantage::SLACK_S;
 use crate::db::incidents::{self, IncidentRow};
+use crate::db::sights::Newest;
 use crate::db::{Db, DbError, checks, sights, uptime};
 use crate::profile::Profile;
 
 mod findings;
+
+use findings::Names;
 
 /// The longest pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -85,10 +88,10 @@ impl Keeper {
         self.db.write_async(move |tx| own.prepare(tx, now)).await?;
         let own = self.clone();
         let look = self.db.read_async(move |tx| own.look(tx, now)).await?;
-        let (own, stale) = (self.clone(), look.stale.clone());
+        let stale = look.stale.clone();
         let write = move |tx: &Transaction<'_>| {
             keep_incidents(tx, &look, now)?;
-            own.raise(tx, &look.reckoned, now)
+            findings::raise(tx, &look, now)
         };
         self.db.write_async(write).await?;
         self.days(now, stale).await
@@ -143,7 +146,8 @@ impl Keeper {
             from = self.before_those_at(db, from, now, |row| !goes_on(row))?;
             reckoned = reckon(db, self.rules, (from, until))?;
         }
-        Ok(Look { window: (from, until), reckoned, stale })
+        let (names, newest) = (Names::read(db)?, sights::newest(db)?);
+        Ok(Look { window: (from, until), reckoned, stale, names, newest })
     }
 
     /// A time before `from` and before the incidents that touch it and are `meant`, with a stretch in front of them: an
@@ -242,6 +246,10 @@ struct Look {
     reckoned: Reckoned,
     /// Days that are stale, and how often each was marked then.
     stale: Vec<(i64, i64)>,
+    /// What alarms call things.
+    names: Names,
+    /// What each place saw last.
+    newest: Vec<Newest>,
 }
 
 /// Makes the incidents that were seen in a stretch of time be those that follow from it.

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::act::Act;
 use crate::db::alarms;
-use crate::db::incidents::Wanted;
+use crate::db::incidents::{self as incident_rows, Wanted};
 use crate::db::sights::{self, Prober};
 use crate::profile::Profile;
 use crate::register::{self, Mode};
@@ -132,7 +132,7 @@ impl Watched {
     }
 
     fn incidents(&self) -> Vec<lumbung_wire::messages::uptime::Incident> {
-        self.city.db.read(|tx| incidents(tx, &Wanted::default())).unwrap()
+        self.city.db.read(|tx| incidents(tx, incident_rows::list(tx, &Wanted::default())?)).unwrap()
     }
 }
 

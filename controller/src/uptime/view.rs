@@ -13,7 +13,7 @@ use lumbung_wire::messages::uptime::{CheckState, Incident, Sight, UpKind, UpStat
 use rusqlite::Connection;
 
 use super::reckon::{Rules, Subject, reckon};
-use crate::db::incidents::{self as incident_rows, IncidentRow, Wanted};
+use crate::db::incidents::{self as incident_rows, IncidentRow};
 use crate::db::{DbError, register, services, sights, uptime};
 use crate::profile::Profile;
 
@@ -258,13 +258,13 @@ const fn as_state(judged: Judged) -> UpState {
     }
 }
 
-/// Incidents with what people wrote about them, newest first.
+/// Incidents with what people wrote about them, in their order.
 ///
 /// # Errors
 /// If the database fails.
-pub fn incidents(db: &Connection, wanted: &Wanted) -> Result<Vec<Incident>, DbError> {
+pub fn incidents(db: &Connection, rows: Vec<IncidentRow>) -> Result<Vec<Incident>, DbError> {
     let names = names(db)?;
-    incident_rows::list(db, wanted)?.into_iter().map(|row| incident(db, &names, row)).collect()
+    rows.into_iter().map(|row| incident(db, &names, row)).collect()
 }
 
 /// One incident as people see it.
@@ -275,7 +275,8 @@ pub fn incident_view(db: &Connection, row: IncidentRow) -> Result<Incident, DbEr
     incident(db, &names(db)?, row)
 }
 
-fn names(db: &Connection) -> Result<HashMap<[u8; 16], String>, DbError> {
+/// What services and servers are called, those that are retired too, by id.
+pub(super) fn names(db: &Connection) -> Result<HashMap<[u8; 16], String>, DbError> {
     let services = services::services_ever(db, None)?.into_iter();
     let servers = register::servers_ever(db, None)?.into_iter();
     let services = services.map(|row| (*row.id.as_bytes(), row.name));

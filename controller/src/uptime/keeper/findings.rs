@@ -7,11 +7,11 @@ use lumbung_model::{CheckId, PdId, SiteId, Timestamp};
 use rusqlite::Connection;
 
 use super::super::reckon::{CheckLine, Reckoned, Subject};
-use super::{Keeper, SETTLE_S};
+use super::super::view;
+use super::{Look, SETTLE_S};
 use crate::db::alarms::{self, Finding};
 use crate::db::sights::{Newest, Vantage};
-use crate::db::{DbError, checks, incidents, register, services, sights};
-use lumbung_wire::messages::uptime::UpKind;
+use crate::db::{DbError, checks, incidents, register, sights};
 
 /// A certificate that expires so soon is told, seconds: thirty days.
 const CERTIFICATE_S: i64 = 30 * 86_400;
@@ -28,55 +28,38 @@ const CLOCK_S: i64 = 60;
 /// Words of probes that one alarm quotes.
 const QUOTED_MAX: usize = 4;
 
-impl Keeper {
-    /// Makes the alarms be what is wrong now.
-    pub(super) fn raise(
-        &self,
-        db: &Connection,
-        reckoned: &Reckoned,
-        now: Timestamp,
-    ) -> Result<(), DbError> {
-        let names = Names::read(db)?;
-        let newest = sights::newest(db)?;
-        let all: [(&str, Vec<Finding>); 6] = [
-            ("down", down(db, reckoned, &names, &newest)?),
-            ("unconfirmed", unconfirmed(reckoned, &names, now)),
-            ("link", links(reckoned, &names, &newest, now)),
-            ("cut-off", cut_off(reckoned, &names, now)),
-            ("certificate", certificates(reckoned, &newest, now)),
-            ("vantage", silent(db, &names, now)?),
-        ];
-        for (kind, findings) in all {
-            alarms::reconcile(db, now, kind, "", &findings)?;
-        }
-        Ok(())
+/// Makes the alarms be what is wrong now.
+pub(super) fn raise(db: &Connection, look: &Look, now: Timestamp) -> Result<(), DbError> {
+    let Look { reckoned, names, newest, .. } = look;
+    let all: [(&str, Vec<Finding>); 6] = [
+        ("down", down(db, reckoned, names, newest)?),
+        ("unconfirmed", unconfirmed(reckoned, names, now)),
+        ("link", links(reckoned, names, newest, now)),
+        ("cut-off", cut_off(reckoned, names, now)),
+        ("certificate", certificates(reckoned, newest, now)),
+        ("vantage", silent(db, names, now)?),
+    ];
+    for (kind, findings) in all {
+        alarms::reconcile(db, now, kind, "", &findings)?;
     }
+    Ok(())
 }
 
 /// What things are called.
-struct Names {
-    services: HashMap<[u8; 16], String>,
-    servers: HashMap<[u8; 16], String>,
+pub(super) struct Names {
+    /// Services and servers.
+    subjects: HashMap<[u8; 16], String>,
     sites: HashMap<SiteId, String>,
 }
 
 impl Names {
-    fn read(db: &Connection) -> Result<Self, DbError> {
-        let services = services::services_ever(db, None)?;
-        let servers = register::servers_ever(db, None)?;
-        Ok(Self {
-            services: services.into_iter().map(|row| (*row.id.as_bytes(), row.name)).collect(),
-            servers: servers.into_iter().map(|row| (*row.id.as_bytes(), row.name)).collect(),
-            sites: register::sites(db)?.into_iter().map(|row| (row.id, row.name)).collect(),
-        })
+    pub(super) fn read(db: &Connection) -> Result<Self, DbError> {
+        let sites = register::sites(db)?.into_iter().map(|row| (row.id, row.name)).collect();
+        Ok(Self { subjects: view::names(db)?, sites })
     }
 
     fn subject(&self, subject: &Subject) -> String {
-        let names = match subject.kind {
-            UpKind::Service => &self.services,
-            UpKind::Server => &self.servers,
-        };
-        let name = names.get(&subject.id).map_or("?", String::as_str);
+        let name = self.subjects.get(&subject.id).map_or("?", String::as_str);
         format!("{} {name}", subject.kind)
     }
 
