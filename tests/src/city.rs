@@ -300,6 +300,7 @@ pub struct Pd {
     pub server: PathBuf,
     /// The custodian's directory: the key bundle and the depot in which rosters are made.
     pub custodian: PathBuf,
+    host: Host,
     daemon: Option<Daemon>,
 }
 
@@ -316,7 +317,7 @@ impl Pd {
     /// If it was not built.
     #[must_use]
     pub fn agent(&self) -> Command {
-        let mut command = Command::new(program("lumbung-agent").expect("built"));
+        let mut command = self.host.command(&program("lumbung-agent").expect("built"));
         command.arg("--config").arg(self.server.join("agent.toml"));
         command
     }
@@ -467,6 +468,7 @@ impl City {
             paths: plan.paths,
             server,
             custodian,
+            host: Host::loopback(),
             daemon: None,
         };
         pd.configure(&[&self.pusat, &self.drc])?;
@@ -539,6 +541,28 @@ impl City {
         for site in [&mut self.pusat, &mut self.drc] {
             if site.daemon.is_none() {
                 site.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets days pass on every machine: what runs is killed, and started again with clocks that are ahead.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub fn pass_days(&mut self, days: u32) -> Result<()> {
+        self.controller.kill()?;
+        self.controller.host.clocks.pass_days(days);
+        for site in [&mut self.pusat, &mut self.drc] {
+            site.kill()?;
+            site.host.clocks.pass_days(days);
+        }
+        self.restart_the_dead()?;
+        for pd in &mut self.pds {
+            pd.host.clocks.pass_days(days);
+            if let Some(mut daemon) = pd.daemon.take() {
+                daemon.kill()?;
+                pd.start()?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 
+use crate::clocks::Clocks;
 use crate::process::output;
 
 /// Where a program runs.
@@ -17,13 +18,15 @@ use crate::process::output;
 pub struct Host {
     namespace: Option<String>,
     address: IpAddr,
+    /// What its programs see of the time.
+    pub clocks: Clocks,
 }
 
 impl Host {
     /// This machine, by its loopback address.
     #[must_use]
     pub fn loopback() -> Self {
-        Self { namespace: None, address: IpAddr::from([127, 0, 0, 1]) }
+        Self { namespace: None, address: IpAddr::from([127, 0, 0, 1]), clocks: Clocks::default() }
     }
 
     /// The address at which others reach it.
@@ -35,14 +38,12 @@ impl Host {
     /// A program on this host.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
-        match &self.namespace {
-            None => Command::new(program),
-            Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(program);
-                command
-            }
-        }
+        let own = self.clocks.command(program);
+        let Some(namespace) = &self.namespace else { return own };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(own.get_program()).args(own.get_args());
+        command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
     }
 }
 
@@ -63,7 +64,8 @@ impl Network {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let namespace = format!("lb{}-{count}", std::process::id());
             ip(&["netns", "add", &namespace])?;
-            let host = Host { namespace: Some(namespace), address: address.parse()? };
+            let clocks = Clocks::default();
+            let host = Host { namespace: Some(namespace), address: address.parse()?, clocks };
             network.hosts.push(host);
             let host = network.hosts.len() - 1;
             network.within(host, &["link", "set", "lo", "up"])?;

@@ -4,6 +4,7 @@
 
 pub mod alone;
 pub mod city;
+pub mod clocks;
 pub mod evidence;
 pub mod figures;
 pub mod hosts;

@@ -10,7 +10,7 @@ use crate::run::{check, command, is_there, root, target_dir};
 type Needed = (&'static str, &'static str, &'static str);
 
 /// What the tests start: program, an argument with which it only answers, package.
-const TEST_PROGRAMS: [Needed; 8] = [
+const TEST_PROGRAMS: [Needed; 9] = [
     ("cc", "--version", "build-essential"),
     ("curl", "--version", "curl"),
     ("ip", "-V", "iproute2"),
@@ -18,6 +18,7 @@ const TEST_PROGRAMS: [Needed; 8] = [
     ("getcap", "/", "libcap2-bin"),
     ("sqlite3", "--version", "sqlite3"),
     ("script", "--version", "bsdutils"),
+    ("faketime", "--version", "faketime"),
     ("/usr/sbin/exim4", "-bV", "exim4-daemon-light"),
 ];
 
