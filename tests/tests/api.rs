@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use lumbung_model::{AgentId, Clock as _, DomainId, PublicKey, RepositoryId, SystemClock};
+use lumbung_model::{
+    AgentId, Clock as _, DomainId, PublicKey, RepositoryId, SiteId, SystemClock, TlsPin,
+};
 use lumbung_tests::city::Controller;
 use lumbung_tests::process::{any_output, output};
-use lumbung_wire::certs;
+use lumbung_wire::Role;
+use lumbung_wire::certs::{self, KeyPem};
 use lumbung_wire::client::{ControllerClient, Credentials};
 use lumbung_wire::messages::EnrollRequest;
 use lumbung_wire::messages::overview::CaInfo;
 use lumbung_wire::messages::people::{
     ApiTokenInput, LoginRequest, NewApiToken, PasswordChange, TotpConfirm, TotpSecret, User,
 };
-use lumbung_wire::tls::{ServerTrust, client_config};
+use lumbung_wire::tls::{ServerTrust, TlsIdentity, client_config};
 use serde_json::Value;
 use tempfile::TempDir;
 use totp_rs::{Builder, Secret};
@@ -117,22 +120,34 @@ impl Bed {
 
     /// The certificate and key of an agent that has enrolled.
     fn agent(&self) -> As {
-        let key = certs::generate_key().unwrap();
-        let request = EnrollRequest {
-            token: self.controller.token("agent", "simrs-1").unwrap(),
-            role: lumbung_wire::Role::Agent,
-            csr_pem: certs::csr(&key, "agent").unwrap(),
+        let token = self.controller.token("agent", "simrs-1").unwrap();
+        self.enrolled(|_, csr_pem| EnrollRequest {
             repository: Some(RepositoryId::from_bytes([1; 32])),
             agent: Some(AgentId::random()),
             agent_key: Some(PublicKey::from_bytes([2; 32])),
             domain: Some(DomainId::random()),
-            site: None,
-            receipt_key: None,
-            url: None,
-            tls_pin: None,
-        };
+            ..request(token, Role::Agent, csr_pem)
+        })
+    }
+
+    /// Those of a site.
+    fn site(&self) -> As {
+        let token = self.controller.token("site", "Pusat Data Diskominfo").unwrap();
+        let site = SiteId::random();
+        self.enrolled(|key, csr_pem| EnrollRequest {
+            site: Some(site),
+            receipt_key: Some(PublicKey::from_bytes([2; 32])),
+            url: Some("https://vault.example.go.id:7443".to_owned()),
+            tls_pin: Some(pin(key, site)),
+            ..request(token, Role::Site, csr_pem)
+        })
+    }
+
+    fn enrolled(&self, request: impl FnOnce(&KeyPem, String) -> EnrollRequest) -> As {
+        let key = certs::generate_key().unwrap();
+        let request = request(&key, certs::csr(&key, "x").unwrap());
         let enrolled = self.runtime.block_on(self.client().enroll(&request)).unwrap();
-        let path = self.path("agent.pem");
+        let path = self.path("certificate.pem");
         std::fs::write(&path, enrolled.certificate_pem + key.expose()).unwrap();
         As::Certificate(path)
     }
@@ -189,6 +204,29 @@ impl Bed {
         };
         let client = self.client().with_credentials(&credentials);
         self.runtime.block_on(client.get::<Value>("/api/v1/me")).unwrap();
+    }
+}
+
+/// The pin under which a site's key is known.
+fn pin(key: &KeyPem, site: SiteId) -> TlsPin {
+    let certificate = certs::self_signed_site_certificate(key, site).unwrap();
+    TlsIdentity::from_pem(&certificate, key).unwrap().pin().unwrap()
+}
+
+/// A request for a certificate, without what belongs to its role.
+fn request(token: String, role: Role, csr_pem: String) -> EnrollRequest {
+    EnrollRequest {
+        token,
+        role,
+        csr_pem,
+        repository: None,
+        agent: None,
+        agent_key: None,
+        domain: None,
+        site: None,
+        receipt_key: None,
+        url: None,
+        tls_pin: None,
     }
 }
 
@@ -259,12 +297,22 @@ fn the_api_is_as_it_is_described_for_an_administrators_session() {
     assert!(untested.iter().all(|one| guarded.contains(one)), "{untested:?}");
 }
 
+/// Asks as the holder of a certificate for what is its own.
+fn holds_for_a_certificate(bed: &Bed, who: &As, own: &[&str]) {
+    // A certificate belongs to the connection: Schemathesis cannot leave it out to see whether it is asked for.
+    let mut more = vec!["--exclude-checks", "positive_data_acceptance,ignored_auth"];
+    more.extend(without("--include-path", own));
+    assert_eq!(untested(&bed.run(who, &more)), [""; 0]);
+}
+
 #[test]
 fn the_api_is_as_it_is_described_for_an_agent() {
     let bed = Bed::new();
-    // A certificate belongs to the connection: Schemathesis cannot leave it out to see whether it is asked for.
-    let mut more = vec!["--exclude-checks", "positive_data_acceptance,ignored_auth"];
-    more.extend(without("--include-path", &OF_AGENTS));
-    let shown = bed.run(&bed.agent(), &more);
-    assert_eq!(untested(&shown), [""; 0]);
+    holds_for_a_certificate(&bed, &bed.agent(), &OF_AGENTS);
+}
+
+#[test]
+fn the_api_is_as_it_is_described_for_a_site() {
+    let bed = Bed::new();
+    holds_for_a_certificate(&bed, &bed.site(), &OF_SITES);
 }
