@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::{AnomalyId, Clock, HoldId, SiteId, Timestamp};
+use lumbung_model::{AnomalyId, Clock, HoldId, SiteId};
 use lumbung_wire::client::VaultClient;
 use lumbung_wire::messages::HoldRequest;
 use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
@@ -18,13 +18,12 @@ use super::settle_alarm;
 use crate::db::anomalies::{self as rows, Due, Kept};
 use crate::db::{Db, DbError, register};
 use crate::poller::site::Enrolled;
+use crate::turns::Turns;
 
 /// A hold that stands is asked for again after so many seconds.
 const AGAIN_S: i64 = 3600;
 /// A site has this long to answer one request.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Where an attack is dated too late its first files are in the newest snapshot: one from so much earlier is held too.
-const EARLIER_S: i64 = 7 * 86_400;
 /// Longest error of a site that is kept.
 const ERROR_MAX_CHARS: usize = 300;
 
@@ -42,45 +41,15 @@ pub struct Keeper {
     pub signal: Arc<Notify>,
 }
 
-/// Of the snapshots from before an anomaly, newest first, those that are to be held: at each site the newest, and the newest
-/// that is a week older.
-#[must_use]
-pub fn wanted(kept: &[Kept]) -> Vec<Kept> {
-    let mut newest: BTreeMap<SiteId, Timestamp> = BTreeMap::new();
-    let mut earlier: BTreeMap<SiteId, Timestamp> = BTreeMap::new();
-    let mut wanted = Vec::new();
-    for one in kept {
-        let first = *newest.entry(one.site).or_insert(one.finished);
-        let is_newest = first == one.finished;
-        if is_newest
-            || first.seconds_since(one.finished) >= EARLIER_S
-                && *earlier.entry(one.site).or_insert(one.finished) == one.finished
-        {
-            wanted.push(*one);
-        }
-    }
-    wanted
-}
-
 impl Keeper {
     /// Places holds until told to stop.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(Duration::from_secs(u64::from(self.interval_s)));
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-                () = self.signal.notified() => {}
-            }
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                result = self.clone().round() => {
-                    if let Err(error) = result {
-                        let error = lumbung_model::with_causes(&error);
-                        tracing::error!(error, "holds for anomalies could not be seen to");
-                    }
-                }
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let period = Duration::from_secs(u64::from(self.interval_s));
+        let mut turns = Turns::every_or_when(period, self.signal.clone(), stop);
+        while turns.next().await {
+            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "holds for anomalies could not be seen to");
             }
         }
     }
@@ -124,7 +93,7 @@ impl Keeper {
                         let mut new = Vec::new();
                         // What added up may have begun long before what gave it away: the newest from before either.
                         for before in [anomaly.since, anomaly.first] {
-                            new.extend(wanted(&rows::kept_before(tx, &anomaly, before)?));
+                            new.extend(rows::wanted_before(tx, &anomaly, before)?);
                         }
                         new.sort_unstable_by_key(|kept| (kept.site, kept.manifest));
                         new.dedup_by_key(|kept| (kept.site, kept.manifest));

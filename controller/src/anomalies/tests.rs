@@ -2,12 +2,11 @@
 
 use lumbung_model::anomaly::{FolderFigures, NewData};
 use lumbung_model::{DatasetId, ManifestId, SiteId};
+use lumbung_wire::messages::register::{RetiredKind, RetirementInput};
 use lumbung_wire::messages::{Outcome, ReportId, Statistics};
 
-use super::keeper::wanted;
 use super::*;
 use crate::db::alarms::Wanted;
-use crate::db::anomalies::Kept;
 use crate::testing::{City, START};
 
 const DAY_S: i64 = 86_400;
@@ -155,16 +154,52 @@ fn figures_that_cannot_be_or_are_of_another_count_for_nothing() {
     assert!(history.iter().all(|run| run.figures.folders.is_empty()));
 }
 
-#[test]
-fn each_site_holds_its_newest_snapshot_and_one_from_a_week_before() {
-    let (a, b) = (SiteId::from_bytes([1; 16]), SiteId::from_bytes([2; 16]));
-    let kept = |site, day: u8| Kept {
-        site,
-        manifest: ManifestId::from_bytes([day; 32]),
-        finished: START.plus_seconds(i64::from(day) * DAY_S),
+/// Shows a site's snapshots of these days, oldest first.
+fn show(city: &City, site: &crate::testing::TestSite, days: &[i64]) {
+    for day in days {
+        let at = START.plus_seconds(day * DAY_S);
+        let sequence = u64::try_from(*day).unwrap();
+        let (_, object) = city.signed_manifest(sequence, ManifestId::ZERO, at);
+        site.take(city, &object, at.plus_seconds(120));
+    }
+}
+
+#[tokio::test]
+async fn each_site_holds_its_newest_snapshot_and_one_from_a_week_before() {
+    let city = worked(20);
+    let suspicious = Report { manifest: None, ..report(&city, 31, attack()) };
+    assert!(take(&city, &suspicious));
+    let found = &all(&city)[0];
+    let wanted = |before_day: i64| -> Vec<(SiteId, i64)> {
+        let before = START.plus_seconds(before_day * DAY_S);
+        let kept = city.db.read(|tx| rows::wanted_before(tx, found, before)).unwrap();
+        let day = |finished: Timestamp| finished.seconds_since(START) / DAY_S;
+        kept.iter().map(|one| (one.site, day(one.finished))).collect()
     };
-    let all =
-        [kept(a, 30), kept(b, 29), kept(a, 29), kept(a, 24), kept(a, 23), kept(a, 22), kept(b, 28)];
-    assert_eq!(wanted(&all), [kept(a, 30), kept(b, 29), kept(a, 23)]);
-    assert_eq!(wanted(&[]), []);
+    assert_eq!(wanted(31), []);
+    // The Pusat Data has many more of late than the DRC.
+    show(&city, &city.pusat, &[22, 23, 24, 27, 28, 29, 30, 31]);
+    show(&city, &city.drc, &[21, 28]);
+    city.poll_both().await;
+    let (pusat, drc) = (city.pusat.id, city.drc.id);
+    assert_eq!(wanted(31), [(pusat, 30), (drc, 28), (pusat, 23), (drc, 21)]);
+    assert_eq!(wanted(24), [(pusat, 23), (drc, 21)]);
+}
+
+#[test]
+fn what_was_found_in_a_dataset_that_is_retired_stands_until_a_person_settles_it() {
+    let city = worked(20);
+    take(&city, &report(&city, 20, attack()));
+    let act = Act::console(START.plus_seconds(21 * DAY_S));
+    let input = RetirementInput {
+        kind: RetiredKind::Dataset,
+        id: city.dataset.to_string(),
+        from: act.now,
+        reason: "diganti".to_owned(),
+        with_contents: false,
+    };
+    city.db.write(|tx| crate::retire::retire(tx, &act, &input)).unwrap();
+    assert_eq!((all(&city).len(), alarms_of(&city).len()), (1, 1));
+    say(&city, AnomalyState::Dismissed, "server lama").unwrap();
+    assert!(alarms_of(&city).is_empty());
 }

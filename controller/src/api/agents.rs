@@ -16,7 +16,7 @@ use lumbung_wire::messages::overview::{CaInfo, ControllerHealth};
 use lumbung_wire::messages::policy::{PolicyOffer, PolicyTold};
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, JobState, RenewRequest,
-    RenewResponse, Report, ReportsAck,
+    RenewResponse, Report, ReportId, ReportsAck,
 };
 use lumbung_wire::server::{RemoteAddr, read_json};
 use lumbung_wire::{Peer, PeerIdentity, Problem, Role};
@@ -105,6 +105,8 @@ const JOBS_MAX: usize = 1000;
 const DISKS_MAX: usize = 1000;
 /// Reports at once.
 const REPORTS_MAX: usize = 1000;
+/// Reports in one transaction: each is judged by its dataset's history, and others wait to write meanwhile.
+const REPORTS_AT_ONCE: usize = 20;
 /// Longest text that an agent tells.
 const TEXT_MAX_CHARS: usize = 4000;
 
@@ -287,30 +289,43 @@ pub(super) async fn reports(
         return Err(Problem::bad_request(detail).into());
     }
     let now = app.clock.now();
-    let taken = app
-        .db
-        .write_async(move |tx| {
-            if rows::agent(tx, &agent)?.is_none() {
-                return Ok::<_, DbError>(None);
-            }
-            let (mut acknowledged, mut suspicious) = (Vec::with_capacity(reports.len()), false);
-            for report in &reports {
-                rows::insert_report(tx, now, &agent, report)?;
-                suspicious |= anomalies::take_in(tx, now, &agent, report)?;
-                rows::note_unregistered(tx, now, &report.dataset, None, Some(&agent), "")?;
-                // An id that another agent has used is not this agent's report: it is not acknowledged.
-                if rows::report_sender(tx, &report.id)? == Some(agent) {
-                    acknowledged.push(report.id);
-                }
-            }
-            Ok(Some((acknowledged, suspicious)))
-        })
-        .await?;
-    let (acknowledged, suspicious) = taken.ok_or_else(|| unknown_agent(agent))?;
-    if suspicious {
-        app.anomalies.notify_one();
+    let mut acknowledged = Vec::with_capacity(reports.len());
+    let mut left = reports.into_iter();
+    loop {
+        let some: Vec<Report> = left.by_ref().take(REPORTS_AT_ONCE).collect();
+        let taken = app.db.write_async(move |tx| take_reports(tx, now, &agent, &some)).await?;
+        let (taken, suspicious) = taken.ok_or_else(|| unknown_agent(agent))?;
+        acknowledged.extend(taken);
+        if suspicious {
+            app.anomalies.notify_one();
+        }
+        if left.len() == 0 {
+            return Ok(Json(ReportsAck { acknowledged }));
+        }
     }
-    Ok(Json(ReportsAck { acknowledged }))
+}
+
+/// Takes reports in: the ids of those that are kept now, and whether one is suspicious; none if nobody knows the agent.
+fn take_reports(
+    tx: &rusqlite::Transaction<'_>,
+    now: Timestamp,
+    agent: &AgentId,
+    reports: &[Report],
+) -> Result<Option<(Vec<ReportId>, bool)>, DbError> {
+    if rows::agent(tx, agent)?.is_none() {
+        return Ok(None);
+    }
+    let (mut acknowledged, mut suspicious) = (Vec::with_capacity(reports.len()), false);
+    for report in reports {
+        rows::insert_report(tx, now, agent, report)?;
+        suspicious |= anomalies::take_in(tx, now, agent, report)?;
+        rows::note_unregistered(tx, now, &report.dataset, None, Some(agent), "")?;
+        // An id that another agent has used is not this agent's report: it is not acknowledged.
+        if rows::report_sender(tx, &report.id)? == Some(*agent) {
+            acknowledged.push(report.id);
+        }
+    }
+    Ok(Some((acknowledged, suspicious)))
 }
 
 /// The register's servers, with the state of their agents as of `now`.

@@ -246,25 +246,35 @@ pub struct Kept {
     pub finished: Timestamp,
 }
 
-/// Complete snapshots of an anomaly's dataset from before a time, at each site that has receipted and not removed them, newest first.
-/// A snapshot is as old as its first receipt says, but for clocks that differ: an agent that dates it back gains little.
-pub fn kept_before(
+/// Where an attack is dated too late its first files are in the newest snapshot: one from so much earlier is held too.
+const EARLIER_S: i64 = 7 * 86_400;
+
+/// What is to be held for an anomaly that began at a time: at each site the newest complete snapshot of its dataset from before
+/// that it has receipted and not removed, and the newest that is a week older. A snapshot is as old as its first receipt says, but
+/// for clocks that differ: an agent that dates it back gains little.
+pub fn wanted_before(
     db: &Connection,
     anomaly: &Anomaly,
     before: Timestamp,
 ) -> Result<Vec<Kept>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT DISTINCT r.site, m.id, m.finished_s FROM authorized_manifests AS m
-         JOIN counting_receipts AS r ON r.manifest = m.id AND r.repository = m.repository
-         WHERE m.dataset = ?1 AND m.partial = 0 AND m.finished_s <= ?2
-            AND (SELECT min(f.received_s) FROM counting_receipts AS f WHERE f.manifest = m.id) <= ?2 + ?3
-            AND NOT EXISTS (SELECT 1 FROM run_figures AS f WHERE f.dataset = ?1 AND f.manifest = m.id AND f.at_s >= ?2)
-            AND NOT EXISTS (SELECT 1 FROM removals AS t
-                WHERE t.manifest = m.id AND t.site = r.site AND t.repository = r.repository)
-         ORDER BY m.finished_s DESC LIMIT 2000",
+        "WITH kept AS MATERIALIZED (
+            SELECT DISTINCT r.site, m.id, m.finished_s FROM authorized_manifests AS m
+            JOIN counting_receipts AS r ON r.manifest = m.id AND r.repository = m.repository
+            WHERE m.dataset = ?1 AND m.partial = 0 AND m.finished_s <= ?2
+                AND (SELECT min(f.received_s) FROM counting_receipts AS f WHERE f.manifest = m.id) <= ?2 + ?3
+                AND NOT EXISTS (SELECT 1 FROM run_figures AS f WHERE f.dataset = ?1 AND f.manifest = m.id AND f.at_s >= ?2)
+                AND NOT EXISTS (SELECT 1 FROM removals AS t
+                    WHERE t.manifest = m.id AND t.site = r.site AND t.repository = r.repository)),
+         newest AS (SELECT site, max(finished_s) AS at_s FROM kept GROUP BY site),
+         earlier AS (SELECT k.site, max(k.finished_s) AS at_s FROM kept AS k JOIN newest AS n ON n.site = k.site
+            WHERE k.finished_s <= n.at_s - ?4 GROUP BY k.site)
+         SELECT k.site, k.id, k.finished_s FROM kept AS k
+         JOIN (SELECT * FROM newest UNION SELECT * FROM earlier) AS w ON w.site = k.site AND w.at_s = k.finished_s
+         ORDER BY k.finished_s DESC, k.site, k.id",
     )?;
     let rows = statement.query_map(
-        params![anomaly.dataset.as_bytes(), before.0, CLOCK_TOLERANCE_S],
+        params![anomaly.dataset.as_bytes(), before.0, CLOCK_TOLERANCE_S, EARLIER_S],
         |row| {
             Ok(Kept {
                 site: SiteId::from_bytes(id(row, 0)?),
