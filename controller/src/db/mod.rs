@@ -43,6 +43,7 @@ pub mod schema;
 pub mod services;
 pub mod sights;
 pub mod standings;
+pub mod stands;
 pub mod tokens;
 pub mod uptime;
 pub mod verdicts;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use lumbung_model::uptime::{Beat, Figures, Timeline};
-use lumbung_model::{PdId, ServerId, SiteId, Timestamp};
+use lumbung_model::{PdId, ServerId, Timestamp};
 use lumbung_wire::messages::uptime::UpKind;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{DbError, id, maybe_id, word};
+use super::{DbError, id, word};
 
 /// A subject's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,35 +234,4 @@ pub fn hosts(db: &Connection, (from, until): (Timestamp, Timestamp)) -> Result<V
         }
     }
     Ok(hosts.into_values().collect())
-}
-
-/// Where a server stands, and whose it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stand {
-    /// Whose it is.
-    pub pd: PdId,
-    /// At which site.
-    pub site: Option<SiteId>,
-    /// In which room.
-    pub room: Option<[u8; 16]>,
-    /// In which rack, as the device that it is.
-    pub rack: Option<[u8; 16]>,
-}
-
-/// Where every server stands, also those that are retired.
-pub fn stands(db: &Connection) -> Result<HashMap<ServerId, Stand>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT v.id, v.pd, v.site, v.room, (SELECT d.rack FROM devices AS d WHERE d.server = v.id AND d.rack IS NOT NULL)
-         FROM servers AS v",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let stand = Stand {
-            pd: PdId::from_bytes(id(row, 1)?),
-            site: maybe_id(row, 2)?.map(SiteId::from_bytes),
-            room: maybe_id(row, 3)?,
-            rack: maybe_id(row, 4)?,
-        };
-        Ok((ServerId::from_bytes(id(row, 0)?), stand))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,21 +1,22 @@
 //! From rows to what is said of every check and every subject over a stretch of time.
 //!
-//! Invariant: a function of the database and the stretch. A server is judged by its checks alone while it has any, else by
-//! its heartbeats.
+//! Invariants: a function of the database and the stretch. Servers stand where they stood at the stretch's end, and are whose they
+//! were then. A server is judged by its checks alone while it has any, else by its heartbeats.
 
 use std::collections::{BTreeMap, HashMap};
 
 use lumbung_model::schedule::{Schedule, Tz};
 use lumbung_model::uptime::{
-    Judged, Place, Recurrence, Timeline, Window, check, cut_off, else_by, host, seen, subject,
+    Judged, Place, Recurrence, Target, Timeline, Window, check, cut_off, else_by, host, seen,
+    subject,
 };
-use lumbung_model::{CheckId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId, Timestamp};
+use lumbung_model::{CheckId, PdId, ServerId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::register::Check;
 use lumbung_wire::messages::uptime::{Maintenance, MaintenanceScope, UpKind};
 use rusqlite::Connection;
 
-use crate::db::uptime::{self as rows, Stand};
-use crate::db::{DbError, checks, incidents, services, sights};
+use crate::db::stands::{self, Stand};
+use crate::db::{DbError, checks, incidents, sights, uptime as rows};
 
 /// What figures depend on beside rows.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +87,7 @@ pub fn reckon(db: &Connection, rules: Rules, window: Stretch) -> Result<Reckoned
             judged.entry(subject).or_default().push(one.line.clone());
         }
     }
-    let stands = rows::stands(db)?;
+    let stands = stands::stands(db, window.1)?;
     for (subject, line) in host_lines(db, rules, window, &stands)? {
         let checks = judged.entry(subject).or_default();
         *checks = vec![else_by(checks, line, window)];
@@ -119,11 +120,12 @@ fn check_lines(db: &Connection, window: Stretch) -> Result<(Vec<CheckLine>, ByPl
     let told = checks::told(db, window)?;
     let mut runs = sights::runs(db, window)?;
     let mut places: HashMap<CheckId, Vec<(SiteId, Place)>> = HashMap::new();
-    let mut by_site: BTreeMap<SiteId, Vec<Timeline<bool>>> = BTreeMap::new();
+    let mut by_site: BTreeMap<SiteId, Vec<Target>> = BTreeMap::new();
     for ((check, site), told) in told {
         let runs = runs.remove(&(check, site)).unwrap_or_default();
         let seen: Vec<Timeline<bool>> = runs.into_values().map(seen).collect();
-        by_site.entry(site).or_default().extend(seen.iter().cloned());
+        let targets = seen.iter().map(|line| (check, line.clone()));
+        by_site.entry(site).or_default().extend(targets);
         places.entry(check).or_default().push((site, Place { told, seen, ..Place::default() }));
     }
     let (sites, targets): (Vec<_>, Vec<_>) = by_site.into_iter().unzip();
@@ -203,13 +205,8 @@ impl Planned {
                 (row, spans.spans().iter().map(|span| (span.from, span.until)).collect())
             })
             .collect();
-        let mut by_service: HashMap<ServiceId, Vec<ServerId>> = HashMap::new();
-        for application in services::applications_ever(db, None)? {
-            if let Some(service) = application.service {
-                by_service.entry(service).or_default().extend(application.servers);
-            }
-        }
-        Ok(Self { windows, stands, services: by_service })
+        let services = stands::servers_of_services(db, window.1)?;
+        Ok(Self { windows, stands, services })
     }
 
     fn of(&self, subject: &Subject) -> Timeline<()> {
@@ -232,10 +229,10 @@ impl Planned {
                 stand.site.is_some_and(|site| site.to_string() == row.subject)
             }),
             MaintenanceScope::Rack => self.stands_so(subject, |stand| {
-                stand.rack.is_some_and(|rack| RackId::from_bytes(rack).to_string() == row.subject)
+                stand.rack.is_some_and(|rack| rack.to_string() == row.subject)
             }),
             MaintenanceScope::Room => self.stands_so(subject, |stand| {
-                stand.room.is_some_and(|room| RoomId::from_bytes(room).to_string() == row.subject)
+                stand.room.is_some_and(|room| room.to_string() == row.subject)
             }),
         }
     }

@@ -141,8 +141,24 @@ async fn a_racks_window_plans_the_downtime_of_what_stands_in_it() {
     watched.city.db.write(|tx| enter_incident(tx, &later, &profile, &entered)).unwrap();
     let asked = (By::Server, "2027-01".parse().unwrap());
     let terms = (&*watched.profile, watched.keeper.rules);
-    let rows = watched.city.db.read(|tx| rows(tx, terms, asked, None, at(7))).unwrap();
-    assert_eq!((rows[0].planned_s, rows[0].down_s), (2 * 600, 2 * 600));
+    let figures = |now| {
+        let rows = watched.city.db.read(|tx| rows(tx, terms, asked, None, now)).unwrap();
+        (rows[0].planned_s, rows[0].down_s)
+    };
+    assert_eq!(figures(at(7)), (2 * 600, 2 * 600));
+
+    // The day is over, the device is taken out of the rack, and something is told of the day: it stays as it was.
+    watched.round(at(288)).await;
+    let device: DeviceInput = json(json!({
+        "pd": watched.city.pd, "name": "srv", "kind": "server", "condition": "baik", "server": watched.city.server,
+    }));
+    let moved = Act::console(at(289));
+    watched.city.db.write(|tx| register::put_device(tx, &moved, &device, Mode::Upsert)).unwrap();
+    let day = watched.profile.day(START);
+    watched.city.db.write(|tx| uptime_rows::mark_days(tx, (day, day))).unwrap();
+    watched.round(at(290)).await;
+    assert_eq!(watched.city.db.read(|tx| uptime_rows::stale_days(tx)).unwrap(), []);
+    assert_eq!(figures(at(290)), (2 * 600, 2 * 600));
 }
 
 #[tokio::test]

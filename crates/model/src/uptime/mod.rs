@@ -12,7 +12,7 @@ mod outages;
 mod seen;
 mod timeline;
 
-pub use cut_off::cut_off;
+pub use cut_off::{Target, cut_off};
 pub use host::{Beat, host};
 pub use judged::{Figures, Judged, Place, check, else_by, subject};
 pub use maintenance::{Recurrence, Window};

@@ -1,6 +1,6 @@
 use super::*;
-use crate::Timestamp;
 use crate::schedule::{Schedule, parse_zone};
+use crate::{CheckId, Timestamp};
 
 mod year;
 
@@ -74,16 +74,24 @@ fn down_takes_two_places_where_two_were_told_to_look() {
 fn a_place_that_sees_nothing_while_another_sees_something_is_cut_off() {
     let window = (at(0), at(600));
     let line = |up, from, until| seen(vec![run(from, until, up)]);
-    let sees = |states: [bool; 2]| states.map(|up| line(up, 0, 540)).to_vec();
-    let cut = |places: &[Vec<Timeline<bool>>]| -> Vec<i64> {
+    let target = |n: u8| CheckId::from_bytes([n; 16]);
+    let sees = |states: &[bool]| -> Vec<Target> {
+        states.iter().zip(1..).map(|(up, n)| (target(n), line(*up, 0, 540))).collect()
+    };
+    let cut = |places: &[Vec<Target>]| -> Vec<i64> {
         cut_off(places, window).iter().map(|line| line.seconds(())).collect()
     };
-    assert_eq!(cut(&[sees([true, false]), sees([false, false])]), [0, 600]);
-    assert_eq!(cut(&[sees([false, false]), sees([false, false])]), [0, 0], "the targets are down");
-    assert_eq!(cut(&[sees([true, false]), vec![line(false, 0, 540)]]), [0, 0], "of one target");
-    let later = vec![line(true, 0, 240), seen(vec![run(0, 240, true), run(300, 540, false)])];
+    assert_eq!(cut(&[sees(&[true, false]), sees(&[false, false])]), [0, 600]);
+    assert_eq!(cut(&[sees(&[false, false]), sees(&[false, false])]), [0, 0], "targets are down");
+    assert_eq!(cut(&[sees(&[true, false]), sees(&[false])]), [0, 0], "of one target");
+    let third = sees(&[false, false, true]);
+    assert_eq!(cut(&[third, sees(&[false, false])]), [0, 0], "of a third target nothing follows");
+    let two_probers = [sees(&[false]), sees(&[false])].concat();
+    assert_eq!(cut(&[sees(&[true]), two_probers]), [0, 0], "of one target that two look at");
+    let first = (target(1), line(true, 0, 240));
+    let later = vec![first, (target(2), seen(vec![run(0, 240, true), run(300, 540, false)]))];
     // The first target was seen last at 240 and stands until 390; from then on only one is looked at.
-    assert_eq!(cut(&[sees([true, true]), later]), [0, 0]);
+    assert_eq!(cut(&[sees(&[true, true]), later]), [0, 0]);
 
     let places = |cut_off| {
         let drc = Place { cut_off, ..place(vec![run(0, 540, false)]) };

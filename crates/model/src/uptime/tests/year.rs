@@ -76,8 +76,13 @@ impl World {
         let places = [(PUSAT_RUNS, PUSAT_SEES), (DRC_RUNS, DRC_SEES)];
         let service = places.map(|(runs, sees)| seen(self.runs(runs, |m| m.up && sees(m))));
         let other = places.map(|(runs, sees)| seen(self.runs(runs, sees)));
-        let targets: Vec<Vec<Timeline<bool>>> =
-            service.iter().cloned().zip(other).map(|(one, other)| vec![one, other]).collect();
+        let target = |n: u8, line| (CheckId::from_bytes([n; 16]), line);
+        let targets: Vec<Vec<Target>> = service
+            .iter()
+            .cloned()
+            .zip(other)
+            .map(|(one, other)| vec![target(1, one), target(2, other)])
+            .collect();
         let places: Vec<Place> = service
             .into_iter()
             .zip(cut_off(&targets, window))
