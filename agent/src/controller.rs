@@ -271,13 +271,13 @@ impl Link {
             return Ok(());
         };
         match self.client.inventory(seen).await {
-            Ok(_) => self.inventory.told(Told::Taken, now),
+            Ok(_) => self.inventory.told(Told::Settled, now),
             Err(error) if is_about_content(&error) || is_older(&error) => {
                 tracing::warn!(
                     "the controller does not take what is seen of this host, and is not told again before tomorrow: {}",
                     lumbung_model::with_causes(&error)
                 );
-                self.inventory.told(Told::Refused, now);
+                self.inventory.told(Told::Settled, now);
                 return Ok(());
             }
             Err(error) => {

@@ -61,6 +61,7 @@ pub mod state_dir;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+pub mod turns;
 pub mod uptime;
 pub mod verdicts;
 pub mod waivers;

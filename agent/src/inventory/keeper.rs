@@ -69,10 +69,8 @@ fn mark(inventory: &HostInventory) -> u64 {
 /// What became of telling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// The controller has it.
-    Taken,
-    /// It will never take this.
-    Refused,
+    /// The controller has it, or will never take it.
+    Settled,
     /// It could not be reached, or failed.
     Later,
 }
@@ -207,7 +205,7 @@ mod tests {
             moments.insert(from);
             keeper.told(Told::Later, NOW);
             assert_eq!(due(&keeper.past, NOW.plus_seconds(601)), Due::Tell);
-            keeper.told(Told::Refused, NOW.plus_seconds(601));
+            keeper.told(Told::Settled, NOW.plus_seconds(601));
             assert_eq!(due(&keeper.past, NOW.plus_seconds(660)), Due::Nothing);
         }
         assert!(moments.len() > 10, "{moments:?}");
@@ -232,7 +230,7 @@ mod tests {
         let seen = keeper.visit(&settings, 0, NOW).await.unwrap();
         assert!(seen.memory_bytes.is_some() && !seen.processors.is_empty(), "{seen:?}");
         assert_eq!(seen.check(), Ok(()));
-        keeper.told(Told::Taken, NOW);
+        keeper.told(Told::Settled, NOW);
         assert_eq!(keeper.visit(&settings, 0, NOW).await, None);
         assert!(keeper.looking.is_none());
         assert_eq!(keeper.visit(&settings, 1, NOW).await, None);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lumbung_model::{Clock, Timestamp};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 use crate::db::{Db, DbError, heartbeats as rows};
+use crate::turns::Turns;
 
 /// How often the board is written: the most that a crash takes of when agents were heard.
 pub const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -41,14 +41,10 @@ pub async fn keep(db: &Db, now: Timestamp, all: bool) -> Result<(), DbError> {
 }
 
 /// Writes the board until it is told to stop, and then all of it.
-pub async fn run(db: Db, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
-    let mut due = tokio::time::interval(KEEP_EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+pub async fn run(db: Db, clock: Arc<dyn Clock>, stop: watch::Receiver<bool>) {
+    let mut turns = Turns::every(KEEP_EVERY, stop);
     loop {
-        let stopped = tokio::select! {
-            stopped = stop.wait_for(|stopped| *stopped) => { drop(stopped); true }
-            _ = due.tick() => false,
-        };
+        let stopped = !turns.next().await;
         if let Err(error) = keep(&db, clock.now(), stopped).await {
             tracing::error!(
                 "heartbeats could not be written, and are kept in memory: {}",

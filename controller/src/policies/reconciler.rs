@@ -13,6 +13,7 @@ use super::{Asker, Terms, due, look};
 use crate::act::Act;
 use crate::api::Shared;
 use crate::db::{DbError, policies as rows};
+use crate::turns::Turns;
 
 /// Requests lapse, and somebody decides at the console, without a signal. A pass that finds nothing due reads three short lists.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -29,16 +30,10 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Works until told to stop.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(INTERVAL);
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let mut turns = Turns::every_or_when(INTERVAL, self.signal.clone(), stop);
         let mut all_marked = false;
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-                () = self.signal.notified() => {}
-            }
+        while turns.next().await {
             let passed = if all_marked { self.pass().await } else { self.whole_pass().await };
             all_marked |= passed.is_ok();
             if let Err(error) = passed {

@@ -24,6 +24,7 @@ use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
 use tokio::sync::{Notify, watch};
 
 use crate::db::{Db, DbError, alarms, findings as db_findings, polls, register};
+use crate::turns::Turns;
 use site::{Enrolled, SitePoll};
 use source::SourceError;
 
@@ -48,22 +49,13 @@ pub struct Poller {
 
 impl Poller {
     /// Polls until told to stop.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(Duration::from_secs(u64::from(self.interval_s)));
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-                () = self.signal.notified() => {}
-            }
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                result = self.clone().round() => {
-                    if let Err(error) = result {
-                        tracing::error!(%error, "a round of polling could not be kept");
-                    }
-                }
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let period = Duration::from_secs(u64::from(self.interval_s));
+        let mut turns = Turns::every_or_when(period, self.signal.clone(), stop);
+        while turns.next().await {
+            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "a round of polling could not be kept");
             }
         }
     }

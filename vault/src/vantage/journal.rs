@@ -196,7 +196,6 @@ impl Journal {
                 |row| row.get(0),
             )?;
             tx.execute("DELETE FROM observations WHERE number <= ?1", [through])?;
-            tx.execute("UPDATE progress SET dropped = dropped + ?1", [lost])?;
             Ok(u64::try_from(lost).unwrap_or(0))
         })
     }

@@ -22,8 +22,6 @@ CREATE TABLE progress (
     -- The last number that was sent, noted before it was.
     sent INTEGER NOT NULL,
     -- What the controller said it has.
-    acknowledged INTEGER NOT NULL,
-    -- How many were given up that it never had.
-    dropped INTEGER NOT NULL
+    acknowledged INTEGER NOT NULL
 );
-INSERT INTO progress VALUES (1, 0, 0, 0, 0);
+INSERT INTO progress VALUES (1, 0, 0, 0);
