@@ -5,12 +5,14 @@
 //! never shrinks with the horizon (save where nothing below 0 is left), and what is expected is never negative.
 //!
 //! The method: weekly medians, isolated jumps set apart, then simulated paths of resampled weeks (moving blocks: Künsch,
-//! Annals of Statistics 17, 1989). Each path looks back over a stretch of its own and lets growth persist or fade at a
-//! rate of its own (damped trend: Gardner and McKenzie, Management Science 31, 1985): which of them is right cannot be
-//! known beforehand, and the width says so. How often it is right is measured in `forecast/tests/coverage.rs`.
+//! Annals of Statistics 17, 1989; of the same season: Dudek and others, Journal of Time Series Analysis 35, 2014). Each
+//! path looks back over a stretch of its own and lets growth persist, fade or increase at a rate of its own (damped
+//! trend: Gardner and McKenzie, Management Science 31, 1985), or at the rate of the last two years: which of them is right
+//! cannot be known beforehand, and the width says so. How often it is right is measured in `forecast/tests/coverage.rs`.
 
 mod history;
 mod paths;
+mod years;
 
 use crate::Day;
 use history::History;
@@ -23,6 +25,8 @@ pub const MIN_DAYS: u32 = 60;
 pub const MAX_HISTORY_DAYS: u32 = 1096;
 /// Of a hundred forecasts, how many should have the truth between `low` and `high`.
 pub const INTERVAL_PERCENT: u32 = 80;
+/// The fixed point: one, for factors and for sums.
+const ONE: i128 = 1 << 24;
 
 /// What was used at the end of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::years::Years;
 use super::{MAX_HISTORY_DAYS, MIN_DAYS, TooLittle, Used};
 use crate::Day;
 
@@ -24,6 +25,8 @@ pub(super) struct History {
     pub(super) usual: Vec<i128>,
     /// What the jumps added or took.
     pub(super) jumps: Vec<i128>,
+    /// What whole years show.
+    pub(super) years: Years,
 }
 
 impl History {
@@ -38,7 +41,8 @@ impl History {
         }
         let levels = levels(newest, &days);
         let (usual, jumps) = apart(&levels);
-        Ok(Self { newest, measured_days, levels, usual, jumps })
+        let years = Years::of(&usual);
+        Ok(Self { newest, measured_days, levels, usual, jumps, years })
     }
 
     /// The newest level.

@@ -1,9 +1,11 @@
-//! Simulated futures: each path with a look back, a fading and an attitude to jumps of its own.
+//! Simulated futures: each path with a look back, a change of growth and an attitude to jumps and seasons of its own.
 //!
 //! Invariants: paths are numbered, and a path's number decides everything that is random in it; sums are exact in
 //! fixed point, so that no order of additions and no unit changes the result.
 
+use super::ONE;
 use super::history::History;
+use super::years::{YEAR, power};
 use crate::Day;
 use crate::schedule::mix;
 
@@ -11,18 +13,19 @@ use crate::schedule::mix;
 const PATHS: u64 = 1000;
 /// Weeks that are drawn together, so that a good month stays one.
 const BLOCK: usize = 4;
+const _: () = assert!(YEAR.is_multiple_of(BLOCK), "no block of a season reaches beyond its year");
 /// The shortest stretch that a path looks back over, in weeks.
 const SHORTEST: usize = 8;
 /// A quarter of a year.
 const QUARTER: usize = 13;
-/// The fixed point: one, for factors and for sums.
-const ONE: i128 = 1 << 16;
-/// What becomes of growth by the week, in parts of [`ONE`], and in how many of 16 paths: it stays; it is halved in 24, 12, 6
-/// or 2 months; it grows by a quarter or a half in a year.
-const FADING: [(i128, u64); 7] =
-    [(65_536, 6), (65_101, 1), (64_668, 1), (63_810, 1), (60_489, 2), (65_818, 2), (66_049, 3)];
+/// What becomes of growth by the week, in parts of [`ONE`], and in how many of 16 paths: it stays; it is halved in 12, 6 or 2
+/// months; it grows by a quarter or a half in a year. As many fade as grow, so that what is straight is expected to stay so.
+const CHANGES: [(i128, u64); 6] =
+    [(ONE, 6), (16_555_064, 1), (16_335_853, 1), (15_487_655, 3), (16_849_365, 3), (16_908_546, 2)];
+/// Beside them, where two years are known: it changes as it did from the one to the other.
+const AS_BEFORE: u64 = 4;
 /// In how many of 16 paths jumps go on as often as they came.
-const JUMPING: u64 = 8;
+const JUMPING: u64 = 10;
 /// How often jumps come is told from two years at least: one in the first months is no habit yet.
 const JUMP_WEEKS: u64 = 104;
 /// A seed for everybody: a forecast does not change because it is made again.
@@ -51,10 +54,13 @@ impl Draws {
 struct Path<'a> {
     /// The weeks that it draws from.
     weeks: &'a [i128],
-    /// What they add on average, and what this path takes that average to be; in parts of [`ONE`].
+    /// What they add on average, and what this path takes growth to be now; in parts of [`ONE`].
     mean: i128,
     growth: i128,
-    fading: i128,
+    /// What becomes of growth by the week, in parts of [`ONE`].
+    change: i128,
+    /// Whole years of what the season adds; nothing where this path does not believe in it.
+    season: &'a [i128],
     jumps: &'a [i128],
     /// Weeks in which the jumps came.
     jump_weeks: u64,
@@ -65,22 +71,25 @@ impl<'a> Path<'a> {
     fn new(history: &'a History, number: u64) -> Self {
         let mut draws = Draws { seed: mix(SEED, number), drawn: 0 };
         let all = history.usual.len();
-        let back = [all, all / 2, all / 4, QUARTER][draws.index(4)].max(SHORTEST).min(all);
+        let season: &[i128] =
+            if draws.below(16) < history.years.seasonal { &history.years.season } else { &[] };
+        let back = if season.is_empty() {
+            [all, all / 2, all / 4, QUARTER, SHORTEST][draws.index(5)].max(SHORTEST).min(all)
+        } else {
+            // A part of a year would take the season for growth.
+            [YEAR, season.len()][draws.index(2)]
+        };
         let weeks = &history.usual[all - back..];
         let mean = weeks.iter().sum::<i128>() * ONE / weeks.len().max(1) as i128;
-        let mut share = draws.below(FADING.iter().map(|(_, share)| share).sum());
-        let mut fading = ONE;
-        for (factor, of) in FADING {
-            if share < of {
-                fading = factor;
-                break;
-            }
-            share -= of;
-        }
+        let (change, lasting) = change(history, &mut draws);
         let jumps: &[i128] = if draws.below(16) < JUMPING { &history.jumps } else { &[] };
         let jump_weeks = JUMP_WEEKS.max(all as u64);
-        let mut path = Path { weeks, mean, growth: mean, fading, jumps, jump_weeks, draws };
+        let mut path = Path { weeks, mean, growth: mean, change, season, jumps, jump_weeks, draws };
         path.growth = path.resampled_mean();
+        if lasting {
+            // The mean is the growth of the middle of the stretch.
+            path.growth = path.growth * power(change, back / 2) / ONE;
+        }
         path
     }
 
@@ -88,6 +97,16 @@ impl<'a> Path<'a> {
         let length = BLOCK.min(self.weeks.len());
         let start = self.draws.index(self.weeks.len() - length + 1);
         &self.weeks[start..start + length]
+    }
+
+    /// The weeks that come after so many, and what is usual in them.
+    fn piece(&mut self, week: usize) -> (&'a [i128], i128) {
+        if self.season.is_empty() {
+            return (self.block(), self.mean);
+        }
+        let year = self.draws.index(self.season.len() / YEAR);
+        let start = year * YEAR + week % YEAR;
+        (&self.season[start..start + BLOCK], 0)
     }
 
     /// The mean of as many weeks drawn anew: how else the same past might have turned out.
@@ -102,7 +121,7 @@ impl<'a> Path<'a> {
         let off = sum * ONE / weeks.max(1) - self.mean;
         // A sample's mean deviates less from the sample's own mean than from the truth.
         let wider = (((1_u64 << 32) * blocks as u64) / (blocks as u64 - 1)).isqrt();
-        self.mean + off * i128::from(wider) / ONE
+        self.mean + off * i128::from(wider) / (1 << 16)
     }
 
     /// What is added, in parts of [`ONE`], by the end of each of so many weeks.
@@ -110,9 +129,10 @@ impl<'a> Path<'a> {
         let mut sums = Vec::with_capacity(weeks + BLOCK);
         let (mut sum, mut weight) = (0, ONE);
         while sums.len() < weeks {
-            for added in self.block() {
-                weight = weight * self.fading / ONE;
-                sum += added * ONE - self.mean + self.growth * weight / ONE;
+            let (piece, mean) = self.piece(sums.len());
+            for added in piece {
+                weight = weight * self.change / ONE;
+                sum += added * ONE - mean + self.growth * weight / ONE;
                 if !self.jumps.is_empty()
                     && self.draws.below(self.jump_weeks) < self.jumps.len() as u64
                 {
@@ -123,6 +143,21 @@ impl<'a> Path<'a> {
         }
         sums
     }
+}
+
+/// What becomes of growth by the week, and whether it did so all along: growth fades from now on, but growth that gathers
+/// pace, or changes as from year to year, is thought to have done so before.
+fn change(history: &History, draws: &mut Draws) -> (i128, bool) {
+    let as_before = history.years.change.map(|change| (change, AS_BEFORE));
+    let shares: u64 = CHANGES.iter().chain(&as_before).map(|(_, share)| share).sum();
+    let mut share = draws.below(shares);
+    for (change, of) in CHANGES {
+        if share < of {
+            return (change, change > ONE);
+        }
+        share -= of;
+    }
+    (history.years.change.unwrap_or(ONE), true)
 }
 
 /// For each of these days the tenth, the fiftieth and the ninetieth of a hundred paths.

@@ -8,7 +8,7 @@ fn day(number: u32) -> Day {
     "2026-01-01".parse::<Day>().unwrap().plus_days(number)
 }
 
-fn series(days: u32, used: impl Fn(u32) -> u64) -> Vec<Used> {
+fn series(days: u32, mut used: impl FnMut(u32) -> u64) -> Vec<Used> {
     (0..days).map(|number| Used { day: day(number), used: used(number) }).collect()
 }
 
@@ -61,6 +61,35 @@ fn one_step_is_no_growth_and_two_wrong_days_are_nothing() {
     // A median moves by a rank at most, that is by a day's growth.
     let wrong_year = forecast(&wrong).unwrap().months[11].expected;
     assert!(wrong_year.abs_diff(plain_year) < 5000, "{wrong_year} {plain_year}");
+}
+
+#[test]
+fn growth_that_gathers_pace_over_two_years_goes_on_doing_so() {
+    // A third more by the year, in whole numbers: what a day adds is a part of what is there.
+    let mut used = 1_000_000_000_u64;
+    let all = series(730 + 740, |_| {
+        used += used / 1270;
+        used
+    });
+    let forecast = forecast(&all[..730]).unwrap();
+    for months in [6, 12, 24] {
+        let point = forecast.months[months - 1];
+        let truth = all[usize::try_from(point.day.days_since(day(0))).unwrap()].used;
+        assert!(point.low < truth && truth < point.high, "{truth} {point:?}");
+    }
+}
+
+#[test]
+fn a_season_that_came_twice_comes_again() {
+    // All of a year's growth comes in its first half.
+    let used = |n: u32| 1_000_000 + 4000 * (u64::from(n / 364) * 182 + u64::from(n % 364).min(182));
+    let forecast = forecast(&series(735, used)).unwrap();
+    for months in [3_usize, 6, 9, 12] {
+        let point = forecast.months[months - 1];
+        let truth = used(u32::try_from(point.day.days_since(day(0))).unwrap());
+        // A straight line would be off by 364,000 after half a year.
+        assert!(point.expected.abs_diff(truth) < 100_000, "{truth} {point:?}");
+    }
 }
 
 fn any_series() -> impl Strategy<Value = Vec<Used>> {
