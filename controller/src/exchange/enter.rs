@@ -4,6 +4,7 @@
 //! was refused is left out without a fault of its own; whether rows fit where they are is asked once all are entered.
 
 mod colocated;
+mod roster;
 
 use std::collections::HashSet;
 
@@ -162,6 +163,7 @@ impl<'a> Run<'a> {
                 let put = register::put_dataset(db, act, &input, &self.profile.urgency, mode)?;
                 self.entered(put, place);
             }
+            Entry::OnCall(entry) => self.enter_turn(entry)?,
             other => self.enter_colocated(other, place)?,
         }
         Ok(())
@@ -430,6 +432,7 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::Devices => ("name", "device"),
         RegisterTable::Reservations => ("name", "reservation"),
         RegisterTable::Handovers => ("name", "handover"),
+        RegisterTable::OnCall => ("from", "turn of"),
     };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();
