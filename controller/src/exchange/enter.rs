@@ -8,7 +8,7 @@ mod roster;
 
 use std::collections::HashSet;
 
-use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId};
+use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
     ApplicationInput, BuildingInput, CheckInput, ContactPersonInput, DatasetInput, ImportOutcome,
     RegisterTable, RoomInput, ServerInput, ServiceInput,
@@ -65,6 +65,8 @@ pub(super) struct Run<'a> {
     faults: Vec<Fault>,
     refused: HashSet<Key>,
     changed: Vec<(Box<dyn Fits>, Place)>,
+    /// Turns on call that were entered: one moment can be written in several ways.
+    turns: HashSet<(u8, Timestamp, String)>,
 }
 
 impl<'a> Run<'a> {
@@ -75,7 +77,16 @@ impl<'a> Run<'a> {
         faults: Vec<Fault>,
     ) -> Self {
         let outcome = ImportOutcome::default();
-        Self { db, act, profile, outcome, faults, refused: HashSet::new(), changed: Vec::new() }
+        Self {
+            db,
+            act,
+            profile,
+            outcome,
+            faults,
+            refused: HashSet::new(),
+            changed: Vec::new(),
+            turns: HashSet::new(),
+        }
     }
 
     pub(super) fn end(self) -> (ImportOutcome, Vec<Fault>) {

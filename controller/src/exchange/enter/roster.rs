@@ -30,6 +30,10 @@ impl Run<'_> {
             email: entry.email.clone(),
             telegram: entry.telegram.clone(),
         };
+        if !self.turns.insert((input.tier, input.from, input.name.clone())) {
+            let detail = format!("the turn of {:?} stands twice in this file", input.name);
+            return Err(Refusal::Field(Some("from"), detail));
+        }
         let change = roster::enter(self.db, self.act, &input)?;
         register::count(&mut self.outcome, change);
         Ok(())

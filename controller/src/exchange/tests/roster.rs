@@ -51,9 +51,12 @@ fn a_roster_is_imported_again_and_again_and_what_it_says_now_holds() {
         assert_eq!((faults.count, fault.line, fault.field.as_deref()), (1, 2, Some(field)));
         assert!(fault.detail.contains(part), "{fault:?}");
     }
-    let twice = format!("{header}{first}{first}");
-    let Err(ImportError::Refused(faults)) = enter(&db, Source::Csv(table, &twice)) else {
-        panic!("{twice}")
-    };
-    assert!(faults.first[0].detail.contains("twice"), "{faults:?}");
+    // The same moment, written in another way.
+    let otherwise = first.replace("2027-01-15 08:00", "2027-01-15T01:00:00Z");
+    for twice in [format!("{header}{first}{first}"), format!("{header}{first}{otherwise}")] {
+        let Err(ImportError::Refused(faults)) = enter(&db, Source::Csv(table, &twice)) else {
+            panic!("{twice}")
+        };
+        assert!(faults.first[0].detail.contains("twice"), "{faults:?}");
+    }
 }
