@@ -16,6 +16,7 @@ CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(ser
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
 CREATE INDEX deliveries_by_address ON deliveries (channel, address, ended_s);
+CREATE INDEX deliveries_by_state ON deliveries (channel, state, maybe_repeated);
 CREATE INDEX deliveries_due ON deliveries (channel, next_s) WHERE next_s IS NOT NULL;
 CREATE INDEX deliveries_failed ON deliveries (ended_s) WHERE state = 'failed';
 CREATE INDEX deliveries_sent ON deliveries (channel, ended_s) WHERE state = 'sent';
@@ -85,7 +86,7 @@ CREATE TABLE alarms (
     raised_s INTEGER NOT NULL,
     last_s INTEGER NOT NULL,
     cleared_s INTEGER
-) STRICT;
+, service BLOB REFERENCES services (id)) STRICT;
 CREATE TABLE alert_told (
     alert BLOB NOT NULL REFERENCES alerts (id),
     recipient TEXT NOT NULL,
@@ -121,7 +122,7 @@ CREATE TABLE alerts (
     round INTEGER NOT NULL,
     steps INTEGER NOT NULL,
     stepped_s INTEGER NOT NULL
-) STRICT;
+, service BLOB REFERENCES services (id)) STRICT;
 CREATE TABLE anomalies (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     dataset BLOB NOT NULL REFERENCES datasets (id),
@@ -308,15 +309,19 @@ CREATE TABLE deliveries (
     severity TEXT NOT NULL CHECK (severity IN ('notice', 'warning', 'critical')),
     subject TEXT NOT NULL,
     body TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'trying', 'unknown', 'sent', 'failed')),
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'trying', 'unknown', 'sent', 'failed', 'superseded')),
+    -- When its text was written.
     made_s INTEGER NOT NULL,
+    -- Since when its address waits for what it tells: since earlier if it took the place of others, since later if another
+    -- address was tried first.
+    waits_s INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_s INTEGER,
     tried_s INTEGER,
     ended_s INTEGER,
     maybe_repeated INTEGER NOT NULL DEFAULT 0 CHECK (maybe_repeated IN (0, 1)),
     error TEXT NOT NULL DEFAULT '',
-    CHECK ((next_s IS NULL) = (state IN ('sent', 'failed'))),
+    CHECK ((next_s IS NULL) = (state IN ('sent', 'failed', 'superseded'))),
     CHECK ((ended_s IS NULL) = (state IN ('waiting', 'trying', 'unknown')))
 ) STRICT;
 CREATE TABLE delivery_parts (
@@ -324,6 +329,10 @@ CREATE TABLE delivery_parts (
     delivery BLOB NOT NULL REFERENCES deliveries (id),
     number INTEGER NOT NULL,
     cause TEXT NOT NULL CHECK (cause IN ('first', 'more', 'again', 'over')),
+    -- Whether the text says what the alert is about, or only counts it.
+    described INTEGER NOT NULL CHECK (described IN (0, 1)),
+    -- The newer message to the same address that says it too.
+    told_by BLOB REFERENCES deliveries (id),
     PRIMARY KEY (alert, delivery)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE deposits (

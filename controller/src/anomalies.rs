@@ -102,6 +102,7 @@ pub(crate) fn settle_alarm(
         subject: subject.clone(),
         pd: Some(anomaly.pd),
         site: None,
+        service: None,
         detail: detail(anomaly),
     });
     alarms::settle(db, now, ALARM, &subject, finding.as_ref())

@@ -89,11 +89,11 @@ fn of_pd(pd: PdId, what: &str, devices: &[String]) -> Finding {
     if devices.len() > NAMED_MAX {
         let _ = write!(detail, " and {} more", devices.len() - NAMED_MAX);
     }
-    Finding { subject: pd.to_string(), pd: Some(pd), site: None, detail }
+    Finding { subject: pd.to_string(), pd: Some(pd), site: None, service: None, detail }
 }
 
 fn of_row(id: String, pd: PdId, detail: String) -> Finding {
-    Finding { subject: id, pd: Some(pd), site: None, detail }
+    Finding { subject: id, pd: Some(pd), site: None, service: None, detail }
 }
 
 fn broken_in_rack(device: &Device) -> Finding {

@@ -57,6 +57,9 @@ enum Command {
         /// What to watch, and whom to tell: config/watch.toml is an example
         #[arg(long, value_name = "FILE", default_value = "/etc/lumbung/watch.toml")]
         file: PathBuf,
+        /// Only read the file and the secrets that it names, and say what is wrong
+        #[arg(long)]
+        check: bool,
     },
     /// Make a one-time enrolment token
     Token(TokenArgs),
@@ -168,7 +171,12 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             return answer(cli, &json!({ "ok": true }), "the configuration is in order\n");
         }
         Command::Profile(command) => return profile(cli, command),
-        Command::Watch { file } => return watch(file),
+        Command::Watch { file, check: true } => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            alerts::watch::check(&WatchConfig::load(file)?, &clock)?;
+            return answer(cli, &json!({ "ok": true }), "the file is in order\n");
+        }
+        Command::Watch { file, check: false } => return watch(file),
         _ => {}
     }
     let mut config = Config::load(cli.config.as_deref())?;

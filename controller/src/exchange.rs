@@ -16,7 +16,8 @@ mod tests;
 
 use std::fmt;
 
-use lumbung_model::PdId;
+use lumbung_model::schedule::Tz;
+use lumbung_model::{PdId, Timestamp};
 use lumbung_wire::messages::register::{ImportOutcome, RegisterTable};
 use rusqlite::Connection;
 
@@ -123,12 +124,17 @@ pub fn import(
     if tried { Err(ImportError::Tried(outcome)) } else { Ok(outcome) }
 }
 
-/// The register, of the city or of one PD, as text. What belongs to the city is not in a PD's.
+/// The register at a moment, of the city or of one PD, as text; times in that zone. What belongs to the city is not in a PD's.
 ///
 /// # Errors
 /// If the database fails.
-pub fn export(db: &Connection, form: Form, pd: Option<PdId>) -> Result<String, DbError> {
-    let entries = collect::entries(db, pd)?;
+pub fn export(
+    db: &Connection,
+    form: Form,
+    pd: Option<PdId>,
+    at: (Timestamp, Tz),
+) -> Result<String, DbError> {
+    let entries = collect::entries(db, pd, at)?;
     match form {
         Form::Toml => toml_form::write(&entries),
         Form::Csv(table) => {

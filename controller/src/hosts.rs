@@ -241,7 +241,7 @@ fn settle(db: &Connection, now: Timestamp, id: &ServerId) -> Result<(), DbError>
 }
 
 fn finding(server: &Server, subject: String, detail: String) -> Finding {
-    Finding { subject, pd: Some(server.pd), site: server.site, detail }
+    Finding { subject, pd: Some(server.pd), site: server.site, service: None, detail }
 }
 
 fn bad_disks(server: &Server, scope: &str, host: &HostRow) -> Vec<Finding> {

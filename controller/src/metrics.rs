@@ -15,10 +15,12 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lumbung_model::{Clock, PdId, ServerId, Timestamp};
 use lumbung_wire::certs;
+use lumbung_wire::messages::alerts::{ChannelKind, DeliveryState};
 use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, StepState};
 use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
 use rusqlite::Connection;
 
+use crate::db::deliveries::totals;
 use crate::db::{Db, DbError, agents, facts, figures as rows, polls, register};
 use crate::liveness::Patience;
 use crate::profile::Profile;
@@ -69,6 +71,26 @@ const INVENTORY_OLDEST: Metric = Metric::gauge(
 );
 const ALARMS: Metric =
     Metric::gauge("lumbung_alarms", &["kind"], "Alarms at the controller that last, by kind.");
+const MESSAGES_WAITING: Metric = Metric::gauge(
+    "lumbung_alert_messages_waiting",
+    &["channel"],
+    "Messages of alerts that the channel (mail, telegram, webhook) has not taken yet, those under way included.",
+);
+const MESSAGES_OLDEST: Metric = Metric::gauge(
+    "lumbung_alert_messages_oldest_waiting_seconds",
+    &["channel"],
+    "For how long the first of those waits; 0 if none does.",
+);
+const MESSAGES: Metric = Metric::counter(
+    "lumbung_alert_messages_total",
+    &["channel", "state"],
+    "Messages of alerts that have come to their end, by how: sent, failed, superseded (a newer one told the same).",
+);
+const MESSAGES_UNKNOWN: Metric = Metric::counter(
+    "lumbung_alert_messages_unknown_total",
+    &["channel"],
+    "Messages of alerts to which an answer stayed away once: they may have arrived twice.",
+);
 const UNREGISTERED_DATASETS: Metric = Metric::gauge(
     "lumbung_unregistered_datasets",
     &[],
@@ -98,7 +120,7 @@ const DATABASE: Metric =
     Metric::gauge("lumbung_controller_database_bytes", &[], "Bytes of the database with its log.");
 
 /// All of them, in the order of the page.
-const ALL: [Metric; 17] = [
+const ALL: [Metric; 21] = [
     DATASETS,
     BYTES,
     STEP_DATASETS,
@@ -109,6 +131,10 @@ const ALL: [Metric; 17] = [
     INVENTORY_NEWEST,
     INVENTORY_OLDEST,
     ALARMS,
+    MESSAGES_WAITING,
+    MESSAGES_OLDEST,
+    MESSAGES,
+    MESSAGES_UNKNOWN,
     UNREGISTERED_DATASETS,
     UNREGISTERED_REPOSITORIES,
     HEARTBEATS,
@@ -184,6 +210,7 @@ impl Source {
                 compliance(&mut figures, &report::table(tx, &terms, None)?.rows);
                 liveness(&mut figures, tx, &terms)?;
                 sites(&mut figures, tx)?;
+                messages(&mut figures, tx, terms.now)?;
                 counts(&mut figures, tx)
             })
             .map_err(MetricsError::gathering)?;
@@ -314,6 +341,24 @@ fn sites(figures: &mut Figures, db: &Connection) -> Result<(), DbError> {
         }
         figures.time(&INVENTORY_NEWEST, &labels, made.iter().copied().max());
         figures.time(&INVENTORY_OLDEST, &labels, made.iter().copied().min());
+    }
+    Ok(())
+}
+
+/// The outbox. Every channel has its figures, set up or not: what appears from nowhere has no rate.
+fn messages(figures: &mut Figures, db: &Connection, now: Timestamp) -> Result<(), DbError> {
+    for channel in ChannelKind::ALL {
+        let name = channel.as_str();
+        let waiting = totals::waiting(db, *channel)?;
+        let oldest_s = waiting.since.map_or(0, |since| now.seconds_since(since).max(0));
+        figures.count(&MESSAGES_WAITING, &[name], waiting.messages);
+        figures.count(&MESSAGES_OLDEST, &[name], oldest_s.unsigned_abs());
+        let ended = totals::ended(db, *channel)?;
+        for state in [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Superseded] {
+            let count = ended.states.get(&state).copied().unwrap_or_default();
+            figures.count(&MESSAGES, &[name, state.as_str()], count);
+        }
+        figures.count(&MESSAGES_UNKNOWN, &[name], ended.unknown);
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ fn message(channel: ChannelKind, to: &str) -> Outgoing {
         subject: "[Lumbung] GENTING: DINKES: cadangan disembunyikan — segera".into(),
         body: "Sejak: 2027-01-15 15:00 WIB\n- <b>bukan tebal</b> & *bukan miring*\n".into(),
         made: NOW,
+        waits: NOW,
         attempts: 1,
         maybe_repeated: false,
         alerts: vec![(AlertId::random(), "first".into())],

@@ -165,6 +165,7 @@ const fn delivery_word(state: DeliveryState, lang: Lang) -> &'static str {
         DeliveryState::Unknown => lang.pick("tak terjawab", "unanswered"),
         DeliveryState::Sent => lang.pick("terkirim", "sent"),
         DeliveryState::Failed => lang.pick("gagal", "failed"),
+        DeliveryState::Superseded => lang.pick("digantikan", "superseded"),
     }
 }
 

@@ -75,6 +75,10 @@ impl FromStr for Setting {
 /// # Errors
 /// If there is no such row, a value names nothing, or the controller refuses.
 pub(crate) fn set(args: &SetArgs, terminal: &Terminal) -> Outcome<Exit> {
+    if args.table == RegisterTable::OnCall {
+        let next = "take it back (lumbung on-call remove) and add another";
+        return Err(Failure::new(Code::Usage, "a turn on call is not changed", next));
+    }
     let controller = args.controller.connect()?;
     let path = path_of(&controller, (args.table, &args.name, args.pd.as_deref()))?;
     let (before, tag): (Row, String) = controller.get_tagged(&path)?;
@@ -92,12 +96,13 @@ pub(crate) fn set(args: &SetArgs, terminal: &Terminal) -> Outcome<Exit> {
 }
 
 /// The tables whose rows are the city's and no PD's, as the API calls them.
-const OF_CITY: [&str; 6] = ["sites", "buildings", "rooms", "racks", "feeds", "pools"];
+const OF_CITY: [&str; 7] = ["sites", "buildings", "rooms", "racks", "feeds", "pools", "on-call"];
 
 /// How the API calls a table.
 const fn segment(table: RegisterTable) -> &'static str {
     match table {
         RegisterTable::ContactPersons => "contact-persons",
+        RegisterTable::OnCall => "on-call",
         other => other.as_str(),
     }
 }

@@ -56,6 +56,19 @@ pub struct Address {
     pub to: String,
 }
 
+impl Address {
+    /// Whether both lead to one place. Mail addresses that differ in capitals do: RFC 5321 §2.4 leaves it to the receiving
+    /// host, and none that people are reached at tells them apart.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| match self.channel {
+            ChannelKind::Mail => one.eq_ignore_ascii_case(other),
+            ChannelKind::Telegram | ChannelKind::Webhook => one == other,
+        };
+        self.channel == other.channel && same(&self.to, &other.to)
+    }
+}
+
 /// Somebody who can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {

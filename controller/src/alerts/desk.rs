@@ -1,33 +1,28 @@
-//! What people do about alerts: look after one, try whether messages arrive, keep the roster of who is on call.
+//! What people do about alerts: look after one, try whether messages arrive. The roster is in [`super::roster`].
 //!
-//! Invariants: whoever belongs to one PD sees and acknowledges that PD's alerts only; every change is in the audit log; a
-//! turn of the roster is never changed, only taken back.
+//! Invariants: whoever belongs to one PD sees and acknowledges that PD's alerts only; every change is in the audit log.
 
-use lumbung_model::{AlertId, DeliveryId, OnCallId};
+use lumbung_model::{AlertId, DeliveryId};
 use lumbung_wire::messages::alerts::{
-    Alert, AlertState, AlertTestInput, Delivery, DeliveryCause, OnCall, OnCallInput, Severity,
+    Alert, AlertState, AlertTestInput, Delivery, DeliveryCause, Severity,
 };
 use rusqlite::Connection;
 
 use super::address::{Recipient, RecipientKey};
 use super::keeper;
-use super::people::People;
+use super::people::{About, People};
 use super::route::Audience;
 use super::settings::Settings;
 use super::text::Style;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::deliveries::{self, New};
-use crate::db::{DbError, alerts as rows, on_call};
+use crate::db::{DbError, alerts as rows};
 use crate::people::access::Scope;
-use crate::register::{RegisterError, text};
+use crate::register::RegisterError;
 
 /// Longest note, characters.
 const NOTE_MAX_CHARS: usize = 1000;
-/// Longest turn, s: a quarter of a year.
-const TURN_MAX_S: i64 = 92 * 86_400;
-/// How far ahead a turn may begin, s: two years.
-const AHEAD_MAX_S: i64 = 2 * 366 * 86_400;
 
 /// Why nothing is done.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +170,7 @@ fn named<'a>(people: &'a People, act: &Act, text: &str) -> Vec<&'a Recipient> {
         "dinas" => vec![Audience::Dinas],
         _ => Vec::new(),
     };
-    let keys = people.resolve(&group, None, act.now);
+    let keys = people.resolve(&group, About::default(), act.now);
     let group: Vec<&Recipient> = keys.iter().filter_map(|key| people.get(key)).collect();
     found.map_or(group, |one| vec![one])
 }
@@ -194,58 +189,9 @@ fn put_test(
         subject: text.subject,
         body: text.body,
         parts: &[],
+        described: text.described,
         // Each try is a message of its own.
         occasion: format!("test {}", DeliveryId::random()),
     };
     deliveries::make(db, act.now, &new)
-}
-
-/// Puts somebody on call.
-///
-/// # Errors
-/// If the entry makes no sense.
-pub fn put_on_call(db: &Connection, act: &Act, input: &OnCallInput) -> Result<OnCall, AlertError> {
-    text::line("name", &input.name)?;
-    text::phone(&input.phone)?;
-    text::email(&input.email)?;
-    text::telegram(&input.telegram)?;
-    if !(2..=3).contains(&input.tier) {
-        return Err(AlertError::Tier);
-    }
-    let (from, until) = (input.from, input.until);
-    let lasts_s = until.seconds_since(from);
-    let ahead = from > act.now.plus_seconds(AHEAD_MAX_S);
-    if !(1..=TURN_MAX_S).contains(&lasts_s) || until <= act.now || ahead {
-        return Err(AlertError::Time);
-    }
-    if [&input.phone, &input.email, &input.telegram].iter().all(|one| one.is_empty()) {
-        return Err(AlertError::Address);
-    }
-    let turn = OnCall {
-        id: OnCallId::random(),
-        tier: input.tier,
-        name: input.name.clone(),
-        from,
-        until,
-        phone: input.phone.clone(),
-        email: input.email.clone(),
-        telegram: input.telegram.clone(),
-        removed: None,
-    };
-    on_call::put(db, act, &turn)?;
-    Ok(turn)
-}
-
-/// Takes a turn back.
-///
-/// # Errors
-/// If it is not there, or was taken back.
-pub fn remove_on_call(db: &Connection, act: &Act, id: &OnCallId) -> Result<OnCall, AlertError> {
-    let turn = on_call::get(db, id)?.ok_or(AlertError::UnknownTurn)?;
-    if turn.removed.is_some() {
-        return Err(AlertError::Removed);
-    }
-    let turn = OnCall { removed: Some(act.now), ..turn };
-    on_call::put(db, act, &turn)?;
-    Ok(turn)
 }

@@ -146,7 +146,7 @@ impl Found {
         let people = people(db, &work.settings, now)?;
         let state = rows::state(db)?;
         let plan = plan(&state, &rows::alarms(db)?, &work.rules, &people, now);
-        let mut channels = deliveries::findings(db, now)?;
+        let mut channels = deliveries::findings::all(db, now)?;
         channels.extend(nobody(&plan, work));
         let gaps = roster_gaps(db, work, now)?;
         Ok(Self { state, people, plan, channels, gaps })
@@ -171,7 +171,7 @@ fn nobody(plan: &Plan, work: &Work) -> Option<Finding> {
     (untold > 0 && !work.settings.channels().is_empty()).then(|| Finding {
         subject: "nobody".to_owned(),
         pd: None,
-        site: None,
+        site: None, service: None,
         detail: format!(
             "{untold} alerts reach nobody: enter contact persons with an address (lumbung contact), or somebody on call (lumbung on-call)"
         ),
@@ -192,7 +192,7 @@ fn roster_gaps(db: &Connection, work: &Work, now: Timestamp) -> Result<Vec<Findi
         if let Some((from, until)) = gaps(&roster, tier, now, now.plus_seconds(AHEAD_S)).first() {
             let detail = format!("nobody of tier {tier} is on call from {from} to {until}");
             let subject = format!("tier {tier}");
-            findings.push(Finding { subject, pd: None, site: None, detail });
+            findings.push(Finding { subject, pd: None, site: None, service: None, detail });
         }
     }
     Ok(findings)
@@ -244,6 +244,7 @@ impl Telling<'_> {
             subject: text.subject,
             body: text.body,
             parts,
+            described: text.described,
             occasion: String::new(),
         };
         Ok(deliveries::make(self.db, self.now, &new)?.is_some())
@@ -265,6 +266,7 @@ impl Telling<'_> {
                 subject: text.subject.clone(),
                 body: text.body.clone(),
                 parts: &[],
+                described: BTreeSet::new(),
                 occasion: format!("digest {day}"),
             };
             made += usize::from(deliveries::make(self.db, self.now, &new)?.is_some());

@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod people;
 pub mod plan;
 pub mod pulse;
+pub mod roster;
 pub mod route;
 pub mod settings;
 pub mod severity;

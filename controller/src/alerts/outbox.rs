@@ -3,8 +3,8 @@
 //! Invariants: a message is marked before it is handed to its channel and its end is written after, so whatever a stop
 //! leaves under way is sent again, under the same id, and nothing else is; nothing more is sent while an end cannot be
 //! written. Two messages to one address are never under way together, and not closer than the channel likes. What was not
-//! taken is tried again for three days; after a quarter of an hour, and at once where the channel says never, the
-//! recipient's next address is tried too.
+//! taken is tried again for three days; after a quarter of an hour, tried or not, and at once where the channel refuses, the
+//! recipient's next address is tried too: a channel that hangs keeps nobody from hearing by another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ const GIVE_UP_S: i64 = 3 * 86_400;
 const LONGEST_PAUSE_S: i64 = 60;
 /// The pause after something was begun: there may be more.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// How long what is under way is waited for at a stop: less than what systemd gives a controller.
+const AT_STOP: Duration = Duration::from_secs(30);
 /// The longest wait that a channel may ask for, s: six hours.
 const ASKED_MAX_S: u32 = 21_600;
 /// Between two tries.
@@ -74,9 +76,11 @@ pub enum Fate {
 /// What becomes of a message.
 #[must_use]
 pub fn fate(message: &Outgoing, outcome: Outcome, now: Timestamp) -> Fate {
+    let refused = matches!(outcome, Outcome::Refused(_));
     let (error, after_s, unanswered) = match outcome {
         Outcome::Sent => return Fate::Sent,
         Outcome::Never(error) => return Fate::Failed(error),
+        Outcome::Refused(error) => (error, None, false),
         Outcome::Later(error, after_s) => (error, after_s, false),
         Outcome::Unanswered(error) => (error, None, true),
     };
@@ -88,7 +92,8 @@ pub fn fate(message: &Outgoing, outcome: Outcome, now: Timestamp) -> Fate {
     let asked_s = after_s.unwrap_or(0).min(ASKED_MAX_S);
     let wait_s = wait.map_or(900, Period::as_seconds).max(asked_s);
     let next = now.plus_seconds(wait_s.into());
-    Fate::Again { next, error, unanswered, fall_over: age_s >= FALL_OVER_S }
+    let overdue = now.seconds_since(message.waits) >= FALL_OVER_S;
+    Fate::Again { next, error, unanswered, fall_over: refused || overdue }
 }
 
 /// How long an address rests after a message: Telegram takes one a second in a chat, twenty a minute in a group.
@@ -136,11 +141,14 @@ struct Lane {
     under_way: JoinSet<(Outgoing, Outcome)>,
     busy: BTreeSet<String>,
     resting: BTreeMap<String, Instant>,
+    /// Since when it works: what waited while the program did not run was not kept waiting by the channel.
+    begun: Timestamp,
 }
 
 impl Lane {
     fn new(outbox: Outbox, channel: ChannelKind) -> Self {
         Self {
+            begun: outbox.clock.now(),
             outbox,
             channel,
             under_way: JoinSet::new(),
@@ -171,9 +179,35 @@ impl Lane {
                 self.end(done).await;
             }
         }
+        if tokio::time::timeout(AT_STOP, self.finish()).await.is_err() {
+            tracing::warn!(channel = %self.channel, "messages without an answer yet may have arrived: they are sent again at the next start");
+        }
+    }
+
+    /// Waits for what is under way.
+    async fn finish(&mut self) {
         while let Some(done) = self.under_way.join_next().await {
             self.end(done).await;
         }
+    }
+
+    /// Goes on to the next address with what waits for too long, whether it has had its turn or not.
+    async fn go_around(&self, now: Timestamp) -> Result<(), DbError> {
+        let (channel, late) = (self.channel, now.plus_seconds(-FALL_OVER_S));
+        if self.begun > late {
+            return Ok(());
+        }
+        let find = move |tx: &rusqlite::Transaction<'_>| deliveries::overdue(tx, channel, late);
+        if self.outbox.db.read_async(find).await?.is_empty() {
+            return Ok(());
+        }
+        let fall_over = move |tx: &rusqlite::Transaction<'_>| {
+            let overdue = deliveries::overdue(tx, channel, late)?;
+            overdue.iter().try_for_each(|id| deliveries::fall_over(tx, now, id).map(drop))
+        };
+        self.outbox.db.write_async(fall_over).await?;
+        self.outbox.bell.send_replace(());
+        Ok(())
     }
 
     /// Begins what is due; how long there is nothing to do then.
@@ -181,6 +215,7 @@ impl Lane {
         let instant = Instant::now();
         self.resting.retain(|_, until| *until > instant);
         let (now, channel) = (self.outbox.clock.now(), self.channel);
+        self.go_around(now).await?;
         let due = self.outbox.db.read_async(move |tx| deliveries::next_due(tx, channel)).await?;
         let Some(due) = due else { return Ok(seconds(LONGEST_PAUSE_S)) };
         let room = AT_ONCE.saturating_sub(self.under_way.len());
@@ -275,8 +310,8 @@ pub fn record(
             deliveries::fall_over(db, now, id).map(drop)
         }
         Fate::Again { next, error, unanswered, fall_over } => {
-            deliveries::again(db, id, *next, error, *unanswered)?;
-            if *fall_over {
+            // A newer one that has taken its place meanwhile goes to the other addresses by itself.
+            if deliveries::again(db, now, id, (*next, error, *unanswered))? && *fall_over {
                 deliveries::fall_over(db, now, id)?;
             }
             Ok(())

@@ -1,11 +1,12 @@
 //! Who can be told: the register's contact persons, whoever is on call, and the recipients of the configuration.
 //!
 //! Invariants: only whoever has an address of a channel that is set up; a PD's contact person is told of its own PD only,
-//! unless it is the Dinas's. Pure: the database is read elsewhere.
+//! unless it is the Dinas's; who answers for a service comes before who answers for its PD. Pure: the database is read elsewhere.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lumbung_model::{PdId, SiteId, Timestamp};
+use lumbung_model::{PdId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::alerts::{ChannelKind, OnCall};
 use lumbung_wire::messages::register::{ContactPerson, Pd, Site};
 
@@ -17,12 +18,25 @@ use super::settings::Named;
 #[derive(Debug, Clone, Default)]
 pub struct People {
     all: BTreeMap<RecipientKey, Recipient>,
-    /// By PD and tier: those for all services before those for one.
+    /// By PD and tier: those for all services; where there are none, those for one.
     contacts: HashMap<(PdId, u8), Vec<RecipientKey>>,
+    /// By service and tier.
+    of_services: HashMap<(ServiceId, u8), Vec<RecipientKey>>,
     on_call: Vec<(u8, Timestamp, Timestamp, RecipientKey)>,
     dinas: BTreeSet<PdId>,
     codes: HashMap<PdId, String>,
     sites: HashMap<SiteId, String>,
+}
+
+/// What an alert is about, as far as it decides who is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// Whose data.
+    pub pd: Option<PdId>,
+    /// Which service of the PD.
+    pub service: Option<ServiceId>,
+    /// Whether the first step reached nobody who looks after it: the PD's people are told beside the service's then.
+    pub escalated: bool,
 }
 
 /// What the register and the roster say.
@@ -66,8 +80,23 @@ impl People {
         people.sites = sources.sites.into_iter().map(|site| (site.id, site.name)).collect();
         let (for_all, for_one): (Vec<_>, Vec<_>) =
             sources.contacts.into_iter().partition(|person| person.service.is_none());
-        for person in for_all.into_iter().chain(for_one) {
-            people.add_contact(person, channels);
+        for person in for_all {
+            let place = (person.pd, person.tier);
+            if let Some(key) = people.add_contact(person, channels) {
+                people.contacts.entry(place).or_default().push(key);
+            }
+        }
+        let general: BTreeSet<(PdId, u8)> = people.contacts.keys().copied().collect();
+        for person in for_one {
+            let (place, service) = ((person.pd, person.tier), person.service);
+            let Some(key) = people.add_contact(person, channels) else { continue };
+            if let Some(service) = service {
+                people.of_services.entry((service, place.1)).or_default().push(key.clone());
+            }
+            // Whoever answers for one service is asked about the others where nobody answers for all of them.
+            if !general.contains(&place) {
+                people.contacts.entry(place).or_default().push(key);
+            }
         }
         for one in sources.on_call {
             let key = RecipientKey::OnCall(one.id);
@@ -83,21 +112,15 @@ impl People {
         people
     }
 
-    fn add_contact(&mut self, person: ContactPerson, channels: &BTreeSet<ChannelKind>) {
+    /// Their key, if they have an address.
+    fn add_contact(
+        &mut self,
+        person: ContactPerson,
+        channels: &BTreeSet<ChannelKind>,
+    ) -> Option<RecipientKey> {
         let key = RecipientKey::Contact(person.id);
-        let place = (person.pd, person.tier);
-        // Whoever answers for one service is asked where nobody answers for all of them.
-        if person.service.is_some() && self.is_general(&place) {
-            return;
-        }
         let addresses = addresses(channels, &person.email, &person.telegram, "");
-        if self.add(key.clone(), person.name, Some(person.pd), addresses) {
-            self.contacts.entry(place).or_default().push(key);
-        }
-    }
-
-    fn is_general(&self, place: &(PdId, u8)) -> bool {
-        self.contacts.contains_key(place)
+        self.add(key.clone(), person.name, Some(person.pd), addresses).then_some(key)
     }
 
     /// Whether there is an address.
@@ -115,20 +138,20 @@ impl People {
         reachable
     }
 
-    /// Who is meant at `now`, of what is about that PD.
+    /// Who is meant at `now`.
     #[must_use]
     pub fn resolve(
         &self,
         audiences: &[Audience],
-        pd: Option<PdId>,
+        about: About,
         now: Timestamp,
     ) -> BTreeSet<RecipientKey> {
-        audiences.iter().flat_map(|audience| self.of(audience, pd, now)).collect()
+        audiences.iter().flat_map(|audience| self.of(audience, about, now)).collect()
     }
 
-    fn of(&self, audience: &Audience, pd: Option<PdId>, now: Timestamp) -> Vec<RecipientKey> {
+    fn of(&self, audience: &Audience, about: About, now: Timestamp) -> Vec<RecipientKey> {
         match audience {
-            Audience::Pd(tier) => pd.map_or_else(Vec::new, |pd| self.contacts_of(pd, *tier)),
+            Audience::Pd(tier) => self.answering(about, *tier),
             Audience::OnCall(tier) => {
                 let found = self.on_call(*tier, now);
                 if found.is_empty() { self.dinas() } else { found }
@@ -139,6 +162,16 @@ impl People {
                 self.all.contains_key(&key).then_some(key).into_iter().collect()
             }
         }
+    }
+
+    /// Whoever answers for the service, if anybody does; else, and once nobody has looked after it, whoever answers for the PD.
+    fn answering(&self, about: About, tier: u8) -> Vec<RecipientKey> {
+        let of_service = about.service.and_then(|service| self.of_services.get(&(service, tier)));
+        let mut found = of_service.cloned().unwrap_or_default();
+        if found.is_empty() || about.escalated {
+            found.extend(about.pd.into_iter().flat_map(|pd| self.contacts_of(pd, tier)));
+        }
+        found
     }
 
     fn contacts_of(&self, pd: PdId, tier: u8) -> Vec<RecipientKey> {
@@ -165,6 +198,33 @@ impl People {
     #[must_use]
     pub fn get(&self, key: &RecipientKey) -> Option<&Recipient> {
         self.all.get(key)
+    }
+
+    /// Whether two names have one first address: whoever reads there knows what the other was told.
+    #[must_use]
+    pub fn share(&self, one: &RecipientKey, other: &RecipientKey) -> bool {
+        let first = |key| self.get(key).and_then(|found| found.addresses.first());
+        first(one).zip(first(other)).is_some_and(|(one, other)| one.is_same(other))
+    }
+
+    /// One of them for each first address, of what is about that PD: its own contact person, then whoever has more addresses
+    /// to go on with. Whoever has gone meanwhile stays among them.
+    #[must_use]
+    pub fn apart(&self, keys: &BTreeSet<RecipientKey>, pd: Option<PdId>) -> Vec<RecipientKey> {
+        let rank = |key: &&RecipientKey| {
+            let found = self.get(key);
+            let foreign = pd.is_none() || found.is_none_or(|one| one.pd != pd);
+            (foreign, Reverse(found.map_or(0, |one| one.addresses.len())))
+        };
+        let mut ranked: Vec<&RecipientKey> = keys.iter().collect();
+        ranked.sort_by_key(rank);
+        let mut apart: Vec<RecipientKey> = Vec::new();
+        for key in ranked {
+            if !apart.iter().any(|other| self.share(other, key)) {
+                apart.push(key.clone());
+            }
+        }
+        apart
     }
 
     /// The PD's code.

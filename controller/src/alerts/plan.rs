@@ -8,13 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
-use lumbung_model::{AlertId, Day, PdId, SiteId, Timestamp};
+use lumbung_model::{AlertId, Day, PdId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::alerts::Severity;
 use sha2::{Digest as _, Sha256};
 
 use super::address::RecipientKey;
-use super::people::People;
-use super::route::{Facts, Grouping, Route, Rules, Step};
+use super::people::{About, People};
+use super::route::{Facts, Grouping, Route, Rules};
+
+mod care;
+
+use care::Care;
 
 /// The kind of alarms that say that messages do not arrive.
 pub const CHANNEL_ALARM: &str = "channel";
@@ -30,6 +34,8 @@ pub struct Alarm {
     pub pd: Option<PdId>,
     /// The site it is about.
     pub site: Option<SiteId>,
+    /// The service it is about.
+    pub service: Option<ServiceId>,
 }
 
 /// Kind and subject of an alarm.
@@ -68,6 +74,8 @@ pub struct Alert {
     pub pd: Option<PdId>,
     /// The site it is about.
     pub site: Option<SiteId>,
+    /// The service it is about, if it is about one alone.
+    pub service: Option<ServiceId>,
     /// The highest of its alarms, as long as it lasts.
     pub severity: Severity,
     /// Since when.
@@ -157,6 +165,13 @@ impl Plan {
     }
 }
 
+impl Alert {
+    /// What decides who is told, `taken` steps on.
+    const fn about(&self, taken: u32) -> About {
+        About { pd: self.pd, service: self.service, escalated: taken > 1 }
+    }
+}
+
 impl State {
     /// The state after a plan was carried out.
     pub fn apply(&mut self, plan: &Plan) {
@@ -219,7 +234,10 @@ fn group(alarm: &Alarm, route: &Route) -> String {
         (None, None) => "city".to_owned(),
     };
     let what = match route.group {
-        Grouping::Kind => format!("{} / {place}", alarm.kind),
+        Grouping::Kind => match alarm.service {
+            Some(service) => format!("{} / {place} / {service}", alarm.kind),
+            None => format!("{} / {place}", alarm.kind),
+        },
         Grouping::Pd => place,
         Grouping::Alarm => format!("{} / {place} / {}", alarm.kind, alarm.subject),
     };
@@ -232,12 +250,14 @@ fn group(alarm: &Alarm, route: &Route) -> String {
 fn open(group: &str, alarms: &[&Alarm], now: Timestamp) -> Option<Alert> {
     let first = alarms.first()?;
     let site = first.site.filter(|_| alarms.iter().all(|one| one.site == first.site));
+    let service = first.service.filter(|_| alarms.iter().all(|one| one.service == first.service));
     Some(Alert {
         id: id_of(group, now),
         group: group.to_owned(),
         kind: first.kind.clone(),
         pd: first.pd,
         site,
+        service,
         severity: Severity::Notice,
         opened: now,
         cleared: None,
@@ -257,156 +277,6 @@ fn id_of(group: &str, opened: Timestamp) -> AlertId {
     AlertId::from_bytes(std::array::from_fn(|index| hash[index]))
 }
 
-/// The work on one alert.
-struct Care<'a> {
-    rules: &'a Rules,
-    people: &'a People,
-    now: Timestamp,
-    plan: &'a mut Plan,
-}
-
-impl Care<'_> {
-    fn of(&mut self, alert: &mut Alert, alarms: &[&Alarm]) {
-        if alarms.is_empty() {
-            return self.end(alert);
-        }
-        alert.cleared = None;
-        let worse = self.take_in(alert, alarms);
-        if worse && alert.acknowledged {
-            (alert.acknowledged, alert.round) = (false, alert.round + 1);
-            (alert.steps, alert.stepped) = (0, self.now);
-        }
-        // All of them have one route: it is part of what groups them.
-        let route = route_of(alarms[0], self.rules, self.people);
-        self.look_for_anybody(alert, route);
-        if alert.acknowledged || self.rules.is_quiet(route, alert.severity, self.now) {
-            return;
-        }
-        let gathered = self.now.seconds_since(alert.stepped) >= self.rules.gather_s;
-        if alert.steps == 0 && alert.severity < Severity::Critical && !gathered {
-            return;
-        }
-        self.climb(alert, route);
-        self.tell(alert, route);
-    }
-
-    /// Notes an alert that no step reaches anybody of. Those about channels would keep themselves alive.
-    fn look_for_anybody(&mut self, alert: &Alert, route: &Route) {
-        let reaches = |step: &Step| !self.people.resolve(&step.to, alert.pd, self.now).is_empty();
-        if alert.kind != CHANNEL_ALARM && !route.steps.iter().any(reaches) {
-            self.plan.nobody.insert(alert.id);
-        }
-    }
-
-    /// Takes in what the alert is about now; whether it is worse than before.
-    fn take_in(&self, alert: &mut Alert, alarms: &[&Alarm]) -> bool {
-        let before = alert.severity;
-        let mut joined = false;
-        let mut gone: BTreeSet<Topic> = alert.topics.keys().cloned().collect();
-        for alarm in alarms {
-            alert.severity = alert.severity.max(self.rules.severity(&alarm.kind));
-            let topic = (alarm.kind.clone(), alarm.subject.clone());
-            gone.remove(&topic);
-            joined |= self.join(alert, topic);
-        }
-        self.leave(alert, &gone);
-        alert.severity > before || joined
-    }
-
-    /// Whether it was not there, or has been away for long enough to be new.
-    fn join(&self, alert: &mut Alert, topic: Topic) -> bool {
-        let new = Since { joined: self.now, left: None };
-        let Some(since) = alert.topics.get_mut(&topic) else {
-            alert.topics.insert(topic, new);
-            return true;
-        };
-        let away = since.left.is_some_and(|left| self.now.seconds_since(left) >= self.rules.damp_s);
-        if away {
-            *since = new;
-        }
-        since.left = None;
-        away
-    }
-
-    fn leave(&self, alert: &mut Alert, gone: &BTreeSet<Topic>) {
-        for topic in gone {
-            if let Some(since) = alert.topics.get_mut(topic) {
-                since.left.get_or_insert(self.now);
-            }
-        }
-    }
-
-    /// Takes the steps that are due. One that reaches nobody delays none.
-    fn climb(&self, alert: &mut Alert, route: &Route) {
-        let mut reached = true;
-        while let Some(step) = usize::try_from(alert.steps).ok().and_then(|n| route.steps.get(n)) {
-            let after_s = i64::from(step.after_min) * 60;
-            let waits = alert.steps > 0 && reached;
-            if waits && self.now.seconds_since(alert.stepped) < after_s {
-                return;
-            }
-            reached = !self.people.resolve(&step.to, alert.pd, self.now).is_empty();
-            alert.steps += 1;
-            if reached {
-                alert.stepped = self.now;
-            }
-        }
-    }
-
-    /// Tells whoever the steps so far have reached, as they are now, what they do not know.
-    fn tell(&mut self, alert: &mut Alert, route: &Route) {
-        let taken = usize::try_from(alert.steps).unwrap_or(usize::MAX);
-        let steps = route.steps.iter().take(taken);
-        let reached: BTreeSet<RecipientKey> =
-            steps.flat_map(|step| self.people.resolve(&step.to, alert.pd, self.now)).collect();
-        for key in reached {
-            let Some(cause) = self.due(alert, route, &key) else { continue };
-            let count = alert.told.get(&key).map_or(0, |told| told.count) + 1;
-            alert.told.insert(key.clone(), Told { round: alert.round, last: self.now, count });
-            self.add(key, Part { alert: alert.id, number: count, cause });
-        }
-    }
-
-    fn due(&self, alert: &Alert, route: &Route, key: &RecipientKey) -> Option<Cause> {
-        let Some(told) = alert.told.get(key) else { return Some(Cause::First) };
-        let since_s = self.now.seconds_since(told.last);
-        let joined = alert.topics.values().any(|since| since.joined > told.last);
-        if told.round < alert.round || joined && since_s >= self.rules.regroup_s {
-            return Some(Cause::More);
-        }
-        (since_s >= i64::from(route.repeat_min) * 60).then_some(Cause::Again)
-    }
-
-    /// Nothing of it lasts. It ends once it has been so for a while, and nobody would be woken for that.
-    fn end(&mut self, alert: &mut Alert) {
-        let cleared = *alert.cleared.get_or_insert(self.now);
-        let gone = alert.topics.keys().cloned().collect();
-        self.leave(alert, &gone);
-        let facts = Alarm {
-            kind: alert.kind.clone(),
-            subject: String::new(),
-            pd: alert.pd,
-            site: alert.site,
-        };
-        let route = route_of(&facts, self.rules, self.people);
-        let damped = self.now.seconds_since(cleared) < self.rules.damp_s;
-        let quiet = !alert.told.is_empty() && self.rules.is_quiet(route, alert.severity, self.now);
-        if damped || quiet {
-            return;
-        }
-        alert.closed = Some(self.now);
-        for (key, told) in &mut alert.told {
-            told.count += 1;
-            let part = Part { alert: alert.id, number: told.count, cause: Cause::Over };
-            self.plan.tell.entry(key.clone()).or_default().push(part);
-        }
-    }
-
-    fn add(&mut self, key: RecipientKey, part: Part) {
-        self.plan.tell.entry(key).or_default().push(part);
-    }
-}
-
 /// The digest of today, once its time has come. One that was missed by a day or more is not made up for: what is in it
 /// stands in the next one too.
 fn digest(
@@ -421,5 +291,6 @@ fn digest(
     if !due || state.digest.is_some_and(|last| last >= today) {
         return None;
     }
-    Some((today, people.resolve(to, None, now)))
+    let meant = people.resolve(to, About::default(), now);
+    Some((today, people.apart(&meant, None).into_iter().collect()))
 }

@@ -212,6 +212,18 @@ impl Settings {
         .collect()
     }
 
+    /// Whether a recipient has an address of a channel that is set up.
+    #[must_use]
+    pub fn reaches(&self, one: &Named) -> bool {
+        let given = [
+            (ChannelKind::Mail, &one.mail),
+            (ChannelKind::Telegram, &one.telegram),
+            (ChannelKind::Webhook, &one.webhook),
+        ];
+        let channels = self.channels();
+        given.iter().any(|(channel, to)| !to.is_empty() && channels.contains(channel))
+    }
+
     /// What decides who is told.
     #[must_use]
     pub fn rules(&self, zone: Tz) -> Rules {

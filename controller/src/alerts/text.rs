@@ -4,8 +4,10 @@
 //! of theirs (no control characters, no change of writing direction, no addresses); a text fits every channel; the first
 //! line says the worst.
 
-use lumbung_model::Timestamp;
+use std::collections::BTreeSet;
+
 use lumbung_model::schedule::Tz;
+use lumbung_model::{AlertId, Timestamp};
 use lumbung_wire::messages::alerts::{AlertSubject, Severity};
 
 use super::plan::{Alert, Cause};
@@ -53,6 +55,8 @@ pub struct Text {
     pub subject: String,
     /// The text.
     pub body: String,
+    /// The alerts that it says something about; others are only counted.
+    pub described: BTreeSet<AlertId>,
 }
 
 /// Words of others, made harmless: one line, one direction, no address that a reader's program would make a link of.
@@ -155,7 +159,7 @@ impl Style {
             }
             [] => String::new(),
         };
-        let mut body = String::new();
+        let (mut body, mut described) = (String::new(), BTreeSet::new());
         for (told, story) in stories.iter().enumerate() {
             let text = self.story(story);
             let long = body.chars().count() + text.chars().count() > BODY_MAX_CHARS;
@@ -169,8 +173,9 @@ impl Style {
                 body.push('\n');
             }
             body += &text;
+            described.insert(story.alert.id);
         }
-        Text { subject: format!("[Lumbung] {subject}"), body }
+        Text { subject: format!("[Lumbung] {subject}"), body, described }
     }
 
     /// The daily digest. It comes on good days too: silence would say nothing.
@@ -214,7 +219,7 @@ impl Style {
             }
             body += &line;
         }
-        Text { subject, body }
+        Text { subject, body, described: BTreeSet::new() }
     }
 
     /// What somebody gets who tries whether messages arrive.
@@ -227,12 +232,14 @@ impl Style {
                 body: format!(
                     "Pesan uji untuk {name}, diminta oleh {by} pada {time}. Tidak ada yang perlu dilakukan.\n"
                 ),
+                described: BTreeSet::new(),
             },
             Language::English => Text {
                 subject: "[Lumbung] Test message".to_owned(),
                 body: format!(
                     "A test message for {name}, asked for by {by} at {time}. There is nothing to do.\n"
                 ),
+                described: BTreeSet::new(),
             },
         }
     }

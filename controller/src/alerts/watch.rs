@@ -3,7 +3,8 @@
 //! A controller that is gone tells nobody, so another machine, at the DRC, asks it for its health and tells by channels of
 //! its own. Invariants: it needs nothing of the controller but its address and its CA; what it tells stands in its own
 //! outbox, with repeats, escalation and the message that it is over, as at the controller. A controller that answers and
-//! does not look after alerts counts as silent.
+//! does not look after alerts counts as silent. It begins only if everybody whom it is to tell can be reached, and what its
+//! file asks for and it does not do is refused, not passed over.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,14 +18,15 @@ use lumbung_wire::tls::{self, ServerTrust, TlsError};
 use rusqlite::Transaction;
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::AtWork;
-use super::channel::{ChannelError, Channels};
+use super::channel::{ChannelError, Channels, Web};
 use super::keeper::Keeper;
 use super::outbox::Outbox;
-use super::pulse::STALE_S;
+use super::pulse::{Pulse, STALE_S};
 use super::route::{Audience, Grouping, Route, Step};
-use super::settings::{DigestTime, Settings};
+use super::settings::{DigestTime, Named, Settings};
 use crate::db::alarms::{self, Finding};
 use crate::db::{Db, DbError};
 use crate::profile::{Profile, ProfileError};
@@ -124,6 +126,9 @@ pub enum WatchError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
+    /// The sign of life cannot be given.
+    #[error("TLS of [alerts.pulse] cannot be set up: {0}")]
+    Web(String),
     /// The address is none.
     #[error("the controller's address cannot be used")]
     Address(#[from] ClientError),
@@ -164,13 +169,27 @@ impl WatchConfig {
                 "must name recipients of this file, as in [\"name:noc\"]: there is no register here",
             ));
         }
+        if !self.alerts.route.is_empty() {
+            return Err((
+                "alerts.route",
+                "is for controller.toml: there is one alarm here, `to` says who is told of it and repeat_min how often",
+            ));
+        }
         if self.alerts.channels().is_empty() {
             return Err((
                 "alerts",
                 "must set up a channel: [alerts.mail], [alerts.telegram] or [alerts.webhook]",
             ));
         }
-        self.settings().check()
+        self.settings().check()?;
+        let meant = |one: &&Named| self.to.contains(&Audience::Named(one.name.clone()));
+        if !self.alerts.recipient.iter().filter(meant).all(|one| self.alerts.reaches(one)) {
+            return Err((
+                "to",
+                "names a recipient whom no channel of this file reaches: give it a mail, telegram or webhook of one that is set up",
+            ));
+        }
+        Ok(())
     }
 
     /// The settings, with the one route of the one alarm.
@@ -253,6 +272,7 @@ impl Watch {
             subject: url.clone(),
             pd: None,
             site: None,
+            service: None,
             detail: format!("the controller is silent since {heard}: {error}"),
         });
         let write = move |tx: &Transaction<'_>| {
@@ -262,6 +282,38 @@ impl Watch {
         };
         self.db.write_async(write).await
     }
+}
+
+/// What the file names, opened.
+struct Opened {
+    profile: Profile,
+    settings: Settings,
+    channels: Channels,
+    controller: ControllerClient,
+    web: Web,
+}
+
+impl Opened {
+    fn of(config: &WatchConfig, clock: &Arc<dyn Clock>) -> Result<Self, WatchError> {
+        let settings = config.settings();
+        let trust = ServerTrust::CaFingerprint(config.ca_fingerprint.clone());
+        let tls = tls::client_config(None, trust, clock.clone())?;
+        Ok(Self {
+            profile: Profile::load(&config.profile)?,
+            channels: Channels::open(&settings)?,
+            controller: ControllerClient::new(&config.url, &tls)?,
+            web: Web::open().map_err(WatchError::Web)?,
+            settings,
+        })
+    }
+}
+
+/// Opens what the file names, secrets included, and does nothing with it.
+///
+/// # Errors
+/// Whatever would keep it from watching.
+pub fn check(config: &WatchConfig, clock: &Arc<dyn Clock>) -> Result<(), WatchError> {
+    Opened::of(config, clock).map(drop)
 }
 
 /// Watches until told to stop. `ready` is called once everything is open.
@@ -274,32 +326,31 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
     ready: impl FnOnce(),
 ) -> Result<(), WatchError> {
-    let profile = Arc::new(Profile::load(&config.profile)?);
+    let Opened { profile, settings, channels, controller, web } = Opened::of(&config, &clock)?;
     let path = config.data_dir.clone();
     std::fs::create_dir_all(&path).map_err(|source| WatchError::Directory { path, source })?;
     let db = Db::create(&config.data_dir.join("watch.db"))?;
-    let settings = Arc::new(config.settings());
-    let channels = Arc::new(Channels::open(&settings)?);
-    let trust = ServerTrust::CaFingerprint(config.ca_fingerprint.clone());
-    let tls = tls::client_config(None, trust, clock.clone())?;
-    let controller = ControllerClient::new(&config.url, &tls)?;
     let AtWork { bell, done } = AtWork::begin(clock.now());
+    let mut tasks = JoinSet::new();
+    if let Some(settings) = settings.pulse.clone() {
+        let (db, clock, done) = (db.clone(), clock.clone(), done.subscribe());
+        tasks.spawn(Pulse { db, clock, done, settings, web }.run(stop.clone()));
+    }
     let keeper = Keeper {
         db: db.clone(),
         clock: clock.clone(),
-        profile,
-        settings,
+        profile: Arc::new(profile),
+        settings: Arc::new(settings),
         bell: bell.clone(),
         done,
     };
-    let outbox = Outbox { db: db.clone(), clock: clock.clone(), channels, bell };
-    let watching = Watch { config, db, clock, controller };
-    let (keeping, sending) =
-        (tokio::spawn(keeper.run(stop.clone())), tokio::spawn(outbox.run(stop.clone())));
-    let watching = tokio::spawn(watching.run(stop.clone()));
+    tasks.spawn(keeper.run(stop.clone()));
+    let (outbox_db, channels) = (db.clone(), Arc::new(channels));
+    tasks.spawn(Outbox { db: outbox_db, clock: clock.clone(), channels, bell }.run(stop.clone()));
+    tasks.spawn(Watch { config, db, clock, controller }.run(stop.clone()));
     ready();
     let _ = stop.wait_for(|stopped| *stopped).await;
-    let _ = tokio::join!(keeping, sending, watching);
+    tasks.join_all().await;
     Ok(())
 }
 
@@ -315,6 +366,24 @@ mod tests {
         let said = (config.interval_s, config.silent_s, config.repeat_min, config.profile.clone());
         assert_eq!(said, defaults);
         assert!(config.settings().channels().len() == 1);
+    }
+
+    #[test]
+    fn what_would_reach_nobody_or_do_nothing_is_refused() {
+        let text = include_str!("../../../config/watch.toml");
+        let read = |text: &str| {
+            let config: WatchConfig = toml::from_str(text).unwrap();
+            config.check().map_err(|(field, reason)| format!("{field} {reason}"))
+        };
+        assert_eq!(read(text), Ok(()));
+        let telegram = text.replace("mail = \"noc@example.go.id\"", "telegram = \"5\"");
+        assert!(telegram != text);
+        assert!(read(&telegram).unwrap_err().contains("no channel of this file reaches"));
+        let unknown = text.replace("name:noc", "name:nok");
+        assert!(read(&unknown).unwrap_err().contains("no [[alerts.recipient]] has"));
+        let route =
+            format!("{text}[[alerts.route]]\nrepeat_min = 60\nsteps = [{{ to = ['name:noc'] }}]\n");
+        assert!(read(&route).unwrap_err().contains("controller.toml"));
     }
 
     #[test]

@@ -27,8 +27,8 @@ use super::register::{Changed, Listed, id};
 use super::route::{Route, Routes, route};
 use super::who::Who;
 use crate::act::Act;
-use crate::alerts::desk;
 use crate::alerts::text::Style;
+use crate::alerts::{desk, roster};
 use crate::db::{alerts as rows, deliveries, on_call};
 use crate::people::access::Permission;
 
@@ -190,7 +190,7 @@ pub(super) async fn turns(
 
 pub(super) async fn add_turn(State(app): State<AppState>, who: Who, body: Body) -> Changed {
     let input: OnCallInput = read_json(body, BODY_MAX_BYTES).await?;
-    let put = move |tx: &Transaction<'_>, act: &Act| desk::put_on_call(tx, act, &input);
+    let put = move |tx: &Transaction<'_>, act: &Act| roster::put(tx, act, &input);
     who.change(&app, StatusCode::CREATED, put).await
 }
 
@@ -200,6 +200,6 @@ pub(super) async fn remove_turn(
     Named(text): Named,
 ) -> Changed {
     let turn: OnCallId = id(&text, "turn")?;
-    let remove = move |tx: &Transaction<'_>, act: &Act| desk::remove_on_call(tx, act, &turn);
+    let remove = move |tx: &Transaction<'_>, act: &Act| roster::remove(tx, act, &turn);
     who.change(&app, StatusCode::OK, remove).await
 }

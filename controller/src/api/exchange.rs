@@ -140,9 +140,10 @@ pub(super) async fn export(
         Some(table) => (Form::Csv(table), "text/csv; charset=utf-8; header=present"),
         None => (Form::Toml, "application/toml"),
     };
+    let at = (app.clock.now(), app.profile.zone());
     let write = move |tx: &rusqlite::Transaction<'_>| {
         let pd = narrowed(tx, who.scope(), what.pd.as_deref())?;
-        Ok::<_, Refused>(exchange::export(tx, form, pd)?)
+        Ok::<_, Refused>(exchange::export(tx, form, pd, at)?)
     };
     let text = app.db.read_async(write).await?;
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

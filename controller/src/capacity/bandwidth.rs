@@ -192,6 +192,7 @@ fn finding(entry: &BandwidthEntry, fit: &LineFit) -> Finding {
         subject: id.unwrap_or_default(),
         pd: entry.pd,
         site: entry.site,
+        service: None,
         detail: format!(
             "the line of {} carries {} on its worst weekday, and {}{assumed} has to move: {} stay behind; raise the cap or the \
              line, move windows, or back up less often (`lumbung bandwidth`)",

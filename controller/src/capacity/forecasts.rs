@@ -114,6 +114,7 @@ pub fn findings(report: &CapacityReport, today: Day) -> Vec<Finding> {
             subject: format!("{}/{}", entry.kind, entry.subject),
             pd: None,
             site: (entry.kind == CapacityKind::Storage).then_some(site),
+            service: None,
             detail: detail(report, entry, today)?,
         })
     };

@@ -3,7 +3,7 @@
 //! Invariant: one open alarm for each kind and subject. A reconciler says what is wrong in its scope
 //! now; what it no longer says is cleared, and stays in the table.
 
-use lumbung_model::{PdId, SiteId, Timestamp};
+use lumbung_model::{PdId, ServiceId, SiteId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{DbError, maybe_id};
@@ -17,6 +17,8 @@ pub struct Finding {
     pub pd: Option<PdId>,
     /// The site it is about.
     pub site: Option<SiteId>,
+    /// The service it is about: whoever answers for it is told first.
+    pub service: Option<ServiceId>,
     /// For people.
     pub detail: String,
 }
@@ -29,8 +31,9 @@ pub fn raise(
     finding: &Finding,
 ) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO alarms (kind, subject, pd, site, detail, raised_s, last_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-         ON CONFLICT (kind, subject) WHERE cleared_s IS NULL DO UPDATE SET last_s = ?6, detail = ?5, pd = ?3, site = ?4",
+        "INSERT INTO alarms (kind, subject, pd, site, service, detail, raised_s, last_s) VALUES (?1, ?2, ?3, ?4, ?7, ?5, ?6, ?6)
+         ON CONFLICT (kind, subject) WHERE cleared_s IS NULL
+            DO UPDATE SET last_s = ?6, detail = ?5, pd = ?3, site = ?4, service = ?7",
     )?
     .execute(params![
         kind,
@@ -39,6 +42,7 @@ pub fn raise(
         finding.site.map(|site| *site.as_bytes()),
         finding.detail,
         now.0,
+        finding.service.map(|service| *service.as_bytes()),
     ])?;
     Ok(())
 }
@@ -141,7 +145,7 @@ pub fn list(
             SELECT *, CASE WHEN ?3 IS NULL THEN sequence ELSE row_number() OVER (ORDER BY sequence) END AS own
             FROM alarms WHERE ?3 IS NULL OR pd = ?3
          )
-         SELECT own, kind, subject, pd, site, detail, raised_s, last_s, cleared_s FROM seen
+         SELECT own, kind, subject, pd, site, detail, raised_s, last_s, cleared_s, service FROM seen
          WHERE (?1 OR cleared_s IS NULL) AND (?4 IS NULL OR kind = ?4) AND (?5 IS NULL OR pd = ?5)
             AND (?6 IS NULL OR site = ?6) AND (?7 IS NULL OR own < ?7)
          ORDER BY own DESC LIMIT ?2",
@@ -158,6 +162,7 @@ pub fn list(
                 subject: row.get(2)?,
                 pd: maybe_id(row, 3)?.map(PdId::from_bytes),
                 site: maybe_id(row, 4)?.map(SiteId::from_bytes),
+                service: maybe_id(row, 9)?.map(ServiceId::from_bytes),
                 detail: row.get(5)?,
             },
             raised: Timestamp(row.get(6)?),

@@ -3,9 +3,9 @@
 //! Invariants: one alert that is not over for each group; a plan is written whole, in the transaction of what it follows
 //! from; nothing is deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use lumbung_model::{AlertId, Day, PdId, SiteId, Timestamp};
+use lumbung_model::{AlertId, Day, PdId, ServiceId, SiteId, Timestamp};
 use lumbung_wire::messages::alerts::{
     Acknowledgement, Alert as AlertEntry, AlertState, AlertSubject,
 };
@@ -15,12 +15,12 @@ use super::audit::{self, Deed};
 use super::{DbError, count, id, maybe_id, word};
 use crate::act::Act;
 use crate::alerts::address::RecipientKey;
-use crate::alerts::plan::{Alarm, Alert, Plan, Since, State, Told, Topic};
+use crate::alerts::plan::{Alarm, Alert, Plan, Since, State, Told};
 
 /// The alarms that last, oldest first.
 pub fn alarms(db: &Connection) -> Result<Vec<Alarm>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT kind, subject, pd, site FROM alarms WHERE cleared_s IS NULL ORDER BY sequence",
+        "SELECT kind, subject, pd, site, service FROM alarms WHERE cleared_s IS NULL ORDER BY sequence",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Alarm {
@@ -28,6 +28,7 @@ pub fn alarms(db: &Connection) -> Result<Vec<Alarm>, DbError> {
             subject: row.get(1)?,
             pd: maybe_id(row, 2)?.map(PdId::from_bytes),
             site: maybe_id(row, 3)?.map(SiteId::from_bytes),
+            service: maybe_id(row, 4)?.map(ServiceId::from_bytes),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -36,7 +37,7 @@ pub fn alarms(db: &Connection) -> Result<Vec<Alarm>, DbError> {
 /// What the last plan left.
 pub fn state(db: &Connection) -> Result<State, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT id, grouped, kind, pd, site, severity, opened_s, cleared_s, acknowledged_s, round, steps, stepped_s
+        "SELECT id, grouped, kind, pd, site, severity, opened_s, cleared_s, acknowledged_s, round, steps, stepped_s, service
          FROM alerts WHERE closed_s IS NULL",
     )?;
     let rows = statement.query_map([], |row| {
@@ -46,6 +47,7 @@ pub fn state(db: &Connection) -> Result<State, DbError> {
             kind: row.get(2)?,
             pd: maybe_id(row, 3)?.map(PdId::from_bytes),
             site: maybe_id(row, 4)?.map(SiteId::from_bytes),
+            service: maybe_id(row, 12)?.map(ServiceId::from_bytes),
             severity: word(row, 5)?,
             opened: Timestamp(row.get(6)?),
             cleared: row.get::<_, Option<i64>>(7)?.map(Timestamp),
@@ -58,43 +60,55 @@ pub fn state(db: &Connection) -> Result<State, DbError> {
             told: BTreeMap::new(),
         })
     })?;
-    let mut alerts: Vec<Alert> = rows.collect::<Result<_, _>>()?;
-    for alert in &mut alerts {
-        alert.topics = topics(db, &alert.id)?;
-        alert.told = told(db, &alert.id)?;
+    let mut alerts: HashMap<AlertId, Alert> = HashMap::new();
+    for alert in rows {
+        let alert = alert?;
+        alerts.insert(alert.id, alert);
     }
+    topics(db, &mut alerts)?;
+    told(db, &mut alerts)?;
     let last: Option<String> =
         db.prepare_cached("SELECT max(day) FROM digests")?.query_row([], |row| row.get(0))?;
     let unread = |_| DbError::Corrupt { what: "the day of a digest" };
     Ok(State {
-        alerts: alerts.into_iter().map(|alert| (alert.group.clone(), alert)).collect(),
+        alerts: alerts.into_values().map(|alert| (alert.group.clone(), alert)).collect(),
         digest: last.map(|day| day.parse::<Day>().map_err(unread)).transpose()?,
     })
 }
 
-fn topics(db: &Connection, alert: &AlertId) -> Result<BTreeMap<Topic, Since>, DbError> {
+/// What the alerts that are not over have been about: one read for all of them.
+fn topics(db: &Connection, alerts: &mut HashMap<AlertId, Alert>) -> Result<(), DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT kind, subject, joined_s, left_s FROM alert_topics WHERE alert = ?",
+        "SELECT t.alert, t.kind, t.subject, t.joined_s, t.left_s FROM alerts AS a JOIN alert_topics AS t ON t.alert = a.id
+         WHERE a.closed_s IS NULL",
     )?;
-    let rows = statement.query_map([alert.as_bytes()], |row| {
-        let left = row.get::<_, Option<i64>>(3)?.map(Timestamp);
-        Ok(((row.get(0)?, row.get(1)?), Since { joined: Timestamp(row.get(2)?), left }))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let left = row.get::<_, Option<i64>>(4)?.map(Timestamp);
+        let (topic, joined) = ((row.get(1)?, row.get(2)?), Timestamp(row.get(3)?));
+        if let Some(alert) = alerts.get_mut(&AlertId::from_bytes(id(row, 0)?)) {
+            alert.topics.insert(topic, Since { joined, left });
+        }
+    }
+    Ok(())
 }
 
-fn told(db: &Connection, alert: &AlertId) -> Result<BTreeMap<RecipientKey, Told>, DbError> {
-    let mut statement = db
-        .prepare_cached("SELECT recipient, round, last_s, count FROM alert_told WHERE alert = ?")?;
-    let rows = statement.query_map([alert.as_bytes()], |row| {
-        let told = Told { round: row.get(1)?, last: Timestamp(row.get(2)?), count: row.get(3)? };
-        Ok((row.get::<_, String>(0)?, told))
-    })?;
-    let key = |text: String| {
-        text.parse::<RecipientKey>().map_err(|_| DbError::Corrupt { what: "a recipient" })
-    };
-    rows.map(|row| row.map_err(DbError::from).and_then(|(text, told)| Ok((key(text)?, told))))
-        .collect()
+/// Who was told of the alerts that are not over.
+fn told(db: &Connection, alerts: &mut HashMap<AlertId, Alert>) -> Result<(), DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT t.alert, t.recipient, t.round, t.last_s, t.count FROM alerts AS a JOIN alert_told AS t ON t.alert = a.id
+         WHERE a.closed_s IS NULL",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = row.get::<_, String>(1)?.parse::<RecipientKey>();
+        let key = key.map_err(|_| DbError::Corrupt { what: "a recipient" })?;
+        let told = Told { round: row.get(2)?, last: Timestamp(row.get(3)?), count: row.get(4)? };
+        if let Some(alert) = alerts.get_mut(&AlertId::from_bytes(id(row, 0)?)) {
+            alert.told.insert(key, told);
+        }
+    }
+    Ok(())
 }
 
 /// Writes what a plan says of alerts; its messages are written elsewhere, in the same transaction.
@@ -111,8 +125,8 @@ pub fn apply(db: &Connection, now: Timestamp, plan: &Plan) -> Result<(), DbError
 
 fn put(db: &Connection, alert: &Alert) -> Result<(), DbError> {
     db.prepare_cached(
-        "INSERT INTO alerts (id, grouped, kind, pd, site, severity, opened_s, cleared_s, closed_s, round, steps, stepped_s)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        "INSERT INTO alerts (id, grouped, kind, pd, site, severity, opened_s, cleared_s, closed_s, round, steps, stepped_s, service)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (id) DO UPDATE SET severity = ?6, cleared_s = ?8, closed_s = ?9, round = ?10, steps = ?11, stepped_s = ?12",
     )?
     .execute(params![
@@ -128,6 +142,7 @@ fn put(db: &Connection, alert: &Alert) -> Result<(), DbError> {
         alert.round,
         alert.steps,
         alert.stepped.0,
+        alert.service.map(|service| *service.as_bytes()),
     ])?;
     // What got worse is looked after no more.
     if !alert.acknowledged {
@@ -167,7 +182,7 @@ pub struct Wanted {
 }
 
 const ALERT: &str = "SELECT id, kind, severity, pd, site, opened_s, cleared_s, closed_s, acknowledged_s, acknowledged_by, note,
-        steps, (SELECT count(*) FROM alert_topics AS t WHERE t.alert = a.id)
+        steps, (SELECT count(*) FROM alert_topics AS t WHERE t.alert = a.id), service
     FROM alerts AS a";
 
 fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertEntry> {
@@ -196,6 +211,7 @@ fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertEntry> {
         acknowledged,
         steps: row.get(11)?,
         subjects: count(row, 12)?,
+        service: maybe_id(row, 13)?.map(ServiceId::from_bytes),
     })
 }
 
@@ -221,7 +237,8 @@ pub fn get(db: &Connection, alert: &AlertId) -> Result<Option<AlertEntry>, DbErr
     Ok(statement.query_row([alert.as_bytes()], alert_row).optional()?)
 }
 
-/// What an alert has been about: what lasts first, with what the alarm says now.
+/// What an alert has been about: what lasts first, with what the alarm says now. An alarm whose subject has become another
+/// PD's says nothing here any more: what it says now is the other's.
 pub fn subjects(
     db: &Connection,
     alert: &AlertId,
@@ -229,8 +246,9 @@ pub fn subjects(
 ) -> Result<Vec<AlertSubject>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT t.kind, t.subject, coalesce(a.detail, ''), t.joined_s, a.sequence IS NOT NULL
-         FROM alert_topics AS t
+         FROM alert_topics AS t JOIN alerts AS l ON l.id = t.alert
          LEFT JOIN alarms AS a ON a.kind = t.kind AND a.subject = t.subject AND a.cleared_s IS NULL
+            AND t.left_s IS NULL AND a.pd IS l.pd
          WHERE t.alert = ? ORDER BY a.sequence IS NULL, t.joined_s, t.kind, t.subject LIMIT ?",
     )?;
     let rows = statement.query_map(params![alert.as_bytes(), limit], |row| {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a message is written before it is tried, and its end is written after; whatever was under way when the
 //! controller stopped is *unknown* and tried again under the same id. An id follows from what is told to whom by what
-//! channel, so the same message is never made twice. Nothing is deleted.
+//! channel, so the same message is never made twice. One that a newer message to the same address makes needless is
+//! *superseded* instead of sent ([`supersede`]). Nothing is deleted.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +14,13 @@ use lumbung_wire::messages::alerts::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest as _, Sha256};
 
-use super::alarms::Finding;
-use super::{DbError, count, id, json, maybe_id, to_json, word};
+use super::{DbError, id, json, to_json, word};
 use crate::alerts::address::{Address, Recipient};
 use crate::alerts::plan::Part;
+
+pub mod findings;
+pub mod supersede;
+pub mod totals;
 
 /// A message to be made.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct New<'a> {
     pub body: String,
     /// The alerts that it tells of.
     pub parts: &'a [Part],
+    /// Those of them that its text says something about: the others are only counted there.
+    pub described: BTreeSet<AlertId>,
     /// What makes it this one, if it tells of no alert.
     pub occasion: String,
 }
@@ -56,6 +62,9 @@ pub struct Outgoing {
     pub body: String,
     /// When it was made.
     pub made: Timestamp,
+    /// Since when its address waits for what it tells: since earlier if it took the place of others, since later if another
+    /// address was tried first.
+    pub waits: Timestamp,
     /// How often it was tried, this time included.
     pub attempts: u32,
     /// Whether it may have arrived already.
@@ -81,8 +90,8 @@ pub fn make(db: &Connection, now: Timestamp, new: &New<'_>) -> Result<Option<Del
     let made = db
         .prepare_cached(
             "INSERT INTO deliveries (id, cause, recipient, recipient_name, pd, channel, address, others, severity, subject,
-                body, state, made_s, next_s)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'waiting', ?12, ?12) ON CONFLICT (id) DO NOTHING",
+                body, state, made_s, waits_s, next_s)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'waiting', ?12, ?12, ?12) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             delivery.as_bytes(),
@@ -102,12 +111,14 @@ pub fn make(db: &Connection, now: Timestamp, new: &New<'_>) -> Result<Option<Del
         return Ok(None);
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO delivery_parts (alert, delivery, number, cause) VALUES (?, ?, ?, ?)",
+        "INSERT INTO delivery_parts (alert, delivery, number, cause, described) VALUES (?, ?, ?, ?, ?)",
     )?;
     for part in new.parts {
         let (alert, cause) = (part.alert.as_bytes(), part.cause.as_str());
-        insert.execute(params![alert, delivery.as_bytes(), part.number, cause])?;
+        let described = new.described.contains(&part.alert);
+        insert.execute(params![alert, delivery.as_bytes(), part.number, cause, described])?;
     }
+    supersede::by(db, now, &delivery)?;
     Ok(Some(delivery))
 }
 
@@ -116,13 +127,15 @@ pub fn recover(db: &Connection, now: Timestamp) -> Result<usize, DbError> {
     let mut statement = db.prepare_cached(
         "UPDATE deliveries SET state = 'unknown', maybe_repeated = 1, next_s = ? WHERE state = 'trying'",
     )?;
-    Ok(statement.execute([now.0])?)
+    let recovered = statement.execute([now.0])?;
+    supersede::what_is_told(db, now)?;
+    Ok(recovered)
 }
 
 /// Tries after which a message lets those behind it pass.
 const HELD_BACK: u32 = 3;
 
-const OUTGOING: &str = "SELECT id, cause, severity, recipient, channel, address, subject, body, made_s, attempts, maybe_repeated
+const OUTGOING: &str = "SELECT id, cause, severity, recipient, channel, address, subject, body, made_s, attempts, maybe_repeated, waits_s
     FROM deliveries";
 
 fn outgoing_row(row: &Row<'_>) -> rusqlite::Result<Outgoing> {
@@ -137,6 +150,7 @@ fn outgoing_row(row: &Row<'_>) -> rusqlite::Result<Outgoing> {
         made: Timestamp(row.get(8)?),
         attempts: row.get(9)?,
         maybe_repeated: row.get(10)?,
+        waits: Timestamp(row.get(11)?),
         alerts: Vec::new(),
     })
 }
@@ -207,20 +221,22 @@ pub fn sent(db: &Connection, now: Timestamp, delivery: &DeliveryId) -> Result<()
     Ok(())
 }
 
-/// It is tried again at `next`. `unanswered`: it may have arrived.
+/// It is tried again at `next`, unless a newer one has taken its place meanwhile: whether it still waits. `unanswered`: it
+/// may have arrived.
 pub fn again(
     db: &Connection,
+    now: Timestamp,
     delivery: &DeliveryId,
-    next: Timestamp,
-    error: &str,
-    unanswered: bool,
-) -> Result<(), DbError> {
+    (next, error, unanswered): (Timestamp, &str, bool),
+) -> Result<bool, DbError> {
     db.prepare_cached(
         "UPDATE deliveries SET state = CASE WHEN ?4 THEN 'unknown' ELSE 'waiting' END, next_s = ?2, error = ?3,
             maybe_repeated = maybe_repeated OR ?4 WHERE id = ?1",
     )?
     .execute(params![delivery.as_bytes(), next.0, error, unanswered])?;
-    Ok(())
+    supersede::what_is_told(db, now)?;
+    let mut waits = db.prepare_cached("SELECT next_s IS NOT NULL FROM deliveries WHERE id = ?")?;
+    Ok(waits.query_row([delivery.as_bytes()], |row| row.get(0))?)
 }
 
 /// The channel will never take it.
@@ -237,7 +253,22 @@ pub fn failed(
     Ok(())
 }
 
-/// Makes the same message for the next address of its recipient, once; none if there is no other.
+/// Messages of a channel that wait since `since` or longer and have another address to go to.
+pub fn overdue(
+    db: &Connection,
+    channel: ChannelKind,
+    since: Timestamp,
+) -> Result<Vec<DeliveryId>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM deliveries WHERE channel = ? AND next_s IS NOT NULL AND others <> '[]' AND waits_s <= ?
+         ORDER BY sequence",
+    )?;
+    let rows = statement.query_map(params![channel.as_str(), since.0], |row| id(row, 0))?;
+    Ok(rows.map(|row| row.map(DeliveryId::from_bytes)).collect::<Result<_, _>>()?)
+}
+
+/// Makes the same message for the next address of its recipient, once; none if there is no other. An address that was told
+/// the same meanwhile, by another name, is passed over.
 pub fn fall_over(
     db: &Connection,
     now: Timestamp,
@@ -249,12 +280,52 @@ pub fn fall_over(
         .query_row([delivery.as_bytes()], |row| Ok((row.get(0)?, json(row, 1)?)))
         .optional()?;
     let Some((recipient, others)) = found else { return Ok(None) };
-    let Some((next, rest)) = others.split_first() else { return Ok(None) };
-    let other = delivery_id(next, &recipient, &format!("instead of {delivery}"));
+    let mut rest = others.as_slice();
+    while let Some((next, others)) = rest.split_first() {
+        rest = others;
+        if !is_told_at(db, delivery, next)? {
+            let other = delivery_id(next, &recipient, &format!("instead of {delivery}"));
+            copy(db, now, (delivery, &other), (next, rest))?;
+            return Ok(Some(other));
+        }
+    }
+    use_up(db, delivery)?;
+    Ok(None)
+}
+
+fn use_up(db: &Connection, delivery: &DeliveryId) -> Result<(), DbError> {
+    let mut statement = db.prepare_cached("UPDATE deliveries SET others = '[]' WHERE id = ?")?;
+    statement.execute([delivery.as_bytes()])?;
+    Ok(())
+}
+
+/// Whether other messages to an address tell all that this one does.
+fn is_told_at(db: &Connection, delivery: &DeliveryId, at: &Address) -> Result<bool, DbError> {
+    let mut statement = db.prepare_cached(
+        "WITH told AS (
+            SELECT q.alert, q.cause = 'over' AS over FROM deliveries AS o JOIN delivery_parts AS q ON q.delivery = o.id
+            WHERE o.channel = ?2 AND o.address = ?3 AND o.state NOT IN ('failed', 'superseded')
+                AND (q.described = 1 OR q.cause = 'over') AND o.made_s >= (SELECT d.made_s FROM deliveries AS d WHERE d.id = ?1)
+         )
+         SELECT EXISTS (SELECT 1 FROM delivery_parts AS p WHERE p.delivery = ?1) AND NOT EXISTS (
+            SELECT 1 FROM delivery_parts AS p
+            WHERE p.delivery = ?1 AND (p.alert, p.cause = 'over') NOT IN (SELECT alert, over FROM told))",
+    )?;
+    let asked = params![delivery.as_bytes(), at.channel.as_str(), at.to];
+    Ok(statement.query_row(asked, |row| row.get(0))?)
+}
+
+/// Writes the same message for another address; that one goes on from there.
+fn copy(
+    db: &Connection,
+    now: Timestamp,
+    (delivery, other): (&DeliveryId, &DeliveryId),
+    (next, rest): (&Address, &[Address]),
+) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO deliveries (id, cause, recipient, recipient_name, pd, channel, address, others, severity, subject, body,
-            state, made_s, next_s)
-         SELECT ?2, cause, recipient, recipient_name, pd, ?3, ?4, ?5, severity, subject, body, 'waiting', ?6, ?6
+            state, made_s, waits_s, next_s)
+         SELECT ?2, cause, recipient, recipient_name, pd, ?3, ?4, ?5, severity, subject, body, 'waiting', made_s, ?6, ?6
          FROM deliveries WHERE id = ?1",
     )?
     .execute(params![
@@ -266,16 +337,20 @@ pub fn fall_over(
         now.0,
     ])?;
     db.prepare_cached(
-        "INSERT INTO delivery_parts SELECT alert, ?2, number, cause FROM delivery_parts WHERE delivery = ?1",
+        "INSERT INTO delivery_parts (alert, delivery, number, cause, described)
+         SELECT alert, ?2, number, cause, described FROM delivery_parts WHERE delivery = ?1",
     )?
     .execute(params![delivery.as_bytes(), other.as_bytes()])?;
-    db.prepare_cached("UPDATE deliveries SET others = '[]' WHERE id = ?")?
-        .execute([delivery.as_bytes()])?;
-    Ok(Some(other))
+    use_up(db, delivery)?;
+    supersede::by(db, now, other)
 }
 
-const DELIVERY: &str = "SELECT d.id, d.cause, d.recipient_name, d.channel, d.state, d.subject, d.made_s, d.attempts, d.next_s,
-        d.ended_s, d.error, d.maybe_repeated
+/// `?2` is the PD of whoever asks, if it is one's: the subject line of what tells of others' alerts as well is not for it.
+const DELIVERY: &str = "SELECT d.id, d.cause, d.recipient_name, d.channel, d.state,
+        CASE WHEN ?2 IS NOT NULL AND EXISTS (
+            SELECT 1 FROM delivery_parts AS o JOIN alerts AS a ON a.id = o.alert WHERE o.delivery = d.id AND a.pd IS NOT ?2)
+        THEN '' ELSE d.subject END,
+        d.made_s, d.attempts, d.next_s, d.ended_s, d.error, d.maybe_repeated
     FROM deliveries AS d";
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
@@ -313,57 +388,7 @@ pub fn of_alert(
 
 /// The message of that id.
 pub fn get(db: &Connection, delivery: &DeliveryId) -> Result<Option<Delivery>, DbError> {
-    let mut statement = db.prepare_cached(&format!("{DELIVERY} WHERE d.id = ?"))?;
-    Ok(statement.query_row([delivery.as_bytes()], delivery_row).optional()?)
-}
-
-/// How long a refusal counts, unless the address takes something again: a day.
-const REFUSAL_COUNTS_S: i64 = 86_400;
-/// A channel is down when something was tried so often, and for so long, s.
-const DOWN: (u32, i64) = (3, 600);
-
-/// What is wrong with channels and addresses.
-pub fn findings(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
-    let mut all = refusals(db, now)?;
-    all.extend(outages(db, now)?);
-    Ok(all)
-}
-
-/// Addresses whose last message was refused for good.
-fn refusals(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT d.channel, d.recipient, d.recipient_name, d.pd, d.error, max(d.sequence) FROM deliveries AS d
-         WHERE d.state = 'failed' AND d.ended_s > ?1 AND NOT EXISTS (
-            SELECT 1 FROM deliveries AS l
-            WHERE l.channel = d.channel AND l.address = d.address AND l.state = 'sent' AND l.ended_s >= d.ended_s)
-         GROUP BY d.channel, d.recipient",
-    )?;
-    let rows = statement.query_map([now.0 - REFUSAL_COUNTS_S], |row| {
-        let (channel, recipient): (String, String) = (row.get(0)?, row.get(1)?);
-        let (name, error): (String, String) = (row.get(2)?, row.get(4)?);
-        Ok(Finding {
-            subject: format!("{channel}/{recipient}"),
-            pd: maybe_id(row, 3)?.map(PdId::from_bytes),
-            site: None,
-            detail: format!("{channel} of {name} takes no messages: {error}; correct the address"),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Channels that have taken nothing for a while, though something waits.
-fn outages(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
-    let mut statement = db.prepare_cached(
-        "SELECT channel, count(*), min(made_s), max(error) FROM deliveries AS d
-         WHERE next_s IS NOT NULL AND attempts >= ?1 AND made_s <= ?2 AND NOT EXISTS (
-            SELECT 1 FROM deliveries AS s WHERE s.channel = d.channel AND s.state = 'sent' AND s.ended_s > ?2)
-         GROUP BY channel",
-    )?;
-    let rows = statement.query_map(params![DOWN.0, now.0 - DOWN.1], |row| {
-        let (channel, error): (String, String) = (row.get(0)?, row.get(3)?);
-        let (waiting, since) = (count(row, 1)?, Timestamp(row.get(2)?));
-        let detail = format!("{channel}: {waiting} messages wait since {since}: {error}");
-        Ok(Finding { subject: channel, pd: None, site: None, detail })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut statement = db.prepare_cached(&format!("{DELIVERY} WHERE d.id = ?1"))?;
+    let asked = params![delivery.as_bytes(), None::<[u8; 16]>];
+    Ok(statement.query_row(asked, delivery_row).optional()?)
 }

@@ -17,7 +17,7 @@ fn finding(
     site: SiteId,
     detail: String,
 ) -> Finding {
-    Finding { subject: format!("{scope}{subject}"), pd, site: Some(site), detail }
+    Finding { subject: format!("{scope}{subject}"), pd, site: Some(site), service: None, detail }
 }
 
 /// Snapshots that the site receipted or listed, and leaves out of its newest inventory without a tombstone.
@@ -216,6 +216,7 @@ pub fn manifest_faults(
         subject: format!("{scope}{manifest}"),
         pd,
         site: None,
+        service: None,
         detail: format!("snapshot {manifest}: {detail}"),
     });
     Ok(described.collect())
@@ -260,7 +261,7 @@ pub fn unseen(
         let detail = format!(
             "snapshot {manifest} is done by its agent's report (menurut agen), no site shows it: ask for the receipt, look at the vaults"
         );
-        Ok(Finding { subject: manifest.to_string(), pd, site: None, detail })
+        Ok(Finding { subject: manifest.to_string(), pd, site: None, service: None, detail })
     })
     .collect()
 }

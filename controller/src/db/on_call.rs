@@ -40,6 +40,18 @@ pub fn get(db: &Connection, turn: &OnCallId) -> Result<Option<OnCall>, DbError> 
     Ok(statement.query_row([turn.as_bytes()], on_call_row).optional()?)
 }
 
+/// The turn of a tier that begins at that time for that person and was not taken back; of several, the newest.
+pub fn find(
+    db: &Connection,
+    (tier, from): (u8, Timestamp),
+    name: &str,
+) -> Result<Option<OnCall>, DbError> {
+    let mut statement = db.prepare_cached(&format!(
+        "{ON_CALL} WHERE tier = ? AND from_s = ? AND name = ? AND removed_s IS NULL ORDER BY rowid DESC LIMIT 1"
+    ))?;
+    Ok(statement.query_row(params![tier, from.0, name], on_call_row).optional()?)
+}
+
 /// Writes a new turn, or that one is taken back.
 pub fn put(db: &Connection, act: &Act, turn: &OnCall) -> Result<(), DbError> {
     let before = get(db, &turn.id)?;

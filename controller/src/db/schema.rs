@@ -38,6 +38,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0025_anomalies", include_str!("../../migrations/0025_anomalies.sql")),
     ("0026_alerts", include_str!("../../migrations/0026_alerts.sql")),
     ("0027_device_hosts", include_str!("../../migrations/0027_device_hosts.sql")),
+    ("0028_deliveries", include_str!("../../migrations/0028_deliveries.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
+use lumbung_model::schedule::Tz;
 use lumbung_model::{
     ApplicationId, BuildingId, FeedId, PdId, PoolId, RackId, RoomId, ServerId, ServiceId, SiteId,
+    Timestamp,
 };
 use lumbung_wire::messages::register::{
     Application, Building, Check, ContactPerson, Dataset, Feed, Pd, PdInput, Rack, Room, Server,
@@ -16,14 +18,18 @@ use rusqlite::Connection;
 
 use super::entries::{
     ApplicationEntry, BuildingEntry, CheckEntry, ContactPersonEntry, DatasetEntry, Entry,
-    RoomEntry, ServerEntry, ServiceEntry,
+    OnCallEntry, RoomEntry, ServerEntry, ServiceEntry,
 };
-use crate::db::{DbError, checks, colocation, places, pools, register as rows, services};
+use crate::db::{DbError, checks, colocation, on_call, places, pools, register as rows, services};
 
 mod colocated;
 
-/// All entries, of the city or of one PD.
-pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, DbError> {
+/// All entries, of the city or of one PD. Of the roster what is not over: what is could be entered nowhere.
+pub(super) fn entries(
+    db: &Connection,
+    pd: Option<PdId>,
+    (now, zone): (Timestamp, Tz),
+) -> Result<Vec<Entry>, DbError> {
     let names = Names::read(db)?;
     let own = pd.as_ref();
     let mut entries = Vec::new();
@@ -42,6 +48,10 @@ pub(super) fn entries(db: &Connection, pd: Option<PdId>) -> Result<Vec<Entry>, D
     entries.extend(checks::checks(db, own)?.into_iter().map(|row| names.check(row)));
     entries.extend(rows::datasets(db, own)?.into_iter().map(|row| names.dataset(row)));
     entries.extend(colocated::of_pds(db, &names, own)?);
+    if pd.is_none() {
+        let turns = on_call::list(db, now, false)?;
+        entries.extend(turns.into_iter().map(|turn| Entry::OnCall(OnCallEntry::of(turn, zone))));
+    }
     Ok(entries)
 }
 

@@ -4,10 +4,11 @@
 //! was refused is left out without a fault of its own; whether rows fit where they are is asked once all are entered.
 
 mod colocated;
+mod roster;
 
 use std::collections::HashSet;
 
-use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId};
+use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
     ApplicationInput, BuildingInput, CheckInput, ContactPersonInput, DatasetInput, ImportOutcome,
     RegisterTable, RoomInput, ServerInput, ServiceInput,
@@ -64,6 +65,8 @@ pub(super) struct Run<'a> {
     faults: Vec<Fault>,
     refused: HashSet<Key>,
     changed: Vec<(Box<dyn Fits>, Place)>,
+    /// Turns on call that were entered: one moment can be written in several ways.
+    turns: HashSet<(u8, Timestamp, String)>,
 }
 
 impl<'a> Run<'a> {
@@ -74,7 +77,16 @@ impl<'a> Run<'a> {
         faults: Vec<Fault>,
     ) -> Self {
         let outcome = ImportOutcome::default();
-        Self { db, act, profile, outcome, faults, refused: HashSet::new(), changed: Vec::new() }
+        Self {
+            db,
+            act,
+            profile,
+            outcome,
+            faults,
+            refused: HashSet::new(),
+            changed: Vec::new(),
+            turns: HashSet::new(),
+        }
     }
 
     pub(super) fn end(self) -> (ImportOutcome, Vec<Fault>) {
@@ -162,6 +174,7 @@ impl<'a> Run<'a> {
                 let put = register::put_dataset(db, act, &input, &self.profile.urgency, mode)?;
                 self.entered(put, place);
             }
+            Entry::OnCall(entry) => self.enter_turn(entry)?,
             other => self.enter_colocated(other, place)?,
         }
         Ok(())
@@ -430,6 +443,7 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::Devices => ("name", "device"),
         RegisterTable::Reservations => ("name", "reservation"),
         RegisterTable::Handovers => ("name", "handover"),
+        RegisterTable::OnCall => ("from", "turn of"),
     };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();

@@ -2,10 +2,7 @@
 //!
 //! Invariant: each kind has its list of columns, which is the list of its fields: a test holds the two together.
 
-use lumbung_model::{
-    ApplicationId, BuildingId, CheckId, ContactPersonId, DatasetId, RepositoryId, RoomId, ServerId,
-    ServiceId,
-};
+use lumbung_model::{BuildingId, CheckId, DatasetId, RepositoryId, RoomId, ServerId};
 use lumbung_wire::messages::register::{
     Classification, DatasetKind, INTERVAL_S, PdInput, RegisterTable, RoomKind, ServerKind,
     SiteInput, TIMEOUT_S, Target, Urgency,
@@ -13,10 +10,14 @@ use lumbung_wire::messages::register::{
 use serde::{Deserialize, Serialize};
 
 mod colocated;
+mod roster;
+mod services;
 
 pub(super) use colocated::{
     DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
 };
+pub(super) use roster::{OnCallEntry, moment};
+pub(super) use services::{ApplicationEntry, ContactPersonEntry, ServiceEntry};
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,7 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("paths", Lines),
             ("exclude", Lines),
         ],
+        RegisterTable::OnCall => &roster::COLUMNS,
         other => colocated::columns(other),
     }
 }
@@ -215,72 +217,6 @@ pub(super) struct ServerEntry {
     pub(super) memory_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) disk_bytes: Option<u64>,
-}
-
-/// A service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ServiceEntry {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<ServiceId>,
-    pub(super) pd: String,
-    pub(super) name: String,
-    #[serde(default)]
-    pub(super) critical: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sla_millipercent: Option<u32>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) hours: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) rto_s: Option<u64>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) sla_document: String,
-    /// Name of the server that takes over; `CODE/name` where it is another PD's.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) standby: String,
-}
-
-/// An application.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ApplicationEntry {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<ApplicationId>,
-    pub(super) pd: String,
-    pub(super) name: String,
-    /// Name of the PD's service.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) service: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) technology: String,
-    /// Names of servers; `CODE/name` where one is another PD's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) servers: Vec<String>,
-}
-
-/// A contact person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ContactPersonEntry {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<ContactPersonId>,
-    pub(super) pd: String,
-    /// Name of the PD's service.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) service: String,
-    #[serde(default = "first_tier")]
-    pub(super) tier: u8,
-    pub(super) name: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) phone: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) email: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) telegram: String,
-}
-
-const fn first_tier() -> u8 {
-    1
 }
 
 /// A check.
@@ -383,6 +319,7 @@ pub(super) enum Entry {
     Device(Box<DeviceEntry>),
     Reservation(ReservationEntry),
     Handover(HandoverEntry),
+    OnCall(OnCallEntry),
 }
 
 impl Entry {
@@ -408,6 +345,7 @@ impl Entry {
             RegisterTable::Devices => Self::Device(Deserialize::deserialize(from)?),
             RegisterTable::Reservations => Self::Reservation(Deserialize::deserialize(from)?),
             RegisterTable::Handovers => Self::Handover(Deserialize::deserialize(from)?),
+            RegisterTable::OnCall => Self::OnCall(Deserialize::deserialize(from)?),
         })
     }
 
@@ -430,6 +368,7 @@ impl Entry {
             Self::Device(entry) => toml::Table::try_from(entry),
             Self::Reservation(entry) => toml::Table::try_from(entry),
             Self::Handover(entry) => toml::Table::try_from(entry),
+            Self::OnCall(entry) => toml::Table::try_from(entry),
         }?;
         table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
         Ok(table)
@@ -454,6 +393,7 @@ impl Entry {
             Self::Device(_) => RegisterTable::Devices,
             Self::Reservation(_) => RegisterTable::Reservations,
             Self::Handover(_) => RegisterTable::Handovers,
+            Self::OnCall(_) => RegisterTable::OnCall,
         }
     }
 
@@ -478,6 +418,7 @@ impl Entry {
                 vec![&one.site, &one.building, &one.room, &one.rack, &one.name]
             }
             Self::Handover(one) => vec![&one.pd, &one.name],
+            Self::OnCall(one) => vec![one.tier_word(), &one.from, &one.name],
         }
     }
 }

@@ -6,7 +6,11 @@ use super::entries::{Entry, columns};
 use super::*;
 use crate::db::Db;
 
+mod roster;
+
+/// 2027-01-15 15:00 in the city.
 const NOW: Timestamp = Timestamp(1_800_000_000);
+const AT: (Timestamp, Tz) = (NOW, Tz::Asia__Jakarta);
 
 /// Everything that a register holds, with texts that break careless formats.
 const CITY: &str = r#"
@@ -186,6 +190,18 @@ application = "SIMRS"
 from_person = "Budi"
 to_person = "Siti"
 handed_on = "2026-05-04"
+[[on_call]]
+name = "Rina, piket"
+from = "2027-01-15 08:00"
+until = "2027-01-22 08:00"
+phone = "+62 811 234"
+[[on_call]]
+tier = 3
+name = "Rina, piket"
+from = "2027-01-15 08:00"
+until = "2027-01-22T08:00:00+07:00"
+email = "rina@example.go.id"
+telegram = "-100123"
 "#;
 
 fn db() -> (tempfile::TempDir, Db) {
@@ -209,21 +225,21 @@ fn faults(db: &Db, source: Source<'_>) -> Vec<(usize, String)> {
 }
 
 fn written(db: &Db, form: Form) -> String {
-    db.read(|tx| export(tx, form, None)).unwrap()
+    db.read(|tx| export(tx, form, None, AT)).unwrap()
 }
 
 #[test]
 fn what_is_exported_as_toml_is_the_same_register_elsewhere_and_changes_nothing_here() {
     let ((_a, first), (_b, second)) = (db(), db());
     let outcome = enter(&first, Source::Toml(CITY)).unwrap();
-    assert_eq!((outcome.created, outcome.updated, outcome.unchanged), (25, 0, 0));
+    assert_eq!((outcome.created, outcome.updated, outcome.unchanged), (27, 0, 0));
     let text = written(&first, Form::Toml);
     let again = enter(&first, Source::Toml(&text)).unwrap();
-    assert_eq!((again.created, again.updated, again.unchanged), (0, 0, 25), "{text}");
+    assert_eq!((again.created, again.updated, again.unchanged), (0, 0, 27), "{text}");
     enter(&second, Source::Toml(&text)).unwrap();
     assert_eq!(written(&second, Form::Toml), text);
     // The file that it came from still changes nothing.
-    assert_eq!(enter(&first, Source::Toml(CITY)).unwrap().unchanged, 25);
+    assert_eq!(enter(&first, Source::Toml(CITY)).unwrap().unchanged, 27);
 }
 
 #[test]
@@ -254,11 +270,19 @@ fn a_pds_export_holds_nothing_of_another_and_no_place() {
     let (_dir, db) = db();
     enter(&db, Source::Toml(CITY)).unwrap();
     let pd = db.read(|tx| crate::db::register::pd_by_code(tx, "RSUD")).unwrap().unwrap();
-    let text = db.read(|tx| export(tx, Form::Toml, Some(pd.id))).unwrap();
+    let text = db.read(|tx| export(tx, Form::Toml, Some(pd.id), AT)).unwrap();
     assert!(text.contains("Basis data SIMRS"));
-    for foreign in
-        ["Dinas Kominfo", "[[site", "Gedung A", "latitude", "R 1", "Klaster", "feeds", "lowest_u"]
-    {
+    for foreign in [
+        "Dinas Kominfo",
+        "[[site",
+        "Gedung A",
+        "latitude",
+        "R 1",
+        "Klaster",
+        "feeds",
+        "lowest_u",
+        "Rina",
+    ] {
         assert!(!text.contains(foreign), "{foreign} in {text}");
     }
 }
@@ -374,7 +398,7 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
     let act = Act::console(NOW);
     let tried = db
         .write(|tx| import(tx, &act, ("r", Source::Toml(CITY)), &crate::testing::profile(), true));
-    assert!(matches!(tried, Err(ImportError::Tried(outcome)) if outcome.created == 25));
+    assert!(matches!(tried, Err(ImportError::Tried(outcome)) if outcome.created == 27));
     assert_eq!(db.read(|tx| crate::db::register::pds(tx)).unwrap(), []);
 }
 
@@ -382,7 +406,7 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
 fn the_columns_of_a_table_are_the_fields_of_its_entries() {
     let (_dir, db) = db();
     enter(&db, Source::Toml(CITY)).unwrap();
-    let entries = db.read(|tx| super::collect::entries(tx, None)).unwrap();
+    let entries = db.read(|tx| super::collect::entries(tx, None, AT)).unwrap();
     for table in RegisterTable::ALL {
         let known: Vec<_> = columns(*table).iter().map(|(name, _)| *name).collect();
         let mut used = std::collections::BTreeSet::new();

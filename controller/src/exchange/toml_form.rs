@@ -36,6 +36,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("device", T::Devices),
             ("reservation", T::Reservations),
             ("handover", T::Handovers),
+            ("on_call", T::OnCall),
         ],
         Some(T::Sites) => &[("building", T::Buildings), ("pool", T::Pools)],
         Some(T::Buildings) => &[("room", T::Rooms)],
@@ -240,6 +241,10 @@ fn steps(entry: &Entry) -> Vec<(&'static str, String)> {
             vec![step("pd", &one.pd), step("reservation", &entry.path().join("\0"))]
         }
         Entry::Handover(one) => vec![step("pd", &one.pd), step("handover", &one.name)],
+        // In the order of time.
+        Entry::OnCall(one) => {
+            vec![step("on_call", &format!("{}\0{}\0{}", one.from, one.tier, one.name))]
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 use axum::body::Body;
 use axum::routing::{get, post};
 use http::StatusCode;
+use std::collections::BTreeSet;
+
 use lumbung_model::ManifestId;
+use lumbung_wire::messages::alerts::{DeliveryCause, Severity};
 use lumbung_wire::messages::{HeartbeatRequest, HostHealth};
 use tower::ServiceExt;
 
 use super::*;
-use crate::db::evidence;
+use crate::alerts::address::{Address, Recipient, RecipientKey};
+use crate::db::{deliveries, evidence};
 use crate::heartbeats;
 use crate::testing::{City, START, profile};
 
@@ -92,6 +96,7 @@ fn agents_alarms_and_the_program_are_counted() {
                 subject: "x".to_owned(),
                 pd: None,
                 site: None,
+                service: None,
                 detail: "x".to_owned(),
             };
             crate::db::alarms::raise(tx, START, "hidden", &finding)
@@ -104,6 +109,55 @@ fn agents_alarms_and_the_program_are_counted() {
     assert!(bed.value(&DATABASE, &[]) > 0.0);
     assert_eq!(bed.value(&CERTIFICATE_EXPIRY, &["own"]), 1_800_000_000.0 + 397.0 * 86_400.0);
     assert!(bed.value(&CERTIFICATE_EXPIRY, &["ca"]) > 1_800_000_000.0);
+}
+
+#[test]
+fn the_outbox_tells_what_waits_since_when_and_what_became_of_the_rest() {
+    let bed = Bed::new();
+    let none = bed.source.gather().unwrap();
+    for channel in ["mail", "telegram", "webhook"] {
+        assert_eq!(none.get(&MESSAGES_WAITING, &[channel]), Some(0.0));
+        assert_eq!(none.get(&MESSAGES_OLDEST, &[channel]), Some(0.0));
+        assert_eq!(none.get(&MESSAGES, &[channel, "failed"]), Some(0.0));
+    }
+    let make = |n: i64| {
+        let to = Recipient {
+            key: RecipientKey::Named(format!("n{n}")),
+            name: "NOC".to_owned(),
+            pd: None,
+            addresses: vec![Address {
+                channel: ChannelKind::Mail,
+                to: format!("n{n}@example.go.id"),
+            }],
+        };
+        let new = deliveries::New {
+            cause: DeliveryCause::Test,
+            to: &to,
+            severity: Severity::Notice,
+            subject: String::new(),
+            body: String::new(),
+            parts: &[],
+            described: BTreeSet::new(),
+            occasion: n.to_string(),
+        };
+        let at = START.plus_seconds(60 * n);
+        bed.city.db.write(|tx| deliveries::make(tx, at, &new)).unwrap().unwrap()
+    };
+    let made: Vec<_> = (0..4).map(make).collect();
+    let write = |tx: &rusqlite::Transaction<'_>| {
+        deliveries::sent(tx, START, &made[0])?;
+        deliveries::failed(tx, START, &made[1], "no")?;
+        deliveries::again(tx, START, &made[2], (START, "silence", true)).map(drop)
+    };
+    bed.city.db.write::<_, DbError>(write).unwrap();
+    bed.city.clock.set(START.plus_seconds(1000));
+    assert_eq!(bed.value(&MESSAGES_WAITING, &["mail"]), 2.0);
+    assert_eq!(bed.value(&MESSAGES_OLDEST, &["mail"]), 880.0);
+    assert_eq!(bed.value(&MESSAGES, &["mail", "sent"]), 1.0);
+    assert_eq!(bed.value(&MESSAGES, &["mail", "failed"]), 1.0);
+    assert_eq!(bed.value(&MESSAGES, &["mail", "superseded"]), 0.0);
+    assert_eq!(bed.value(&MESSAGES_UNKNOWN, &["mail"]), 1.0);
+    assert_eq!(bed.value(&MESSAGES_WAITING, &["webhook"]), 0.0);
 }
 
 #[tokio::test]

@@ -131,7 +131,13 @@ struct Found {
 }
 
 fn finding(server: &Server, detail: String) -> Finding {
-    Finding { subject: server.id.to_string(), pd: Some(server.pd), site: None, detail }
+    Finding {
+        subject: server.id.to_string(),
+        pd: Some(server.pd),
+        site: None,
+        service: None,
+        detail,
+    }
 }
 
 impl Found {

@@ -40,7 +40,13 @@ impl<S: Source> SitePoll<'_, S> {
                 .iter()
                 .find(|(known, _)| Some(*known) == alarm.repository)
                 .map(|(_, pd)| *pd);
-            Finding { subject: format!("{scope}{key}"), pd, site: Some(site), detail: words }
+            Finding {
+                subject: format!("{scope}{key}"),
+                pd,
+                site: Some(site),
+                service: None,
+                detail: words,
+            }
         };
         let said = self.source.alarms().await?;
         let findings: Vec<Finding> =
@@ -81,6 +87,7 @@ impl<S: Source> SitePoll<'_, S> {
                             subject: format!("{scope}{manifest}"),
                             pd: whose,
                             site: Some(site),
+                            service: None,
                             detail,
                         }
                     },

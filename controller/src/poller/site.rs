@@ -244,6 +244,7 @@ impl<S: Source> SitePoll<'_, S> {
                     subject: format!("{scope}{index}"),
                     pd: Some(pd),
                     site: Some(site),
+                    service: None,
                     detail,
                 };
                 let findings: Vec<_> = faults.into_iter().enumerate().map(finding).collect();

@@ -38,6 +38,14 @@ pub struct Subject {
     pub pd: PdId,
 }
 
+impl Subject {
+    /// The service that it is; none if it is a server.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceId> {
+        (self.kind == UpKind::Service).then(|| ServiceId::from_bytes(self.id))
+    }
+}
+
 /// What is said of a subject.
 #[derive(Debug, Clone)]
 pub struct SubjectLine {

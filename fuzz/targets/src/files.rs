@@ -116,7 +116,7 @@ fn enter(source: Source<'_>) {
         match enter(source) {
             Ok(first) => {
                 let entered = first.created + first.updated + first.unchanged;
-                let exported = export(db, Form::Toml, None)?;
+                let exported = export(db, Form::Toml, None, (NOW, PROFILE.zone()))?;
                 for again in [source, Source::Toml(&exported)] {
                     let second = enter(again).expect("what was taken once is taken again");
                     assert_eq!((second.created, second.updated), (0, 0), "something changed");

@@ -1,7 +1,8 @@
 //! Electronic mail: one SMTP dialogue (RFC 5321) for each message, with the recipient's answer kept apart from the server's.
 //!
 //! Invariants: without TLS nothing is sent but to this machine; a message has the same Message-ID each time that it is sent,
-//! so that mail programs show it once; only what is refused after the recipient was named is refused for good.
+//! so that mail programs show it once; only what is said of the recipient's address is refused for good ([`refusal`]).
+//! Each phase has the time that RFC 5321 §4.5.3.2 gives it: whoever gives up sooner hands a slow server the mail again.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,13 +18,21 @@ use lumbung_wire::messages::alerts::{ChannelKind, Severity};
 use tokio::time::timeout;
 
 use super::credential::{Credential, CredentialError};
+use super::refusal::{self, Phase};
 use super::web::short;
-use super::{ChannelError, Outcome, PATIENCE};
+use super::{ChannelError, Outcome};
 use crate::alerts::settings::{self, MailSecurity};
 use crate::db::deliveries::Outgoing;
 
 /// How long a connection is waited for.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long the greeting, and the answer to a command is waited for (RFC 5321 §4.5.3.2.1 to 3).
+const COMMAND: Duration = Duration::from_secs(300);
+/// How long the leave to send the text is waited for (§4.5.3.2.4).
+const LEAVE: Duration = Duration::from_secs(120);
+/// How long the text may take to go over (§4.5.3.2.5) and its answer to come (§4.5.3.2.6: ten minutes), together: a text
+/// is a few kilobytes.
+const TEXT: Duration = Duration::from_secs(780);
 /// How long the answer to a farewell is waited for: nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -75,36 +84,30 @@ impl Mail {
             Err(error) => return Outcome::Never(short(&error.to_string())),
         };
         // Until the text goes over, nothing can have arrived.
-        let mut server = match timeout(PATIENCE, self.reach()).await {
-            Ok(Ok(server)) => server,
-            Ok(Err(error)) => {
-                return Outcome::Later(short(&lumbung_model::with_causes(&error)), None);
-            }
-            Err(_) => return Outcome::Later("the mail server does not answer".to_owned(), None),
+        let mut server = match self.reach().await {
+            Ok(server) => server,
+            Err(late) => return late.before_text(),
         };
-        match timeout(PATIENCE, hand_over(&mut server, &self.from.email, to, &written)).await {
-            Ok(outcome) => {
-                let _ = timeout(FAREWELL, server.quit()).await;
-                outcome
-            }
-            Err(_) => Outcome::Unanswered("the mail server went silent".to_owned()),
-        }
+        let outcome = hand_over(&mut server, &self.from.email, to, &written).await;
+        let _ = timeout(FAREWELL, server.quit()).await;
+        outcome
     }
 
     /// The server, greeted, encrypted and logged in.
-    async fn reach(&self) -> Result<AsyncSmtpConnection, Error> {
+    async fn reach(&self) -> Result<AsyncSmtpConnection, Fault> {
         let hello = ClientId::default();
         let tls = (self.security == MailSecurity::Tls).then(|| self.tls.clone());
         let address = (self.host.as_str(), self.port);
-        let mut server =
-            AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT), &hello, tls, None).await?;
+        let connect =
+            AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT), &hello, tls, None);
+        let mut server = within(COMMAND, connect).await?;
         if self.security == MailSecurity::Starttls {
             // Fails where the server offers none.
-            server.starttls(self.tls.clone(), &hello).await?;
+            within(COMMAND, server.starttls(self.tls.clone(), &hello)).await?;
         }
         if let Some((user, password)) = &self.login {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
-            server.auth(DEFAULT_MECHANISMS, &credentials).await?;
+            within(COMMAND, server.auth(DEFAULT_MECHANISMS, &credentials)).await?;
         }
         Ok(server)
     }
@@ -136,6 +139,55 @@ fn raw(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
+/// Why a step of the dialogue came to nothing.
+enum Fault {
+    /// What the server said, or what became of the connection.
+    Said(Error),
+    /// No answer in time.
+    Silent,
+}
+
+/// One step of the dialogue, in its time.
+async fn within<T>(
+    patience: Duration,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Fault> {
+    match timeout(patience, step).await {
+        Ok(answer) => answer.map_err(Fault::Said),
+        Err(_) => Err(Fault::Silent),
+    }
+}
+
+impl Fault {
+    fn reason(&self) -> String {
+        match self {
+            Self::Said(error) => short(&lumbung_model::with_causes(error)),
+            Self::Silent => "the mail server does not answer".to_owned(),
+        }
+    }
+
+    /// What it means before the text went over: nothing has arrived, and nothing was said of the recipient.
+    fn before_text(&self) -> Outcome {
+        Outcome::Later(self.reason(), None)
+    }
+
+    /// What it means once the server knows the recipient.
+    fn refused(&self, phase: Phase) -> Outcome {
+        let Self::Said(error) = self else { return self.before_text() };
+        let Some(code) = error.status().filter(|_| error.is_permanent()) else {
+            return self.before_text();
+        };
+        let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        if refusal::is_about_recipient(code.into(), &text, phase) {
+            return Outcome::Never(self.reason());
+        }
+        Outcome::Refused(format!(
+            "the mail server lets this controller send nothing there (its rules, the sender, the text): {}",
+            self.reason()
+        ))
+    }
+}
+
 /// Names sender and recipient, and hands the text over.
 async fn hand_over(
     server: &mut AsyncSmtpConnection,
@@ -143,24 +195,25 @@ async fn hand_over(
     to: Address,
     text: &[u8],
 ) -> Outcome {
-    let later = |error: Error| Outcome::Later(short(&lumbung_model::with_causes(&error)), None);
-    let refused = |error: Error| {
-        let reason = short(&lumbung_model::with_causes(&error));
-        if error.is_permanent() { Outcome::Never(reason) } else { Outcome::Later(reason, None) }
-    };
     // What is refused before the recipient is named is about us.
-    if let Err(error) = server.command(MailFrom::new(Some(from.clone()), vec![])).await {
-        return later(error);
+    let sender = MailFrom::new(Some(from.clone()), vec![]);
+    if let Err(fault) = within(COMMAND, server.command(sender)).await {
+        return fault.before_text();
     }
-    if let Err(error) = server.command(Rcpt::new(to, vec![])).await {
-        return refused(error);
+    if let Err(fault) = within(COMMAND, server.command(Rcpt::new(to, vec![]))).await {
+        return fault.refused(Phase::Recipient);
     }
-    if let Err(error) = server.command(Data).await {
-        return later(error);
+    if let Err(fault) = within(LEAVE, server.command(Data)).await {
+        return fault.refused(Phase::Text);
     }
-    match server.message(text).await {
+    match within(TEXT, server.message(text)).await {
         Ok(_) => Outcome::Sent,
-        Err(error) if error.status().is_some() => refused(error),
-        Err(error) => Outcome::Unanswered(short(&lumbung_model::with_causes(&error))),
+        Err(fault) => match &fault {
+            Fault::Said(error) if error.status().is_some() => fault.refused(Phase::Text),
+            _ => Outcome::Unanswered(fault.reason()),
+        },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 pub mod credential;
 mod mail;
+mod refusal;
 mod telegram;
 mod web;
 mod webhook;
@@ -22,7 +23,7 @@ use credential::CredentialError;
 pub use web::Web;
 pub use webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER, signature};
 
-/// How long a channel is waited for; twice that is less than what systemd gives a controller to stop.
+/// How long an answer over HTTP is waited for. Mail has times of its own.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What became of a message.
@@ -32,6 +33,8 @@ pub enum Outcome {
     Sent,
     /// The channel will never take it.
     Never(String),
+    /// It was refused for good, and not for the recipient's sake: again later, since somebody mends it.
+    Refused(String),
     /// It was not taken: again later, at the earliest after so many seconds.
     Later(String, Option<u32>),
     /// Nobody answered: it may have been taken.

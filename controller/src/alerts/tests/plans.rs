@@ -15,16 +15,16 @@ use crate::alerts::route::{Route, Rules};
 use crate::alerts::settings::{DigestTime, Settings};
 
 /// 2027-01-15 08:00 UTC: in the afternoon in Jakarta.
-const START: Timestamp = Timestamp(1_800_000_000);
-const MIN: i64 = 60;
-const HOUR: i64 = 3600;
+pub(super) const START: Timestamp = Timestamp(1_800_000_000);
+pub(super) const MIN: i64 = 60;
+pub(super) const HOUR: i64 = 3600;
 
-const PD_A: PdId = PdId::from_bytes([1; 16]);
+pub(super) const PD_A: PdId = PdId::from_bytes([1; 16]);
 /// Has no contact person.
-const PD_B: PdId = PdId::from_bytes([2; 16]);
-const DINAS: PdId = PdId::from_bytes([3; 16]);
+pub(super) const PD_B: PdId = PdId::from_bytes([2; 16]);
+pub(super) const DINAS: PdId = PdId::from_bytes([3; 16]);
 
-fn contact(tag: u8, pd: PdId, tier: u8) -> ContactPerson {
+pub(super) fn contact(tag: u8, pd: PdId, tier: u8) -> ContactPerson {
     ContactPerson {
         id: ContactPersonId::from_bytes([tag; 16]),
         pd,
@@ -37,14 +37,14 @@ fn contact(tag: u8, pd: PdId, tier: u8) -> ContactPerson {
     }
 }
 
-fn key(tag: u8) -> RecipientKey {
+pub(super) fn key(tag: u8) -> RecipientKey {
     RecipientKey::Contact(ContactPersonId::from_bytes([tag; 16]))
 }
 
-const A1: u8 = 11;
-const DINAS1: u8 = 31;
+pub(super) const A1: u8 = 11;
+pub(super) const DINAS1: u8 = 31;
 
-fn turn(tag: u8, from: Timestamp, until: Timestamp) -> OnCall {
+pub(super) fn turn(tag: u8, from: Timestamp, until: Timestamp) -> OnCall {
     OnCall {
         id: OnCallId::from_bytes([tag; 16]),
         tier: 2,
@@ -59,6 +59,10 @@ fn turn(tag: u8, from: Timestamp, until: Timestamp) -> OnCall {
 }
 
 fn people(on_call: Vec<OnCall>) -> People {
+    people_of(vec![contact(A1, PD_A, 1), contact(DINAS1, DINAS, 1)], on_call)
+}
+
+pub(super) fn people_of(contacts: Vec<ContactPerson>, on_call: Vec<OnCall>) -> People {
     let pd = |id, code: &str, runs_pusat_data| Pd {
         id,
         code: code.to_owned(),
@@ -74,45 +78,51 @@ fn people(on_call: Vec<OnCall>) -> People {
     let sources = Sources {
         pds: vec![pd(PD_A, "A", false), pd(PD_B, "B", false), pd(DINAS, "KOMINFO", true)],
         sites: Vec::new(),
-        contacts: vec![contact(A1, PD_A, 1), contact(DINAS1, DINAS, 1)],
+        contacts,
         on_call,
     };
-    People::new(sources, &[], &BTreeSet::from([ChannelKind::Mail]))
+    People::new(sources, &[], &BTreeSet::from([ChannelKind::Mail, ChannelKind::Telegram]))
 }
 
-fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
+pub(super) fn rules(change: impl FnOnce(&mut Settings)) -> Rules {
     let (quiet, digest_at) = ("never".parse().unwrap(), DigestTime(None));
     let mut settings = Settings { quiet, digest_at, ..Settings::default() };
     change(&mut settings);
     settings.rules(Tz::Asia__Jakarta)
 }
 
-fn alarm(kind: &str, subject: &str, pd: PdId) -> Alarm {
-    Alarm { kind: kind.to_owned(), subject: subject.to_owned(), pd: Some(pd), site: None }
+pub(super) fn alarm(kind: &str, subject: &str, pd: PdId) -> Alarm {
+    Alarm {
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        pd: Some(pd),
+        site: None,
+        service: None,
+    }
 }
 
 /// A city under a plan: what lasts, and what was told.
-struct World {
-    state: State,
-    alarms: Vec<Alarm>,
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) alarms: Vec<Alarm>,
     rules: Rules,
-    people: People,
+    pub(super) people: People,
     now: Timestamp,
     /// (when, who, alert, number, why)
-    told: Vec<(Timestamp, RecipientKey, AlertId, u32, Cause)>,
+    pub(super) told: Vec<(Timestamp, RecipientKey, AlertId, u32, Cause)>,
 }
 
 impl World {
-    fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         let (state, alarms) = (State::default(), Vec::new());
         Self { state, alarms, rules, people: people(Vec::new()), now: START, told: Vec::new() }
     }
 
-    fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         plan(&self.state, &self.alarms, &self.rules, &self.people, self.now)
     }
 
-    fn tick(&mut self, seconds: i64) -> Plan {
+    pub(super) fn tick(&mut self, seconds: i64) -> Plan {
         self.now = self.now.plus_seconds(seconds);
         let plan = self.plan();
         self.state.apply(&plan);
@@ -125,18 +135,18 @@ impl World {
     }
 
     /// Minutes of small ticks.
-    fn minutes(&mut self, minutes: i64) {
+    pub(super) fn minutes(&mut self, minutes: i64) {
         for _ in 0..minutes {
             self.tick(MIN);
         }
     }
 
-    fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         self.state.alerts.values_mut().for_each(|alert| alert.acknowledged = true);
     }
 
     /// Who was told why, and how many minutes after the start.
-    fn heard(&self) -> Vec<(RecipientKey, Cause, i64)> {
+    pub(super) fn heard(&self) -> Vec<(RecipientKey, Cause, i64)> {
         let minutes = |at: Timestamp| at.seconds_since(START) / MIN;
         self.told.iter().map(|(at, who, _, _, cause)| (who.clone(), *cause, minutes(*at))).collect()
     }

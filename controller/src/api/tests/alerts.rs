@@ -45,6 +45,7 @@ impl App {
             subject: format!("{kind} {pd:?}"),
             pd,
             site: None,
+            service: None,
             detail: format!("{kind} is wrong"),
         };
         self.state
@@ -90,6 +91,69 @@ impl App {
         assert_eq!(status, StatusCode::CREATED, "{person}");
         person
     }
+}
+
+#[tokio::test]
+async fn what_a_thing_says_once_it_is_another_pds_is_not_for_the_one_that_gave_it_away() {
+    let app = App::with_channels();
+    let other = app.neighbour();
+    app.contact(&app.city.pd, "Budi", "budi@example.go.id").await;
+    let broken = |pd, detail: &str| {
+        let finding = Finding {
+            subject: "device:1".into(),
+            pd: Some(pd),
+            site: None,
+            service: None,
+            detail: detail.into(),
+        };
+        let now = app.state.clock.now();
+        app.state.db.write(|tx| alarms::raise(tx, now, "asset-broken", &finding)).unwrap();
+    };
+    broken(app.city.pd, "UPS of the old owner");
+    app.alert_round().await;
+    let pd = app.log_in(UserRole::Pd);
+    let (_, own) = app.see(&pd, "/api/v1/alerts").await;
+    let path = format!("/api/v1/alerts/{}", own[0]["id"].as_str().unwrap());
+    let (_, before) = app.see(&pd, &path).await;
+    assert_eq!(before["subjects"][0]["detail"], "UPS of the old owner");
+    // The same alarm is about the other PD's device from now on, before a round knows it and after.
+    broken(other, "UPS in the new owner's vault");
+    for _ in 0..2 {
+        let (_, detail) = app.see(&pd, &path).await;
+        let subject = &detail["subjects"][0];
+        assert_eq!((&subject["detail"], &subject["lasts"]), (&json!(""), &json!(false)));
+        app.wait(60);
+        app.alert_round().await;
+    }
+    let all = app.get("/api/v1/alerts").await;
+    let new = all.as_array().unwrap().iter().find(|one| one["pd"] == json!(other)).unwrap();
+    let detail = app.get(&format!("/api/v1/alerts/{}", new["id"].as_str().unwrap())).await;
+    assert_eq!(detail["subjects"][0]["detail"], "UPS in the new owner's vault");
+}
+
+#[tokio::test]
+async fn the_subject_line_of_what_tells_of_others_as_well_is_not_for_a_pd() {
+    let app = App::with_channels();
+    let other = app.neighbour();
+    // The contact of the PD that runs the Pusat Data is told of others' alerts too, in one message.
+    let dinas = |tx: &rusqlite::Transaction<'_>| {
+        let pd = register::pds(tx)?.into_iter().find(|pd| pd.id == app.city.pd).unwrap();
+        let pd = Pd { runs_pusat_data: true, ..pd };
+        register::put_pd(tx, &Act::console(START), &pd)
+    };
+    app.state.db.write(dinas).unwrap();
+    app.contact(&app.city.pd, "Budi", "budi@example.go.id").await;
+    app.raise("hidden", Some(app.city.pd));
+    app.raise("hidden", Some(other));
+    app.alert_round().await;
+    let pd = app.log_in(UserRole::Pd);
+    let (_, own) = app.see(&pd, "/api/v1/alerts").await;
+    let path = format!("/api/v1/alerts/{}", own[0]["id"].as_str().unwrap());
+    let (_, detail) = app.see(&pd, &path).await;
+    let delivery = &detail["deliveries"][0];
+    assert_eq!((&delivery["recipient"], &delivery["subject"]), (&json!("Budi"), &json!("")));
+    let subject = app.get(&path).await["deliveries"][0]["subject"].as_str().unwrap().to_owned();
+    assert!(subject.contains("(+1)"), "{subject}");
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ impl App {
             ("two", Some(bapenda), Some(self.city.drc.id)),
             ("three", None, Some(self.city.drc.id)),
         ] {
-            let finding = Finding { subject: subject.into(), pd, site, detail: "x".into() };
+            let finding =
+                Finding { subject: subject.into(), pd, site, service: None, detail: "x".into() };
             let kind = if subject == "three" { "unseen" } else { "hidden" };
             self.state.db.write(|tx| alarms::raise(tx, super::START, kind, &finding)).unwrap();
         }

@@ -90,6 +90,7 @@ impl Other {
             subject: MARK.to_owned(),
             pd: Some(other.pd),
             site: None,
+            service: None,
             detail: MARK.to_owned(),
         };
         let now = super::START;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use lumbung_model::uptime::{Judged, Timeline};
-use lumbung_model::{CheckId, PdId, SiteId, Timestamp};
+use lumbung_model::{CheckId, SiteId, Timestamp};
+use lumbung_wire::messages::register::Check;
 use rusqlite::Connection;
 
 use super::super::reckon::{CheckLine, Reckoned, Subject};
@@ -100,7 +101,13 @@ fn down(
             let words = quoted(newest, |one| checks.contains(&one.check) && !one.up);
             let detail =
                 format!("{} is down since {}{flapping}{words}", names.subject(&subject), row.from);
-            Finding { subject: key(&subject), pd: Some(row.pd), site: None, detail }
+            Finding {
+                subject: key(&subject),
+                pd: Some(row.pd),
+                site: None,
+                service: subject.service(),
+                detail,
+            }
         })
         .collect())
 }
@@ -129,6 +136,7 @@ fn unconfirmed(reckoned: &Reckoned, names: &Names, now: Timestamp) -> Vec<Findin
         subject: key(&one.subject),
         pd: Some(one.subject.pd),
         site: None,
+        service: one.subject.service(),
         detail: format!(
             "{} is down as one place sees it; no other place looks: look there yourself",
             names.subject(&one.subject)
@@ -150,6 +158,7 @@ fn links(reckoned: &Reckoned, names: &Names, newest: &[Newest], now: Timestamp) 
                 subject: format!("{}:{site}", one.check.id),
                 pd: Some(one.check.pd),
                 site: Some(*site),
+                service: one.check.service,
                 detail: format!(
                     "{} does not reach {} since {since}, another place does: look at the link{words}",
                     names.site(site),
@@ -170,7 +179,7 @@ fn cut_off(reckoned: &Reckoned, names: &Names, now: Timestamp) -> Vec<Finding> {
                 "{} reaches nothing of what it looks at since {since}, other places do: look at its network",
                 names.site(site)
             );
-            Some(Finding { subject: site.to_string(), pd: None, site: Some(*site), detail })
+            Some(Finding { subject: site.to_string(), pd: None, site: Some(*site), service: None, detail })
         })
         .collect()
 }
@@ -183,16 +192,14 @@ fn certificates(reckoned: &Reckoned, newest: &[Newest], now: Timestamp) -> Vec<F
             *kept = expires.min(*kept);
         }
     }
-    let whose = |id: &CheckId| -> Option<(&str, PdId)> {
-        let line = reckoned.checks.iter().find(|one| one.check.id == *id)?;
-        Some((&line.check.name, line.check.pd))
-    };
+    let line = |id: &CheckId| reckoned.checks.iter().find(|one| one.check.id == *id);
     let soon = soonest.iter().filter(|(_, expires)| expires.seconds_since(now) < CERTIFICATE_S);
     soon.filter_map(|(check, expires)| {
-        let (name, pd) = whose(check)?;
+        let Check { name, pd, service, .. } = &line(check)?.check;
         let verb = if *expires <= now { "expired" } else { "expires" };
         let detail = format!("the certificate of {name} {verb} {expires}: renew it");
-        Some(Finding { subject: check.to_string(), pd: Some(pd), site: None, detail })
+        let (subject, pd, service) = (check.to_string(), Some(*pd), *service);
+        Some(Finding { subject, pd, site: None, service, detail })
     })
     .collect()
 }
@@ -222,7 +229,13 @@ fn silent(db: &Connection, names: &Names, now: Timestamp) -> Result<Vec<Finding>
     };
     let finding = |one: Vantage| {
         let detail = wrong(&one)?;
-        Some(Finding { subject: one.site.to_string(), pd: None, site: Some(one.site), detail })
+        Some(Finding {
+            subject: one.site.to_string(),
+            pd: None,
+            site: Some(one.site),
+            service: None,
+            detail,
+        })
     };
     Ok(vantages.filter_map(finding).collect())
 }

@@ -3,7 +3,7 @@
 //! Alarms that belong together are one alert. It is told by steps (the PD's contact first, then the Dinas), until somebody
 //! says that it is looked after, or it is over.
 
-use lumbung_model::{AlertId, DeliveryId, OnCallId, PdId, SiteId, Timestamp};
+use lumbung_model::{AlertId, DeliveryId, OnCallId, PdId, ServiceId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 vocabulary!(
@@ -55,6 +55,8 @@ vocabulary!(
         Sent = "sent",
         /// The channel will never take it.
         Failed = "failed",
+        /// It was not sent any more: a newer message to the same address tells all that it told.
+        Superseded = "superseded",
     }
 );
 
@@ -101,6 +103,9 @@ pub struct Alert {
     /// The site it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteId>,
+    /// The service it is about; absent if it is about none, or several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
     /// Since when.
     pub opened: Timestamp,
     /// When its last alarm was over; absent while one lasts.
@@ -149,16 +154,16 @@ pub struct Delivery {
     pub channel: ChannelKind,
     /// How far it has come.
     pub state: DeliveryState,
-    /// Its subject line.
+    /// Its subject line; empty for whoever may not see all that it tells of.
     pub subject: String,
     /// When it was made.
     pub made: Timestamp,
     /// How often it was tried.
     pub attempts: u32,
-    /// When it is tried next; absent once it is sent or has failed.
+    /// When it is tried next; absent once it is sent, has failed or was superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
-    /// When the channel took it, or refused it for good.
+    /// When the channel took it, refused it for good, or a newer message took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
     /// What went wrong last.

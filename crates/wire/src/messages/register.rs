@@ -196,6 +196,8 @@ vocabulary! {
         Reservations = "reservations",
         /// Handovers of access.
         Handovers = "handovers",
+        /// The roster of who is on call.
+        OnCall = "on_call",
     }
 }
 

@@ -38,6 +38,8 @@ vocabulary! {
         Reservation = "reservation",
         /// A handover of access.
         Handover = "handover",
+        /// A turn on call.
+        OnCall = "on_call",
     }
 }
 
