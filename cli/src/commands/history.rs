@@ -43,6 +43,7 @@ const fn kind(table: RegisterTable) -> HistoryKind {
         T::Devices => K::Device,
         T::Reservations => K::Reservation,
         T::Handovers => K::Handover,
+        T::Care => K::Care,
     }
 }
 

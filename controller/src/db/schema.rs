@@ -38,6 +38,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0025_anomalies", include_str!("../../migrations/0025_anomalies.sql")),
     ("0026_alerts", include_str!("../../migrations/0026_alerts.sql")),
     ("0027_device_hosts", include_str!("../../migrations/0027_device_hosts.sql")),
+    ("0029_site_caps", include_str!("../../migrations/0029_site_caps.sql")),
+    ("0030_care", include_str!("../../migrations/0030_care.sql")),
 ];
 
 /// Brings the schema up to date.

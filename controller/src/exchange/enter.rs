@@ -430,6 +430,7 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::Devices => ("name", "device"),
         RegisterTable::Reservations => ("name", "reservation"),
         RegisterTable::Handovers => ("name", "handover"),
+        RegisterTable::Care => ("name", "care"),
     };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 mod colocated;
 
 pub(super) use colocated::{
-    DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
+    CareEntry, DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
 };
 
 /// What a column holds.
@@ -383,6 +383,7 @@ pub(super) enum Entry {
     Device(Box<DeviceEntry>),
     Reservation(ReservationEntry),
     Handover(HandoverEntry),
+    Care(CareEntry),
 }
 
 impl Entry {
@@ -408,6 +409,7 @@ impl Entry {
             RegisterTable::Devices => Self::Device(Deserialize::deserialize(from)?),
             RegisterTable::Reservations => Self::Reservation(Deserialize::deserialize(from)?),
             RegisterTable::Handovers => Self::Handover(Deserialize::deserialize(from)?),
+            RegisterTable::Care => Self::Care(Deserialize::deserialize(from)?),
         })
     }
 
@@ -430,6 +432,7 @@ impl Entry {
             Self::Device(entry) => toml::Table::try_from(entry),
             Self::Reservation(entry) => toml::Table::try_from(entry),
             Self::Handover(entry) => toml::Table::try_from(entry),
+            Self::Care(entry) => toml::Table::try_from(entry),
         }?;
         table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
         Ok(table)
@@ -454,6 +457,7 @@ impl Entry {
             Self::Device(_) => RegisterTable::Devices,
             Self::Reservation(_) => RegisterTable::Reservations,
             Self::Handover(_) => RegisterTable::Handovers,
+            Self::Care(_) => RegisterTable::Care,
         }
     }
 
@@ -478,6 +482,9 @@ impl Entry {
                 vec![&one.site, &one.building, &one.room, &one.rack, &one.name]
             }
             Self::Handover(one) => vec![&one.pd, &one.name],
+            Self::Care(one) => {
+                vec![&one.pd, &one.server, one.kind.as_str(), &one.done_on, &one.name]
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("device", T::Devices),
             ("reservation", T::Reservations),
             ("handover", T::Handovers),
+            ("care", T::Care),
         ],
         Some(T::Sites) => &[("building", T::Buildings), ("pool", T::Pools)],
         Some(T::Buildings) => &[("room", T::Rooms)],
@@ -51,7 +52,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("reservation", T::Reservations),
             ("handover", T::Handovers),
         ],
-        Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets)],
+        Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets), ("care", T::Care)],
         Some(T::Services) => &[("contact_person", T::ContactPersons), ("check", T::Checks)],
         Some(_) => &[],
     }
@@ -240,6 +241,11 @@ fn steps(entry: &Entry) -> Vec<(&'static str, String)> {
             vec![step("pd", &one.pd), step("reservation", &entry.path().join("\0"))]
         }
         Entry::Handover(one) => vec![step("pd", &one.pd), step("handover", &one.name)],
+        // On other days the same may have been done.
+        Entry::Care(one) => {
+            let own = step("care", &entry.path().join("\0"));
+            vec![step("pd", &one.pd), step("server", &one.server), own]
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use lumbung_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod care;
 mod checks;
 mod colocation;
 mod elevation;
@@ -20,6 +21,7 @@ mod pools;
 mod retirement;
 mod services;
 
+pub use care::{Care, CareInput, CareKind};
 pub use checks::{Check, CheckInput, INTERVAL_S, TIMEOUT_S, Target, TargetError};
 pub use colocation::{
     Condition, Device, DeviceInput, DeviceKind, Face, Feed, FeedInput, Rack, RackInput,
@@ -196,6 +198,8 @@ vocabulary! {
         Reservations = "reservations",
         /// Handovers of access.
         Handovers = "handovers",
+        /// What was done to servers.
+        Care = "care",
     }
 }
 

@@ -38,6 +38,8 @@ vocabulary! {
         Reservation = "reservation",
         /// A handover of access.
         Handover = "handover",
+        /// An entry of the log of a server's care.
+        Care = "care",
     }
 }
 
