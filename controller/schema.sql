@@ -10,6 +10,7 @@ CREATE INDEX approvals_by_state ON approvals (state, asked_s);
 CREATE INDEX audit_by_pd ON audit (pd, sequence);
 CREATE INDEX audit_by_subject ON audit (subject_kind, subject, sequence);
 CREATE INDEX capacity_days_by_day ON capacity_days (day);
+CREATE INDEX care_of_pd ON care (pd);
 CREATE INDEX checks_by_server ON checks (server);
 CREATE INDEX checks_by_service ON checks (service);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
@@ -220,6 +221,18 @@ CREATE TABLE capacity_days (
     capacity INTEGER CHECK (capacity >= 0),
     PRIMARY KEY (kind, subject, day)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE care (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    pd BLOB NOT NULL REFERENCES pds (id),
+    server BLOB NOT NULL REFERENCES servers (id),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    done_on TEXT NOT NULL,
+    by_whom TEXT NOT NULL,
+    note TEXT NOT NULL,
+    due_on TEXT,
+    UNIQUE (server, kind, done_on, name)
+) STRICT;
 CREATE TABLE certificates (
     serial TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL,
@@ -879,6 +892,16 @@ CREATE TABLE sights (
     certificate_s INTEGER,
     detail TEXT NOT NULL,
     PRIMARY KEY (check_id, site, prober)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE site_caps (
+    site BLOB NOT NULL PRIMARY KEY REFERENCES sites (id),
+    version INTEGER NOT NULL CHECK (version > 0),
+    content TEXT NOT NULL CHECK (json_valid(content)),
+    made_s INTEGER NOT NULL,
+    -- When the vault said last that it keeps to this list.
+    taken_s INTEGER,
+    -- What it said, or did not, at the last try.
+    error TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE site_polls (
     site BLOB NOT NULL PRIMARY KEY REFERENCES sites (id) ON UPDATE CASCADE,

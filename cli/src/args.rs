@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alerts, anomaly, audit, backup, browse, capacity, colocation, deposits, diff, exchange,
+    alerts, anomaly, audit, backup, browse, capacity, care, colocation, deposits, diff, exchange,
     generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore,
     roster, snapshots, status, uptime, user, verdicts, verify,
 };
@@ -135,6 +135,8 @@ pub(crate) enum Command {
     Pool(colocation::PoolCommand),
     #[command(subcommand)]
     Handover(colocation::HandoverCommand),
+    #[command(subcommand)]
+    Care(care::CareCommand),
     #[command(subcommand)]
     Token(hand_in::TokenCommand),
     #[command(subcommand)]

@@ -110,6 +110,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Reservation(command) => commands::colocation::reservation(command, terminal),
         Command::Pool(command) => commands::colocation::pool(command, terminal),
         Command::Handover(command) => commands::colocation::handover(command, terminal),
+        Command::Care(command) => commands::care::care(command, terminal),
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
         Command::Deposit(command) => commands::deposits::deposit(command, terminal),
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),

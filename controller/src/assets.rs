@@ -1,24 +1,36 @@
 //! What of the inventory needs somebody: warranties that end, devices that are old or broken, reservations that lapse, access
-//! that was not given back.
+//! that was not given back, servers whose care is overdue or whose rows say two places.
 //!
 //! Pure: a function of the rows, the day and what the profile sets; [`keep`] makes the open alarms be those. Invariants: one
 //! alarm for each PD and kind where there may be many devices, one for each row otherwise; a round that finds nothing new
 //! writes nothing.
 
+mod care;
+mod place;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lumbung_model::{Day, PdId, Timestamp};
-use lumbung_wire::messages::register::{Condition, Device, Handover, Reservation};
+use lumbung_wire::messages::register::{Care, Condition, Device, Handover, Reservation, Server};
 use rusqlite::{Connection, Transaction};
 
 use crate::db::alarms::{self, Finding, Wanted};
-use crate::db::{Db, DbError, colocation, pools, retired};
+use crate::db::{Db, DbError, care as rows, colocation, pools, register, retired};
 use crate::profile::{Assets, Profile};
 
+pub use place::Places;
+
 /// The kinds of alarms that are raised here.
-pub const ALARMS: [&str; 5] =
-    ["asset-warranty", "asset-age", "asset-broken", "reservation-lapses", "access-kept"];
+pub const ALARMS: [&str; 7] = [
+    "asset-warranty",
+    "asset-age",
+    "asset-broken",
+    "reservation-lapses",
+    "access-kept",
+    "care-overdue",
+    "server-place",
+];
 
 /// Devices that an alarm names; the rest are counted.
 const NAMED_MAX: usize = 10;
@@ -32,11 +44,17 @@ pub struct Inventory {
     pub reservations: Vec<Reservation>,
     /// The handovers, and whether what each is about is retired.
     pub handovers: Vec<(Handover, bool)>,
+    /// What was done to servers.
+    pub care: Vec<Care>,
+    /// The servers.
+    pub servers: Vec<Server>,
+    /// The places that servers and racks are in.
+    pub places: Places,
 }
 
 /// What is found of each kind, in the order of [`ALARMS`].
 #[must_use]
-pub fn findings(inventory: &Inventory, today: Day, asked: &Assets) -> [Vec<Finding>; 5] {
+pub fn findings(inventory: &Inventory, today: Day, asked: &Assets) -> [Vec<Finding>; 7] {
     let horizon = today.plus_days(asked.warranty_days);
     let warranty = by_pd(&inventory.devices, |device| {
         let until = device.warranty_until.filter(|until| *until <= horizon)?;
@@ -66,6 +84,8 @@ pub fn findings(inventory: &Inventory, today: Day, asked: &Assets) -> [Vec<Findi
         broken.map(broken_in_rack).collect(),
         lapses.map(lapsing).collect(),
         kept.map(|(row, _)| not_returned(row)).collect(),
+        care::overdue(&inventory.care, &inventory.servers, today),
+        place::differing(&inventory.servers, &inventory.devices, &inventory.places),
     ]
 }
 
@@ -165,6 +185,9 @@ fn inventory(db: &Connection) -> Result<Inventory, DbError> {
         devices: colocation::devices(db, None)?,
         reservations: colocation::reservations(db, None)?,
         handovers: handovers.collect::<Result<_, _>>()?,
+        care: rows::care(db, None)?,
+        servers: register::servers(db, None)?,
+        places: Places::read(db)?,
     })
 }
 
@@ -186,7 +209,7 @@ mod tests {
         serde_json::from_value(row).unwrap()
     }
 
-    fn found(inventory: &Inventory, today: &str) -> [Vec<String>; 5] {
+    fn found(inventory: &Inventory, today: &str) -> [Vec<String>; 7] {
         let asked = Assets::default();
         findings(inventory, day(today), &asked)
             .map(|kind| kind.into_iter().map(|one| one.detail).collect())

@@ -25,6 +25,7 @@ use crate::alerts::{self, AtWork, Settings};
 use crate::anomalies;
 use crate::api::{self, Shared};
 use crate::capacity;
+use crate::caps;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::deadlines::keeper::Keeper;
@@ -130,6 +131,13 @@ pub async fn run(
         interval_s: config.poll.interval_s,
         signal: anomalies.clone(),
     });
+    let allotting = Arc::new(caps::Keeper {
+        db: db.clone(),
+        clock: clock.clone(),
+        identity: identity.clone(),
+        profile: profile.clone(),
+        interval_s: config.poll.interval_s,
+    });
     let poller = Arc::new(Poller {
         db: db.clone(),
         clock: clock.clone(),
@@ -177,6 +185,7 @@ pub async fn run(
         patience: config.heartbeat.patience(),
         state: state.clone(),
         counts: counts.clone(),
+        lately: metrics::Lately::default(),
     };
     let shared = Arc::new(Shared {
         db,
@@ -206,6 +215,7 @@ pub async fn run(
     work.spawn(publishing.run(stopped.clone()));
     work.spawn(poller.run(stopped.clone()));
     work.spawn(holding.run(stopped.clone()));
+    work.spawn(allotting.run(stopped.clone()));
     work.spawn(reconciler.run(stopped.clone()));
     work.spawn(keeper.run(stopped.clone()));
     work.spawn(watching.run(stopped.clone()));

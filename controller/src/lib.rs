@@ -30,6 +30,7 @@ pub mod api;
 pub mod approvals;
 pub mod assets;
 pub mod capacity;
+pub mod caps;
 pub mod changes;
 pub mod cli;
 pub mod config;

@@ -2,8 +2,12 @@
 //! itself.
 //!
 //! Invariants: what is weighed is weighed by [`report::table`], from one consistent state, so that dashboard and table
-//! never disagree; figures are by PD, site, step and state, never by dataset or server: their number does not grow with
-//! what is backed up.
+//! never disagree; figures are by PD, site, step and state, never by dataset or server, and by service only up to a bound:
+//! their number does not grow with what is backed up.
+
+mod capacity;
+mod kept;
+mod uptime;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -16,16 +20,20 @@ use axum::middleware::{Next, from_fn};
 use lumbung_model::{Clock, PdId, ServerId, Timestamp};
 use lumbung_wire::certs;
 use lumbung_wire::messages::alerts::{ChannelKind, DeliveryState};
+use lumbung_wire::messages::capacity::CapacityEntry;
 use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, StepState};
 use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
 use rusqlite::Connection;
 
 use crate::db::deliveries::totals;
+use self::kept::Kept;
+use self::uptime::Month;
 use crate::db::{Db, DbError, agents, facts, figures as rows, polls, register};
 use crate::liveness::Patience;
 use crate::profile::Profile;
 use crate::report::{self, Language, Terms};
 use crate::state_dir::{StateDir, StateError};
+use crate::uptime::Rules;
 
 const DATASETS: Metric =
     Metric::gauge("lumbung_pd_datasets", &["pd"], "Datasets of the PD in the register.");
@@ -120,7 +128,7 @@ const DATABASE: Metric =
     Metric::gauge("lumbung_controller_database_bytes", &[], "Bytes of the database with its log.");
 
 /// All of them, in the order of the page.
-const ALL: [Metric; 21] = [
+const ALL: [Metric; 31] = [
     DATASETS,
     BYTES,
     STEP_DATASETS,
@@ -130,6 +138,16 @@ const ALL: [Metric; 21] = [
     POLL_SUCCESS,
     INVENTORY_NEWEST,
     INVENTORY_OLDEST,
+    uptime::CHECKS,
+    uptime::OBSERVED,
+    uptime::SERVICE_STATE,
+    uptime::SERVICE_AVAILABILITY,
+    uptime::SERVICE_SLA,
+    uptime::PD_AVAILABILITY,
+    uptime::LEFT_OUT,
+    capacity::USED,
+    capacity::LIMIT,
+    capacity::FULL,
     ALARMS,
     MESSAGES_WAITING,
     MESSAGES_OLDEST,
@@ -143,6 +161,11 @@ const ALL: [Metric; 21] = [
     DATABASE,
     CERTIFICATE_EXPIRY,
 ];
+
+/// How long what the month comes to is kept, s.
+const MONTH_S: i64 = 300;
+/// How long forecasts are kept, s: they change by the day.
+const FORECAST_S: i64 = 3600;
 
 const HEARTBEAT_PATH: &str = "/api/v1/heartbeat";
 
@@ -190,6 +213,21 @@ pub struct Source {
     pub state: StateDir,
     /// What is counted while the controller runs.
     pub counts: Arc<Counts>,
+    /// What was reckoned lately.
+    pub lately: Lately,
+}
+
+/// What is dear to reckon, as it was reckoned lately.
+#[derive(Debug)]
+pub struct Lately {
+    month: Kept<Month>,
+    capacity: Kept<Vec<CapacityEntry>>,
+}
+
+impl Default for Lately {
+    fn default() -> Self {
+        Self { month: Kept::new(MONTH_S), capacity: Kept::new(FORECAST_S) }
+    }
 }
 
 impl Source {
@@ -211,11 +249,38 @@ impl Source {
                 liveness(&mut figures, tx, &terms)?;
                 sites(&mut figures, tx)?;
                 messages(&mut figures, tx, terms.now)?;
+                self.uptime(&mut figures, tx, terms.now)?;
+                self.capacity(&mut figures, tx, terms.now)?;
                 counts(&mut figures, tx)
             })
             .map_err(MetricsError::gathering)?;
         self.program(&mut figures).map_err(MetricsError::gathering)?;
         Ok(figures)
+    }
+
+    fn uptime(
+        &self,
+        figures: &mut Figures,
+        db: &Connection,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
+        let rules = Rules { zone: self.profile.zone(), heartbeat_s: self.patience.interval_s };
+        let read = || Month::read(db, (&self.profile, rules), now);
+        let month = self.lately.month.at(now, read)?;
+        uptime::show(figures, db, rules, (now, &month))
+    }
+
+    fn capacity(
+        &self,
+        figures: &mut Figures,
+        db: &Connection,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
+        let report = || Ok(crate::capacity::report(db, &self.profile, now)?.entries);
+        let entries = self.lately.capacity.at::<DbError>(now, report)?;
+        let zone = self.profile.zone();
+        capacity::show(figures, &entries, (self.profile.today(now), zone));
+        Ok(())
     }
 
     fn program(&self, figures: &mut Figures) -> Result<(), StateError> {

@@ -6,6 +6,7 @@
 //! its rows are entered. Everything runs inside the caller's transaction, so an
 //! import is entered whole or not at all.
 
+mod care;
 mod checks;
 mod colocation;
 mod datasets;
@@ -23,10 +24,11 @@ use lumbung_model::Day;
 use lumbung_wire::messages::register::ImportOutcome;
 use rusqlite::Connection;
 
+pub use care::put_care;
 pub use checks::put_check;
 pub use colocation::{put_device, put_feed, put_rack, put_reservation};
 pub use datasets::{apply_classes, bind_repository, put_dataset};
-pub use elevation::elevation;
+pub use elevation::{as_seen_by, elevation};
 pub use error::RegisterError;
 pub use fits::Fits;
 pub use pds::{put_application, put_contact_person, put_pd, put_service};

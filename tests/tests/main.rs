@@ -6,6 +6,7 @@ mod alerts;
 mod anomaly;
 mod api;
 mod attackers;
+mod bandwidth;
 mod chaos;
 mod colocation;
 mod damage;

@@ -53,6 +53,14 @@ impl Sender {
         }
     }
 
+    /// The agent whose line the bytes come over.
+    pub(crate) const fn agent(&self) -> Option<AgentId> {
+        match self {
+            Self::Agent { agent, .. } => Some(*agent),
+            Self::Recovered { .. } | Self::Owner | Self::Site(_) | Self::Medium(_) => None,
+        }
+    }
+
     pub(crate) const fn certified(&self) -> Option<(AgentId, PublicKey)> {
         match self {
             Self::Agent { agent, key } | Self::Recovered { agent, key } => Some((*agent, *key)),

@@ -6,6 +6,7 @@
 //! Invariants: files are the authority and the index follows them; no request deletes anything; what
 //! comes from the network is checked before it gets a name.
 
+mod bandwidth;
 mod capacity;
 pub mod cli;
 mod commit;

@@ -1,7 +1,7 @@
 //! The vault's figures for Prometheus: what it keeps, how far scrub and pull are, what is wrong.
 //!
 //! Invariants: figures are read from the index and from what is counted while the vault runs; no object is read for
-//! them. They are by repository, source, kind and status: their number does not grow with what is kept.
+//! them. They are by repository, source, PD, kind and status: their number does not grow with what is kept.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,8 +106,34 @@ const PULLED: Metric = Metric::counter(
     "Stored bytes pulled from the site since the start.",
 );
 
+const SENT: Metric = Metric::counter(
+    "lumbung_vault_pd_sent_bytes_total",
+    &["pd"],
+    "Bytes that the PD's agents sent here since the start, headers left out.",
+);
+const SLOWED: Metric = Metric::counter(
+    "lumbung_vault_pd_throttled_seconds_total",
+    &["pd"],
+    "How long their requests waited for the PD's cap since the start, all of them added up.",
+);
+const PD_CAP: Metric = Metric::gauge(
+    "lumbung_vault_pd_cap_bytes_per_second",
+    &["pd"],
+    "The PD's cap now; none without one.",
+);
+const PULL_CAP: Metric = Metric::gauge(
+    "lumbung_vault_pull_cap_bytes_per_second",
+    &[],
+    "The register's cap of what this site pulls, now; none without one.",
+);
+const CAPS: Metric = Metric::gauge(
+    "lumbung_vault_caps_version",
+    &[],
+    "Number of the register's list of caps that is in force; 0 before the first.",
+);
+
 /// All of them, in the order of the page.
-const ALL: [Metric; 21] = [
+const ALL: [Metric; 26] = [
     REPOSITORIES,
     SNAPSHOTS,
     PACKS,
@@ -128,6 +154,11 @@ const ALL: [Metric; 21] = [
     PULL_COMPLETE,
     PULL_NEWEST,
     PULLED,
+    SENT,
+    SLOWED,
+    PD_CAP,
+    PULL_CAP,
+    CAPS,
     CERTIFICATE_EXPIRY,
 ];
 
@@ -189,6 +220,7 @@ pub fn gather(vault: &Vault, state: &State) -> Result<Figures, MetricsError> {
     kept(&mut figures, vault).map_err(MetricsError::gathering)?;
     space(&mut figures, vault).map_err(MetricsError::gathering)?;
     counted(&mut figures, vault);
+    bandwidth(&mut figures, vault);
     let certificate = state.certificate().map_err(MetricsError::gathering)?;
     let until = certs::facts(&certificate).map_err(MetricsError::gathering)?.not_after;
     figures.time(&CERTIFICATE_EXPIRY, &["own"], Some(until));
@@ -262,6 +294,21 @@ fn space(figures: &mut Figures, vault: &Vault) -> Result<(), VaultError> {
     figures.count(&SIZE, &[], found.size_bytes);
     figures.count(&RESERVE, &[], vault.config.reserve.as_u64());
     Ok(())
+}
+
+fn bandwidth(figures: &mut Figures, vault: &Vault) {
+    for line in vault.bandwidth.figures() {
+        let pd = line.code.as_str();
+        figures.count(&SENT, &[pd], line.sent_bytes);
+        figures.set(&SLOWED, &[pd], line.slowed_s);
+        if let Some(rate) = line.rate {
+            figures.count(&PD_CAP, &[pd], rate.as_bytes_per_second());
+        }
+    }
+    if let Some(rate) = vault.bandwidth.pull_rate() {
+        figures.count(&PULL_CAP, &[], rate.as_bytes_per_second());
+    }
+    figures.count(&CAPS, &[], vault.bandwidth.caps().version);
 }
 
 fn counted(figures: &mut Figures, vault: &Vault) {

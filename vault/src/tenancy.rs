@@ -35,7 +35,25 @@ pub(crate) enum Reading {
     DomainOf(AgentId),
 }
 
+impl Reading {
+    /// The agent that it is confined to.
+    pub(crate) const fn agent(self) -> Option<AgentId> {
+        match self {
+            Self::All => None,
+            Self::DomainOf(agent) => Some(agent),
+        }
+    }
+}
+
 impl Caller {
+    /// The agent that calls by a certificate.
+    pub(crate) const fn certified_agent(&self) -> Option<AgentId> {
+        match self {
+            Self::Agent { agent, .. } => Some(*agent),
+            Self::Anonymous | Self::Key(_) | Self::Site(_) | Self::Overseer => None,
+        }
+    }
+
     pub(crate) fn of(peer: &Peer, now: Timestamp) -> Result<Self, VaultError> {
         let identity = match peer {
             Peer::Anonymous => return Ok(Self::Anonymous),

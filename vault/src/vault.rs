@@ -16,6 +16,7 @@ use lumbung_pack::{Kind, RosterChain, SiteIdentity};
 use lumbung_store::{StoreError, durable};
 use tokio::sync::Notify;
 
+use crate::bandwidth::Bandwidth;
 use crate::index::{AlarmRow, Index, Kept, greatest_age};
 use crate::metrics::Counts;
 use crate::repository::Repository;
@@ -35,6 +36,7 @@ pub struct Vault {
     pub(crate) wake: Wake,
     pub(crate) age: Age,
     pub(crate) counts: Counts,
+    pub(crate) bandwidth: Bandwidth,
     place: Box<dyn Place>,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
@@ -92,6 +94,7 @@ impl Vault {
         let known_s = index.read(greatest_age)?;
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
         let counts = Counts::new(clock.now());
+        let bandwidth = Bandwidth::open(&config.data, identity.site, Arc::clone(&clock));
         let vault = Self {
             config,
             identity,
@@ -100,6 +103,7 @@ impl Vault {
             wake: Wake::default(),
             age,
             counts,
+            bandwidth,
             place,
             repositories: RwLock::default(),
             founding: Mutex::default(),

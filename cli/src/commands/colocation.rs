@@ -26,7 +26,7 @@ use crate::failure::{Exit, Outcome};
 use crate::terminal::Terminal;
 
 /// Today, where times are shown.
-fn today(terminal: &Terminal) -> Day {
+pub(super) fn today(terminal: &Terminal) -> Day {
     let now = SystemClock.now();
     let shown = terminal.time(now);
     // It begins with the day.
@@ -92,9 +92,11 @@ pub(crate) fn rack(command: &RackCommand, terminal: &Terminal) -> Outcome<Exit> 
         }
         RackCommand::Show(args) => {
             let controller = args.controller.connect()?;
-            let rack = find_rack(&controller, &args.rack)?;
-            let path = format!("/api/v1/racks/{}/elevation", rack.id);
-            let elevation: Elevation = controller.get(&path)?;
+            // Not by way of the racks, which a PD may not list.
+            let racks = controller.list("/api/v1/elevations")?;
+            let elevation = the(racks, "rack", &args.rack, |one: &Elevation| {
+                (&one.name, one.rack.to_string())
+            })?;
             terminal.result(&elevation, || draw(&elevation, terminal.lang, args.ascii))?;
         }
     }

@@ -13,8 +13,8 @@ const FACE: usize = 40;
 
 /// The rack as text.
 pub(crate) fn draw(rack: &Elevation, lang: Lang, ascii: bool) -> String {
-    let signs = if ascii { ["|", "#", ":", "."] } else { ["│", "█", "░", "·"] };
-    let [wall, device, reserved, free] = signs;
+    let signs = if ascii { ["|", "#", ":", "x", "."] } else { ["│", "█", "░", "▒", "·"] };
+    let [wall, device, reserved, taken, free] = signs;
     let (front, rear) = lang.pick(("Depan", "Belakang"), ("Front", "Rear"));
     let plain = |text: &str| if ascii { to_ascii(text) } else { text.to_owned() };
     let name = plain(&printable(rack.name.as_bytes()));
@@ -27,6 +27,7 @@ pub(crate) fn draw(rack: &Elevation, lang: Lang, ascii: bool) -> String {
                 SlotState::Free => free,
                 SlotState::Device => device,
                 SlotState::Reserved => reserved,
+                SlotState::Taken => taken,
             };
             // What takes several units is named once, in its highest.
             let again = above.as_ref() == Some(slot);
@@ -43,10 +44,17 @@ pub(crate) fn draw(rack: &Elevation, lang: Lang, ascii: bool) -> String {
         let faces = [face(&unit.front, &mut above_front), face(&unit.rear, &mut above_rear)];
         text += &line(&format!("{:>3}", unit.unit), wall, faces);
     }
-    let legend = lang.pick(["perangkat", "dicadangkan", "kosong"], ["device", "reserved", "free"]);
-    let legend: Vec<_> = [device, reserved, free]
-        .iter()
-        .zip(legend)
+    let words = lang.pick(
+        ["perangkat", "dicadangkan", "terisi", "kosong"],
+        ["device", "reserved", "taken", "free"],
+    );
+    // Only a PD is shown units that are taken by nobody knows whom.
+    let faces = || rack.units.iter().flat_map(|unit| [&unit.front, &unit.rear]);
+    let is_shown = |sign: &str| sign != taken || faces().any(|slot| slot.state == SlotState::Taken);
+    let legend: Vec<_> = [device, reserved, taken, free]
+        .into_iter()
+        .zip(words)
+        .filter(|(sign, _)| is_shown(sign))
         .map(|(sign, word)| format!("{sign} {word}"))
         .collect();
     text + &legend.join("  ") + "\n"
@@ -88,7 +96,7 @@ mod tests {
         let (device, reservation) = match state {
             SlotState::Device => (Some(DeviceId::ZERO), None),
             SlotState::Reserved => (None, Some(ReservationId::ZERO)),
-            SlotState::Free => (None, None),
+            SlotState::Free | SlotState::Taken => (None, None),
         };
         let (pd, code) =
             (named.as_ref().map(|_| PdId::ZERO), named.as_ref().map(|_| "DINKES".into()));
@@ -125,6 +133,16 @@ mod tests {
         ];
         assert_eq!(drawn.lines().collect::<Vec<_>>(), expected);
         assert!(drawn.is_ascii());
+    }
+
+    #[test]
+    fn what_is_anothers_is_taken_and_has_no_name() {
+        let taken = slot(SlotState::Taken, "");
+        let unit =
+            |unit| ElevationUnit { unit, front: taken.clone(), rear: slot(SlotState::Free, "") };
+        let drawn = draw(&Elevation { units: vec![unit(2), unit(1)], ..rack() }, Lang::En, true);
+        assert!(drawn.contains("  2 | x ") && drawn.contains("  1 | x "), "{drawn}");
+        assert!(drawn.ends_with("x taken  . free\n"), "{drawn}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct ImportArgs {
     /// The TOML file; with --table a CSV file
     file: PathBuf,
     /// The table that a CSV file holds: sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications,
-    /// contact_persons, checks, datasets, devices, reservations, handovers or on_call
+    /// contact_persons, checks, datasets, devices, reservations, handovers, care or on_call
     #[arg(long)]
     table: Option<RegisterTable>,
     /// Only tell what it would do
@@ -60,7 +60,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// One table as CSV: sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications, contact_persons, checks,
-    /// datasets, devices, reservations, handovers or on_call (default: everything as TOML)
+    /// datasets, devices, reservations, handovers, care or on_call (default: everything as TOML)
     #[arg(long)]
     table: Option<RegisterTable>,
     /// Only this PD, by code or id

@@ -44,6 +44,7 @@ const fn kind(table: RegisterTable) -> HistoryKind {
         T::Reservations => K::Reservation,
         T::Handovers => K::Handover,
         T::OnCall => K::OnCall,
+        T::Care => K::Care,
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
 pub(crate) mod capacity;
+pub(crate) mod care;
 mod colocated_text;
 pub(crate) mod colocation;
 pub(crate) mod deposits;

@@ -20,7 +20,7 @@ type Row = Map<String, Value>;
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// sites, buildings, rooms, racks, feeds, pools, pd, servers, services, applications, contact_persons, checks, datasets, devices,
-    /// reservations or handovers
+    /// reservations, handovers or care
     table: RegisterTable,
     /// The row's name (of a PD its code) or id
     name: String,

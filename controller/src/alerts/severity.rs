@@ -24,10 +24,13 @@ const KINDS: &[(&str, Severity)] = &[
     ("asset-warranty", Notice),
     ("hardware", Notice),
     ("reservation-lapses", Notice),
+    ("server-place", Notice),
     ("order", Notice),
     ("policy-pending", Notice),
     // Named here because the documentation lists them.
     ("capacity", Warning),
+    ("caps", Warning),
+    ("care-overdue", Warning),
     ("certificate", Warning),
     ("channel", Warning),
     ("inventory", Warning),

@@ -184,6 +184,14 @@ const KINDS: &[Words] = &[
         ("Cocokkan: lumbung server show.", "Compare: lumbung server show."),
     ),
     words(
+        "caps",
+        ("Situs belum mengikuti batas kecepatan", "A site does not keep to the register's caps"),
+        (
+            "Periksa vault situs itu: lumbung-vault status.",
+            "Look at that site's vault: lumbung-vault status.",
+        ),
+    ),
+    words(
         "bandwidth",
         ("Jalur tidak cukup untuk pencadangan", "A line carries too little"),
         ("Lihat kebutuhannya: lumbung bandwidth.", "See what it needs: lumbung bandwidth."),
@@ -212,6 +220,19 @@ const KINDS: &[Words] = &[
         (
             "Perpanjang atau lepaskan: lumbung reservation list.",
             "Extend it or let it go: lumbung reservation list.",
+        ),
+    ),
+    words(
+        "care-overdue",
+        ("Perawatan server terlambat", "A server's care is overdue"),
+        ("Kerjakan, lalu catat: lumbung care add.", "See to it, then enter it: lumbung care add."),
+    ),
+    words(
+        "server-place",
+        ("Tempat server tercatat dua", "A server is in two places"),
+        (
+            "Betulkan yang salah: lumbung register set.",
+            "Correct the one that is wrong: lumbung register set.",
         ),
     ),
     words(

@@ -1,5 +1,5 @@
 //! The register over HTTP, the kinds that all work alike: buildings, rooms, racks, feeds, pools, services, applications,
-//! contact persons, devices, reservations, handovers.
+//! contact persons, devices, reservations, handovers, the care of servers.
 //!
 //! Invariant: whoever belongs to one PD gets the same answer about another PD's rows as about rows that are not there.
 
@@ -9,10 +9,10 @@ use axum::routing::{MethodRouter, get, post};
 use http::Method;
 use lumbung_model::PdId;
 use lumbung_wire::messages::register::{
-    Application, ApplicationInput, Building, BuildingInput, Check, CheckInput, ContactPerson,
-    ContactPersonInput, Device, DeviceInput, Feed, FeedInput, Handover, HandoverInput, Pool,
-    PoolInput, PoolStatus, Rack, RackInput, Reservation, ReservationInput, Room, RoomInput,
-    Service, ServiceInput,
+    Application, ApplicationInput, Building, BuildingInput, Care, CareInput, Check, CheckInput,
+    ContactPerson, ContactPersonInput, Device, DeviceInput, Feed, FeedInput, Handover,
+    HandoverInput, Pool, PoolInput, PoolStatus, Rack, RackInput, Reservation, ReservationInput,
+    Room, RoomInput, Service, ServiceInput,
 };
 use rusqlite::Connection;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use super::register::{Listed, id, unknown};
 use super::route::{Route, Routes, change, route};
 use super::who::Who;
 use crate::act::Act;
-use crate::db::{DbError, checks, colocation, placement, places, pools, services};
+use crate::db::{DbError, care, checks, colocation, placement, places, pools, services};
 use crate::people::access::Permission;
 use crate::profile::Profile;
 use crate::register::{self, Change, Mode, RegisterError};
@@ -92,7 +92,7 @@ pub(super) fn routes() -> Routes {
     table
 }
 
-/// What stands where: racks, feeds and pools are the city's, what is in them a PD's.
+/// What stands where, and who looked after it: racks, feeds and pools are the city's, what is in them a PD's.
 fn colocated() -> Routes {
     use Permission::{Read, ReadCity};
     let mut table = Vec::new();
@@ -128,6 +128,11 @@ fn colocated() -> Routes {
         Read,
         ("/api/v1/handovers", "/api/v1/handovers/{id}"),
         ("[Handover]", "Handover", "HandoverInput", "HandoverPatch"),
+    ));
+    table.extend(kind::<Cares>(
+        Read,
+        ("/api/v1/care", "/api/v1/care/{id}"),
+        ("[Care]", "Care", "CareInput", "CarePatch"),
     ));
     table
 }
@@ -252,6 +257,10 @@ kinds! {
     Handovers {
         Handover, HandoverInput, "handover", pools::handovers, pools::handover,
         register::put_handover, |row: &Handover| Some(row.pd)
+    },
+    Cares {
+        Care, CareInput, "care", care::care, care::one_care,
+        register::put_care, |row: &Care| Some(row.pd)
     },
 }
 

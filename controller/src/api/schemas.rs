@@ -37,12 +37,12 @@ use lumbung_wire::messages::policy::{
     PolicyConfirmation, PolicyDelivery, PolicyDetail, PolicyEntry,
 };
 use lumbung_wire::messages::register::{
-    Application, ApplicationInput, Building, BuildingInput, Check, CheckInput, ComplianceTable,
-    ContactPerson, ContactPersonInput, Dataset, DatasetInput, Device, DeviceInput, Elevation,
-    EnrollmentToken, Feed, FeedInput, Handover, HandoverInput, HistoryEntry, ImportOutcome, Pd,
-    PdInput, Pool, PoolInput, PoolStatus, Rack, RackInput, Reservation, ReservationInput,
-    Retirement, RetirementInput, Room, RoomInput, Server, ServerInput, Service, ServiceInput, Site,
-    SiteInput,
+    Application, ApplicationInput, Building, BuildingInput, Care, CareInput, Check, CheckInput,
+    ComplianceTable, ContactPerson, ContactPersonInput, Dataset, DatasetInput, Device, DeviceInput,
+    Elevation, EnrollmentToken, Feed, FeedInput, Handover, HandoverInput, HistoryEntry,
+    ImportOutcome, Pd, PdInput, Pool, PoolInput, PoolStatus, Rack, RackInput, Reservation,
+    ReservationInput, Retirement, RetirementInput, Room, RoomInput, Server, ServerInput, Service,
+    ServiceInput, Site, SiteInput,
 };
 use lumbung_wire::messages::uptime::{
     CheckState, Incident, IncidentInput, IncidentNoteInput, Maintenance, MaintenanceInput,
@@ -98,6 +98,8 @@ messages![
     BuildingInput,
     CaInfo,
     Calendar,
+    Care,
+    CareInput,
     Check,
     CheckInput,
     CheckState,

@@ -55,6 +55,13 @@ pub fn racks(db: &Connection) -> Result<Vec<Rack>, DbError> {
     all(db, &format!("{RACK} WHERE {LIVE} ORDER BY name, id"), &[], rack_row)
 }
 
+/// The live racks in which a live device of the PD stands.
+pub fn racks_of(db: &Connection, pd: &PdId) -> Result<Vec<Rack>, DbError> {
+    let own = format!("SELECT rack FROM devices WHERE pd = ? AND {LIVE}");
+    let sql = format!("{RACK} WHERE id IN ({own}) AND {LIVE} ORDER BY name, id");
+    all(db, &sql, &[pd.as_bytes()], rack_row)
+}
+
 /// The rack of that id.
 pub fn rack(db: &Connection, rack: &RackId) -> Result<Option<Rack>, DbError> {
     one(db, &format!("{RACK} WHERE id = ?"), &[rack.as_bytes()], rack_row)

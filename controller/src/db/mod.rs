@@ -12,6 +12,8 @@ pub mod anomalies;
 pub mod approvals;
 pub mod audit;
 pub mod capacity;
+pub mod caps;
+pub mod care;
 pub mod checks;
 pub mod colocation;
 mod commit;

@@ -39,6 +39,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0026_alerts", include_str!("../../migrations/0026_alerts.sql")),
     ("0027_device_hosts", include_str!("../../migrations/0027_device_hosts.sql")),
     ("0028_deliveries", include_str!("../../migrations/0028_deliveries.sql")),
+    ("0029_site_caps", include_str!("../../migrations/0029_site_caps.sql")),
+    ("0030_care", include_str!("../../migrations/0030_care.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -444,6 +444,7 @@ fn twice(table: RegisterTable, entry: &Entry) -> (&'static str, String) {
         RegisterTable::Reservations => ("name", "reservation"),
         RegisterTable::Handovers => ("name", "handover"),
         RegisterTable::OnCall => ("from", "turn of"),
+        RegisterTable::Care => ("name", "care"),
     };
     let path = entry.path();
     let name = path.last().copied().unwrap_or_default();

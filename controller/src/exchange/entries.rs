@@ -14,7 +14,7 @@ mod roster;
 mod services;
 
 pub(super) use colocated::{
-    DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
+    CareEntry, DeviceEntry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
 };
 pub(super) use roster::{OnCallEntry, moment};
 pub(super) use services::{ApplicationEntry, ContactPersonEntry, ServiceEntry};
@@ -320,6 +320,7 @@ pub(super) enum Entry {
     Reservation(ReservationEntry),
     Handover(HandoverEntry),
     OnCall(OnCallEntry),
+    Care(CareEntry),
 }
 
 impl Entry {
@@ -346,6 +347,7 @@ impl Entry {
             RegisterTable::Reservations => Self::Reservation(Deserialize::deserialize(from)?),
             RegisterTable::Handovers => Self::Handover(Deserialize::deserialize(from)?),
             RegisterTable::OnCall => Self::OnCall(Deserialize::deserialize(from)?),
+            RegisterTable::Care => Self::Care(Deserialize::deserialize(from)?),
         })
     }
 
@@ -369,6 +371,7 @@ impl Entry {
             Self::Reservation(entry) => toml::Table::try_from(entry),
             Self::Handover(entry) => toml::Table::try_from(entry),
             Self::OnCall(entry) => toml::Table::try_from(entry),
+            Self::Care(entry) => toml::Table::try_from(entry),
         }?;
         table.retain(|_, value| value.as_str() != Some("") && value.as_bool() != Some(false));
         Ok(table)
@@ -394,6 +397,7 @@ impl Entry {
             Self::Reservation(_) => RegisterTable::Reservations,
             Self::Handover(_) => RegisterTable::Handovers,
             Self::OnCall(_) => RegisterTable::OnCall,
+            Self::Care(_) => RegisterTable::Care,
         }
     }
 
@@ -419,6 +423,9 @@ impl Entry {
             }
             Self::Handover(one) => vec![&one.pd, &one.name],
             Self::OnCall(one) => vec![one.tier_word(), &one.from, &one.name],
+            Self::Care(one) => {
+                vec![&one.pd, &one.server, one.kind.as_str(), &one.done_on, &one.name]
+            }
         }
     }
 }

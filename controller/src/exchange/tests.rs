@@ -130,6 +130,19 @@ pool = "Klaster, utama"
 vcpus = 8
 memory_bytes = 17179869184
 disk_bytes = 1099511627776
+[[pd.server.care]]
+name = "Pembaruan; bulanan"
+kind = "patching"
+done_on = "2026-12-01"
+by = "Budi, tim VPS"
+note = """dua
+baris"""
+due_on = "2027-01-01"
+[[pd.server.care]]
+name = "Pembaruan; bulanan"
+kind = "patching"
+done_on = "2026-11-01"
+by = "Siti"
 [[pd.device]]
 name = "simrs-1"
 kind = "server"

@@ -37,6 +37,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("reservation", T::Reservations),
             ("handover", T::Handovers),
             ("on_call", T::OnCall),
+            ("care", T::Care),
         ],
         Some(T::Sites) => &[("building", T::Buildings), ("pool", T::Pools)],
         Some(T::Buildings) => &[("room", T::Rooms)],
@@ -52,7 +53,7 @@ const fn inside(table: Option<RegisterTable>) -> &'static [(&'static str, Regist
             ("reservation", T::Reservations),
             ("handover", T::Handovers),
         ],
-        Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets)],
+        Some(T::Servers) => &[("check", T::Checks), ("dataset", T::Datasets), ("care", T::Care)],
         Some(T::Services) => &[("contact_person", T::ContactPersons), ("check", T::Checks)],
         Some(_) => &[],
     }
@@ -244,6 +245,11 @@ fn steps(entry: &Entry) -> Vec<(&'static str, String)> {
         // In the order of time.
         Entry::OnCall(one) => {
             vec![step("on_call", &format!("{}\0{}\0{}", one.from, one.tier, one.name))]
+        }
+        // On other days the same may have been done.
+        Entry::Care(one) => {
+            let own = step("care", &entry.path().join("\0"));
+            vec![step("pd", &one.pd), step("server", &one.server), own]
         }
     }
 }

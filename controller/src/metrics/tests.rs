@@ -32,6 +32,7 @@ impl Bed {
             patience: Patience { interval_s: 60 },
             state,
             counts: Arc::default(),
+            lately: Lately::default(),
         };
         Self { city, source, _dir: dir }
     }
@@ -181,4 +182,103 @@ async fn answers_are_counted_by_their_status_and_heartbeats_if_they_were_taken()
 fn heartbeats_are_counted_where_the_api_takes_them() {
     let routes = crate::api::routes();
     assert!(routes.iter().any(|(route, _)| route.path == HEARTBEAT_PATH));
+}
+
+#[tokio::test]
+async fn what_is_used_up_has_a_limit_and_a_day() {
+    let bed = Bed::new();
+    let city = &bed.city;
+    let capacity = |used_bytes| lumbung_wire::messages::VaultCapacity {
+        used_bytes,
+        limit_bytes: Some(5000),
+        free_bytes: Some(5000 - used_bytes),
+        quota_bytes: None,
+    };
+    let id = city.pusat.id.to_string();
+    let labels = ["storage", id.as_str(), "Pusat Data"];
+    let full = ["storage", id.as_str(), "Pusat Data", "expected"];
+    city.pusat.vault.inner().capacity = Some(capacity(1000));
+    city.poll(&city.pusat).await;
+    assert_eq!(bed.value(&capacity::USED, &labels), 1000.0);
+    assert_eq!(bed.value(&capacity::LIMIT, &labels), 5000.0);
+    assert_eq!(bed.value(&capacity::FULL, &full), -1.0, "too short a history");
+    city.pusat.vault.inner().capacity = Some(capacity(5000));
+    city.poll(&city.pusat).await;
+    assert_eq!(bed.value(&capacity::USED, &labels), 1000.0, "reckoned an hour ago at most");
+    city.clock.set(START.plus_seconds(FORECAST_S));
+    assert_eq!(bed.value(&capacity::USED, &labels), 5000.0);
+    let (zone, today) = (bed.source.profile.zone(), bed.source.profile.today(city.clock.now()));
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+    let today = today.first_second(zone).0 as f64;
+    assert_eq!(bed.value(&capacity::FULL, &full), today, "it is full");
+}
+
+/// A service with a check, and what a place sees of it.
+fn observed(city: &City, at: Timestamp, up: bool) {
+    use lumbung_wire::messages::uptime::Observation;
+
+    use crate::act::Act;
+    use crate::db::{checks, sights};
+    use crate::register::{self as rules, Mode};
+
+    let profile = profile();
+    let site = city.pusat.id;
+    city.clock.set(at);
+    city.db
+        .write::<_, rules::RegisterError>(|tx| {
+            let act = Act::console(at);
+            if checks::checks(tx, None)?.is_empty() {
+                let service = serde_json::json!({ "pd": city.pd, "name": "SIMRS", "sla_millipercent": 99_500 });
+                let service = serde_json::from_value(service).unwrap();
+                let service = rules::put_service(tx, &act, &service, Mode::Create)?.0.id;
+                let check = serde_json::json!({
+                    "pd": city.pd, "name": "web", "service": service, "target": "https://simrs.example.go.id/",
+                    "interval_s": 600, "timeout_s": 10,
+                });
+                let check = serde_json::from_value(check).unwrap();
+                rules::put_check(tx, &act, &check, Mode::Create)?;
+                crate::uptime::orders(tx, (&site, sights::Prober::Vault), at)?;
+            }
+            let check = checks::checks(tx, None)?[0].id;
+            let vantage = sights::Vantage { site, through: 0, heard: at, clock: Some(at) };
+            sights::put_vantage(tx, &vantage)?;
+            let seen = Observation {
+                number: 0,
+                check,
+                at,
+                interval_s: 600,
+                up,
+                latency_ms: None,
+                certificate_expires: None,
+                detail: String::new(),
+            };
+            crate::uptime::observe(tx, &profile, (&site, sights::Prober::Vault), &[seen], at)?;
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn services_and_checks_have_a_state_and_a_month() {
+    let bed = Bed::new();
+    let (city, pd) = (&bed.city, bed.city.row().pd_code);
+    let service = [pd.as_str(), "SIMRS"];
+    let state = |state| bed.value(&uptime::SERVICE_STATE, &[&pd, "SIMRS", state]);
+    assert_eq!(state("up"), -1.0, "no such service");
+    let at = |probe: i64| START.plus_seconds(probe * 600);
+    (0..6).for_each(|probe| observed(city, at(probe), true));
+    assert_eq!((state("up"), state("down")), (1.0, 0.0));
+    assert_eq!(bed.value(&uptime::CHECKS, &[&pd, "up"]), 1.0);
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+    let seen = at(5).0 as f64;
+    assert_eq!(bed.value(&uptime::OBSERVED, &[&pd]), seen);
+    assert_eq!(bed.value(&uptime::SERVICE_SLA, &service), 0.995);
+    assert_eq!(bed.value(&uptime::SERVICE_AVAILABILITY, &service), 1.0);
+    assert_eq!(bed.value(&uptime::PD_AVAILABILITY, &[&pd]), 1.0);
+    assert_eq!(bed.value(&uptime::LEFT_OUT, &[]), 0.0);
+    (6..12).for_each(|probe| observed(city, at(probe), false));
+    assert_eq!((state("up"), state("down")), (0.0, 1.0));
+    assert_eq!(bed.value(&uptime::CHECKS, &[&pd, "down"]), 1.0);
+    let share = bed.value(&uptime::SERVICE_AVAILABILITY, &service);
+    assert!((0.4..0.7).contains(&share), "{share}");
 }

@@ -12,9 +12,9 @@ use lumbung_wire::policy::{LABEL_MAX_BYTES, check_job, lies_in_folders, rate_pla
 
 use super::Terms;
 
-/// The caps of a PD's agents; none: as their own files say.
+/// The caps of a PD's agents, of each and of all together; none: as their own files say.
 #[must_use]
-pub(super) fn rates(pd: &Pd, terms: Terms<'_>) -> Option<PolicyRates> {
+pub(crate) fn rates(pd: &Pd, terms: Terms<'_>) -> Option<PolicyRates> {
     let Pd { rate, windows, .. } = pd;
     let timezone = terms.timezone.to_owned();
     let rates = PolicyRates { rate: rate.clone(), windows: windows.clone(), timezone };

@@ -32,6 +32,7 @@ use crate::db::policies::{self as rows, PolicyRow, Proposal};
 use crate::db::{DbError, agents, approvals as approval_rows, register};
 use crate::profile::{Profile, UrgencyClasses};
 
+pub(crate) use content::rates;
 pub use offers::{Offered, Offers};
 pub use reconciler::Reconciler;
 

@@ -1,7 +1,7 @@
 //! A rack unit by unit, as its elevation shows it.
 
-use lumbung_model::Day;
 use lumbung_model::colocation::{Reserved, Standing};
+use lumbung_model::{Day, PdId};
 use lumbung_wire::messages::register::{Elevation, ElevationUnit, Rack, Slot, SlotState};
 
 /// What stands in a rack and what is kept in it on a day, from the top down. A device hides the reservation it stands in.
@@ -33,4 +33,21 @@ pub fn elevation(
     };
     let units = (1..=rack.height_u).rev().map(unit).collect();
     Elevation { rack: rack.id, name: rack.name.clone(), on, units }
+}
+
+/// What a PD is shown of it: what is another's is taken, and nothing else is said of it.
+#[must_use]
+pub fn as_seen_by(pd: PdId, mut rack: Elevation) -> Elevation {
+    let hide = |slot: &mut Slot| {
+        if slot.pd.is_some_and(|of| of != pd) {
+            let state = SlotState::Taken;
+            *slot =
+                Slot { state, device: None, reservation: None, name: None, pd: None, code: None };
+        }
+    };
+    for unit in &mut rack.units {
+        hide(&mut unit.front);
+        hide(&mut unit.rear);
+    }
+    rack
 }

@@ -8,8 +8,8 @@ use lumbung_model::colocation::{
     Misfit, Share, Shortfall, carries, device_fits, rack_holds, reservation_fits,
 };
 use lumbung_wire::messages::register::{
-    Application, Building, Check, ContactPerson, Dataset, Device, Feed, Handover, Pd, Pool, Rack,
-    Reservation, Room, Server, Service, Site,
+    Application, Building, Care, Check, ContactPerson, Dataset, Device, Feed, Handover, Pd, Pool,
+    Rack, Reservation, Room, Server, Service, Site,
 };
 use rusqlite::Connection;
 
@@ -40,6 +40,7 @@ macro_rules! fits_anywhere {
 fits_anywhere!(
     Site,
     Building,
+    Care,
     Check,
     Room,
     Pd,

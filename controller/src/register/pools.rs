@@ -13,7 +13,7 @@ use super::{Change, Mode, RegisterError, by_id, enter_live, known, live, settle}
 use crate::act::Act;
 use crate::db::{pools as rows, register, services};
 
-/// The largest memory or disk, bytes: an exbibyte. Sums of many stay below what the database counts to.
+/// The largest memory or disk, bytes: a pebibyte. Sums of many stay below what the database counts to.
 const BYTES_MAX: u64 = 1 << 50;
 /// The most processors.
 const PROCESSORS_MAX: u32 = 1_000_000;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::text::line;
 use super::{Change, Mode, RegisterError, by_id, enter_live, known, pools, settle};
 use crate::act::Act;
-use crate::db::{colocation, places, register as rows};
+use crate::db::{care, colocation, places, register as rows};
 
 /// Enters a server.
 ///
@@ -32,7 +32,8 @@ pub fn put_server(
     if let Some(found) = found.as_ref().filter(|found| found.pd != input.pd)
         && (found.agent.is_some()
             || rows::has_datasets(db, &found.id)?
-            || colocation::device_of_server(db, &found.id)?.is_some())
+            || colocation::device_of_server(db, &found.id)?.is_some()
+            || care::has_care(db, &found.id)?)
     {
         return Err(RegisterError::Moves(found.id));
     }

@@ -248,6 +248,20 @@ pub fn states(
     Ok(states)
 }
 
+/// How every subject is now.
+///
+/// # Errors
+/// If the database fails.
+pub fn states_of_subjects(
+    db: &Connection,
+    rules: Rules,
+    now: Timestamp,
+) -> Result<Vec<(Subject, UpState)>, DbError> {
+    let window = (now.plus_seconds(-STATE_S), now.plus_seconds(1));
+    let subjects = reckon(db, rules, window)?.subjects.into_iter();
+    Ok(subjects.filter_map(|one| Some((one.subject, as_state(one.line.at(now)?)))).collect())
+}
+
 const fn as_state(judged: Judged) -> UpState {
     match judged {
         Judged::Up => UpState::Up,

@@ -207,6 +207,7 @@ id!(/** A device: hardware with a serial number. */ DeviceId, 16, "a device id")
 id!(/** A reservation of rack units. */ ReservationId, 16, "a reservation id");
 id!(/** A pool of processors, memory and disk that VPS draw on. */ PoolId, 16, "a pool id");
 id!(/** A handover of access. */ HandoverId, 16, "a handover id");
+id!(/** An entry of the log of a server's care. */ CareId, 16, "a care id");
 id!(/** An alert: alarms that are told to people together. */ AlertId, 16, "an alert id");
 id!(/** Somebody on call for a while. */ OnCallId, 16, "an on-call id");
 id!(/** One message to one channel. */ DeliveryId, 16, "a delivery id");
@@ -243,6 +244,7 @@ random_id!(
     ReservationId,
     PoolId,
     HandoverId,
+    CareId,
     AlertId,
     DeliveryId,
     OnCallId

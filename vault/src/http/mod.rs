@@ -4,6 +4,7 @@
 //! Invariants: no route deletes; every route but `/v1/site` needs a certificate; blocking work runs on
 //! blocking threads, at most `requests` of it at once; bodies are capped before memory is taken.
 
+mod caps;
 mod holds;
 mod objects;
 mod packs;
@@ -14,10 +15,11 @@ mod uploads;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
-use lumbung_model::RepositoryId;
+use lumbung_model::{AgentId, RepositoryId};
 use lumbung_pack::Kind;
 use lumbung_wire::{Peer, Problem};
 use tokio::sync::Semaphore;
@@ -39,11 +41,12 @@ pub(crate) struct App {
     uploads: Arc<uploads::Uploads>,
 }
 
-fn routes() -> [(&'static str, MethodRouter<App>); 9] {
+fn routes() -> [(&'static str, MethodRouter<App>); 10] {
     [
         ("/v1/site", get(site::site)),
         ("/v1/alarms", get(site::alarms)),
         ("/v1/capacity", get(site::capacity)),
+        ("/v1/caps", get(caps::get).put(caps::put)),
         ("/v1/pull", post(site::pull)),
         ("/v1/repositories", get(site::repositories)),
         ("/v1/repositories/{repository}/have", post(packs::have)),
@@ -91,6 +94,19 @@ impl App {
             work(&vault)
         });
         done.await.map_err(|_| stopping())?.map_err(|error| problem::of(&error))
+    }
+
+    /// Begins to take a body in from a caller, as `agent` if it writes as one: then it is read no faster than the PD's line
+    /// allows, and is counted.
+    async fn take_in(
+        &self,
+        caller: &Caller,
+        (repository, agent): (&RepositoryId, Option<AgentId>),
+        body: Body,
+    ) -> Result<(uploads::Upload, Body), Problem> {
+        let line = agent.and_then(|_| self.vault.bandwidth.line_of(repository));
+        let upload = self.uploads.begin(caller, line.as_ref()).await?;
+        Ok((upload, crate::bandwidth::slowed(body, line, agent)))
     }
 
     pub(crate) fn caller(&self, peer: &Peer) -> Result<Caller, Problem> {

@@ -210,7 +210,7 @@ pub(super) async fn put(
                 .await
         }
         Kind::Manifest => {
-            let _upload = app.uploads.begin(&caller).await?;
+            let (_upload, body) = app.take_in(&caller, (&id, sender.agent()), body).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
             let committed = app
                 .run(move |vault| {
@@ -220,7 +220,7 @@ pub(super) async fn put(
             Ok((status(committed.outcome), BINARY, committed.receipt).into_response())
         }
         _ => {
-            let _upload = app.uploads.begin(&caller).await?;
+            let (_upload, body) = app.take_in(&caller, (&id, sender.agent()), body).await?;
             let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
             let outcome = app
                 .run(move |vault| vault.put_object(&repository, kind, &object, &bytes, sender))
@@ -252,7 +252,7 @@ async fn put_roster(
             Err(error) => Err(error),
         })
         .await?;
-    let _upload = app.uploads.begin(&caller).await?;
+    let (_upload, body) = app.take_in(&caller, (&id, caller.certified_agent()), body).await?;
     let bytes = read_capped(body, OBJECT_MAX_BYTES).await?;
     let outcome = app.run(move |vault| vault.put_roster(&id, &object, &bytes, founder)).await?;
     Ok(status(outcome).into_response())

@@ -38,7 +38,8 @@ pub(super) async fn put(
     (caller, sender): (Caller, Sender),
     body: Body,
 ) -> Result<Response, Problem> {
-    let upload = app.uploads.begin(&caller).await?;
+    let from = (&repository.id(), sender.agent());
+    let (upload, body) = app.take_in(&caller, from, body).await?;
     let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUED);
     let vault = Arc::clone(&app.vault);
     let writing = tokio::task::spawn_blocking(move || -> Result<PutOutcome, VaultError> {
@@ -197,12 +198,13 @@ pub(super) async fn have(
     let caller = app.caller(&peer)?;
     let id = parse_repository(&repository)?;
     // Who may not ask does not get to send: a slow body takes a place.
-    app.run(move |vault| {
-        let repository = visible(vault, &caller, &id)?;
-        caller.reading(&repository.chain(), Kind::Pack)
-    })
-    .await?;
-    let _upload = app.uploads.begin(&caller).await?;
+    let reading = app
+        .run(move |vault| {
+            let repository = visible(vault, &caller, &id)?;
+            caller.reading(&repository.chain(), Kind::Pack)
+        })
+        .await?;
+    let (_upload, body) = app.take_in(&caller, (&id, reading.agent()), body).await?;
     let request: HaveRequest = read_json(body, VAULT_JSON_MAX_BYTES).await?;
     if request.packs.len() > HAVE_MAX_PACKS {
         return Err(Problem::bad_request(format!(

@@ -1,6 +1,6 @@
 //! How many bodies may be on their way in: in all, and from one caller, so that slow or hostile callers do
 //! not keep the others out. Whoever has no certificate of the city's CA counts as one and the same caller:
-//! keys cost nothing.
+//! keys cost nothing. Bodies of PDs that are held to a cap last long, and have places of their own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,11 @@ use lumbung_model::{AgentId, SiteId};
 use lumbung_wire::Problem;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::bandwidth::Line;
 use crate::tenancy::Caller;
+
+/// Places of bodies that are held to a cap, at most: each takes a thread.
+const SLOW_MAX: usize = 256;
 
 /// Whose places are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +39,8 @@ impl Party {
 #[derive(Debug)]
 pub(super) struct Uploads {
     all: Arc<Semaphore>,
+    /// Places of those that a cap slows.
+    slow: Arc<Semaphore>,
     of_one: usize,
     parties: Mutex<HashMap<Party, usize>>,
 }
@@ -46,6 +52,8 @@ pub(super) struct Upload {
     party: Party,
     /// None while it waits for its turn.
     permit: Option<OwnedSemaphorePermit>,
+    /// Its place in the line of its PD.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Upload {
@@ -58,11 +66,16 @@ impl Uploads {
     /// Twice as many as requests, half as many from one caller.
     pub(super) fn new(requests: usize) -> Self {
         let all = Arc::new(Semaphore::new(requests.saturating_mul(2)));
-        Self { all, of_one: requests.div_ceil(2), parties: Mutex::default() }
+        let slow = Arc::new(Semaphore::new(requests.saturating_mul(8).min(SLOW_MAX)));
+        Self { all, slow, of_one: requests.div_ceil(2), parties: Mutex::default() }
     }
 
-    /// Begins an upload, when it is its turn.
-    pub(super) async fn begin(self: &Arc<Self>, caller: &Caller) -> Result<Upload, Problem> {
+    /// Begins an upload, when it is its turn; `line` is that of the PD it counts for.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        line: Option<&Arc<Line>>,
+    ) -> Result<Upload, Problem> {
         let party = Party::of(caller);
         {
             let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,9 +90,14 @@ impl Uploads {
             *count += 1;
         }
         // From here on the count goes down when this is dropped, also if the sender leaves while it waits.
-        let mut upload = Upload { uploads: Arc::clone(self), party, permit: None };
+        let mut upload = Upload { uploads: Arc::clone(self), party, permit: None, place: None };
+        let capped = line.filter(|line| line.is_capped());
+        if let Some(line) = capped {
+            upload.place = Some(line.place().await.map_err(|_| super::stopping())?);
+        }
+        let places = if capped.is_some() { &self.slow } else { &self.all };
         upload.permit =
-            Some(Arc::clone(&self.all).acquire_owned().await.map_err(|_| super::stopping())?);
+            Some(Arc::clone(places).acquire_owned().await.map_err(|_| super::stopping())?);
         Ok(upload)
     }
 
@@ -110,21 +128,21 @@ mod tests {
             key: PublicKey::ZERO,
             expired: false,
         };
-        let first = uploads.begin(&caller(greedy)).await.unwrap();
-        let _second = uploads.begin(&caller(greedy)).await.unwrap();
-        assert_eq!(uploads.begin(&caller(greedy)).await.unwrap_err().status, 429);
-        let _other = uploads.begin(&caller(modest)).await.unwrap();
+        let first = uploads.begin(&caller(greedy), None).await.unwrap();
+        let _second = uploads.begin(&caller(greedy), None).await.unwrap();
+        assert_eq!(uploads.begin(&caller(greedy), None).await.unwrap_err().status, 429);
+        let _other = uploads.begin(&caller(modest), None).await.unwrap();
         drop(first);
-        let _third = uploads.begin(&caller(greedy)).await.unwrap();
+        let _third = uploads.begin(&caller(greedy), None).await.unwrap();
     }
 
     #[tokio::test]
     async fn new_keys_give_no_new_places() {
         let uploads = Arc::new(Uploads::new(4));
         let key = |byte| Caller::Key(PublicKey::from_bytes([byte; 32]));
-        let _first = uploads.begin(&key(1)).await.unwrap();
-        let _second = uploads.begin(&key(2)).await.unwrap();
-        assert_eq!(uploads.begin(&key(3)).await.unwrap_err().status, 429);
-        let _overseer = uploads.begin(&Caller::Overseer).await.unwrap();
+        let _first = uploads.begin(&key(1), None).await.unwrap();
+        let _second = uploads.begin(&key(2), None).await.unwrap();
+        assert_eq!(uploads.begin(&key(3), None).await.unwrap_err().status, 429);
+        let _overseer = uploads.begin(&Caller::Overseer, None).await.unwrap();
     }
 }

@@ -3,6 +3,7 @@
 
 #[allow(dead_code, reason = "most of it is for the same tests over S3")]
 mod backing;
+mod bandwidth;
 mod commits;
 mod crash;
 mod crash_removal;

@@ -12,7 +12,7 @@ use lumbung_wire::{Peer, Role};
 use crate::support::{Agent, City, Owner, Site, Snapshot, agent_peer, peer_of, publish};
 
 /// The value of a line of the vault's page; none where there is no such line.
-fn value(site: &Site, series: &str) -> Option<f64> {
+pub(crate) fn value(site: &Site, series: &str) -> Option<f64> {
     let figures = metrics::gather(&site.vault, &State::at(site.data.join("state"))).unwrap();
     let page = figures.into_text();
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

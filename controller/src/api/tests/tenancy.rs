@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    AgentId, AnomalyId, ApplicationId, ContactPersonId, DatasetId, DepositId, DeviceId, DomainId,
+    AgentId, AnomalyId, ApplicationId, CareId, ContactPersonId, DatasetId, DepositId, DeviceId, DomainId,
     HandoverId, PdId, PublicKey, RepositoryId, ReservationId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
@@ -34,6 +34,7 @@ struct Other {
     device: DeviceId,
     reservation: ReservationId,
     handover: HandoverId,
+    care: CareId,
     deposit: DepositId,
     agent: AgentId,
     anomaly: AnomalyId,
@@ -53,12 +54,14 @@ impl Other {
             device: DeviceId::random(),
             reservation: ReservationId::random(),
             handover: HandoverId::random(),
+            care: CareId::random(),
             agent: AgentId::random(),
             anomaly: AnomalyId::ZERO,
         };
         let toml = format!(
             "[[pd]]\nid = \"{}\"\ncode = \"ZZZ\"\nname = \"{MARK}\"\ncontact = \"{MARK}\"\n\
              [[pd.server]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"vps\"\n\
+             [[pd.server.care]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"patching\"\ndone_on = \"2027-01-01\"\nby = \"{MARK}\"\n\
              [[pd.server.dataset]]\nid = \"{}\"\nname = \"{MARK}\"\nkind = \"files\"\nclassification = \"non_public\"\n\
              urgency = \"critical\"\nrepository = \"{}\"\n\
              [[pd.service]]\nid = \"{}\"\nname = \"{MARK}\"\n\
@@ -74,6 +77,7 @@ impl Other {
              [[site.building.room.rack]]\nname = \"{MARK}\"\nheight_u = 4\n",
             other.pd,
             other.server,
+            other.care,
             other.dataset,
             other.repository,
             other.service,
@@ -178,6 +182,7 @@ impl Other {
             self.device.to_string(),
             self.reservation.to_string(),
             self.handover.to_string(),
+            self.care.to_string(),
             self.deposit.to_string(),
             self.agent.to_string(),
             self.anomaly.to_string(),

@@ -1,14 +1,14 @@
 //! What stands where as entries. Places are the city's: a PD's own entries say none.
 
 use lumbung_model::{PdId, RoomId};
-use lumbung_wire::messages::register::{Device, Feed, Handover, Pool, Rack, Reservation};
+use lumbung_wire::messages::register::{Care, Device, Feed, Handover, Pool, Rack, Reservation};
 use rusqlite::Connection;
 
 use super::super::entries::{
-    DeviceEntry, Entry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
+    CareEntry, DeviceEntry, Entry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
 };
 use super::Names;
-use crate::db::{DbError, colocation, pools, register, retired};
+use crate::db::{DbError, care, colocation, pools, register, retired};
 
 /// Racks, feeds and pools.
 pub(super) fn of_city(db: &Connection, names: &Names) -> Result<Vec<Entry>, DbError> {
@@ -19,7 +19,7 @@ pub(super) fn of_city(db: &Connection, names: &Names) -> Result<Vec<Entry>, DbEr
     Ok(entries)
 }
 
-/// Devices, reservations and handovers, of all PD or of one.
+/// Devices, reservations, handovers and the care of servers, of all PD or of one.
 pub(super) fn of_pds(
     db: &Connection,
     names: &Names,
@@ -35,6 +35,7 @@ pub(super) fn of_pds(
     for row in pools::handovers(db, own)? {
         entries.extend(names.handover(db, row)?);
     }
+    entries.extend(care::care(db, own)?.into_iter().filter_map(|row| names.care(row)));
     Ok(entries)
 }
 
@@ -141,6 +142,20 @@ impl Names {
             face: row.face,
             until: row.until,
             reason: row.reason,
+        }))
+    }
+
+    fn care(&self, row: Care) -> Option<Entry> {
+        Some(Entry::Care(CareEntry {
+            id: Some(row.id),
+            pd: self.code(row.pd),
+            server: self.servers.get(&row.server)?.1.clone(),
+            name: row.name,
+            kind: row.kind,
+            done_on: row.done_on.to_string(),
+            by: row.by,
+            note: row.note,
+            due_on: row.due_on,
         }))
     }
 

@@ -1,14 +1,15 @@
-//! Entries of what stands where.
+//! Entries of what stands where, and of who looked after it.
 
-use lumbung_model::{ApplicationId, DatasetId, FeedId, PoolId, RackId, RoomId, ServerId};
+use lumbung_model::{ApplicationId, DatasetId, DayError, FeedId, PoolId, RackId, RoomId, ServerId};
 use lumbung_wire::messages::register::{
-    DeviceInput, FeedInput, HandoverInput, PoolInput, RackInput, RegisterTable, ReservationInput,
+    CareInput, DeviceInput, FeedInput, HandoverInput, PoolInput, RackInput, RegisterTable,
+    ReservationInput,
 };
 
 use super::super::Place;
 use super::super::entries::{
-    DeviceEntry, Entry, FeedEntry, HandoverEntry, PoolEntry, RackEntry, ReservationEntry,
-    ServerEntry,
+    CareEntry, DeviceEntry, Entry, FeedEntry, HandoverEntry, PoolEntry, RackEntry,
+    ReservationEntry, ServerEntry,
 };
 use super::{Refusal, Run};
 use crate::db::{colocation, pools, register as rows, services};
@@ -53,6 +54,10 @@ impl Run<'_> {
             Entry::Handover(entry) => {
                 let input = self.handover_input(entry)?;
                 self.entered(register::put_handover(db, act, &input, mode)?, place);
+            }
+            Entry::Care(entry) => {
+                let input = self.care_input(entry)?;
+                self.entered(register::put_care(db, act, &input, mode)?, place);
             }
             _ => {}
         }
@@ -223,6 +228,24 @@ impl Run<'_> {
             letter: entry.letter.clone(),
             secret_kept_at: entry.secret_kept_at.clone(),
             returned_on: entry.returned_on,
+        })
+    }
+
+    fn care_input(&self, entry: &CareEntry) -> Result<CareInput, Refusal> {
+        let pd = self.pd(&entry.pd)?;
+        let server = rows::server_by_name(self.db, &pd, &entry.server)?.map(|server| server.id);
+        let table = (RegisterTable::Servers, "server");
+        let no_day = |error: DayError| missing("done_on", &error.to_string());
+        Ok(CareInput {
+            id: entry.id,
+            pd,
+            server: self.named(server, "server", table, &[&entry.pd, &entry.server])?,
+            name: entry.name.clone(),
+            kind: entry.kind,
+            done_on: entry.done_on.parse().map_err(no_day)?,
+            by: entry.by.clone(),
+            note: entry.note.clone(),
+            due_on: entry.due_on,
         })
     }
 }

@@ -1,7 +1,7 @@
-//! Entries of what stands where: racks, feeds, pools, devices, reservations, handovers.
+//! Entries of what stands where: racks, feeds, pools, devices, reservations, handovers, care.
 
-use lumbung_model::{Day, DeviceId, FeedId, HandoverId, PoolId, RackId, ReservationId};
-use lumbung_wire::messages::register::{Condition, DeviceKind, Face, RegisterTable};
+use lumbung_model::{CareId, Day, DeviceId, FeedId, HandoverId, PoolId, RackId, ReservationId};
+use lumbung_wire::messages::register::{CareKind, Condition, DeviceKind, Face, RegisterTable};
 use serde::{Deserialize, Serialize};
 
 use super::Cell;
@@ -90,6 +90,17 @@ pub(super) const fn columns(table: RegisterTable) -> &'static [(&'static str, Ce
             ("letter", Text),
             ("secret_kept_at", Text),
             ("returned_on", Text),
+        ],
+        RegisterTable::Care => &[
+            ("id", Text),
+            ("pd", Text),
+            ("server", Text),
+            ("name", Text),
+            ("kind", Text),
+            ("done_on", Text),
+            ("by", Text),
+            ("note", Text),
+            ("due_on", Text),
         ],
         _ => &[],
     }
@@ -252,4 +263,23 @@ pub(in crate::exchange) struct HandoverEntry {
     pub(in crate::exchange) secret_kept_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::exchange) returned_on: Option<Day>,
+}
+
+/// An entry of the log of a server's care.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::exchange) struct CareEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::exchange) id: Option<CareId>,
+    pub(in crate::exchange) pd: String,
+    pub(in crate::exchange) server: String,
+    pub(in crate::exchange) name: String,
+    pub(in crate::exchange) kind: CareKind,
+    /// A day as text: with server, kind and name it says which entry this is.
+    pub(in crate::exchange) done_on: String,
+    pub(in crate::exchange) by: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(in crate::exchange) note: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::exchange) due_on: Option<Day>,
 }

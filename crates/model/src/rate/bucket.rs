@@ -42,6 +42,11 @@ impl TokenBucket {
         self.paid_ns = now_ns.saturating_add(self.time_for(owed_bytes));
     }
 
+    /// Another burst, from the next call on.
+    pub const fn set_burst(&mut self, burst_bytes: u64) {
+        self.burst_bytes = burst_bytes;
+    }
+
     /// Takes `bytes` now, and says how long the caller must wait before it sends them (or anything
     /// after them). `now_ns` is a monotonic clock; one that stands still or goes back is borne.
     pub fn take(&mut self, bytes: u64, now_ns: u64) -> Duration {

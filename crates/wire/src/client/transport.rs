@@ -33,6 +33,12 @@ pub struct Timeouts {
     pub stall: Duration,
     /// For the answer to a commit, which may check a great many objects.
     pub commit: Duration,
+    /// While bytes are sent that a vault may read slowly, since it holds a PD to its cap: between two pieces, and for the
+    /// answer. A vault reads at least 1 KiB/s of each, and what is on its way in buffers is rarely more than 1 MB.
+    pub upload: Duration,
+    /// For the other side's TCP to acknowledge what was sent to it: a machine that is gone is noticed however patient the
+    /// rest is.
+    pub unacknowledged: Duration,
 }
 
 impl Default for Timeouts {
@@ -40,7 +46,9 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(60),
-            commit: Duration::from_secs(600),
+            commit: Duration::from_secs(900),
+            upload: Duration::from_secs(900),
+            unacknowledged: Duration::from_secs(300),
         }
     }
 }
@@ -54,6 +62,8 @@ pub(super) struct Call {
     pub(super) seen: Option<String>,
     pub(super) kind: Option<&'static str>,
     pub(super) body: Vec<Bytes>,
+    /// For the next piece of the body to be taken.
+    pub(super) moving: Duration,
     /// For the answer, once the body is sent.
     pub(super) patience: Duration,
 }
@@ -100,6 +110,8 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_keepalive(Duration::from_secs(30))
             .tcp_nodelay(true)
+            // Silence of a body may be a cap; silence of the other side's TCP is a dead machine.
+            .tcp_user_timeout(timeouts.unacknowledged)
             .build()
             .map_err(|_| wrong())?;
         Ok(Self {
@@ -148,13 +160,20 @@ impl Transport {
             seen: None,
             kind: None,
             body: Vec::new(),
+            moving: self.timeouts.connect + self.timeouts.stall,
             patience: self.timeouts.stall,
         }
     }
 
     /// A request with bytes.
     pub(super) fn put(&self, path: String, body: Vec<Bytes>) -> Call {
-        Call { method: Method::PUT, kind: Some("application/octet-stream"), body, ..self.get(path) }
+        let call = Call { method: Method::PUT, body, ..self.get(path) };
+        self.patient(Call { kind: Some("application/octet-stream"), ..call })
+    }
+
+    /// The same request to a vault that may read its body slowly.
+    pub(super) fn patient(&self, call: Call) -> Call {
+        Call { moving: self.timeouts.upload, patience: self.timeouts.upload, ..call }
     }
 
     /// A request with JSON.
@@ -189,7 +208,7 @@ impl Transport {
             progress = watched;
             request = request.header(header::CONTENT_TYPE, kind).body(reqwest::Body::wrap(upload));
         }
-        let sent = self.watch(request.send(), &progress, call.patience).await?;
+        let sent = self.watch(request.send(), &progress, (call.moving, call.patience)).await?;
         let response = sent.map_err(|error| ClientError::from_transport(&self.server, error))?;
         self.note_clock(response.headers().get(NOW_HEADER));
         let answer =
@@ -202,13 +221,12 @@ impl Transport {
         &self,
         sending: impl Future<Output = T>,
         progress: &Progress,
-        patience: Duration,
+        (moving, patience): (Duration, Duration),
     ) -> Result<T, ClientError> {
         tokio::pin!(sending);
         let mut left = progress.left();
         loop {
-            let wait =
-                if left == 0 { patience } else { self.timeouts.connect + self.timeouts.stall };
+            let wait = if left == 0 { patience } else { moving };
             if let Ok(done) = tokio::time::timeout(wait, &mut sending).await {
                 return Ok(done);
             }

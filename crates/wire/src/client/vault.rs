@@ -14,6 +14,7 @@ use lumbung_pack::{Kind, PackTable, PackUse, Receipt, Signed, object_id, open_si
 
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
+use crate::messages::caps::{CAPS_JSON_MAX_BYTES, CapsAnswer, SiteCaps};
 use crate::messages::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
     ManifestSummary, SiteInfo, VaultAlarms, VaultCapacity,
@@ -97,6 +98,19 @@ impl VaultClient {
     /// `GET /v1/capacity`, for sites, the controller and operators.
     pub async fn capacity(&self) -> Result<VaultCapacity, ClientError> {
         self.transport.read_json(self.transport.get("/v1/capacity".to_owned()), 64 << 10).await
+    }
+
+    /// `GET /v1/caps`, for sites, the controller and operators: the caps that the vault keeps to.
+    pub async fn caps(&self) -> Result<SiteCaps, ClientError> {
+        self.transport
+            .read_json(self.transport.get("/v1/caps".to_owned()), CAPS_JSON_MAX_BYTES)
+            .await
+    }
+
+    /// Gives the vault its caps, for the controller. A list that is older than what it has changes nothing.
+    pub async fn put_caps(&self, caps: &SiteCaps) -> Result<CapsAnswer, ClientError> {
+        let call = self.transport.json(Method::PUT, "/v1/caps".to_owned(), caps)?;
+        self.transport.read_json(call, 64 << 10).await
     }
 
     /// The repositories that this certificate may see.
@@ -308,6 +322,7 @@ impl VaultClient {
             let path = format!("/v1/repositories/{repository}/have");
             let call =
                 self.transport.json(Method::POST, path, &HaveRequest { packs: packs.to_vec() })?;
+            let call = self.transport.patient(call);
             let answer: HaveAnswer = self.transport.read_json(call, LIST_MAX_BYTES).await?;
             if !answer.absent.iter().all(|claim| packs.iter().any(|asked| within(claim, asked))) {
                 return Err(self

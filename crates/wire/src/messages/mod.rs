@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod anomaly;
 pub mod approvals;
 pub mod capacity;
+pub mod caps;
 pub mod compliance;
 pub mod control;
 pub mod deposits;

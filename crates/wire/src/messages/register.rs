@@ -10,6 +10,7 @@ use lumbung_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod care;
 mod checks;
 mod colocation;
 mod elevation;
@@ -20,6 +21,7 @@ mod pools;
 mod retirement;
 mod services;
 
+pub use care::{Care, CareInput, CareKind};
 pub use checks::{Check, CheckInput, INTERVAL_S, TIMEOUT_S, Target, TargetError};
 pub use colocation::{
     Condition, Device, DeviceInput, DeviceKind, Face, Feed, FeedInput, Rack, RackInput,
@@ -198,6 +200,8 @@ vocabulary! {
         Handovers = "handovers",
         /// The roster of who is on call.
         OnCall = "on_call",
+        /// What was done to servers.
+        Care = "care",
     }
 }
 

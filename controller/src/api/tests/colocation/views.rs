@@ -39,6 +39,43 @@ async fn an_elevation_shows_each_unit_from_both_sides() {
 }
 
 #[tokio::test]
+async fn a_pd_sees_racks_with_its_devices_and_of_others_only_that_they_take_room() {
+    let app = App::with_racks().await;
+    let path = format!("/api/v1/racks/{}/elevation", app.named("racks", "R1").await);
+    let session = app.log_in(UserRole::Pd);
+    // Where none of its devices stands there is nothing to see.
+    assert_eq!(app.see(&session, &path).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(app.see(&session, "/api/v1/elevations").await.1, json!([]));
+    let own = Place { pd: "DINKES", name: "web", lowest_u: 30, height_u: 1, face: "front" };
+    let web = app.adds("devices", app.device(own, json!({})).await).await;
+    let kept = json!({
+        "pd": app.named("pd", "KOMINFO").await, "name": "zzz-kept", "rack": app.named("racks", "R1").await,
+        "lowest_u": 5, "height_u": 1, "face": "rear", "until": "2027-12-31", "reason": "zzz-reason",
+    });
+    app.adds("reservations", kept).await;
+
+    let (status, shown) = app.see(&session, &path).await;
+    assert_eq!(status, StatusCode::OK, "{shown}");
+    let pair = |front: &str, rear: &str| (front.to_owned(), rear.to_owned());
+    assert_eq!(states(&shown, 30), pair("device web", "free"));
+    assert_eq!(states(&shown, 20), pair("reserved Peladen baru", "reserved Peladen baru"));
+    assert_eq!(states(&shown, 41), pair("taken", "taken"));
+    assert_eq!(states(&shown, 5), pair("free", "taken"));
+    assert_eq!(shown["units"][42 - 41]["front"], json!({ "state": "taken" }));
+    let (_, listed) = app.see(&session, "/api/v1/elevations").await;
+    assert_eq!(listed, json!([shown]));
+    let kominfo = app.named("pd", "KOMINFO").await;
+    for trace in ["zzz-", "KOMINFO", "inti-1", kominfo.as_str()] {
+        assert!(!listed.to_string().contains(trace), "{trace}");
+    }
+    assert_eq!(app.see(&session, "/api/v1/elevations?q=r2").await.1, json!([]));
+    assert_eq!(states(&app.get(&path).await, 41), pair("device inti-1", "device inti-1"), "the city");
+
+    assert_eq!(app.retire("device", &web, false).await.0, StatusCode::CREATED);
+    assert_eq!(app.see(&session, &path).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn pools_are_listed_with_what_is_left() {
     let app = App::with_racks().await;
     let pools = app.get("/api/v1/pools").await;

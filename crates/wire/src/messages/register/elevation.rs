@@ -12,6 +12,8 @@ vocabulary! {
         Device = "device",
         /// It is kept for a PD.
         Reserved = "reserved",
+        /// It is another PD's, who asks need not know which or what for.
+        Taken = "taken",
     }
 }
 
@@ -50,7 +52,8 @@ pub struct ElevationUnit {
     pub rear: Slot,
 }
 
-/// `GET /api/v1/racks/{id}/elevation`: a rack, unit by unit.
+/// `GET /api/v1/racks/{id}/elevation`, and one of `GET /api/v1/elevations`: a rack, unit by unit. A PD is shown racks in
+/// which a device of its own stands, and of what is not its own only that it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Elevation {

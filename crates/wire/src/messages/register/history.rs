@@ -40,6 +40,8 @@ vocabulary! {
         Handover = "handover",
         /// A turn on call.
         OnCall = "on_call",
+        /// An entry of the log of a server's care.
+        Care = "care",
     }
 }
 
