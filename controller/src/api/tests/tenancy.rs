@@ -2,8 +2,8 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{
-    AgentId, AnomalyId, ApplicationId, CareId, ContactPersonId, DatasetId, DepositId, DeviceId, DomainId,
-    HandoverId, PdId, PublicKey, RepositoryId, ReservationId, ServerId, ServiceId,
+    AgentId, AnomalyId, ApplicationId, CareId, ContactPersonId, DatasetId, DepositId, DeviceId,
+    DomainId, HandoverId, PdId, PublicKey, RepositoryId, ReservationId, ServerId, ServiceId,
 };
 use lumbung_wire::messages::people::UserRole;
 use serde_json::{Value, json};

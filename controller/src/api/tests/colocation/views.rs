@@ -69,7 +69,11 @@ async fn a_pd_sees_racks_with_its_devices_and_of_others_only_that_they_take_room
         assert!(!listed.to_string().contains(trace), "{trace}");
     }
     assert_eq!(app.see(&session, "/api/v1/elevations?q=r2").await.1, json!([]));
-    assert_eq!(states(&app.get(&path).await, 41), pair("device inti-1", "device inti-1"), "the city");
+    assert_eq!(
+        states(&app.get(&path).await, 41),
+        pair("device inti-1", "device inti-1"),
+        "the city"
+    );
 
     assert_eq!(app.retire("device", &web, false).await.0, StatusCode::CREATED);
     assert_eq!(app.see(&session, &path).await.0, StatusCode::NOT_FOUND);
