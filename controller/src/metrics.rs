@@ -25,9 +25,9 @@ use lumbung_wire::messages::register::{ComplianceRow, HeartbeatState, StepState}
 use lumbung_wire::metrics::{CERTIFICATE_EXPIRY, Figures, Metric, MetricsError};
 use rusqlite::Connection;
 
-use crate::db::deliveries::totals;
 use self::kept::Kept;
 use self::uptime::Month;
+use crate::db::deliveries::totals;
 use crate::db::{Db, DbError, agents, facts, figures as rows, polls, register};
 use crate::liveness::Patience;
 use crate::profile::Profile;
