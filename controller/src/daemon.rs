@@ -39,6 +39,7 @@ use crate::reconcile::{self, Reconciler};
 use crate::refusals::Refusals;
 use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
+use crate::turns::Turns;
 use crate::uptime;
 
 /// How often the age of the own certificate is looked at.
@@ -341,18 +342,9 @@ pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError>
 }
 
 /// Renews the controller's own certificate when it is due.
-async fn renew_own(
-    app: Arc<Shared>,
-    state: StateDir,
-    tls: ServerTls,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut due = tokio::time::interval(RENEWAL_CHECK);
-    loop {
-        tokio::select! {
-            _ = stop.wait_for(|stopped| *stopped) => return,
-            _ = due.tick() => {}
-        }
+async fn renew_own(app: Arc<Shared>, state: StateDir, tls: ServerTls, stop: watch::Receiver<bool>) {
+    let mut turns = Turns::every(RENEWAL_CHECK, stop);
+    while turns.next().await {
         if let Err(error) = renew_once(&app, &state, &tls) {
             tracing::error!(%error, "the controller's own certificate could not be renewed");
         }

@@ -22,6 +22,7 @@ use crate::db::alarms::{self, Finding};
 use crate::db::deliveries::{self, New};
 use crate::db::{Db, DbError, alerts as rows, on_call, register, services};
 use crate::profile::Profile;
+use crate::turns::Turns;
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -54,14 +55,9 @@ pub struct Keeper {
 
 impl Keeper {
     /// Works until told to stop.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(PAUSE);
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-            }
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let mut turns = Turns::every(PAUSE, stop);
+        while turns.next().await {
             match self.round().await {
                 Ok(told) => {
                     self.done.send_replace(self.clock.now());

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::channel::Web;
 use super::settings;
 use crate::db::{Db, DbError, alerts as rows};
+use crate::turns::Turns;
 
 /// Alerts that were looked after longer ago are not looked after, s.
 pub const STALE_S: i64 = 300;
@@ -33,14 +34,9 @@ pub struct Pulse {
 
 impl Pulse {
     /// Gives signs until told to stop.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(Duration::from_secs(self.settings.interval_s.into()));
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-            }
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let mut turns = Turns::every(Duration::from_secs(self.settings.interval_s.into()), stop);
+        while turns.next().await {
             match self.is_at_work().await {
                 Ok(true) => {
                     if let Err(error) = self.web.get(&self.settings.url).await {

@@ -30,6 +30,7 @@ use super::settings::{DigestTime, Named, Settings};
 use crate::db::alarms::{self, Finding};
 use crate::db::{Db, DbError};
 use crate::profile::{Profile, ProfileError};
+use crate::turns::Turns;
 
 /// The kind of its one alarm.
 pub const SILENT_ALARM: &str = "controller-silent";
@@ -235,15 +236,10 @@ impl Watch {
         }
     }
 
-    async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut due = tokio::time::interval(Duration::from_secs(self.config.interval_s.into()));
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    async fn run(self, stop: watch::Receiver<bool>) {
+        let mut turns = Turns::every(Duration::from_secs(self.config.interval_s.into()), stop);
         let mut heard = self.clock.now();
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-            }
+        while turns.next().await {
             let answer = self.ask().await;
             let now = self.clock.now();
             if answer.is_ok() {

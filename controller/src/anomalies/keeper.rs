@@ -11,7 +11,7 @@ use std::time::Duration;
 use lumbung_model::{AnomalyId, Clock, HoldId, SiteId};
 use lumbung_wire::client::VaultClient;
 use lumbung_wire::messages::HoldRequest;
-use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
+use lumbung_wire::tls::TlsIdentity;
 use tokio::sync::{Notify, watch};
 
 use super::settle_alarm;
@@ -130,7 +130,7 @@ impl Keeper {
 
     /// Asks one site for its holds, one after the other; one that does not answer is not asked for the rest.
     async fn ask(self: Arc<Self>, site: Enrolled, due: Vec<Due>) -> Result<(), DbError> {
-        let client = self.connect(&site);
+        let client = site.client(&self.identity, self.clock.clone());
         let mut silent: Option<String> = None;
         for one in due {
             let answer = match (&client, &silent) {
@@ -146,13 +146,6 @@ impl Keeper {
             self.note(&site, one, answer).await?;
         }
         Ok(())
-    }
-
-    fn connect(&self, site: &Enrolled) -> Result<VaultClient, String> {
-        let trust = ServerTrust::Pins(vec![site.tls_pin]);
-        let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone())
-            .map_err(|error| lumbung_model::with_causes(&error))?;
-        VaultClient::new(&site.url, &tls).map_err(|error| lumbung_model::with_causes(&error))
     }
 
     async fn note(

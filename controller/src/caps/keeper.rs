@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::{Clock, SiteId, Timestamp};
-use lumbung_wire::client::VaultClient;
 use lumbung_wire::messages::caps::{CapsAnswer, SiteCaps};
-use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
+use lumbung_wire::tls::TlsIdentity;
 use tokio::sync::watch;
 
 use super::{Allotted, has_caps};
@@ -19,6 +18,7 @@ use crate::db::{Db, DbError, alarms, caps as rows, register};
 use crate::policies::Terms;
 use crate::poller::site::Enrolled;
 use crate::profile::Profile;
+use crate::turns::Turns;
 
 /// The longest pause between two rounds: a new cap is to hold soon.
 const LONGEST_PAUSE_S: u32 = 60;
@@ -47,23 +47,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Gives caps to vaults until told to stop.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let pause_s = u64::from(self.interval_s.min(LONGEST_PAUSE_S));
-        let mut due = tokio::time::interval(Duration::from_secs(pause_s));
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                _ = due.tick() => {}
-            }
-            tokio::select! {
-                _ = stop.wait_for(|stopped| *stopped) => return,
-                result = self.clone().round() => {
-                    if let Err(error) = result {
-                        let error = lumbung_model::with_causes(&error);
-                        tracing::error!(error, "the caps of sites could not be seen to");
-                    }
-                }
+        let mut turns = Turns::every(Duration::from_secs(pause_s), stop);
+        while turns.next().await {
+            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "the caps of sites could not be seen to");
             }
         }
     }
@@ -156,13 +146,9 @@ impl Keeper {
 
     async fn ask(&self, site: &Enrolled, caps: &SiteCaps) -> Result<CapsAnswer, String> {
         caps.check()?;
-        let trust = ServerTrust::Pins(vec![site.tls_pin]);
-        let words = |error: &dyn std::error::Error| lumbung_model::with_causes(error);
-        let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone())
-            .map_err(|error| words(&error))?;
-        let client = VaultClient::new(&site.url, &tls).map_err(|error| words(&error))?;
+        let client = site.client(&self.identity, self.clock.clone())?;
         match tokio::time::timeout(PATIENCE, client.put_caps(caps)).await {
-            Ok(answer) => answer.map_err(|error| words(&error)),
+            Ok(answer) => answer.map_err(|error| lumbung_model::with_causes(&error)),
             Err(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
         }
     }

@@ -5,23 +5,20 @@
 
 mod colocated;
 mod roster;
+mod services;
 
 use std::collections::HashSet;
 
-use lumbung_model::{BuildingId, PdId, RoomId, ServerId, SiteId, Timestamp};
+use lumbung_model::{ApplicationId, BuildingId, PdId, RoomId, ServerId, SiteId, Timestamp};
 use lumbung_wire::messages::register::{
-    ApplicationInput, BuildingInput, CheckInput, ContactPersonInput, DatasetInput, ImportOutcome,
-    RegisterTable, RoomInput, ServerInput, ServiceInput,
+    BuildingInput, CheckInput, DatasetInput, ImportOutcome, RegisterTable, RoomInput, ServerInput,
 };
 use rusqlite::Connection;
 
-use super::entries::{
-    ApplicationEntry, BuildingEntry, CheckEntry, ContactPersonEntry, DatasetEntry, Entry,
-    RoomEntry, ServerEntry, ServiceEntry,
-};
+use super::entries::{BuildingEntry, CheckEntry, DatasetEntry, Entry, RoomEntry, ServerEntry};
 use super::{Fault, Place, Placed};
 use crate::act::Act;
-use crate::db::{DbError, places, register as rows, services};
+use crate::db::{DbError, places, register as rows, services as service_rows};
 use crate::profile::Profile;
 use crate::register::{self, Change, Fits, Mode, RegisterError};
 
@@ -245,6 +242,22 @@ impl<'a> Run<'a> {
         self.named(found, "pd", (RegisterTable::Pd, "PD"), &[code])
     }
 
+    /// A server of the PD itself.
+    fn own_server(&self, (code, pd): (&str, &PdId), name: &str) -> Result<ServerId, Refusal> {
+        let found = rows::server_by_name(self.db, pd, name)?.map(|server| server.id);
+        self.named(found, "server", (RegisterTable::Servers, "server"), &[code, name])
+    }
+
+    fn own_application(
+        &self,
+        (code, pd): (&str, &PdId),
+        name: &str,
+    ) -> Result<ApplicationId, Refusal> {
+        let found = service_rows::application_by_name(self.db, pd, name)?.map(|one| one.id);
+        let table = (RegisterTable::Applications, "application");
+        self.named(found, "application", table, &[code, name])
+    }
+
     /// A server of the PD, or as `CODE/name` one of another.
     fn server(
         &self,
@@ -305,77 +318,15 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn service_input(&self, entry: &ServiceEntry) -> Result<ServiceInput, Refusal> {
-        let pd = self.pd(&entry.pd)?;
-        let standby = (!entry.standby.is_empty())
-            .then(|| self.server("standby", (&entry.pd, &pd), &entry.standby));
-        Ok(ServiceInput {
-            id: entry.id,
-            pd,
-            name: entry.name.clone(),
-            critical: entry.critical,
-            sla_millipercent: entry.sla_millipercent,
-            hours: entry.hours.clone(),
-            rto_s: entry.rto_s,
-            sla_document: entry.sla_document.clone(),
-            standby: standby.transpose()?,
-        })
-    }
-
-    fn service(
-        &self,
-        code: &str,
-        pd: &PdId,
-        name: &str,
-    ) -> Result<Option<lumbung_model::ServiceId>, Refusal> {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let found = services::service_by_name(self.db, pd, name)?.map(|service| service.id);
-        let table = (RegisterTable::Services, "service");
-        self.named(found, "service", table, &[code, name]).map(Some)
-    }
-
-    fn application_input(&self, entry: &ApplicationEntry) -> Result<ApplicationInput, Refusal> {
-        let pd = self.pd(&entry.pd)?;
-        let server = |name: &String| self.server("servers", (&entry.pd, &pd), name);
-        Ok(ApplicationInput {
-            id: entry.id,
-            pd,
-            name: entry.name.clone(),
-            service: self.service(&entry.pd, &pd, &entry.service)?,
-            technology: entry.technology.clone(),
-            servers: entry.servers.iter().map(server).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn person_input(&self, entry: &ContactPersonEntry) -> Result<ContactPersonInput, Refusal> {
-        let pd = self.pd(&entry.pd)?;
-        Ok(ContactPersonInput {
-            id: entry.id,
-            pd,
-            service: self.service(&entry.pd, &pd, &entry.service)?,
-            tier: entry.tier,
-            name: entry.name.clone(),
-            phone: entry.phone.clone(),
-            email: entry.email.clone(),
-            telegram: entry.telegram.clone(),
-        })
-    }
-
     fn check_input(&self, entry: &CheckEntry) -> Result<CheckInput, Refusal> {
         let pd = self.pd(&entry.pd)?;
-        let server = (!entry.server.is_empty()).then(|| {
-            let found = rows::server_by_name(self.db, &pd, &entry.server)?.map(|server| server.id);
-            let table = (RegisterTable::Servers, "server");
-            self.named(found, "server", table, &[&entry.pd, &entry.server])
-        });
+        let own = (entry.pd.as_str(), &pd);
         Ok(CheckInput {
             id: entry.id,
             pd,
             name: entry.name.clone(),
             service: self.service(&entry.pd, &pd, &entry.service)?,
-            server: server.transpose()?,
+            server: given(&entry.server).map(|name| self.own_server(own, name)).transpose()?,
             target: entry.target.clone(),
             status: entry.status,
             contains: entry.contains.clone(),
@@ -389,24 +340,16 @@ impl<'a> Run<'a> {
 
     fn dataset_input(&self, entry: &DatasetEntry) -> Result<DatasetInput, Refusal> {
         let pd = self.pd(&entry.pd)?;
-        let server = (!entry.server.is_empty()).then(|| {
-            let found = rows::server_by_name(self.db, &pd, &entry.server)?.map(|server| server.id);
-            let table = (RegisterTable::Servers, "server");
-            self.named(found, "server", table, &[&entry.pd, &entry.server])
-        });
-        let application = (!entry.application.is_empty()).then(|| {
-            let found = services::application_by_name(self.db, &pd, &entry.application)?;
-            let table = (RegisterTable::Applications, "application");
-            let path = [entry.pd.as_str(), &entry.application];
-            self.named(found.map(|one| one.id), "application", table, &path)
-        });
+        let own = (entry.pd.as_str(), &pd);
+        let application =
+            given(&entry.application).map(|name| self.own_application(own, name)).transpose()?;
         Ok(DatasetInput {
             id: entry.id,
             pd,
-            server: server.transpose()?,
+            server: given(&entry.server).map(|name| self.own_server(own, name)).transpose()?,
             name: entry.name.clone(),
             kind: entry.kind,
-            application: application.transpose()?,
+            application,
             owner: entry.owner.clone(),
             classification: entry.classification,
             distribution: entry.distribution.clone(),
@@ -422,6 +365,11 @@ impl<'a> Run<'a> {
             exclude: entry.exclude.clone(),
         })
     }
+}
+
+/// A name, if one is given.
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// An entry that stands twice in one file would silently take its last form.

@@ -19,14 +19,12 @@ use std::time::Duration;
 
 use lumbung_model::schedule::Tz;
 use lumbung_model::{Clock, Timestamp};
-use lumbung_wire::client::VaultClient;
-use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
+use lumbung_wire::tls::TlsIdentity;
 use tokio::sync::{Notify, watch};
 
 use crate::db::{Db, DbError, alarms, findings as db_findings, polls, register};
 use crate::turns::Turns;
 use site::{Enrolled, SitePoll};
-use source::SourceError;
 
 /// A round waits this long for one site, which may answer as slowly as it likes: the others must be asked again.
 const SITE_PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -80,7 +78,7 @@ impl Poller {
     }
 
     async fn site(self: Arc<Self>, site: Enrolled) -> Result<(), DbError> {
-        match self.connect(&site) {
+        match site.client(&self.identity, self.clock.clone()) {
             Ok(source) => {
                 let poll = SitePoll {
                     db: &self.db,
@@ -100,20 +98,13 @@ impl Poller {
                     }
                 }
             }
-            Err(error) => self.failed(&site, error.to_string()).await,
+            Err(error) => self.failed(&site, error).await,
         }
     }
 
     async fn failed(&self, site: &Enrolled, text: String) -> Result<(), DbError> {
         let (now, id) = (self.clock.now(), site.keys.site);
         self.db.write_async(move |tx| polls::finished(tx, now, &id, Some(&text))).await
-    }
-
-    fn connect(&self, site: &Enrolled) -> Result<VaultClient, SourceError> {
-        let trust = ServerTrust::Pins(vec![site.tls_pin]);
-        let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone())
-            .map_err(|error| SourceError { message: error.to_string(), not_found: false })?;
-        Ok(VaultClient::new(&site.url, &tls)?)
     }
 }
 

@@ -4,14 +4,18 @@
 //! move with it); nothing unchecked is kept; what one repository gets wrong does not stop the others; a
 //! snapshot that does not pass is asked for again, and an alarm until it does.
 
+use std::sync::Arc;
+
 use lumbung_model::schedule::Tz;
 use lumbung_model::{
     Clock, Day, ManifestId, PdId, PublicKey, ReceiptId, RepositoryId, SiteId, TlsPin,
 };
 use lumbung_pack::{Kind, Roster, RosterChain, open_signed};
+use lumbung_wire::client::VaultClient;
 use lumbung_wire::messages::ManifestSummary;
 use lumbung_wire::messages::capacity::CapacityKind;
 use lumbung_wire::messages::register::Site;
+use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
 
 use super::check::{self, Rejection, SiteKeys};
 use super::source::{Source, SourceError};
@@ -81,6 +85,22 @@ impl Enrolled {
             url: site.url.clone()?,
             tls_pin: site.tls_pin?,
         })
+    }
+
+    /// The way to its vault, with the controller's certificate. Says what is wrong where there is none.
+    ///
+    /// # Errors
+    /// If the certificate or the address cannot be used.
+    pub fn client(
+        &self,
+        identity: &TlsIdentity,
+        clock: Arc<dyn Clock>,
+    ) -> Result<VaultClient, String> {
+        let words = |error: &dyn std::error::Error| lumbung_model::with_causes(error);
+        let trust = ServerTrust::Pins(vec![self.tls_pin]);
+        let tls =
+            tls::client_config(Some(identity), trust, clock).map_err(|error| words(&error))?;
+        VaultClient::new(&self.url, &tls).map_err(|error| words(&error))
     }
 }
 

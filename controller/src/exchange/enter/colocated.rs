@@ -1,6 +1,6 @@
 //! Entries of what stands where, and of who looked after it.
 
-use lumbung_model::{ApplicationId, DatasetId, DayError, FeedId, PoolId, RackId, RoomId, ServerId};
+use lumbung_model::{DatasetId, DayError, FeedId, PoolId, RackId, RoomId, ServerId};
 use lumbung_wire::messages::register::{
     CareInput, DeviceInput, FeedInput, HandoverInput, PoolInput, RackInput, RegisterTable,
     ReservationInput,
@@ -11,8 +11,8 @@ use super::super::entries::{
     CareEntry, DeviceEntry, Entry, FeedEntry, HandoverEntry, PoolEntry, RackEntry,
     ReservationEntry, ServerEntry,
 };
-use super::{Refusal, Run};
-use crate::db::{colocation, pools, register as rows, services};
+use super::{Refusal, Run, given};
+use crate::db::{colocation, pools, register as rows};
 use crate::register::{self, Mode};
 
 /// Site, building and room of an entry.
@@ -20,11 +20,6 @@ type Around<'e> = [&'e str; 3];
 
 fn missing(field: &'static str, detail: &str) -> Refusal {
     Refusal::Field(Some(field), detail.to_owned())
-}
-
-/// A name, if one is given.
-fn given(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
 }
 
 impl Run<'_> {
@@ -205,22 +200,15 @@ impl Run<'_> {
                 Some(self.named(found.map(|one| one.id), "dataset", table, &path)?)
             }
         };
-        let application: Option<ApplicationId> = match given(&entry.application) {
-            None => None,
-            Some(name) => {
-                let found = services::application_by_name(self.db, &pd, name)?;
-                let table = (RegisterTable::Applications, "application");
-                let path = [entry.pd.as_str(), name];
-                Some(self.named(found.map(|one| one.id), "application", table, &path)?)
-            }
-        };
+        let own = (entry.pd.as_str(), &pd);
+        let application = given(&entry.application).map(|name| self.own_application(own, name));
         Ok(HandoverInput {
             id: entry.id,
             pd,
             name: entry.name.clone(),
             // Of a dataset it says where that lies.
             server: server.filter(|_| dataset.is_none()),
-            application,
+            application: application.transpose()?,
             dataset,
             from_person: entry.from_person.clone(),
             to_person: entry.to_person.clone(),
@@ -233,13 +221,11 @@ impl Run<'_> {
 
     fn care_input(&self, entry: &CareEntry) -> Result<CareInput, Refusal> {
         let pd = self.pd(&entry.pd)?;
-        let server = rows::server_by_name(self.db, &pd, &entry.server)?.map(|server| server.id);
-        let table = (RegisterTable::Servers, "server");
         let no_day = |error: DayError| missing("done_on", &error.to_string());
         Ok(CareInput {
             id: entry.id,
             pd,
-            server: self.named(server, "server", table, &[&entry.pd, &entry.server])?,
+            server: self.own_server((&entry.pd, &pd), &entry.server)?,
             name: entry.name.clone(),
             kind: entry.kind,
             done_on: entry.done_on.parse().map_err(no_day)?,
