@@ -39,8 +39,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
     stall: Duration::from_secs(30),
     commit: Duration::from_secs(30),
-    upload: Duration::from_secs(30),
-    unacknowledged: Duration::from_secs(60),
+    slowed: Duration::from_secs(30),
+    ask: Duration::from_secs(20),
 };
 
 /// Why the controller was not told.

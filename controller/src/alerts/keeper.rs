@@ -12,7 +12,7 @@ use lumbung_wire::messages::alerts::{AlertSubject, DeliveryCause, Severity};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
-use super::address::RecipientKey;
+use super::address::{Recipient, RecipientKey};
 use super::people::{People, Sources, gaps};
 use super::plan::{Alert, CHANNEL_ALARM, Cause, Part, Plan, State, plan};
 use super::route::{Audience, Rules};
@@ -202,7 +202,8 @@ fn carry_out(db: &Connection, work: &Work, now: Timestamp) -> Result<usize, DbEr
     rows::apply(db, now, &found.plan)?;
     let after = &found.plan.alerts;
     let known = found.state.alerts.values().chain(after).map(|alert| (alert.id, alert)).collect();
-    let telling = Telling { db, work, now, people: &found.people, alerts: known };
+    let telling =
+        Telling { db, work, now, people: &found.people, plan: &found.plan, alerts: known };
     let mut made = 0;
     for (key, parts) in &found.plan.tell {
         made += usize::from(telling.tell(key, parts)?);
@@ -219,14 +220,30 @@ struct Telling<'a> {
     work: &'a Work,
     now: Timestamp,
     people: &'a People,
+    plan: &'a Plan,
     /// As they are after the plan.
     alerts: BTreeMap<AlertId, &'a Alert>,
 }
 
 impl Telling<'_> {
-    /// Whether there is a message: whoever has gone since has no address any more.
+    /// Whether there is a message: whoever has gone since has no address any more, and what has arrived at a shared address
+    /// is known there.
     fn tell(&self, key: &RecipientKey, parts: &[Part]) -> Result<bool, DbError> {
-        let Some(to) = self.people.get(key) else { return Ok(false) };
+        let Some(to) = self.recipient(key) else { return Ok(false) };
+        let mut news = Vec::with_capacity(parts.len());
+        for part in parts {
+            let told = self.plan.elsewhere.get(&(key.clone(), part.alert));
+            let known = told
+                .zip(to.addresses.first())
+                .map(|(since, first)| deliveries::has_arrived(self.db, first, &part.alert, *since));
+            if !known.transpose()?.unwrap_or(false) {
+                news.push(part.clone());
+            }
+        }
+        if news.is_empty() {
+            return Ok(false);
+        }
+        let parts = &news[..];
         let told: Vec<(&Alert, Cause)> = parts
             .iter()
             .filter_map(|part| Some((*self.alerts.get(&part.alert)?, part.cause)))
@@ -235,7 +252,7 @@ impl Telling<'_> {
         let severity = told.iter().map(|(alert, _)| alert.severity).max();
         let new = New {
             cause: DeliveryCause::Alert,
-            to,
+            to: &to,
             severity: severity.unwrap_or(Severity::Notice),
             subject: text.subject,
             body: text.body,
@@ -244,6 +261,20 @@ impl Telling<'_> {
             occasion: String::new(),
         };
         Ok(deliveries::make(self.db, self.now, &new)?.is_some())
+    }
+
+    /// Somebody, with the other addresses of those for whom they read as well.
+    fn recipient(&self, key: &RecipientKey) -> Option<Recipient> {
+        let mut to = self.people.get(key)?.clone();
+        let beside = self.plan.beside.get(key).into_iter().flatten();
+        for other in beside.filter_map(|other| self.people.get(other)) {
+            for address in &other.addresses {
+                if !to.addresses.iter().any(|known| known.is_same(address)) {
+                    to.addresses.push(address.clone());
+                }
+            }
+        }
+        Some(to)
     }
 
     fn digest(&self, day: Day, keys: &BTreeSet<RecipientKey>) -> Result<usize, DbError> {

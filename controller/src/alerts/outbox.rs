@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::channel::{Channels, Outcome};
 use crate::db::deliveries::{self, Outgoing};
 use crate::db::{Db, DbError};
+use crate::turns::Turns;
 
 /// Messages of one channel under way together.
 const AT_ONCE: usize = 8;
@@ -31,6 +32,8 @@ const GIVE_UP_S: i64 = 3 * 86_400;
 const LONGEST_PAUSE_S: i64 = 60;
 /// The pause after something was begun: there may be more.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// After an error of the database it is tried again so much later.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How long what is under way is waited for at a stop: less than what systemd gives a controller.
 const AT_STOP: Duration = Duration::from_secs(30);
 /// The longest wait that a channel may ask for, s: six hours.
@@ -111,19 +114,13 @@ fn rest(message: &Outgoing, outcome: &Outcome) -> Duration {
 impl Outbox {
     /// Sends until told to stop; what is under way then is waited for.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let now = self.clock.now();
-        match self.db.write_async(move |tx| deliveries::recover(tx, now)).await {
-            Ok(0) => {}
-            Ok(unknown) => tracing::warn!(
-                unknown,
-                "messages may have arrived before the stop: they are sent again"
-            ),
-            Err(error) => {
-                let error = lumbung_model::with_causes(&error);
-                tracing::error!(
-                    error,
-                    "the outbox cannot be read: messages of before the stop wait for the next start"
-                );
+        let mut turns = Turns::every(AFTER_ERROR, stop.clone());
+        loop {
+            if !turns.next().await {
+                return;
+            }
+            if self.recover().await {
+                break;
             }
         }
         let mut channels = JoinSet::new();
@@ -131,6 +128,26 @@ impl Outbox {
             channels.spawn(Lane::new(self.clone(), *channel).run(stop.clone()));
         }
         channels.join_all().await;
+    }
+
+    /// Takes up what was under way when the program stopped; whether that could be written.
+    async fn recover(&self) -> bool {
+        let now = self.clock.now();
+        match self.db.write_async(move |tx| deliveries::recover(tx, now)).await {
+            Ok(0) => true,
+            Ok(unknown) => {
+                tracing::warn!(
+                    unknown,
+                    "messages may have arrived before the stop: they are sent again"
+                );
+                true
+            }
+            Err(error) => {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "the outbox cannot be read: nothing is sent before it can");
+                false
+            }
+        }
     }
 }
 
@@ -165,7 +182,7 @@ impl Lane {
                 Err(error) => {
                     let error = lumbung_model::with_causes(&error);
                     tracing::error!(error, channel = %self.channel, "the outbox cannot be read");
-                    Duration::from_secs(5)
+                    AFTER_ERROR
                 }
             };
             let done = tokio::select! {

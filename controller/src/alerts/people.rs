@@ -207,10 +207,22 @@ impl People {
         first(one).zip(first(other)).is_some_and(|(one, other)| one.is_same(other))
     }
 
-    /// One of them for each first address, of what is about that PD: its own contact person, then whoever has more addresses
-    /// to go on with. Whoever has gone meanwhile stays among them.
+    /// Whether every address of somebody is among those of the others.
     #[must_use]
-    pub fn apart(&self, keys: &BTreeSet<RecipientKey>, pd: Option<PdId>) -> Vec<RecipientKey> {
+    pub fn covered(&self, key: &RecipientKey, others: &[&RecipientKey]) -> bool {
+        let of = |key| self.get(key).map_or(&[][..], |found| &found.addresses);
+        let among = |one: &Address| others.iter().any(|key| of(key).iter().any(|o| o.is_same(one)));
+        of(key).iter().all(among)
+    }
+
+    /// One of them for each first address, of what is about that PD, with those for whom it stands: its own contact person, then
+    /// whoever has more addresses to go on with. Whoever has gone meanwhile stays among them.
+    #[must_use]
+    pub fn apart(
+        &self,
+        keys: &BTreeSet<RecipientKey>,
+        pd: Option<PdId>,
+    ) -> Vec<(RecipientKey, Vec<RecipientKey>)> {
         let rank = |key: &&RecipientKey| {
             let found = self.get(key);
             let foreign = pd.is_none() || found.is_none_or(|one| one.pd != pd);
@@ -218,10 +230,11 @@ impl People {
         };
         let mut ranked: Vec<&RecipientKey> = keys.iter().collect();
         ranked.sort_by_key(rank);
-        let mut apart: Vec<RecipientKey> = Vec::new();
+        let mut apart: Vec<(RecipientKey, Vec<RecipientKey>)> = Vec::new();
         for key in ranked {
-            if !apart.iter().any(|other| self.share(other, key)) {
-                apart.push(key.clone());
+            match apart.iter_mut().find(|(other, _)| self.share(other, key)) {
+                Some((_, beside)) => beside.push(key.clone()),
+                None => apart.push((key.clone(), Vec::new())),
             }
         }
         apart

@@ -151,6 +151,10 @@ pub struct Plan {
     pub alerts: Vec<Alert>,
     /// Who is told what: one message for each.
     pub tell: BTreeMap<RecipientKey, Vec<Part>>,
+    /// For whom each of them reads as well, by the same first address: their other addresses are gone on with, too.
+    pub beside: BTreeMap<RecipientKey, BTreeSet<RecipientKey>>,
+    /// What somebody else with the same first address was told, and when: if it has arrived there, it is not told again.
+    pub elsewhere: BTreeMap<(RecipientKey, AlertId), Timestamp>,
     /// The day whose digest is due, with whom it goes to.
     pub digest: Option<(Day, BTreeSet<RecipientKey>)>,
     /// Alerts that nobody can be told of.
@@ -292,5 +296,5 @@ fn digest(
         return None;
     }
     let meant = people.resolve(to, About::default(), now);
-    Some((today, people.apart(&meant, None).into_iter().collect()))
+    Some((today, people.apart(&meant, None).into_iter().map(|(key, _)| key).collect()))
 }

@@ -131,10 +131,12 @@ impl Keeper {
     /// The vault has a list with that number, which this controller does not know: the next round gives it a newer one.
     async fn go_beyond(&self, caps: SiteCaps, newer: u64) -> Result<(), DbError> {
         let now = self.clock.now();
-        let caps = SiteCaps { version: newer.saturating_add(1).max(caps.version), ..caps };
+        let (site, version) = (caps.site, caps.version);
+        let caps = SiteCaps { version: newer.saturating_add(1).max(version), ..caps };
         if let Err(reason) = caps.check() {
-            let error = shown(&format!("its vault has caps of number {newer}: {reason}"));
-            let (site, version) = (caps.site, caps.version);
+            let error = shown(&format!(
+                "its vault has caps of number {newer}: {reason}; stop it, remove caps.json from its data, and start it"
+            ));
             return self
                 .db
                 .write_async(move |tx| rows::tried(tx, now, (&site, version), Some(&error)))

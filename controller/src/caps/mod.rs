@@ -12,13 +12,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lumbung_model::{PdId, RepositoryId};
-use lumbung_wire::messages::caps::{PdCaps, SiteCaps};
+use lumbung_wire::messages::caps::{PdCaps, SiteCaps, VERSION_MAX};
 use lumbung_wire::messages::policy::{Narrowing, PolicyRates};
 use lumbung_wire::messages::register::Site;
 use lumbung_wire::policy::rate_plan;
 use rusqlite::Connection;
 
-use crate::db::{DbError, policies as rows, register};
+use crate::db::{DbError, caps as caps_rows, policies as rows, register};
 use crate::policies::{Terms, rates};
 
 pub use keeper::Keeper;
@@ -28,6 +28,8 @@ pub(crate) struct Allotted {
     pds: Vec<PdCaps>,
     /// PDs whose lower cap waits for a second person, or was refused by one.
     waiting: BTreeSet<PdId>,
+    /// What sites were given for each PD last: a site that is new gets no other for one that waits.
+    given: BTreeMap<PdId, PolicyRates>,
     timezone: String,
 }
 
@@ -46,15 +48,21 @@ impl Allotted {
             }
         }
         pds.sort_by_key(|entry| entry.pd);
-        Ok(Self { pds, waiting: waiting(db)?, timezone: terms.timezone.to_owned() })
+        let mut given = BTreeMap::new();
+        for site in register::sites(db)? {
+            let entries = caps_rows::of(db, &site.id)?.map(|row| row.caps.pds).unwrap_or_default();
+            given.extend(entries.into_iter().filter_map(|entry| Some((entry.pd, entry.rates?))));
+        }
+        Ok(Self { pds, waiting: waiting(db)?, given, timezone: terms.timezone.to_owned() })
     }
 
     /// What this site is to keep to, by what it was given last; its number is the one that this list has or would have.
     pub(crate) fn to(&self, site: &Site, last: Option<&SiteCaps>) -> SiteCaps {
-        let stands = |pd: &PdId| {
-            last.and_then(|last| last.pds.iter().find(|entry| entry.pd == *pd))
-                .and_then(|entry| entry.rates.clone())
-        };
+        let stands =
+            |pd: &PdId| match last.and_then(|last| last.pds.iter().find(|entry| entry.pd == *pd)) {
+                Some(entry) => entry.rates.clone(),
+                None => self.given.get(pd).cloned(),
+            };
         let pds = self.pds.iter().cloned().map(|entry| {
             let rates =
                 if self.waiting.contains(&entry.pd) { stands(&entry.pd) } else { entry.rates };
@@ -64,8 +72,9 @@ impl Allotted {
             SiteCaps { site: site.id, version: 0, pull: self.pull(site), pds: pds.collect() };
         let version = match last {
             Some(last) if (SiteCaps { version: 0, ..last.clone() }) == next => last.version,
-            Some(last) => last.version + 1,
-            None => 1,
+            // Numbers that somebody used up begin anew: a vault that has a higher one says so.
+            Some(last) if last.version < VERSION_MAX => last.version + 1,
+            Some(_) | None => 1,
         };
         SiteCaps { version, ..next }
     }
@@ -81,9 +90,12 @@ impl Allotted {
     }
 }
 
-/// PDs with an agent for which a lower cap is not decided, or was decided against.
+/// PDs with an agent for which a lower cap is not decided, or was decided against, or for which nobody has looked yet.
 fn waiting(db: &Connection) -> Result<BTreeSet<PdId>, DbError> {
     let mut waiting = BTreeSet::new();
+    for server in rows::marked(db)? {
+        waiting.extend(register::server(db, &server)?.map(|server| server.pd));
+    }
     for server in rows::proposed(db)? {
         let Some(proposal) = rows::proposal(db, &server)? else { continue };
         let slows = proposal.narrowings.iter().any(|one| matches!(one, Narrowing::Rate { .. }));

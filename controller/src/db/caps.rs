@@ -36,11 +36,13 @@ pub fn of(db: &Connection, site: &SiteId) -> Result<Option<CapsRow>, DbError> {
     Ok(row)
 }
 
-/// Writes down a list that the site is to keep to from now on.
+/// Writes down a list that the site is to keep to from now on. One that takes the place of a list that the vault has not taken
+/// changes nothing of how long the site is late, and why.
 pub fn put(db: &Connection, now: Timestamp, caps: &SiteCaps) -> Result<(), DbError> {
     db.prepare_cached(
         "INSERT INTO site_caps (site, version, content, made_s) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (site) DO UPDATE SET version = ?2, content = ?3, made_s = ?4, taken_s = NULL, error = NULL",
+         ON CONFLICT (site) DO UPDATE SET version = ?2, content = ?3, taken_s = NULL,
+            made_s = CASE WHEN taken_s IS NULL THEN made_s WHEN error IS NOT NULL THEN taken_s ELSE ?4 END",
     )?
     .execute(params![caps.site.as_bytes(), super::signed(caps.version), to_json(caps)?, now.0])?;
     Ok(())

@@ -267,6 +267,22 @@ pub fn overdue(
     Ok(rows.map(|row| row.map(DeliveryId::from_bytes)).collect::<Result<_, _>>()?)
 }
 
+/// Whether what was told of an alert since then has arrived at an address.
+pub fn has_arrived(
+    db: &Connection,
+    at: &Address,
+    alert: &AlertId,
+    since: Timestamp,
+) -> Result<bool, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries AS d JOIN delivery_parts AS p ON p.delivery = d.id
+            WHERE d.channel = ? AND d.address = ? AND d.state = 'sent' AND p.alert = ? AND p.described = 1
+                AND p.cause <> 'over' AND d.made_s >= ?)",
+    )?;
+    let asked = params![at.channel.as_str(), at.to, alert.as_bytes(), since.0];
+    Ok(statement.query_row(asked, |row| row.get(0))?)
+}
+
 /// Makes the same message for the next address of its recipient, once; none if there is no other. An address that was told
 /// the same meanwhile, by another name, is passed over.
 pub fn fall_over(

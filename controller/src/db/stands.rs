@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lumbung_model::{ApplicationId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId, Timestamp};
+use lumbung_model::{
+    ApplicationId, DeviceId, PdId, RackId, RoomId, ServerId, ServiceId, SiteId, Timestamp,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -27,19 +29,27 @@ pub struct Stand {
 
 /// Where every server stood right before a time, also those that are retired.
 pub fn stands(db: &Connection, before: Timestamp) -> Result<HashMap<ServerId, Stand>, DbError> {
-    let mut stands = stands_now(db)?;
+    let now = stands_now(db)?;
+    let mut stands: HashMap<ServerId, Stand> =
+        now.iter().map(|(server, (stand, _))| (*server, *stand)).collect();
     if !changed_since(db, before)? {
         return Ok(stands);
     }
-    let servers: Vec<ServerThen> = versions(db, "server", before)?;
-    for then in &servers {
-        let ServerThen { id, pd, site, room } = *then;
-        stands.insert(id, Stand { pd, site, room, rack: None });
+    for then in versions::<ServerThen>(db, "server", before)? {
+        if let Some(stand) = stands.get_mut(&then.id) {
+            *stand = Stand { pd: then.pd, site: then.site, room: then.room, ..*stand };
+        }
     }
-    let known: HashSet<ServerId> = servers.iter().map(|then| then.id).collect();
-    for then in versions::<DeviceThen>(db, "device", before)? {
-        let server = then.server.filter(|server| known.contains(server));
-        if let Some(stand) = server.and_then(|server| stands.get_mut(&server)) {
+    let devices: Vec<DeviceThen> = versions(db, "device", before)?;
+    let known: HashSet<DeviceId> = devices.iter().map(|then| then.id).collect();
+    for (server, (_, device)) in &now {
+        let entered_later = device.is_none_or(|device| !known.contains(&device));
+        if let Some(stand) = stands.get_mut(server).filter(|_| !entered_later) {
+            stand.rack = None;
+        }
+    }
+    for then in devices {
+        if let Some(stand) = then.server.and_then(|server| stands.get_mut(&server)) {
             stand.rack = then.rack.or(stand.rack);
         }
     }
@@ -68,11 +78,12 @@ pub fn servers_of_services(
     Ok(services)
 }
 
-fn stands_now(db: &Connection) -> Result<HashMap<ServerId, Stand>, DbError> {
+/// Where every server stands now, and as which device in a rack.
+fn stands_now(db: &Connection) -> Result<HashMap<ServerId, (Stand, Option<DeviceId>)>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT v.id, v.pd, v.site, v.room, (SELECT d.rack FROM devices AS d WHERE d.server = v.id AND d.rack IS NOT NULL
-            ORDER BY EXISTS (SELECT 1 FROM retired AS r WHERE r.id = d.id), d.id LIMIT 1)
-         FROM servers AS v",
+        "SELECT v.id, v.pd, v.site, v.room, d.rack, d.id FROM servers AS v LEFT JOIN devices AS d ON d.id = (
+            SELECT o.id FROM devices AS o WHERE o.server = v.id AND o.rack IS NOT NULL
+            ORDER BY EXISTS (SELECT 1 FROM retired AS r WHERE r.id = o.id), o.id LIMIT 1)",
     )?;
     let rows = statement.query_map([], |row| {
         let stand = Stand {
@@ -81,7 +92,8 @@ fn stands_now(db: &Connection) -> Result<HashMap<ServerId, Stand>, DbError> {
             room: maybe_id(row, 3)?.map(RoomId::from_bytes),
             rack: maybe_id(row, 4)?.map(RackId::from_bytes),
         };
-        Ok((ServerId::from_bytes(id(row, 0)?), stand))
+        let device = maybe_id(row, 5)?.map(DeviceId::from_bytes);
+        Ok((ServerId::from_bytes(id(row, 0)?), (stand, device)))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -100,6 +112,7 @@ struct ServerThen {
 /// What matters of a device's.
 #[derive(Deserialize)]
 struct DeviceThen {
+    id: DeviceId,
     #[serde(default)]
     server: Option<ServerId>,
     #[serde(default)]

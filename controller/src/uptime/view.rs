@@ -215,7 +215,8 @@ pub fn states(
     now: Timestamp,
 ) -> Result<Vec<CheckState>, DbError> {
     let window = (now.plus_seconds(-STATE_S), now.plus_seconds(1));
-    let newest = sights::newest(db)?;
+    let newest: HashMap<_, _> =
+        sights::newest(db)?.into_iter().map(|seen| ((seen.check, seen.site), seen)).collect();
     let mut states: Vec<CheckState> = reckon(db, rules, window)?
         .checks
         .into_iter()
@@ -223,8 +224,7 @@ pub fn states(
         .filter_map(|one| {
             let state = as_state(one.line.at(now)?);
             let places = one.links.iter().map(|(site, _)| {
-                let seen =
-                    newest.iter().rfind(|seen| seen.check == one.check.id && seen.site == *site);
+                let seen = newest.get(&(one.check.id, *site));
                 Sight {
                     site: *site,
                     at: seen.map(|seen| seen.at),

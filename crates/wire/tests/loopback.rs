@@ -24,7 +24,7 @@ use lumbung_wire::certs::{self, Authority, IssueRequest, Issued, KeyPem};
 use lumbung_wire::client::{PutOutcome, Timeouts};
 use lumbung_wire::identity::CertificateNames;
 use lumbung_wire::messages::HaveAnswer;
-use lumbung_wire::server::{ServeOptions, read_capped, serve_with};
+use lumbung_wire::server::{CAPPED_HEADER, ServeOptions, read_capped, serve_with};
 use lumbung_wire::tls::{ClientAccess, ServerTls, TlsIdentity, client_config, server_config};
 use lumbung_wire::{ClientError, ControllerClient, Peer, Problem, Role, ServerTrust, VaultClient};
 use serde_json::{Value, json};
@@ -709,6 +709,54 @@ async fn a_server_that_falls_silent_is_given_up() {
             matches!(error, ClientError::Stalled { .. }) && error.is_transient(),
             "{path}: {error:?}"
         );
+    }
+}
+
+/// What a vault that is asked whether it is there says.
+#[derive(Clone, Copy)]
+enum Says {
+    Nothing,
+    Capped,
+    NotCapped,
+}
+
+/// A vault whose answer to `have` comes once it was asked four times whether it is there: beyond the ordinary patience.
+async fn slow_vault(ca: &Authority, says: Says) -> (TestServer, VaultClient) {
+    let asked = Arc::new(tokio::sync::Semaphore::new(0));
+    let noted = Arc::clone(&asked);
+    let answer = post(move || async move {
+        asked.acquire_many(4).await.unwrap().forget();
+        axum::Json(HaveAnswer { absent: Vec::new() })
+    });
+    let line = get(move || async move {
+        noted.add_permits(1);
+        match says {
+            Says::Nothing => std::future::pending().await,
+            Says::Capped => ([(CAPPED_HEADER, "1")], "").into_response(),
+            Says::NotCapped => "".into_response(),
+        }
+    });
+    let path = format!("/v1/repositories/{REPOSITORY}/have");
+    let router = Router::new().route(&path, answer).route("/v1/line", line);
+    let (server, pin) = TestServer::vault_with(ca, NOW, router, ClientAccess::default()).await;
+    let (_, agent) = issue(ca, Role::Agent, NOW);
+    let tls = client_config(Some(&agent), ServerTrust::Pins(vec![pin]), clock(NOW)).unwrap();
+    let [stall, ask] = [600, 250].map(Duration::from_millis);
+    let timeouts = Timeouts { stall, ask, ..Timeouts::default() };
+    let vault = VaultClient::with_timeouts(&server.url, &tls, timeouts).unwrap();
+    (server, vault)
+}
+
+#[tokio::test]
+async fn a_vault_that_holds_its_sender_to_a_cap_is_waited_for_and_no_other() {
+    let ca = ca("kota");
+    let packs = [PackUse { pack: PackId::from_bytes([6; 32]), used: Bitmap::new(20) }];
+    let (_slow, vault) = slow_vault(&ca, Says::Capped).await;
+    assert_eq!(vault.have(&REPOSITORY, &packs).await.unwrap(), []);
+    for says in [Says::Nothing, Says::NotCapped] {
+        let (_hangs, vault) = slow_vault(&ca, says).await;
+        let error = vault.have(&REPOSITORY, &packs).await.unwrap_err();
+        assert!(matches!(error, ClientError::Stalled { .. }) && error.is_transient(), "{error:?}");
     }
 }
 

@@ -18,13 +18,15 @@ pub(super) struct SlowedBody {
     inner: Body,
     line: Arc<Line>,
     agent: AgentId,
+    /// Whether it is slowed, or only counted.
+    slow: bool,
     /// What was read last, until it may pass.
     held: Option<(Frame<Bytes>, Waiting)>,
 }
 
 impl SlowedBody {
-    pub(super) const fn new(inner: Body, line: Arc<Line>, agent: AgentId) -> Self {
-        Self { inner, line, agent, held: None }
+    pub(super) const fn new(inner: Body, line: Arc<Line>, agent: AgentId, slow: bool) -> Self {
+        Self { inner, line, agent, slow, held: None }
     }
 }
 
@@ -50,6 +52,10 @@ impl HttpBody for SlowedBody {
                 other => return other,
             };
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            if !this.slow {
+                this.line.count(bytes);
+                return Poll::Ready(Some(Ok(frame)));
+            }
             let (line, agent) = (Arc::clone(&this.line), this.agent);
             this.held = Some((frame, Box::pin(async move { line.pass(agent, bytes).await })));
         }

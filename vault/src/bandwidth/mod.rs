@@ -57,7 +57,11 @@ impl Bandwidth {
                 tracing::warn!(file = %file.display(), reason, "the caps that were kept here cannot be used: until the controller gives them again there are none");
                 none()
             }),
-            Err(_) => none(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => none(),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "the caps that were kept here cannot be read: until the controller gives them again there are none");
+                none()
+            }
         };
         let in_force = RwLock::new(InForce::new(caps, &BTreeMap::new(), &clock));
         Self { file, clock, in_force, taking: Mutex::default() }
@@ -164,10 +168,16 @@ fn read(bytes: &[u8], site: SiteId) -> Result<SiteCaps, String> {
     Ok(caps)
 }
 
-/// The body of a request, read no faster than the line of its sender's PD allows; as it is where there is no line.
-pub(crate) fn slowed(body: Body, line: Option<Arc<Line>>, agent: Option<AgentId>) -> Body {
+/// The body of a request, read no faster than the line of its sender's PD allows if that was capped when it began, else only
+/// counted; as it is where there is no line.
+pub(crate) fn slowed(
+    body: Body,
+    line: Option<Arc<Line>>,
+    agent: Option<AgentId>,
+    slow: bool,
+) -> Body {
     match (line, agent) {
-        (Some(line), Some(agent)) => Body::new(body::SlowedBody::new(body, line, agent)),
+        (Some(line), Some(agent)) => Body::new(body::SlowedBody::new(body, line, agent, slow)),
         _ => body,
     }
 }

@@ -41,12 +41,13 @@ pub(crate) struct App {
     uploads: Arc<uploads::Uploads>,
 }
 
-fn routes() -> [(&'static str, MethodRouter<App>); 10] {
+fn routes() -> [(&'static str, MethodRouter<App>); 11] {
     [
         ("/v1/site", get(site::site)),
         ("/v1/alarms", get(site::alarms)),
         ("/v1/capacity", get(site::capacity)),
         ("/v1/caps", get(caps::get).put(caps::put)),
+        ("/v1/line", get(caps::line)),
         ("/v1/pull", post(site::pull)),
         ("/v1/repositories", get(site::repositories)),
         ("/v1/repositories/{repository}/have", post(packs::have)),
@@ -105,8 +106,12 @@ impl App {
         body: Body,
     ) -> Result<(uploads::Upload, Body), Problem> {
         let line = agent.and_then(|_| self.vault.bandwidth.line_of(repository));
-        let upload = self.uploads.begin(caller, line.as_ref()).await?;
-        Ok((upload, crate::bandwidth::slowed(body, line, agent)))
+        // A body that began before the cap has an ordinary place, and is not slowed in it.
+        let capped = line.as_ref().filter(|line| line.is_capped());
+        let slow = capped.is_some();
+        let bytes = axum::body::HttpBody::size_hint(&body).upper();
+        let upload = self.uploads.begin(caller, (capped, bytes)).await?;
+        Ok((upload, crate::bandwidth::slowed(body, line, agent, slow)))
     }
 
     pub(crate) fn caller(&self, peer: &Peer) -> Result<Caller, Problem> {

@@ -12,8 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::bandwidth::Line;
 use crate::tenancy::Caller;
 
-/// Places of bodies that are held to a cap, at most: each takes a thread.
-const SLOW_MAX: usize = 256;
+/// Places of bodies that are held to a cap: each takes a thread.
+const SLOW: usize = 256;
+/// A body of at most so many bytes waits for no place of the slow ones: at 1 KiB/s it has an ordinary one for a minute.
+const SMALL_BYTES: u64 = 64 << 10;
 
 /// Whose places are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,15 +68,16 @@ impl Uploads {
     /// Twice as many as requests, half as many from one caller.
     pub(super) fn new(requests: usize) -> Self {
         let all = Arc::new(Semaphore::new(requests.saturating_mul(2)));
-        let slow = Arc::new(Semaphore::new(requests.saturating_mul(8).min(SLOW_MAX)));
+        let slow = Arc::new(Semaphore::new(SLOW));
         Self { all, slow, of_one: requests.div_ceil(2), parties: Mutex::default() }
     }
 
-    /// Begins an upload, when it is its turn; `line` is that of the PD it counts for.
+    /// Begins an upload of at most so many bytes, if that is known, when it is its turn; `line` is that of the PD it counts for, if
+    /// that is capped.
     pub(super) async fn begin(
         self: &Arc<Self>,
         caller: &Caller,
-        line: Option<&Arc<Line>>,
+        (line, bytes): (Option<&Arc<Line>>, Option<u64>),
     ) -> Result<Upload, Problem> {
         let party = Party::of(caller);
         {
@@ -91,11 +94,11 @@ impl Uploads {
         }
         // From here on the count goes down when this is dropped, also if the sender leaves while it waits.
         let mut upload = Upload { uploads: Arc::clone(self), party, permit: None, place: None };
-        let capped = line.filter(|line| line.is_capped());
-        if let Some(line) = capped {
+        let slow = line.filter(|_| bytes.is_none_or(|bytes| bytes > SMALL_BYTES));
+        if let Some(line) = slow {
             upload.place = Some(line.place().await.map_err(|_| super::stopping())?);
         }
-        let places = if capped.is_some() { &self.slow } else { &self.all };
+        let places = if slow.is_some() { &self.slow } else { &self.all };
         upload.permit =
             Some(Arc::clone(places).acquire_owned().await.map_err(|_| super::stopping())?);
         Ok(upload)
@@ -128,21 +131,21 @@ mod tests {
             key: PublicKey::ZERO,
             expired: false,
         };
-        let first = uploads.begin(&caller(greedy), None).await.unwrap();
-        let _second = uploads.begin(&caller(greedy), None).await.unwrap();
-        assert_eq!(uploads.begin(&caller(greedy), None).await.unwrap_err().status, 429);
-        let _other = uploads.begin(&caller(modest), None).await.unwrap();
+        let first = uploads.begin(&caller(greedy), (None, None)).await.unwrap();
+        let _second = uploads.begin(&caller(greedy), (None, None)).await.unwrap();
+        assert_eq!(uploads.begin(&caller(greedy), (None, None)).await.unwrap_err().status, 429);
+        let _other = uploads.begin(&caller(modest), (None, None)).await.unwrap();
         drop(first);
-        let _third = uploads.begin(&caller(greedy), None).await.unwrap();
+        let _third = uploads.begin(&caller(greedy), (None, None)).await.unwrap();
     }
 
     #[tokio::test]
     async fn new_keys_give_no_new_places() {
         let uploads = Arc::new(Uploads::new(4));
         let key = |byte| Caller::Key(PublicKey::from_bytes([byte; 32]));
-        let _first = uploads.begin(&key(1), None).await.unwrap();
-        let _second = uploads.begin(&key(2), None).await.unwrap();
-        assert_eq!(uploads.begin(&key(3), None).await.unwrap_err().status, 429);
-        let _overseer = uploads.begin(&Caller::Overseer, None).await.unwrap();
+        let _first = uploads.begin(&key(1), (None, None)).await.unwrap();
+        let _second = uploads.begin(&key(2), (None, None)).await.unwrap();
+        assert_eq!(uploads.begin(&key(3), (None, None)).await.unwrap_err().status, 429);
+        let _overseer = uploads.begin(&Caller::Overseer, (None, None)).await.unwrap();
     }
 }

@@ -194,7 +194,7 @@ impl RepositoryPull<'_> {
         id: [u8; 32],
     ) -> Result<(), PullError> {
         let bytes = self.source.client.get(&self.id, kind, &id).await?;
-        self.limiter.pass(bytes.len() as u64, self.vault.bandwidth.pull_rate()).await;
+        self.limiter.pass(bytes.len() as u64, || self.vault.bandwidth.pull_rate()).await;
         self.vault.counts.pulled(self.source.site, bytes.len() as u64);
         let (vault, repository, site) =
             (Arc::clone(self.vault), Arc::clone(repository), self.source.site);
@@ -466,7 +466,7 @@ impl RepositoryPull<'_> {
         frames: Range<usize>,
     ) -> Result<Vec<Bytes>, PullError> {
         let length = table.frame_range(frames.end - 1).end - table.frame_range(frames.start).start;
-        self.limiter.pass(length, self.vault.bandwidth.pull_rate()).await;
+        self.limiter.pass(length, || self.vault.bandwidth.pull_rate()).await;
         let read = self.source.client.read_frames(&self.id, id, table, frames).await?;
         self.vault.counts.pulled(self.source.site, length);
         Ok(read)

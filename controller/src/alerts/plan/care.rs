@@ -1,6 +1,7 @@
 //! The work on one alert: what it is about now, which steps are due, and who does not know yet.
 //!
-//! Invariant: an address is told once of what is told at one time, however many people have it as their first.
+//! Invariants: an address is told once of what is told at one time, however many people have it as their first; whoever has other
+//! addresses beside is reached by them too if nothing arrives at the one that is shared.
 
 use std::collections::BTreeSet;
 
@@ -115,12 +116,39 @@ impl Care<'_> {
         let (steps, about) = (route.steps.iter().take(taken), alert.about(alert.steps));
         let reached: BTreeSet<RecipientKey> =
             steps.flat_map(|step| self.people.resolve(&step.to, about, self.now)).collect();
-        for key in self.people.apart(&reached, alert.pd) {
-            let Some(cause) = self.due(alert, route, &key) else { continue };
-            let count = alert.told.get(&key).map_or(0, |told| told.count) + 1;
-            alert.told.insert(key.clone(), Told { round: alert.round, last: self.now, count });
-            self.add(key, Part { alert: alert.id, number: count, cause });
+        for (key, beside) in self.people.apart(&reached, alert.pd) {
+            if let Some(cause) = self.due(alert, route, &key) {
+                self.say(alert, key.clone(), cause);
+                for other in &beside {
+                    let count = alert.told.get(other).map_or(1, |told| told.count);
+                    let told = Told { round: alert.round, last: self.now, count };
+                    alert.told.insert(other.clone(), told);
+                }
+                self.plan.beside.entry(key).or_default().extend(beside);
+                continue;
+            }
+            for newcomer in std::iter::once(key).chain(beside) {
+                let Some(since) = self.elsewhere(alert, &newcomer) else { continue };
+                self.plan.elsewhere.insert((newcomer.clone(), alert.id), since);
+                self.say(alert, newcomer, Cause::First);
+            }
         }
+    }
+
+    fn say(&mut self, alert: &mut Alert, key: RecipientKey, cause: Cause) {
+        let count = alert.told.get(&key).map_or(0, |told| told.count) + 1;
+        alert.told.insert(key.clone(), Told { round: alert.round, last: self.now, count });
+        self.add(key, Part { alert: alert.id, number: count, cause });
+    }
+
+    /// When others were told at the first address of somebody who was not, and who has addresses that they have not.
+    fn elsewhere(&self, alert: &Alert, key: &RecipientKey) -> Option<Timestamp> {
+        if alert.told.contains_key(key) {
+            return None;
+        }
+        let others: Vec<_> = alert.told.keys().filter(|o| self.people.share(o, key)).collect();
+        (!self.people.covered(key, &others))
+            .then(|| self.known(alert, key).map(|told| told.last))?
     }
 
     fn due(&self, alert: &Alert, route: &Route, key: &RecipientKey) -> Option<Cause> {
@@ -160,7 +188,7 @@ impl Care<'_> {
         }
         alert.closed = Some(self.now);
         let knowing: BTreeSet<RecipientKey> = alert.told.keys().cloned().collect();
-        for key in self.people.apart(&knowing, alert.pd) {
+        for (key, _) in self.people.apart(&knowing, alert.pd) {
             let Some(told) = alert.told.get_mut(&key) else { continue };
             told.count += 1;
             let part = Part { alert: alert.id, number: told.count, cause: Cause::Over };

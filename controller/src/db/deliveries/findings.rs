@@ -24,7 +24,8 @@ pub fn all(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
 /// Addresses whose last message was refused for good.
 fn refusals(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
     let mut statement = db.prepare_cached(
-        "SELECT d.channel, d.recipient, d.recipient_name, d.pd, d.error, max(d.sequence) FROM deliveries AS d
+        "SELECT d.channel, d.recipient, d.recipient_name, d.pd, d.error, max(d.sequence)
+         FROM deliveries AS d INDEXED BY deliveries_failed
          WHERE d.state = 'failed' AND d.ended_s > ?1 AND NOT EXISTS (
             SELECT 1 FROM deliveries AS l
             WHERE l.channel = d.channel AND l.address = d.address AND l.state = 'sent' AND l.ended_s >= d.ended_s)

@@ -47,6 +47,12 @@ impl TokenBucket {
         self.burst_bytes = burst_bytes;
     }
 
+    /// Lets go of what was let through without being paid for, beyond a burst: for who does not always wait as long as told.
+    pub fn forgive(&mut self, now_ns: u64) {
+        let burst_ns = self.time_for(u128::from(self.burst_bytes));
+        self.paid_ns = self.paid_ns.min(now_ns.saturating_add(burst_ns));
+    }
+
     /// Takes `bytes` now, and says how long the caller must wait before it sends them (or anything
     /// after them). `now_ns` is a monotonic clock; one that stands still or goes back is borne.
     pub fn take(&mut self, bytes: u64, now_ns: u64) -> Duration {

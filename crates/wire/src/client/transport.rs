@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::ClientError;
 use super::upload::{Progress, Upload};
 use crate::problem::Problem;
-use crate::server::NOW_HEADER;
+use crate::server::{CAPPED_HEADER, NOW_HEADER};
 use crate::tls::{ClientTls, SeenKey};
 
 /// Longest problem document that is read.
@@ -33,12 +33,12 @@ pub struct Timeouts {
     pub stall: Duration,
     /// For the answer to a commit, which may check a great many objects.
     pub commit: Duration,
-    /// While bytes are sent that a vault may read slowly, since it holds a PD to its cap: between two pieces, and for the
-    /// answer. A vault reads at least 1 KiB/s of each, and what is on its way in buffers is rarely more than 1 MB.
-    pub upload: Duration,
-    /// For the other side's TCP to acknowledge what was sent to it: a machine that is gone is noticed however patient the
-    /// rest is.
-    pub unacknowledged: Duration,
+    /// Without a byte taken, and for the answer, while the vault says that it holds the sender to a cap: it reads at least 1 KiB/s
+    /// of each body, and tens of MB may be on their way in the buffers of both machines.
+    pub slowed: Duration,
+    /// Silence of a body or a commit after which the vault is asked, over another connection, whether it is there; and for the
+    /// answer to that: a site that is cut off is noticed in twice this time.
+    pub ask: Duration,
 }
 
 impl Default for Timeouts {
@@ -47,8 +47,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(60),
             commit: Duration::from_secs(900),
-            upload: Duration::from_secs(900),
-            unacknowledged: Duration::from_secs(300),
+            slowed: Duration::from_secs(12 * 3600),
+            ask: Duration::from_secs(20),
         }
     }
 }
@@ -62,10 +62,20 @@ pub(super) struct Call {
     pub(super) seen: Option<String>,
     pub(super) kind: Option<&'static str>,
     pub(super) body: Vec<Bytes>,
-    /// For the next piece of the body to be taken.
-    pub(super) moving: Duration,
     /// For the answer, once the body is sent.
     pub(super) patience: Duration,
+    /// Whether a vault may read its body slowly, since it holds the sender's PD to a cap.
+    pub(super) slowable: bool,
+}
+
+/// What asking during a silence brings.
+enum There {
+    /// No answer.
+    Gone,
+    /// It answers.
+    Quick,
+    /// It answers, and says that it holds the sender to a cap.
+    Slowing,
 }
 
 /// An answer whose body has not been read.
@@ -110,8 +120,6 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_keepalive(Duration::from_secs(30))
             .tcp_nodelay(true)
-            // Silence of a body may be a cap; silence of the other side's TCP is a dead machine.
-            .tcp_user_timeout(timeouts.unacknowledged)
             .build()
             .map_err(|_| wrong())?;
         Ok(Self {
@@ -160,20 +168,15 @@ impl Transport {
             seen: None,
             kind: None,
             body: Vec::new(),
-            moving: self.timeouts.connect + self.timeouts.stall,
             patience: self.timeouts.stall,
+            slowable: false,
         }
     }
 
     /// A request with bytes.
     pub(super) fn put(&self, path: String, body: Vec<Bytes>) -> Call {
         let call = Call { method: Method::PUT, body, ..self.get(path) };
-        self.patient(Call { kind: Some("application/octet-stream"), ..call })
-    }
-
-    /// The same request to a vault that may read its body slowly.
-    pub(super) fn patient(&self, call: Call) -> Call {
-        Call { moving: self.timeouts.upload, patience: self.timeouts.upload, ..call }
+        Call { kind: Some("application/octet-stream"), slowable: true, ..call }
     }
 
     /// A request with JSON.
@@ -208,7 +211,7 @@ impl Transport {
             progress = watched;
             request = request.header(header::CONTENT_TYPE, kind).body(reqwest::Body::wrap(upload));
         }
-        let sent = self.watch(request.send(), &progress, (call.moving, call.patience)).await?;
+        let sent = self.watch(request.send(), &progress, (call.patience, call.slowable)).await?;
         let response = sent.map_err(|error| ClientError::from_transport(&self.server, error))?;
         self.note_clock(response.headers().get(NOW_HEADER));
         let answer =
@@ -216,25 +219,59 @@ impl Transport {
         if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(answer).await) }
     }
 
-    /// Waits for `sending` as long as its body moves, and then for `patience`.
+    /// Waits for `sending` as long as its body moves, and then for `patience`. A silence that may be a long one is asked about: a
+    /// vault that holds a PD to its cap says so and is waited for, one behind a line that was cut does not answer.
     async fn watch<T>(
         &self,
         sending: impl Future<Output = T>,
         progress: &Progress,
-        (moving, patience): (Duration, Duration),
+        (patience, slowable): (Duration, bool),
     ) -> Result<T, ClientError> {
+        let moving = self.timeouts.connect + self.timeouts.stall;
+        let asks = slowable || patience > moving;
         tokio::pin!(sending);
-        let mut left = progress.left();
+        let (mut left, mut silent, mut is_slowed) = (progress.left(), Duration::ZERO, false);
         loop {
-            let wait = if left == 0 { patience } else { moving };
-            if let Ok(done) = tokio::time::timeout(wait, &mut sending).await {
+            let wait = match (is_slowed, left) {
+                (true, _) => self.timeouts.slowed,
+                (false, 0) => patience,
+                (false, _) => moving,
+            };
+            let rest = wait.saturating_sub(silent);
+            let step = if asks { rest.min(self.timeouts.ask) } else { rest };
+            if let Ok(done) = tokio::time::timeout(step, &mut sending).await {
                 return Ok(done);
             }
+            silent += step;
             let now_left = progress.left();
-            if now_left == left {
-                return Err(self.stalled(wait));
+            if now_left != left {
+                (left, silent) = (now_left, Duration::ZERO);
+                continue;
             }
-            left = now_left;
+            if asks {
+                let there = tokio::select! {
+                    done = &mut sending => return Ok(done),
+                    there = self.ask() => there,
+                };
+                match there {
+                    There::Gone => return Err(self.stalled(silent)),
+                    There::Quick => is_slowed = false,
+                    There::Slowing => is_slowed = slowable,
+                }
+            }
+            if silent >= if is_slowed { self.timeouts.slowed } else { wait } {
+                return Err(self.stalled(silent));
+            }
+        }
+    }
+
+    /// Asks whether the server is there; whatever it says, it is.
+    async fn ask(&self) -> There {
+        let asked = self.http.head(format!("{}/v1/line", self.server));
+        match asked.headers(self.headers.clone()).timeout(self.timeouts.ask).send().await {
+            Err(_) => There::Gone,
+            Ok(answer) if answer.headers().contains_key(CAPPED_HEADER) => There::Slowing,
+            Ok(_) => There::Quick,
         }
     }
 

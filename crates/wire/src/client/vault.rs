@@ -322,7 +322,7 @@ impl VaultClient {
             let path = format!("/v1/repositories/{repository}/have");
             let call =
                 self.transport.json(Method::POST, path, &HaveRequest { packs: packs.to_vec() })?;
-            let call = self.transport.patient(call);
+            let call = Call { slowable: true, ..call };
             let answer: HaveAnswer = self.transport.read_json(call, LIST_MAX_BYTES).await?;
             if !answer.absent.iter().all(|claim| packs.iter().any(|asked| within(claim, asked))) {
                 return Err(self

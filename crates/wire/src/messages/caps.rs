@@ -23,7 +23,7 @@ pub const CAPS_JSON_MAX_BYTES: usize = 4 << 20;
 /// Longest code of a PD.
 const CODE_MAX_BYTES: usize = 32;
 /// Highest number that a list may have.
-const VERSION_MAX: u64 = 1 << 62;
+pub const VERSION_MAX: u64 = 1 << 62;
 
 /// `PUT /v1/caps`, for the controller; `GET /v1/caps`, for sites, the controller and operators: what the vault keeps to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

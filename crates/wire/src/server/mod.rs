@@ -27,6 +27,8 @@ use crate::tls::ServerTls;
 
 /// The header with the server's clock, in seconds since 1970 UTC.
 pub const NOW_HEADER: &str = "lumbung-now";
+/// With this header a vault says of `/v1/line` that it holds the caller's PD to a cap now.
+pub const CAPPED_HEADER: &str = "lumbung-capped";
 /// How long the loop waits when the system has no file descriptor for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
