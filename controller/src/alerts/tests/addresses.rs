@@ -1,6 +1,6 @@
 //! One address under several names, and who answers for a service.
 
-use lumbung_model::{OnCallId, ServiceId};
+use lumbung_model::{OnCallId, ServiceId, Timestamp};
 use lumbung_wire::messages::alerts::OnCall;
 use lumbung_wire::messages::register::ContactPerson;
 
@@ -73,6 +73,35 @@ fn a_mailbox_that_several_take_turns_at_is_not_told_again_at_each_turn() {
     assert_eq!(world.heard(), [(on_call(1), Cause::First, 0)]);
     world.minutes(1);
     assert_eq!(world.heard()[1..], [(on_call(2), Cause::Again, 60)], "by the name of who is there");
+}
+
+/// On call, with the same mailbox as everybody and a chat of their own.
+fn with_chat(tag: u8, from: Timestamp, until: Timestamp) -> OnCall {
+    let turn = turn_at("noc@example.go.id", turn(tag, from, until));
+    OnCall { telegram: tag.to_string(), ..turn }
+}
+
+#[test]
+fn whoever_shares_a_first_address_is_reached_by_their_others_too() {
+    let mut world = World::new(rules(|_| {}));
+    let noon = START.plus_seconds(30 * MIN);
+    let contacts = vec![at("noc@example.go.id", contact(A1, PD_A, 1))];
+    let turns = vec![with_chat(1, START, noon), with_chat(2, noon, noon.plus_seconds(9 * HOUR))];
+    world.people = people_of(contacts, turns);
+    world.alarms = vec![alarm("hidden", "x", PD_A)];
+    // One message, which goes on with the chat of whoever is on call if the mailbox takes nothing.
+    let plan = world.tick(0);
+    assert_eq!(world.heard(), [(key(A1), Cause::First, 0)]);
+    assert_eq!(plan.beside[&key(A1)], [on_call(1)].into());
+    assert!(plan.elsewhere.is_empty());
+    // The next one on call has another chat: told unless the mailbox has it.
+    world.minutes(29);
+    assert_eq!(world.heard().len(), 1);
+    let plan = world.tick(MIN);
+    assert_eq!(world.heard()[1..], [(on_call(2), Cause::First, 30)]);
+    assert_eq!(plan.elsewhere.values().collect::<Vec<_>>(), [&START]);
+    world.minutes(20);
+    assert_eq!(world.heard().len(), 2, "and once only");
 }
 
 #[test]

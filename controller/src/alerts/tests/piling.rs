@@ -9,6 +9,7 @@ use lumbung_wire::messages::alerts::{ChannelKind, DeliveryState};
 use super::outages::{Desk, Receiver};
 use crate::alerts::channel::Outcome;
 use crate::alerts::outbox::{fate, record};
+use crate::alerts::route::Grouping;
 use crate::db::DbError;
 use crate::db::deliveries::{self, Outgoing};
 
@@ -31,6 +32,12 @@ impl Desk {
     fn end(&self, message: &Outgoing, outcome: Outcome) {
         let (now, fate) = (self.now(), fate(message, outcome, self.now()));
         self.db.write(|tx| record(tx, now, &message.id, &fate)).unwrap();
+    }
+
+    /// Whether what a message tells is known at its address.
+    fn has_arrived(&self, message: &Outgoing) -> bool {
+        let alert = &message.alerts[0].0;
+        self.db.read(|tx| deliveries::has_arrived(tx, &message.to, alert, message.made)).unwrap()
     }
 
     fn state(&self, id: &DeliveryId) -> DeliveryState {
@@ -110,6 +117,29 @@ async fn what_the_newer_one_does_not_tell_is_still_sent() {
     desk.minutes(15, false).await;
     assert_eq!(desk.state(&both.id), DeliveryState::Sent);
     assert_eq!(desk.lost(), 0);
+}
+
+#[tokio::test]
+async fn what_names_something_that_has_gone_since_is_sent_beside_the_newer_one() {
+    let mut desk = Desk::repeating(1, 30);
+    Arc::make_mut(&mut desk.settings).route[0].group = Grouping::Kind;
+    desk.mail = Receiver::Fails;
+    desk.raise("hidden", "a");
+    desk.round().await;
+    let [first] = &desk.claim(ChannelKind::Mail)[..] else { panic!("one message") };
+    desk.end(first, Outcome::Later("it is down".to_owned(), None));
+    assert!(!desk.has_arrived(first));
+    desk.wait(60);
+    // The same alert is about something else now: what it was about first stands in that message alone.
+    desk.raise("hidden", "b");
+    desk.clear("hidden", "a");
+    desk.wait(31 * 60);
+    assert!(desk.round().await > 0);
+    assert_eq!(desk.state(&first.id), DeliveryState::Waiting);
+    desk.mail = Receiver::Takes;
+    desk.minutes(15, false).await;
+    assert_eq!(desk.state(&first.id), DeliveryState::Sent);
+    assert!(desk.has_arrived(first));
 }
 
 #[tokio::test]
