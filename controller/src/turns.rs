@@ -1,5 +1,6 @@
 //! When background work is done: at once, every so often, and when somebody asks for it.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,21 @@ impl Turns {
         }
     }
 
+    /// Does a round at each turn, and logs one that fails: `what` could not be done. One that is under way at the end is cut off.
+    pub async fn work<E: Error, F: Future<Output = Result<(), E>>>(
+        mut self,
+        what: &'static str,
+        round: impl Fn() -> F,
+    ) {
+        while self.next().await {
+            if let Some(Err(error)) = self.unless_stopped(round()).await {
+                tracing::error!(error = lumbung_model::with_causes(&error), "{what}");
+            }
+        }
+    }
+
     /// What the work comes to; none if it was cut off, since it is time to stop.
-    pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             _ = self.stop.wait_for(|stopped| *stopped) => None,
             done = work => Some(done),

@@ -115,14 +115,14 @@ impl Outbox {
     /// Sends until told to stop; what is under way then is waited for.
     pub async fn run(self, stop: watch::Receiver<bool>) {
         let mut turns = Turns::every(AFTER_ERROR, stop.clone());
-        loop {
-            if !turns.next().await {
-                return;
-            }
+        while turns.next().await {
             if self.recover().await {
-                break;
+                return self.send(stop).await;
             }
         }
+    }
+
+    async fn send(self, stop: watch::Receiver<bool>) {
         let mut channels = JoinSet::new();
         for channel in ChannelKind::ALL {
             channels.spawn(Lane::new(self.clone(), *channel).run(stop.clone()));

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::settle_alarm;
 use crate::db::anomalies::{self as rows, Due, Kept};
 use crate::db::{Db, DbError, register};
+use crate::poller::findings::{ERROR_MAX_CHARS, printed};
 use crate::poller::site::Enrolled;
 use crate::turns::Turns;
 
@@ -24,8 +25,6 @@ use crate::turns::Turns;
 const AGAIN_S: i64 = 3600;
 /// A site has this long to answer one request.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest error of a site that is kept.
-const ERROR_MAX_CHARS: usize = 300;
 
 /// What the reconciler works on.
 pub struct Keeper {
@@ -45,13 +44,8 @@ impl Keeper {
     /// Places holds until told to stop.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let period = Duration::from_secs(u64::from(self.interval_s));
-        let mut turns = Turns::every_or_when(period, self.signal.clone(), stop);
-        while turns.next().await {
-            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
-                let error = lumbung_model::with_causes(&error);
-                tracing::error!(error, "holds for anomalies could not be seen to");
-            }
-        }
+        let turns = Turns::every_or_when(period, self.signal.clone(), stop);
+        turns.work("holds for anomalies could not be seen to", || self.clone().round()).await;
     }
 
     /// One round over everything that is unsettled.
@@ -154,13 +148,7 @@ impl Keeper {
         due: Due,
         answer: Result<HoldId, String>,
     ) -> Result<(), DbError> {
-        let answer = answer.map_err(|error| {
-            error
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .take(ERROR_MAX_CHARS)
-                .collect::<String>()
-        });
+        let answer = answer.map_err(|error| printed(&error, ERROR_MAX_CHARS));
         match &answer {
             Ok(hold) => {
                 tracing::info!(site = %site.name, manifest = %due.manifest, %hold, "held for an anomaly");

@@ -80,10 +80,10 @@ pub(super) async fn elevations(
     let look = move |tx: &Transaction<'_>| {
         let mut racks = seen(tx, seen_on.0)?;
         racks.retain(|rack| asked.q.as_ref().is_none_or(|text| text.is_in(&[&rack.name])));
-        Ok::<_, Refused>(drawn(tx, seen_on, racks)?)
+        let page = paging.select(racks, |rack: &Rack| (rack.name.clone(), rack.id))?;
+        Ok::<_, Refused>(page.try_with(|racks| drawn(tx, seen_on, racks))?)
     };
-    let rows = app.db.read_async(look).await?;
-    Ok(paging.select(rows, |row: &Elevation| (row.name.clone(), row.rack))?)
+    app.db.read_async(look).await
 }
 
 pub(super) async fn elevation(

@@ -16,6 +16,7 @@ use super::{Allotted, has_caps};
 use crate::db::alarms::Finding;
 use crate::db::{Db, DbError, alarms, caps as rows, register};
 use crate::policies::Terms;
+use crate::poller::findings::{ERROR_MAX_CHARS, printed};
 use crate::poller::site::Enrolled;
 use crate::profile::Profile;
 use crate::turns::Turns;
@@ -28,8 +29,6 @@ const AGAIN_S: i64 = 3600;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A list that a vault has not taken for so long is an alarm.
 const LATE_S: i64 = 1800;
-/// Longest error of a site that is kept.
-const ERROR_MAX_CHARS: usize = 300;
 
 /// What the reconciler works on.
 pub struct Keeper {
@@ -49,13 +48,8 @@ impl Keeper {
     /// Gives caps to vaults until told to stop.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let pause_s = u64::from(self.interval_s.min(LONGEST_PAUSE_S));
-        let mut turns = Turns::every(Duration::from_secs(pause_s), stop);
-        while turns.next().await {
-            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
-                let error = lumbung_model::with_causes(&error);
-                tracing::error!(error, "the caps of sites could not be seen to");
-            }
-        }
+        let turns = Turns::every(Duration::from_secs(pause_s), stop);
+        turns.work("the caps of sites could not be seen to", || self.clone().round()).await;
     }
 
     /// One round over all sites that have enrolled.
@@ -86,8 +80,8 @@ impl Keeper {
                 let (mut new, mut due) = (Vec::new(), Vec::new());
                 for site in register::sites(tx)? {
                     let Some(enrolled) = Enrolled::of(&site) else { continue };
-                    let last = rows::of(tx, &site.id)?;
-                    let next = allotted.to(&site, last.as_ref().map(|last| &last.caps));
+                    let next = allotted.to(&site);
+                    let last = allotted.last(&site.id);
                     let stands = last.filter(|last| last.caps.version == next.version);
                     match stands {
                         None => new.push((enrolled, next)),
@@ -114,7 +108,7 @@ impl Keeper {
         let error = match self.ask(&site, &caps).await {
             Ok(CapsAnswer { taken: true, .. }) => None,
             Ok(CapsAnswer { version: newer, .. }) => return self.go_beyond(caps, newer).await,
-            Err(error) => Some(shown(&error)),
+            Err(error) => Some(printed(&error, ERROR_MAX_CHARS)),
         };
         match &error {
             None => {
@@ -134,9 +128,9 @@ impl Keeper {
         let (site, version) = (caps.site, caps.version);
         let caps = SiteCaps { version: newer.saturating_add(1).max(version), ..caps };
         if let Err(reason) = caps.check() {
-            let error = shown(&format!(
+            let error = format!(
                 "its vault has caps of number {newer}: {reason}; stop it, remove caps.json from its data, and start it"
-            ));
+            );
             return self
                 .db
                 .write_async(move |tx| rows::tried(tx, now, (&site, version), Some(&error)))
@@ -193,9 +187,4 @@ fn late(now: Timestamp, (site, name): (&SiteId, &str), row: &rows::CapsRow) -> O
             row.caps.version
         ),
     })
-}
-
-/// A vault's words as they are kept: somebody else wrote them.
-fn shown(error: &str) -> String {
-    error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_MAX_CHARS).collect()
 }

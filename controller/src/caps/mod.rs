@@ -11,14 +11,15 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lumbung_model::{PdId, RepositoryId};
+use lumbung_model::{PdId, RepositoryId, SiteId};
 use lumbung_wire::messages::caps::{PdCaps, SiteCaps, VERSION_MAX};
 use lumbung_wire::messages::policy::{Narrowing, PolicyRates};
 use lumbung_wire::messages::register::Site;
 use lumbung_wire::policy::rate_plan;
 use rusqlite::Connection;
 
-use crate::db::{DbError, caps as caps_rows, policies as rows, register};
+use crate::db::caps::{self as caps_rows, CapsRow};
+use crate::db::{DbError, policies as rows, register};
 use crate::policies::{Terms, rates};
 
 pub use keeper::Keeper;
@@ -28,8 +29,8 @@ pub(crate) struct Allotted {
     pds: Vec<PdCaps>,
     /// PDs whose lower cap waits for a second person, or was refused by one.
     waiting: BTreeSet<PdId>,
-    /// What sites were given for each PD last: a site that is new gets no other for one that waits.
-    given: BTreeMap<PdId, PolicyRates>,
+    /// What each site was given last.
+    last: BTreeMap<SiteId, CapsRow>,
     timezone: String,
 }
 
@@ -48,25 +49,33 @@ impl Allotted {
             }
         }
         pds.sort_by_key(|entry| entry.pd);
-        let mut given = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for site in register::sites(db)? {
-            let entries = caps_rows::of(db, &site.id)?.map(|row| row.caps.pds).unwrap_or_default();
-            given.extend(entries.into_iter().filter_map(|entry| Some((entry.pd, entry.rates?))));
+            last.extend(caps_rows::of(db, &site.id)?.map(|row| (site.id, row)));
         }
-        Ok(Self { pds, waiting: waiting(db)?, given, timezone: terms.timezone.to_owned() })
+        Ok(Self { pds, waiting: waiting(db)?, last, timezone: terms.timezone.to_owned() })
+    }
+
+    /// What this site was given last.
+    pub(crate) fn last(&self, site: &SiteId) -> Option<&CapsRow> {
+        self.last.get(site)
+    }
+
+    /// The cap of a PD that goes on at this site as long as a lower one waits: what it has, and if it is new, what others have.
+    fn stands(&self, site: &SiteId, pd: PdId) -> Option<PolicyRates> {
+        let given = |row: &CapsRow| row.caps.pds.iter().find(|entry| entry.pd == pd).cloned();
+        match self.last(site).and_then(given) {
+            Some(entry) => entry.rates,
+            None => self.last.values().rev().filter_map(given).find_map(|entry| entry.rates),
+        }
     }
 
     /// What this site is to keep to, by what it was given last; its number is the one that this list has or would have.
-    pub(crate) fn to(&self, site: &Site, last: Option<&SiteCaps>) -> SiteCaps {
-        let stands =
-            |pd: &PdId| match last.and_then(|last| last.pds.iter().find(|entry| entry.pd == *pd)) {
-                Some(entry) => entry.rates.clone(),
-                None => self.given.get(pd).cloned(),
-            };
-        let pds = self.pds.iter().cloned().map(|entry| {
-            let rates =
-                if self.waiting.contains(&entry.pd) { stands(&entry.pd) } else { entry.rates };
-            PdCaps { rates, ..entry }
+    pub(crate) fn to(&self, site: &Site) -> SiteCaps {
+        let last = self.last(&site.id).map(|row| &row.caps);
+        let pds = self.pds.iter().cloned().map(|entry| match self.waiting.contains(&entry.pd) {
+            true => PdCaps { rates: self.stands(&site.id, entry.pd), ..entry },
+            false => entry,
         });
         let next =
             SiteCaps { site: site.id, version: 0, pull: self.pull(site), pds: pds.collect() };

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lumbung_model::{PdId, Timestamp};
-use lumbung_wire::messages::uptime::{UpKind, UpState};
+use lumbung_wire::messages::uptime::{CheckState, UpKind, UpState};
 use lumbung_wire::metrics::{Figures, Metric};
 use rusqlite::Connection;
 
 use crate::db::{DbError, register, services};
 use crate::profile::Profile;
-use crate::uptime::{By, Period, Rules, Subject, rows, states, states_of_subjects};
+use crate::uptime::{By, Period, Rules, Subject, present, rows};
 
 /// Services that have figures of their own.
 pub(super) const SERVICES_MAX: usize = 500;
@@ -95,8 +95,8 @@ pub(super) fn show(
 ) -> Result<(), DbError> {
     let codes: HashMap<PdId, String> =
         register::pds(db)?.into_iter().map(|pd| (pd.id, pd.code)).collect();
-    checks(figures, db, rules, (at, &codes))?;
-    let now: HashMap<Subject, UpState> = states_of_subjects(db, rules, at)?.into_iter().collect();
+    let now = present(db, rules, at)?;
+    checks(figures, &now.checks, &codes);
     let live = services::services(db, None)?;
     figures.count(&LEFT_OUT, &[], live.len().saturating_sub(SERVICES_MAX) as u64);
     let month_of: HashMap<(PdId, &str), _> = month
@@ -108,7 +108,7 @@ pub(super) fn show(
         let Some(code) = codes.get(&service.pd) else { continue };
         let labels = [code.as_str(), service.name.as_str()];
         let subject = Subject { kind: UpKind::Service, id: *service.id.as_bytes(), pd: service.pd };
-        if let Some(is) = now.get(&subject) {
+        if let Some(is) = now.subjects.get(&subject) {
             for state in STATES {
                 figures.flag(&SERVICE_STATE, &[code, &service.name, state.as_str()], state == *is);
             }
@@ -130,14 +130,9 @@ pub(super) fn show(
     Ok(())
 }
 
-fn checks(
-    figures: &mut Figures,
-    db: &Connection,
-    rules: Rules,
-    (at, codes): (Timestamp, &HashMap<PdId, String>),
-) -> Result<(), DbError> {
+fn checks(figures: &mut Figures, states: &[CheckState], codes: &HashMap<PdId, String>) {
     let mut oldest: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for check in states(db, rules, None, at)? {
+    for check in states {
         let Some(code) = codes.get(&check.pd) else { continue };
         for state in STATES {
             figures.add(
@@ -153,5 +148,4 @@ fn checks(
     for (code, seen) in oldest {
         figures.time(&OBSERVED, &[code], Some(seen));
     }
-    Ok(())
 }

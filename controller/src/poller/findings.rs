@@ -14,8 +14,16 @@ const VAULT_ALARM_LASTS_S: i64 = 7 * 86_400;
 /// Alarms taken from one vault.
 const VAULT_ALARMS: usize = 200;
 
+/// Longest error of a site that is kept.
+pub(crate) const ERROR_MAX_CHARS: usize = 300;
+
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
+}
+
+/// A vault's words as they are kept, so many of their characters: somebody else wrote them.
+pub(crate) fn printed(words: &str, most: usize) -> String {
+    words.chars().map(printable).take(most).collect()
 }
 
 impl<S: Source> SitePoll<'_, S> {
@@ -28,11 +36,7 @@ impl<S: Source> SitePoll<'_, S> {
         let scope = format!("{site}/");
         let recent = |alarm: &VaultAlarm| now.seconds_since(alarm.at) <= VAULT_ALARM_LASTS_S;
         let finding = |alarm: VaultAlarm| {
-            let words: String = format!("{}: {}", alarm.kind, alarm.detail)
-                .chars()
-                .map(printable)
-                .take(500)
-                .collect();
+            let words = printed(&format!("{}: {}", alarm.kind, alarm.detail), 500);
             // The same words about two repositories are two alarms: they may be two PDs'.
             let of = alarm.repository.map_or_else(String::new, |id| id.to_string());
             let key = RepositoryId::from_bytes(object_id(format!("{of} {words}").as_bytes()));

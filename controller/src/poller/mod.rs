@@ -4,7 +4,7 @@
 //! at the same time, so a dead one delays no other; a round that finds nothing new changes nothing.
 
 pub mod check;
-mod findings;
+pub(crate) mod findings;
 mod removals;
 pub mod site;
 pub mod source;
@@ -49,13 +49,8 @@ impl Poller {
     /// Polls until told to stop.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let period = Duration::from_secs(u64::from(self.interval_s));
-        let mut turns = Turns::every_or_when(period, self.signal.clone(), stop);
-        while turns.next().await {
-            if let Some(Err(error)) = turns.unless_stopped(self.clone().round()).await {
-                let error = lumbung_model::with_causes(&error);
-                tracing::error!(error, "a round of polling could not be kept");
-            }
-        }
+        let turns = Turns::every_or_when(period, self.signal.clone(), stop);
+        turns.work("a round of polling could not be kept", || self.clone().round()).await;
     }
 
     /// One round over all sites that have enrolled.

@@ -18,6 +18,4 @@ pub use keeper::Keeper;
 pub use prober::{OwnEyes, OwnPlace};
 pub use reckon::{CheckLine, Reckoned, Rules, Subject, SubjectLine, reckon};
 pub use vantage::{Heard, observe, orders};
-pub use view::{
-    By, Period, PeriodError, incident_view, incidents, rows, states, states_of_subjects,
-};
+pub use view::{By, Period, PeriodError, incident_view, incidents, present, rows, states};

@@ -12,7 +12,7 @@ use lumbung_model::{Day, PdId, ServerId, Timestamp};
 use lumbung_wire::messages::uptime::{CheckState, Incident, Sight, UpKind, UpState, UptimeRow};
 use rusqlite::Connection;
 
-use super::reckon::{Rules, Subject, reckon};
+use super::reckon::{CheckLine, Rules, Subject, reckon};
 use crate::db::incidents::{self as incident_rows, IncidentRow};
 use crate::db::{DbError, register, services, sights, uptime};
 use crate::profile::Profile;
@@ -214,11 +214,44 @@ pub fn states(
     pd: Option<PdId>,
     now: Timestamp,
 ) -> Result<Vec<CheckState>, DbError> {
-    let window = (now.plus_seconds(-STATE_S), now.plus_seconds(1));
+    check_states(db, reckon(db, rules, lately(now))?.checks, pd, now)
+}
+
+/// How things are at a moment.
+#[derive(Debug)]
+pub struct Present {
+    /// Every check, by name.
+    pub checks: Vec<CheckState>,
+    /// Every subject.
+    pub subjects: HashMap<Subject, UpState>,
+}
+
+/// How every check and every subject is now, of all PD.
+///
+/// # Errors
+/// If the database fails.
+pub fn present(db: &Connection, rules: Rules, now: Timestamp) -> Result<Present, DbError> {
+    let reckoned = reckon(db, rules, lately(now))?;
+    let subjects = reckoned.subjects.into_iter();
+    let subjects = subjects.filter_map(|one| Some((one.subject, as_state(one.line.at(now)?))));
+    let subjects = subjects.collect();
+    Ok(Present { checks: check_states(db, reckoned.checks, None, now)?, subjects })
+}
+
+/// The stretch that says how things are now.
+const fn lately(now: Timestamp) -> (Timestamp, Timestamp) {
+    (now.plus_seconds(-STATE_S), now.plus_seconds(1))
+}
+
+fn check_states(
+    db: &Connection,
+    checks: Vec<CheckLine>,
+    pd: Option<PdId>,
+    now: Timestamp,
+) -> Result<Vec<CheckState>, DbError> {
     let newest: HashMap<_, _> =
         sights::newest(db)?.into_iter().map(|seen| ((seen.check, seen.site), seen)).collect();
-    let mut states: Vec<CheckState> = reckon(db, rules, window)?
-        .checks
+    let mut states: Vec<CheckState> = checks
         .into_iter()
         .filter(|one| pd.is_none_or(|pd| pd == one.check.pd))
         .filter_map(|one| {
@@ -246,20 +279,6 @@ pub fn states(
         .collect();
     states.sort_by(|a, b| (&a.name, a.check).cmp(&(&b.name, b.check)));
     Ok(states)
-}
-
-/// How every subject is now.
-///
-/// # Errors
-/// If the database fails.
-pub fn states_of_subjects(
-    db: &Connection,
-    rules: Rules,
-    now: Timestamp,
-) -> Result<Vec<(Subject, UpState)>, DbError> {
-    let window = (now.plus_seconds(-STATE_S), now.plus_seconds(1));
-    let subjects = reckon(db, rules, window)?.subjects.into_iter();
-    Ok(subjects.filter_map(|one| Some((one.subject, as_state(one.line.at(now)?)))).collect())
 }
 
 const fn as_state(judged: Judged) -> UpState {
