@@ -5,6 +5,7 @@
 //! says of a dataset stands alone; the register's policy is followed, if at all, for datasets that it does not name.
 
 mod error;
+mod source;
 mod values;
 
 pub use error::ConfigError;
@@ -12,6 +13,11 @@ pub use values::{AbsolutePath, SiteUrl, Zone};
 
 use std::path::{Path, PathBuf};
 
+use lumbung_database::Hook;
+use lumbung_database::mariadb::MariadbSettings;
+use lumbung_database::postgresql::PostgresqlSettings;
+use lumbung_database::sqlite::SqliteSettings;
+use lumbung_database::{CommandSettings, Settings};
 use lumbung_engine::Excludes;
 use lumbung_model::rate::{Cap, RateCaps, RatePlan, Window};
 use lumbung_model::schedule::{Backoff, Expression, Period, Schedule};
@@ -79,8 +85,14 @@ pub struct Job {
     pub dataset: DatasetId,
     /// What people call the dataset.
     pub label: String,
-    /// What is backed up.
+    /// Files and directories that are backed up; none, if `stream` says what is.
     pub paths: Vec<PathBuf>,
+    /// What is streamed instead.
+    pub stream: Option<Settings>,
+    /// What runs before; if it fails, there is no backup.
+    pub before: Option<Hook>,
+    /// What runs afterwards, however the backup went.
+    pub after: Option<Hook>,
     /// What is left out.
     pub exclude: Vec<String>,
     /// Whether other file systems mounted below the paths are left out.
@@ -175,7 +187,13 @@ struct JobSection {
     dataset: Spanned<DatasetId>,
     #[serde(default)]
     label: String,
-    paths: Spanned<Vec<AbsolutePath>>,
+    paths: Option<Spanned<Vec<AbsolutePath>>>,
+    postgresql: Option<Spanned<PostgresqlSettings>>,
+    mariadb: Option<Spanned<MariadbSettings>>,
+    sqlite: Option<Spanned<SqliteSettings>>,
+    command: Option<Spanned<CommandSettings>>,
+    before: Option<Spanned<Hook>>,
+    after: Option<Spanned<Hook>>,
     exclude: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     one_file_system: bool,
@@ -308,10 +326,8 @@ impl JobSection {
             );
             return Err(wrong(self.dataset.span(), "dataset", message));
         }
-        if self.paths.get_ref().is_empty() {
-            let message = "no path to back up: write at least one, such as paths = [\"/srv/data\"]"
-                .to_owned();
-            return Err(wrong(self.paths.span(), "paths", message));
+        if let Some((span, key, message)) = source::fault(&self) {
+            return Err(wrong(span, key, message));
         }
         if let Some(exclude) = &self.exclude {
             Excludes::new(exclude.get_ref())
@@ -321,7 +337,13 @@ impl JobSection {
         Ok(Job {
             dataset,
             label: if self.label.is_empty() { name.clone() } else { self.label },
-            paths: self.paths.into_inner().into_iter().map(|path| path.0).collect(),
+            paths: self
+                .paths
+                .map(|paths| paths.into_inner().into_iter().map(|path| path.0).collect())
+                .unwrap_or_default(),
+            stream: source::stream(self.postgresql, self.mariadb, self.sqlite, self.command),
+            before: self.before.map(Spanned::into_inner),
+            after: self.after.map(Spanned::into_inner),
             exclude: self.exclude.map(Spanned::into_inner).unwrap_or_default(),
             one_file_system: self.one_file_system,
             schedule: self.schedule.map(|expression| Schedule::new(expression, zone)),

@@ -5,6 +5,7 @@
 //! anybody is told that it ended.
 
 mod by_hand;
+mod hooks;
 mod summary;
 
 pub use by_hand::{ByHand, by_hand};
@@ -12,9 +13,10 @@ pub use summary::{RunSummary, warning_lines};
 
 use std::sync::Arc;
 
+use lumbung_database::{Places, Prepared, SourceError};
 use lumbung_engine::{
     BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, Depot, DepotError, Excludes,
-    HttpDepot, Progress, StateError as EngineState, backup, load_rosters,
+    Halt, HttpDepot, Progress, Source, StateError as EngineState, backup, load_rosters,
 };
 use lumbung_model::anomaly::RunFigures;
 use lumbung_model::{Clock, SiteId, Timestamp};
@@ -56,6 +58,12 @@ pub enum RunError {
     /// The engine.
     #[error("no snapshot was made")]
     Backup(#[from] BackupError),
+    /// A database, or what else is streamed.
+    #[error("the source of the job cannot be backed up")]
+    Source(#[from] SourceError),
+    /// The hook before the backup.
+    #[error("the hook before the backup failed, so there is no backup")]
+    Before(#[source] SourceError),
     /// Another run holds the state.
     #[error(
         "another backup of this agent is running: wait until it has finished (`lumbung-agent status` shows it)"
@@ -89,6 +97,8 @@ pub enum Note {
     LeftOut(String),
     /// The clocks of this host and of a site are far apart: the snapshot's times are wrong at one of them.
     Clock(String),
+    /// The hook after the backup failed.
+    After(String),
 }
 
 impl std::fmt::Display for Note {
@@ -96,6 +106,7 @@ impl std::fmt::Display for Note {
         match self {
             Self::LeftOut(site) => write!(f, "site left out: {site}"),
             Self::Clock(clock) => f.write_str(clock),
+            Self::After(why) => write!(f, "the hook after the backup failed: {why}"),
         }
     }
 }
@@ -132,7 +143,9 @@ impl Runner {
     pub fn run(&self, job: &Job, progress: &dyn Progress, cancel: &Cancel) -> Finished {
         let started = self.clock.now();
         let mut notes = Vec::new();
-        let result = self.try_run(job, progress, cancel, &mut notes);
+        let result = hooks::around(job, cancel, &mut notes, |notes| {
+            self.try_run(job, progress, cancel, notes)
+        });
         let ending = ending(&result, &notes);
         Finished { ending, result, notes, started, ended: self.clock.now() }
     }
@@ -162,6 +175,7 @@ impl Runner {
             .zip(&clients)
             .map(|(to, client)| self.depot(client.clone(), to.site, &identity))
             .collect();
+        let stream = self.stream(job, cancel)?;
         let throttle =
             RateLimiter::new(self.config.rates.clone(), self.clock.clone(), cancel.clone());
         let outcome = backup(&BackupRequest {
@@ -171,7 +185,7 @@ impl Runner {
             dataset: job.dataset,
             label: &job.label,
             host: &self.hostname,
-            sources: &job.paths,
+            source: stream.as_ref().map_or(Source::Paths(&job.paths), |it| Source::Streams(it)),
             options: options(job, self.estimate)?,
             progress,
             throttle: &throttle,
@@ -198,6 +212,16 @@ impl Runner {
             BackupError::State(EngineState::Locked(_)) => RunError::Busy,
             other => RunError::Backup(other),
         })
+    }
+
+    /// The job's database, looked at; none if it backs up files.
+    fn stream(&self, job: &Job, cancel: &Cancel) -> Result<Option<Prepared>, SourceError> {
+        let Some(settings) = &job.stream else { return Ok(None) };
+        let places = Places {
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
+            scratch: self.state.path().to_owned(),
+        };
+        settings.prepare(&places, self.clock.now(), &Halt::by(cancel)).map(Some)
     }
 
     /// Where sites were reached before. It only adds to the register's sites, so a run goes on without it.
@@ -295,14 +319,21 @@ fn no_site(left_out: &[String], enrolment: &Enrolment) -> String {
 
 /// Whether time may heal it; none if the run did not begin because another one runs.
 fn ending(result: &Result<BackupOutcome, RunError>, notes: &[Note]) -> Option<Ending> {
-    let wrong_clock = notes.iter().any(|note| matches!(note, Note::Clock(_)));
+    let to_be_told = notes.iter().any(|note| matches!(note, Note::Clock(_) | Note::After(_)));
     Some(match result {
-        Ok(outcome) if outcome.has_warnings() || !outcome.authorized || wrong_clock => {
+        Ok(outcome) if outcome.has_warnings() || !outcome.authorized || to_be_told => {
             Ending::Warnings
         }
         Ok(_) => Ending::Ok,
         Err(RunError::Busy) => return None,
         Err(RunError::Backup(error)) => ending_of(error),
+        Err(
+            RunError::Source(SourceError::Halted { .. })
+            | RunError::Before(SourceError::Halted { .. }),
+        ) => Ending::Interrupted,
+        Err(RunError::Source(error) | RunError::Before(error)) if error.may_heal() => {
+            Ending::Transient
+        }
         Err(RunError::Thread) => Ending::Transient,
         Err(_) => Ending::Permanent,
     })
@@ -313,6 +344,8 @@ fn ending_of(error: &BackupError) -> Ending {
         BackupError::Cancelled => Ending::Interrupted,
         BackupError::Unavailable { .. }
         | BackupError::StillMissing { .. }
+        // A server that was restarted, a lock that somebody held.
+        | BackupError::Stream { .. }
         | BackupError::Thread => Ending::Transient,
         BackupError::Depot(error) | BackupError::State(EngineState::Depot(error)) => match error {
             // A full site is somebody's morning work; what lacks frames gets them with the next run.
@@ -336,7 +369,11 @@ fn cause_of(error: &RunError) -> Option<RunCause> {
         RunError::Busy | RunError::Thread | RunError::Backup(BackupError::Cancelled) => {
             return None;
         }
-        RunError::Backup(BackupError::NoSource(_)) => RunCause::SourceUnreadable,
+        RunError::Source(_)
+        | RunError::Before(_)
+        | RunError::Backup(BackupError::NoSource(_) | BackupError::Stream { .. }) => {
+            RunCause::SourceUnreadable
+        }
         RunError::Backup(BackupError::Unavailable { .. }) => RunCause::SiteUnreachable,
         RunError::Backup(BackupError::NotAllowed { .. } | BackupError::StillMissing { .. }) => {
             RunCause::SiteRefused

@@ -5,6 +5,7 @@
 pub mod alone;
 pub mod city;
 pub mod clocks;
+pub mod databases;
 pub mod evidence;
 pub mod figures;
 pub mod hosts;

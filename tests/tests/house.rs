@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Who may use whom, among the workspace's own crates (normal dependencies). `lumbung-tests`,
 /// `lumbung-fuzz-targets` and `xtask` are outside the house and may use anything.
-const DIRECTIONS: [(&str, &[&str]); 11] = [
+const DIRECTIONS: [(&str, &[&str]); 12] = [
     ("lumbung-model", &[]),
     ("lumbung-pack", &["lumbung-model"]),
     ("lumbung-store", &["lumbung-model", "lumbung-pack"]),
@@ -15,6 +15,7 @@ const DIRECTIONS: [(&str, &[&str]); 11] = [
         "lumbung-engine",
         &["lumbung-model", "lumbung-pack", "lumbung-seal", "lumbung-store", "lumbung-wire"],
     ),
+    ("lumbung-database", &["lumbung-model", "lumbung-engine"]),
     ("lumbung-probe", &["lumbung-model", "lumbung-wire"]),
     (
         "lumbung-vault",
@@ -30,6 +31,7 @@ const DIRECTIONS: [(&str, &[&str]); 11] = [
             "lumbung-store",
             "lumbung-wire",
             "lumbung-engine",
+            "lumbung-database",
         ],
     ),
     (

@@ -10,6 +10,7 @@ mod bandwidth;
 mod chaos;
 mod colocation;
 mod damage;
+mod databases;
 mod heartbeats;
 mod hosts;
 mod house;

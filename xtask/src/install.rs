@@ -10,7 +10,7 @@ use crate::run::{check, command, is_there, root, target_dir};
 type Needed = (&'static str, &'static str, &'static str);
 
 /// What the tests start: program, an argument with which it only answers, package.
-const TEST_PROGRAMS: [Needed; 9] = [
+const TEST_PROGRAMS: [Needed; 13] = [
     ("cc", "--version", "build-essential"),
     ("curl", "--version", "curl"),
     ("ip", "-V", "iproute2"),
@@ -19,6 +19,11 @@ const TEST_PROGRAMS: [Needed; 9] = [
     ("sqlite3", "--version", "sqlite3"),
     ("script", "--version", "bsdutils"),
     ("faketime", "--version", "faketime"),
+    // The servers themselves, without a service that would be started.
+    ("/usr/lib/postgresql/15/bin/postgres", "--version", "postgresql-15"),
+    ("/usr/lib/postgresql/15/bin/pg_amcheck", "--version", "postgresql-client-15"),
+    ("mariadbd", "--version", "mariadb-server-core"),
+    ("mariadb-dump", "--version", "mariadb-client"),
     ("/usr/sbin/exim4", "-bV", "exim4-daemon-light"),
 ];
 

@@ -70,7 +70,9 @@ pub fn effective(file: &Config, policy: Option<&Policy>) -> Effective {
     }
     for skipped in &policy.content.skipped {
         let note = match skipped.gap {
-            PolicyGap::Kind => "agents cannot back up this kind of dataset yet",
+            PolicyGap::Kind => {
+                "no path of it can be backed up: a [[job]] in this server's own file has to say how to reach it, such as by [job.postgresql]"
+            }
             PolicyGap::NoPaths => "the register names no path of it",
             PolicyGap::Entry => "the register names a path or schedule that cannot be used",
             PolicyGap::Repository => "the register has it in another repository",
@@ -93,6 +95,9 @@ fn job(asked: &PolicyJob, issued: Timestamp) -> Result<Job, String> {
         dataset: asked.dataset,
         label: asked.label.clone(),
         paths: asked.paths.iter().map(PathBuf::from).collect(),
+        stream: None,
+        before: None,
+        after: None,
         exclude: asked.exclude.clone(),
         one_file_system: false,
         jitter: jitter(&schedule, issued),

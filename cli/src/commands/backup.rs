@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use lumbung_engine::{
-    BackupError, BackupOptions, BackupOutcome, BackupRequest, Excludes, NoThrottle, backup,
+    BackupError, BackupOptions, BackupOutcome, BackupRequest, Excludes, NoThrottle, Source, backup,
 };
 use lumbung_model::{ByteSize, DatasetId, SystemClock};
 use lumbung_pack::limits::LABEL_MAX_BYTES;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &BackupArgs, terminal: &Terminal) -> Outcome<Exit> {
         dataset,
         label,
         host: &args.host,
-        sources: &sources,
+        source: Source::Paths(&sources),
         options,
         progress: &meter,
         throttle: &NoThrottle,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lumbung_engine::{
     BackupOptions, BackupRequest, Cancel, Depot, Include, LocalDepot, NoProgress, NoThrottle,
-    RestoreOptions, RestoreRequest, SnapshotReader, backup, compare, restore, verify,
+    RestoreOptions, RestoreRequest, SnapshotReader, Source, backup, compare, restore, verify,
 };
 use lumbung_model::{DatasetId, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_pack::{
@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             dataset,
             label: "measure",
             host: "measure",
-            sources: std::slice::from_ref(&source),
+            source: Source::Paths(std::slice::from_ref(&source)),
             options: BackupOptions::default(),
             progress: &NoProgress,
             throttle: &NoThrottle,

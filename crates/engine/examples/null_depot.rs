@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use lumbung_engine::{
-    BackupOptions, BackupRequest, Cancel, Commit, Depot, DepotError, NoProgress, NoThrottle, backup,
+    BackupOptions, BackupRequest, Cancel, Commit, Depot, DepotError, NoProgress, NoThrottle,
+    Source, backup,
 };
 use lumbung_model::{
     DatasetId, ManifestId, PackId, RepositoryId, RosterId, SystemClock, Timestamp,
@@ -119,7 +120,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dataset: DatasetId::random(),
         label: "bench",
         host: "bench",
-        sources: std::slice::from_ref(&source),
+        source: Source::Paths(std::slice::from_ref(&source)),
         options: BackupOptions::default(),
         progress: &NoProgress,
         throttle: &NoThrottle,

@@ -1,7 +1,10 @@
 //! How a caller watches, slows and stops a run. All of it is called from several threads.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender};
 
 /// An estimate of what a run will have read when it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,18 +53,39 @@ impl Throttle for NoThrottle {
 
 /// A request to stop, shared by its clones.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Request>);
+
+#[derive(Debug)]
+struct Request {
+    asked: AtomicBool,
+    /// Dropped when the run is asked to stop, so that whoever waits on `signal` wakes.
+    holder: Mutex<Option<Sender<Infallible>>>,
+    signal: Receiver<Infallible>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        let (holder, signal) = crossbeam_channel::bounded(0);
+        Self { asked: AtomicBool::new(false), holder: Mutex::new(Some(holder)), signal }
+    }
+}
 
 impl Cancel {
     /// Asks the run to stop at its next step.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.asked.store(true, Ordering::SeqCst);
+        self.0.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether the run was asked to stop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    /// Disconnected once the run was asked to stop: for whoever waits for something else as well.
+    pub(crate) fn signal(&self) -> &Receiver<Infallible> {
+        &self.0.signal
     }
 }
 

@@ -22,7 +22,10 @@ mod source;
 mod state;
 mod verify;
 
-pub use backup::{BackupError, BackupOptions, BackupOutcome, BackupRequest, backup};
+pub use backup::{
+    BackupError, BackupOptions, BackupOutcome, BackupRequest, Halt, Source, Stream, StreamError,
+    Streams, Waited, backup,
+};
 pub use compare::{CompareReport, Difference, compare};
 pub use control::{Cancel, NoProgress, NoThrottle, Progress, Throttle, Total, Warning};
 pub use depot::{Commit, Depot, DepotError, HttpDepot, LocalDepot};

@@ -185,6 +185,7 @@ impl<'a> Assembler<'a> {
                 self.cut_small(false)?;
             }
             Item::Large(job) => self.large(*job)?,
+            Item::Stream(entry) => self.stream(*entry)?,
         }
         if self.pending.len() >= PENDING_MAX && !self.open.is_empty() {
             self.cut_small(true)?;

@@ -26,19 +26,24 @@ const READ_BYTES: usize = 256 << 10;
 
 /// The chunks of a large file so far, as the catalogue will have them: a long file has many.
 #[derive(Default)]
-struct Cuts {
+pub(super) struct Cuts {
     content: Vec<ContentRef>,
     numbers: Vec<u64>,
 }
 
 impl Cuts {
-    fn push(&mut self, cut: Cut) {
+    pub(super) fn push(&mut self, cut: Cut) {
         self.content.push(ContentRef { chunk: cut.chunk, offset: 0, length: cut.length });
         self.numbers.push(cut.number);
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.content.iter().map(|part| u64::from(part.length)).sum()
+    }
+
+    /// The content, and the job that names each part of it.
+    pub(super) fn into_parts(self) -> (Vec<ContentRef>, Vec<u64>) {
+        (self.content, self.numbers)
     }
 
     /// Those from the one of this number on.
@@ -128,7 +133,7 @@ impl Assembler<'_> {
             self.reading.warnings.push(&entry.path, told);
         }
         let size = if changed { length } else { stat.size };
-        let Cuts { content, numbers } = cuts;
+        let (content, numbers) = cuts.into_parts();
         entry.kind = EntryKind::File { size, sparse, content };
         let assembled = Assembled { entry, stat: Some(stat), numbers };
         self.progress.files(1);

@@ -19,6 +19,7 @@ mod retry;
 mod run;
 mod sealing;
 mod stop;
+mod streams;
 mod upload;
 
 use std::path::{Path, PathBuf};
@@ -29,8 +30,11 @@ use lumbung_model::{AgentId, Clock, DatasetId, ManifestId, Timestamp};
 use lumbung_pack::{Receipt, Statistics};
 use lumbung_seal::AgentIdentity;
 
-use crate::source::sources;
+use crate::source::{Sources, sources};
 use crate::state::{StateDir, StateError};
+use streams::Planned;
+pub use streams::{Halt, Stream, StreamError, Streams, Waited};
+
 use crate::{Cancel, Depot, DepotError, Excludes, Progress, Throttle, Warning};
 
 /// What to do and how.
@@ -84,6 +88,15 @@ impl Default for BackupOptions {
     }
 }
 
+/// What is backed up.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// Files and directories.
+    Paths(&'a [PathBuf]),
+    /// What programs write to their output.
+    Streams(&'a dyn Streams),
+}
+
 /// A backup to be made.
 pub struct BackupRequest<'a> {
     /// Where to: the first that answers is used, the others stand by.
@@ -98,8 +111,8 @@ pub struct BackupRequest<'a> {
     pub label: &'a str,
     /// The host's name; stands sealed in the snapshot.
     pub host: &'a str,
-    /// Files and directories.
-    pub sources: &'a [PathBuf],
+    /// What is backed up.
+    pub source: Source<'a>,
     /// How.
     pub options: BackupOptions,
     /// Told what happens.
@@ -168,6 +181,20 @@ pub enum BackupError {
     /// None of the sources is there.
     #[error("none of the paths to be backed up is there: {0}")]
     NoSource(String),
+    /// A stream's path.
+    #[error(
+        "{0} cannot be a stream's path: it is not absolute, has \"..\", or is another stream's path or folder"
+    )]
+    StreamPath(String),
+    /// A stream that is not whole.
+    #[error("{path} is not whole, so there is no snapshot of this run")]
+    Stream {
+        /// Under which path the snapshot would have had it.
+        path: String,
+        /// Why.
+        #[source]
+        source: StreamError,
+    },
     /// No depot.
     #[error("no depot was given to back up to")]
     NoDepot,
@@ -225,23 +252,49 @@ pub enum BackupError {
     Thread,
 }
 
+/// The source, looked at.
+enum Input<'a> {
+    Walk(Sources),
+    Streams(Planned<'a>),
+}
+
+impl<'a> Input<'a> {
+    fn of(source: Source<'a>) -> Result<Self, BackupError> {
+        match source {
+            Source::Streams(streams) => Ok(Self::Streams(Planned::new(streams)?)),
+            Source::Paths(paths) => {
+                let found = sources(paths);
+                if found.paths.is_empty() {
+                    let named: Vec<String> =
+                        paths.iter().map(|path| path.display().to_string()).collect();
+                    return Err(BackupError::NoSource(named.join(", ")));
+                }
+                Ok(Self::Walk(found))
+            }
+        }
+    }
+
+    /// The absolute paths, as the snapshot names them.
+    fn paths(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Walk(sources) => sources.paths.clone(),
+            Self::Streams(planned) => planned.absolute(),
+        }
+    }
+}
+
 /// Makes a backup.
 ///
 /// # Errors
 /// If no snapshot was made. What was sent is kept and used by the next run.
 pub fn backup(request: &BackupRequest<'_>) -> Result<BackupOutcome, BackupError> {
-    let sources = sources(request.sources);
-    if sources.paths.is_empty() {
-        let named: Vec<String> =
-            request.sources.iter().map(|path| path.display().to_string()).collect();
-        return Err(BackupError::NoSource(named.join(", ")));
-    }
+    let input = Input::of(request.source)?;
     let state = StateDir::open(request.state_dir)?;
     let started = request.clock.now();
     let mut tried = Vec::new();
     let mut last = None;
     for index in 0..request.depots.len() {
-        match run::run_at(request, &state, &sources, index, started) {
+        match run::run_at(request, &state, &input, index, started) {
             Err(BackupError::Depot(error)) if error.may_work_elsewhere() => {
                 request.progress.message(&format!("{error}; trying the next depot"));
                 tried.push(error.to_string());

@@ -24,7 +24,7 @@ use super::run::Run;
 use super::sealing::Sealing;
 use super::stop::{Stop, Stopped};
 use super::upload::Uploading;
-use super::{BackupError, retry::Retry};
+use super::{BackupError, Input, retry::Retry};
 use crate::Total;
 use crate::source::{FileKind, Sources, Visit, VisitKind, Walk, WalkOptions, open_directory};
 use crate::state::{CacheHeader, CacheReader, CacheWriter, PartialFile, StateError};
@@ -156,10 +156,7 @@ fn estimate(run: &Run<'_>, sources: &Sources, stop: &Stop, over: &Receiver<()>) 
 
 /// Walks, reads, seals and sends everything once. What it gives is complete: every pack is acknowledged.
 /// With the recorded snapshot comes the cache that the pass wrote.
-pub(super) fn pass(
-    run: &mut Run<'_>,
-    sources: &Sources,
-) -> Result<(Recorded, PathBuf), BackupError> {
+pub(super) fn pass(run: &mut Run<'_>) -> Result<(Recorded, PathBuf), BackupError> {
     let stop = Stop::new(run.request.cancel);
     let (caches, cache_path) = caches(run)?;
     let recorded = {
@@ -171,12 +168,14 @@ pub(super) fn pass(
         let memory = Memory::new(shared);
         let result = std::thread::scope(|scope| {
             let (over, is_over) = bounded::<()>(0);
-            if shared.request.options.estimate && shared.round == 0 {
+            if shared.request.options.estimate
+                && shared.round == 0
+                && let Input::Walk(sources) = shared.input
+            {
                 let stop = &stop;
                 scope.spawn(move || estimate(shared, sources, stop, &is_over));
             }
-            let threads =
-                Threads::start(scope, shared, sources, &stop, &memory, caches, acknowledged_out);
+            let threads = Threads::start(scope, shared, &stop, &memory, caches, acknowledged_out);
             for stored in &acknowledged {
                 publisher.acknowledged(shared, stored, &stop);
             }
@@ -194,6 +193,18 @@ pub(super) fn pass(
     run.read_bytes += read_bytes;
     run.changes = changes;
     Ok((recorded, cache_path))
+}
+
+/// Plans every entry of the source.
+fn plan(run: &Run<'_>, planner: &mut Planner<'_>, stop: &Stop) -> Result<(), Stopped> {
+    match run.input {
+        Input::Streams(planned) => planned.plan(planner, run),
+        Input::Walk(sources) => {
+            let root = open_directory(Path::new("/"))
+                .map_err(|e| stop.fail(StateError::io("opened", Path::new("/"), e)))?;
+            Walk::new(walk_options(run)).run(root, sources, &mut |visit| planner.visit(visit))
+        }
+    }
 }
 
 /// The buffers of a pass.
@@ -225,7 +236,6 @@ impl<'scope> Threads<'scope> {
     fn start<'env: 'scope>(
         scope: &'scope std::thread::Scope<'scope, 'env>,
         run: &'env Run<'env>,
-        sources: &'env Sources,
         stop: &'env Stop,
         memory: &'env Memory,
         caches: Caches,
@@ -256,9 +266,7 @@ impl<'scope> Threads<'scope> {
                 bytes: 0,
                 directories: 0,
             };
-            let root = open_directory(Path::new("/"))
-                .map_err(|e| stop.fail(StateError::io("opened", Path::new("/"), e)))?;
-            Walk::new(walk_options(run)).run(root, sources, &mut |visit| planner.visit(visit))?;
+            plan(run, &mut planner, stop)?;
             planner.flush()?;
             Ok(planner.changes())
         });

@@ -60,6 +60,8 @@ pub(super) enum Step {
     Ready(Entry, Option<Stat>),
     /// Its content is to be read.
     Read(Box<ReadJob>),
+    /// Its content is made while it is read.
+    Stream(Box<Entry>),
 }
 
 /// Steps for a reader, and where their result goes.
@@ -147,7 +149,7 @@ impl Planner<'_> {
         self.bytes += stat.size.min(LARGE_BYTES);
         let before = self.steps.iter().rev().find_map(|step| match step {
             Step::Read(job) => Some(&job.directory),
-            Step::Ready(..) => None,
+            Step::Ready(..) | Step::Stream(_) => None,
         });
         if before.is_none_or(|before| !Arc::ptr_eq(before, &job.directory)) {
             self.directories += 1;
@@ -227,7 +229,7 @@ impl Planner<'_> {
         self.push(Step::Ready(entry, None))
     }
 
-    fn push(&mut self, step: Step) -> Result<(), Stopped> {
+    pub(super) fn push(&mut self, step: Step) -> Result<(), Stopped> {
         self.steps.push(step);
         let full = self.steps.len() >= BATCH_STEPS
             || self.bytes >= BATCH_BYTES

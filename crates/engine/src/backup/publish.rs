@@ -16,7 +16,6 @@ use super::retry::Retry;
 use super::run::{Run, newest_own_manifest};
 use super::stop::Stop;
 use super::{BackupError, BackupRequest};
-use crate::source::Sources;
 use crate::state::{ChainState, Pending, read_optional, write_durably};
 use crate::{Commit, Depot, DepotError};
 
@@ -140,7 +139,6 @@ impl Publisher {
         &mut self,
         run: &Run<'_>,
         recorded: &Recorded,
-        sources: &Sources,
     ) -> Result<Result<Published, Missing>, BackupError> {
         let stop = Stop::new(run.request.cancel);
         self.resolve_doubt(run, &stop)?;
@@ -154,7 +152,7 @@ impl Publisher {
         let root = RootPlain {
             host: run.request.host.to_owned(),
             label: run.request.label.to_owned(),
-            sources: sources.paths.clone(),
+            sources: run.input.paths(),
             entries: recorded.entries,
             root_chunks: recorded.root_chunks.clone(),
         };

@@ -32,6 +32,8 @@ pub(super) enum Item {
     Small(Entry, Stat, Range<usize>, Origin),
     /// A large file, still to be read.
     Large(Box<ReadJob>),
+    /// A stream, still to be read.
+    Stream(Box<Entry>),
 }
 
 /// Entries in path order.
@@ -104,6 +106,7 @@ impl Reading<'_> {
                 }
                 match step {
                     Step::Ready(entry, stat) => batch.items.push(Item::Ready(entry, stat)),
+                    Step::Stream(entry) => batch.items.push(Item::Stream(entry)),
                     Step::Read(job) => batch.items.extend(self.read(job, &mut batch.data)),
                 }
             }

@@ -18,8 +18,8 @@ use super::pass::{adopt_cache, pass};
 use super::publish::{Published, Publisher};
 use super::retry::Retry;
 use super::stop::{Stop, Warnings};
-use super::{BackupError, BackupOutcome, BackupRequest};
-use crate::source::{Names, Sources};
+use super::{BackupError, BackupOutcome, BackupRequest, Input};
+use crate::source::Names;
 use crate::state::{Journal, Record, StateDir, sync_rosters};
 use crate::{Depot, DepotError};
 
@@ -31,6 +31,8 @@ const LOST_PACKS: usize = 64;
 /// A run at one depot.
 pub(super) struct Run<'a> {
     pub(super) request: &'a BackupRequest<'a>,
+    /// Its source, looked at.
+    pub(super) input: &'a Input<'a>,
     pub(super) depot: &'a dyn Depot,
     pub(super) dataset_dir: PathBuf,
     pub(super) chain: RosterChain,
@@ -62,6 +64,7 @@ impl<'a> Run<'a> {
     fn begin(
         request: &'a BackupRequest<'a>,
         state: &StateDir,
+        input: &'a Input<'a>,
         depot: &'a dyn Depot,
         started: Timestamp,
     ) -> Result<Self, BackupError> {
@@ -84,6 +87,7 @@ impl<'a> Run<'a> {
         let gear = identity.secret.gear();
         Ok(Self {
             request,
+            input,
             depot,
             dataset_dir,
             started,
@@ -142,11 +146,11 @@ impl<'a> Run<'a> {
         frames + self.known.forget_sessions(&missing.sessions) > 0
     }
 
-    fn passes(&mut self, sources: &Sources) -> Result<(Published, PathBuf), BackupError> {
+    fn passes(&mut self) -> Result<(Published, PathBuf), BackupError> {
         loop {
-            let (recorded, cache) = pass(self, sources)?;
+            let (recorded, cache) = pass(self)?;
             let mut publisher = self.take_publisher();
-            let published = publisher.publish(self, &recorded, sources);
+            let published = publisher.publish(self, &recorded);
             self.return_publisher(publisher);
             match published? {
                 Ok(published) => return Ok((published, cache)),
@@ -188,17 +192,19 @@ impl<'a> Run<'a> {
 pub(super) fn run_at(
     request: &BackupRequest<'_>,
     state: &StateDir,
-    sources: &Sources,
+    input: &Input<'_>,
     index: usize,
     started: Timestamp,
 ) -> Result<BackupOutcome, BackupError> {
     let Some(depot) = request.depots.get(index) else { return Err(BackupError::NoDepot) };
-    let mut run = Run::begin(request, state, depot.as_ref(), started)?;
-    for (path, errno) in &sources.missing {
-        run.warnings
-            .push(path, super::plan::reason("is not there and is not in the snapshot", *errno));
+    let mut run = Run::begin(request, state, input, depot.as_ref(), started)?;
+    if let Input::Walk(sources) = input {
+        for (path, errno) in &sources.missing {
+            let reason = super::plan::reason("is not there and is not in the snapshot", *errno);
+            run.warnings.push(path, reason);
+        }
     }
-    let (published, cache) = run.passes(sources)?;
+    let (published, cache) = run.passes()?;
     run.settle(&cache)?;
     let authorized = run.chain.agent(&request.identity.agent).is_some();
     let Published { manifest, receipt, receipt_object, statistics, epoch, sequence, finished } =

@@ -56,6 +56,11 @@ impl Stop {
         Ok(())
     }
 
+    /// What asks the run to stop from outside.
+    pub(super) const fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Why the run stopped, if it did.
     pub(super) fn take_error(&self) -> Option<BackupError> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lumbung_engine::{BackupRequest, Cancel, Depot, NoThrottle, Progress, backup};
+use lumbung_engine::{BackupRequest, Cancel, Depot, NoThrottle, Progress, Source, backup};
 use lumbung_model::SystemClock;
 use lumbung_pack::Kind;
 
@@ -83,7 +83,7 @@ fn a_file_that_goes_on_changing_is_flagged_and_read_again_next_time() {
         dataset: world.dataset,
         label: "",
         host: "",
-        sources: &[world.source()],
+        source: Source::Paths(&[world.source()]),
         options: world.options.clone(),
         progress: &progress,
         throttle: &NoThrottle,
@@ -159,7 +159,7 @@ fn one_run_at_a_time() {
         dataset: world.dataset,
         label: "",
         host: "",
-        sources: &[world.source()],
+        source: Source::Paths(&[world.source()]),
         options: world.options.clone(),
         progress: &progress,
         throttle: &NoThrottle,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use lumbung_engine::{
     BackupError, BackupOutcome, BackupRequest, Cancel, Depot, LocalDepot, NoProgress, NoThrottle,
-    RestoreOptions, backup, list_snapshots,
+    RestoreOptions, Source, backup, list_snapshots,
 };
 use lumbung_model::{ManifestId, SystemClock};
 use lumbung_pack::{Kind, PackTable};
@@ -105,7 +105,7 @@ fn run(world: &World, root: &Path, depot: Arc<dyn Depot>) -> Result<BackupOutcom
         dataset: world.dataset,
         label: "data",
         host: "server",
-        sources: &[world.source()],
+        source: Source::Paths(&[world.source()]),
         options: world.options.clone(),
         progress: &NoProgress,
         throttle: &NoThrottle,

@@ -15,4 +15,5 @@ mod hostile;
 mod model;
 mod reading;
 mod special;
+mod streams;
 mod world;

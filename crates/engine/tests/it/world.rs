@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lumbung_engine::{
     BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, CompareReport, Depot,
     Include, MemoryDepot, NoProgress, NoThrottle, RestoreOptions, RestoreOutcome, RestoreRequest,
-    SnapshotReader, backup, compare, restore,
+    SnapshotReader, Source, backup, compare, restore,
 };
 use lumbung_model::{DatasetId, ManifestId, RepositoryId, RosterId, SystemClock, Timestamp};
 use lumbung_pack::{
@@ -127,7 +127,7 @@ impl World {
             dataset: self.dataset,
             label: "data",
             host: "server",
-            sources,
+            source: Source::Paths(sources),
             options: self.options.clone(),
             progress: &NoProgress,
             throttle: &NoThrottle,

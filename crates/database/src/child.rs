@@ -1,0 +1,226 @@
+//! A program whose output is read to its end.
+//!
+//! Invariants: it runs in a process group of its own, which is ended when nobody wants its output any more, and with this value; it
+//! inherits nothing of the environment but where programs are; only an exit status of zero is an end. What it says on its
+//! standard error is drained all the while and its last part kept.
+
+use std::convert::Infallible;
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use lumbung_engine::{Halt, Waited};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::SourceError;
+
+/// Kept of what a program says.
+const SAID_BYTES: usize = 4 << 10;
+/// Between asking a program to end and ending it.
+const GRACE: Duration = Duration::from_secs(10);
+/// An answer that is no dump: lists of databases, versions, checks.
+const ANSWER_MAX_BYTES: u64 = 64 << 20;
+
+/// A command with a bare environment.
+pub(crate) fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    command.env_clear().env("PATH", path).env("LC_ALL", "C.UTF-8");
+    // No home, so that no ~/.pgpass, ~/.psqlrc or ~/.my.cnf is read.
+    command.env("HOME", "/nonexistent").process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that runs.
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    group: Pid,
+    pub(crate) stdout: Option<ChildStdout>,
+    pub(crate) stdin: Option<ChildStdin>,
+    said: Option<JoinHandle<String>>,
+    watch: Option<(Sender<Infallible>, JoinHandle<Waited>)>,
+}
+
+impl Running {
+    /// Starts it.
+    pub(crate) fn start(command: Command, halt: Halt) -> Result<Self, SourceError> {
+        Self::start_within(command, halt, None)
+    }
+
+    /// Starts one that may not take longer than `limit`.
+    pub(crate) fn start_within(
+        mut command: Command,
+        halt: Halt,
+        limit: Option<Duration>,
+    ) -> Result<Self, SourceError> {
+        let name = Path::new(command.get_program())
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let mut child = command
+            .spawn()
+            .map_err(|source| SourceError::io(format!("{name} cannot be started"), source))?;
+        let group = Pid::from_child(&child);
+        let (stdout, stdin) = (child.stdout.take(), child.stdin.take());
+        let said = child.stderr.take().map(|pipe| std::thread::spawn(move || drain(pipe)));
+        let (held, over) = bounded(0);
+        let watching = std::thread::spawn(move || watch(&halt, &over, limit, group));
+        Ok(Self { name, child, group, stdout, stdin, said, watch: Some((held, watching)) })
+    }
+
+    /// Reads some of the output; 0 at its end.
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.stdout.as_mut().map_or(Ok(0), |pipe| pipe.read(room))
+    }
+
+    /// Waits for the end. The output has to be read before.
+    pub(crate) fn end(mut self) -> Result<(), SourceError> {
+        (self.stdout, self.stdin) = (None, None);
+        // The group exists until it is reaped, so whoever watches cannot hit another one.
+        let waited = waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        waited.map_err(|e| SourceError::io(format!("waiting for {}", self.name), e.into()))?;
+        let waited = self.unwatch();
+        let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        let program = self.name.clone();
+        let status = self
+            .child
+            .wait()
+            .map_err(|source| SourceError::io(format!("waiting for {program}"), source))?;
+        match (waited, status.success()) {
+            (Waited::Unwanted, _) => Err(SourceError::Halted { program }),
+            (Waited::TimeIsUp, _) => Err(SourceError::TooLong { program }),
+            (Waited::Over, true) => Ok(()),
+            (Waited::Over, false) => {
+                let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+                Err(SourceError::Failed { program, status: status.to_string(), said })
+            }
+        }
+    }
+
+    fn unwatch(&mut self) -> Waited {
+        let Some((held, watching)) = self.watch.take() else { return Waited::Over };
+        drop(held);
+        watching.join().unwrap_or(Waited::Unwanted)
+    }
+
+    /// All of a short output, and the end.
+    pub(crate) fn answer(command: Command, halt: Halt) -> Result<String, SourceError> {
+        let mut running = Self::start(command, halt)?;
+        let mut text = Vec::new();
+        let read = running
+            .stdout
+            .take()
+            .map_or(Ok(0), |pipe| pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut text));
+        let program = running.name.clone();
+        running.end()?;
+        read.map_err(|source| SourceError::io(format!("reading from {program}"), source))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.watch.is_some() {
+            let _ = kill_process_group(self.group, Signal::KILL);
+            self.unwatch();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Ends the group when it is no longer wanted, or has taken too long.
+fn watch(halt: &Halt, over: &Receiver<Infallible>, limit: Option<Duration>, group: Pid) -> Waited {
+    let waited = halt.wait(over, limit);
+    if waited == Waited::Over {
+        return waited;
+    }
+    let _ = kill_process_group(group, Signal::TERM);
+    // Disconnected: it ended.
+    if over.recv_timeout(GRACE).is_err_and(|error| error.is_timeout()) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    waited
+}
+
+/// Reads to the end; gives the last part, in one line.
+fn drain(mut pipe: ChildStderr) -> String {
+    let mut last = Vec::new();
+    let mut room = [0; 4096];
+    while let Ok(read) = pipe.read(&mut room) {
+        if read == 0 {
+            break;
+        }
+        last.extend_from_slice(&room[..read]);
+        let beyond = last.len().saturating_sub(SAID_BYTES);
+        last.drain(..beyond);
+    }
+    let text = String::from_utf8_lossy(&last);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use lumbung_engine::Cancel;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = bare(Path::new("/bin/sh"));
+        command.args(["-c", script]);
+        command
+    }
+
+    fn quiet() -> Halt {
+        Halt::by(&Cancel::default())
+    }
+
+    #[test]
+    fn only_status_zero_is_an_end() {
+        assert_eq!(Running::answer(shell("echo yes"), quiet()).unwrap(), "yes\n");
+        let error = Running::answer(shell("echo half; echo it broke >&2; exit 3"), quiet());
+        let error = error.unwrap_err().to_string();
+        assert_eq!(error, "sh ended with exit status: 3: it broke");
+        let error = Running::answer(shell("kill -9 $$"), quiet()).unwrap_err().to_string();
+        assert!(error.contains("signal: 9"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_says_much_is_not_held_up() {
+        let script = "head -c 3000000 /dev/zero >&2; echo the last words >&2; exit 1";
+        let error = Running::answer(shell(script), quiet()).unwrap_err().to_string();
+        assert!(error.ends_with("the last words"), "{}", &error[error.len() - 60..]);
+    }
+
+    #[test]
+    fn the_environment_is_bare() {
+        let environment = Running::answer(shell("env"), quiet()).unwrap();
+        let mut names: Vec<&str> =
+            environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        names.retain(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name));
+        names.sort_unstable();
+        assert_eq!(names, ["HOME", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn whoever_waits_for_nothing_is_ended_with_all_that_it_started() {
+        let cancel = Cancel::default();
+        let script = "sleep 1000 & echo $!; wait";
+        let mut running = Running::start(shell(script), Halt::by(&cancel)).unwrap();
+        let mut room = [0; 64];
+        let read = running.read(&mut room).unwrap();
+        let sleeper: i32 = std::str::from_utf8(&room[..read]).unwrap().trim().parse().unwrap();
+        cancel.cancel();
+        assert_eq!(running.read(&mut room).unwrap(), 0);
+        let error = running.end().unwrap_err();
+        assert!(matches!(error, SourceError::Halted { .. }), "{error}");
+        // It is gone, or a zombie that nobody has reaped.
+        let state = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+}

@@ -1,0 +1,155 @@
+//! MariaDB and MySQL: one dump of all databases in one transaction by `mariadb-dump` (or `mysqldump`), with routines, events and triggers.
+//!
+//! One dump and not one for each database, so that what refers across databases matches, and one position of the binary log stands
+//! for all of it.
+
+mod inserts;
+mod server;
+mod settings;
+
+pub use server::MariadbServer;
+pub use settings::MariadbSettings;
+
+use std::path::Path;
+
+use lumbung_engine::Halt;
+use lumbung_model::Timestamp;
+
+use crate::child::Running;
+use crate::description::{Description, Kind};
+use crate::settings::Places;
+use crate::source::{Inspect, Origin, Part, Prepared, Tail};
+use crate::{SourceError, mariadb::inserts::Rows};
+
+/// Where the dumps stand in the snapshot.
+const FOLDER: &str = "/mariadb";
+/// The line before it ends, whichever of the two wrote it.
+const MARKER: &str = "-- Dump completed";
+/// Where a dump with `--master-data=2` says the position of the binary log.
+const POSITIONS: [&str; 2] = ["-- CHANGE MASTER TO ", "-- CHANGE REPLICATION SOURCE TO "];
+
+pub(crate) fn prepare(
+    settings: &MariadbSettings,
+    places: &Places,
+    now: Timestamp,
+    halt: &Halt,
+) -> Result<Prepared, SourceError> {
+    let server = MariadbServer::reach(settings, places)?;
+    let found = server.look(halt)?;
+    let tool_version = server.check_tools(&found, halt)?;
+    let databases = settings.choose(&found.databases)?;
+    let mut description = Description::new(Kind::MariadbDump, now);
+    description.server_version.clone_from(&found.version);
+    description.tool_version = tool_version;
+    let names = databases.iter().map(|database| database.name.clone()).collect();
+    description.databases = databases;
+    let dump = DatabasesDump { server: server.clone(), databases: names, with_log: found.has_log };
+    let mut parts: Vec<(String, Box<dyn Part>)> =
+        vec![("databases.sql".to_owned(), Box::new(dump))];
+    if settings.grants {
+        if !found.is_mariadb {
+            return Err(SourceError::NoAccounts);
+        }
+        parts.push(("grants.sql".to_owned(), Box::new(AccountsDump { server })));
+    }
+    Ok(Prepared::new(Path::new(FOLDER), parts, description))
+}
+
+struct DatabasesDump {
+    server: MariadbServer,
+    databases: Vec<String>,
+    with_log: bool,
+}
+
+impl Part for DatabasesDump {
+    fn begin(&self, halt: Halt) -> Result<(Origin, Box<dyn Inspect>), SourceError> {
+        let mut command = self.server.client(&self.server.dump);
+        command.args(["--single-transaction", "--quick", "--routines", "--events", "--triggers"]);
+        command.args(["--hex-blob", "--default-character-set=utf8mb4", "--skip-dump-date"]);
+        // A row that is inserted moves the ends of all statements behind it: few of them, so that most chunks stay what they were.
+        command.arg("--net-buffer-length=8M");
+        if self.with_log {
+            command.arg("--master-data=2");
+        }
+        command.arg("--databases").arg("--").args(&self.databases);
+        let running = Running::start(command, halt)?;
+        Ok((Origin::Program(running), Box::new(Dumped::default())))
+    }
+}
+
+#[derive(Default)]
+struct Dumped {
+    rows: Rows,
+    tail: Tail,
+    head: Vec<u8>,
+}
+
+/// The position stands before the first database.
+const HEAD_BYTES: usize = 16 << 10;
+
+impl Inspect for Dumped {
+    fn see(&mut self, bytes: &[u8]) {
+        let room = HEAD_BYTES - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.rows.see(bytes);
+        self.tail.see(bytes);
+    }
+
+    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError> {
+        self.tail.check("mariadb-dump", MARKER)?;
+        description.log_position = log_position(&String::from_utf8_lossy(&self.head));
+        for (database, tables) in self.rows.databases() {
+            if let Some(known) = description.database(&database) {
+                known.tables = tables;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The position as the dump says it: `MASTER_LOG_FILE='binlog.000003', MASTER_LOG_POS=342`.
+fn log_position(head: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let rest = POSITIONS.iter().find_map(|begin| line.strip_prefix(begin))?;
+        Some(rest.trim_end_matches(';').to_owned())
+    })
+}
+
+/// Accounts, roles and what they may.
+struct AccountsDump {
+    server: MariadbServer,
+}
+
+impl Part for AccountsDump {
+    fn begin(&self, halt: Halt) -> Result<(Origin, Box<dyn Inspect>), SourceError> {
+        let mut command = self.server.client(&self.server.dump);
+        command.args(["--system=users", "--skip-dump-date", "--insert-ignore"]);
+        Ok((Origin::Program(Running::start(command, halt)?), Box::new(Accounts::default())))
+    }
+}
+
+#[derive(Default)]
+struct Accounts(Tail);
+
+impl Inspect for Accounts {
+    fn see(&mut self, bytes: &[u8]) {
+        self.0.see(bytes);
+    }
+
+    fn end(self: Box<Self>, _: &mut Description) -> Result<(), SourceError> {
+        self.0.check("mariadb-dump", MARKER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_of_the_log_is_found() {
+        let head = "-- x\n\n-- CHANGE MASTER TO MASTER_LOG_FILE='binlog.000003', MASTER_LOG_POS=342;\n\nUSE `a`;";
+        let found = log_position(head).unwrap();
+        assert_eq!(found, "MASTER_LOG_FILE='binlog.000003', MASTER_LOG_POS=342");
+        assert_eq!(log_position("-- nothing"), None);
+    }
+}

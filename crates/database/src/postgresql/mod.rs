@@ -1,0 +1,56 @@
+//! PostgreSQL: one plain SQL dump for each database by `pg_dump`, roles and tablespaces by `pg_dumpall --globals-only`.
+//!
+//! Each dump is one transaction of its server. Plain text, so that an unchanged table is the same bytes on the next day, that rows are
+//! counted on the way, and that the end has a marker.
+
+mod copy;
+mod dump;
+mod server;
+mod session;
+mod settings;
+
+pub use server::Server;
+pub use settings::{PostgresqlCheck, PostgresqlSettings};
+
+use std::path::Path;
+
+use lumbung_engine::Halt;
+use lumbung_model::Timestamp;
+
+use crate::description::{Description, Kind};
+use crate::settings::Places;
+use crate::source::{Part, Prepared, file_name};
+use crate::{Database, SourceError};
+
+/// Where the dumps stand in the snapshot.
+const FOLDER: &str = "/postgresql";
+
+pub(crate) fn prepare(
+    settings: &PostgresqlSettings,
+    places: &Places,
+    now: Timestamp,
+    halt: &Halt,
+) -> Result<Prepared, SourceError> {
+    let server = Server::reach(settings, places)?;
+    let found = server.look(halt)?;
+    let tool_version = server.check_tools(&found, halt)?;
+    let chosen = settings.choose(&found.databases)?;
+    let mut description = Description::new(Kind::PostgresqlDump, now);
+    description.server_version = found.version;
+    description.tool_version = tool_version;
+    let mut parts: Vec<(String, Box<dyn Part>)> = Vec::new();
+    for database in chosen {
+        let checks = settings.checks_of(&database.name);
+        let part =
+            dump::DatabaseDump { server: server.clone(), database: database.name.clone(), checks };
+        parts.push((format!("dumps/{}.sql", file_name(&database.name)), Box::new(part)));
+        description.databases.push(Database { tables: Vec::new(), ..database });
+    }
+    if settings.globals {
+        parts.push((
+            "globals.sql".to_owned(),
+            Box::new(dump::GlobalsDump { server, passwords: settings.role_passwords }),
+        ));
+    }
+    Ok(Prepared::new(Path::new(FOLDER), parts, description))
+}

@@ -1,0 +1,423 @@
+//! Databases of real servers, backed up by the real agent while others write, and restored.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lumbung_tests::city::{City, PdPlan};
+use lumbung_tests::databases::mariadb::Mariadb;
+use lumbung_tests::databases::postgresql::Postgresql;
+use lumbung_tests::process::{Daemon, any_output, output};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A city with one PD, whose server has databases.
+struct Bed {
+    city: City,
+    dir: TempDir,
+    out: TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let data = dir.path().join("srv");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("file"), "x").unwrap();
+        let plan = PdPlan { code: "RSUD", name: "Rumah Sakit", paths: vec![data] };
+        let city = City::found(dir.path(), vec![plan], |_| ()).unwrap();
+        Self { city, dir, out: TempDir::new().unwrap() }
+    }
+
+    /// Adds a job to the agent's file.
+    fn job(&self, name: &str, source: &str) {
+        let mut dataset = [0; 16];
+        dataset[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
+        let dataset: String = dataset.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut text = fs::read_to_string(self.config()).unwrap();
+        write!(text, "\n[[job]]\nname = \"{name}\"\ndataset = \"{dataset}\"\n{source}\n").unwrap();
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.city.pds[0].server.join("agent.toml")
+    }
+
+    /// Runs a job that has to make a snapshot.
+    fn backup(&self, job: &str) -> Value {
+        let mut backup = self.city.pds[0].agent();
+        let printed = output(backup.args(["backup", "--json", "--quiet", job])).unwrap();
+        let run: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(run[0]["outcome"], "ok", "{run}");
+        run[0].clone()
+    }
+
+    /// Runs a job that has to make none; gives what it says.
+    fn refused(&self, job: &str) -> String {
+        let mut backup = self.city.pds[0].agent();
+        let done = any_output(backup.args(["backup", "--json", "--quiet", job])).unwrap();
+        let run: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!((done.status.code(), &run[0]["manifest"]), (Some(1), &Value::Null), "{run}");
+        run[0]["error"].as_str().unwrap().to_owned()
+    }
+
+    /// Restores a snapshot with the owner's key into a folder.
+    fn restore(&self, run: &Value, name: &str) -> PathBuf {
+        let target = self.out.path().join(name);
+        let mut restore = self.city.lumbung();
+        restore.args(["restore", &self.city.pusat.url, run["manifest"].as_str().unwrap(), "--key"]);
+        restore.arg(self.city.pds[0].key()).arg("--target").arg(&target);
+        output(&mut restore).unwrap();
+        target
+    }
+}
+
+fn description(folder: &Path) -> Value {
+    serde_json::from_slice(&fs::read(folder.join("source.json")).unwrap()).unwrap()
+}
+
+/// Rows of the copy, by table.
+fn rows(description: &Value, database: &str) -> Vec<(String, u64)> {
+    let databases = description["databases"].as_array().unwrap();
+    let of = databases.iter().find(|of| of["name"] == database).unwrap();
+    let tables = of["tables"].as_array().unwrap().iter();
+    tables
+        .map(|table| (table["name"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap()))
+        .collect()
+}
+
+fn percent_sent(run: &Value) -> u64 {
+    let size = run["statistics"]["content_bytes"].as_u64().unwrap();
+    run["sent_bytes"].as_u64().unwrap() * 100 / size
+}
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+const BALANCES: &str = "SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(tbalance) FROM pgbench_tellers), \
+     (SELECT sum(bbalance) FROM pgbench_branches), (SELECT coalesce(sum(delta), 0) FROM pgbench_history)";
+
+fn postgresql_job(server: &Postgresql, more: &str) -> String {
+    format!(
+        "[job.postgresql]\nhost = {:?}\ncredentials = {:?}\n{more}\n",
+        server.socket(),
+        server.credentials()
+    )
+}
+
+#[test]
+fn postgresql_is_backed_up_under_load_and_every_balance_comes_back() {
+    let server = Postgresql::start().unwrap();
+    server.sql("postgres", "CREATE ROLE simrs LOGIN").unwrap();
+    server.sql("postgres", "CREATE DATABASE \"sim rs\" OWNER simrs").unwrap();
+    output(server.client("pgbench").args(["-q", "-i", "-s", "4", "--foreign-keys", "sim rs"]))
+        .unwrap();
+    let bed = Bed::new();
+    let checks = "checks = [{ name = \"saldo\", database = \"sim rs\", query = \"SELECT sum(abalance) FROM pgbench_accounts\" }]";
+    bed.job("simrs", &postgresql_job(&server, checks));
+
+    let mut bench = server.client("pgbench");
+    bench.args(["-n", "-c", "2", "-T", "600", "--progress=1", "sim rs"]);
+    let mut load =
+        Daemon::start("pgbench", &mut bench, &bed.dir.path().join("pgbench.log")).unwrap();
+    load.wait_for("progress: ").unwrap();
+    let run = bed.backup("simrs");
+    // It was written all the while.
+    load.wait_for("progress: ").unwrap();
+    load.kill().unwrap();
+
+    let folder = bed.restore(&run, "simrs").join("postgresql");
+    let told = description(&folder);
+    assert!(told["server_version"].as_str().unwrap().starts_with("15."), "{told}");
+    let names: Vec<&str> = told["databases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["postgres", "sim rs"]);
+    let again = Postgresql::start().unwrap();
+    again.load("postgres", &folder.join("globals.sql"), false).unwrap();
+    again.sql("postgres", "CREATE DATABASE \"sim rs\" OWNER simrs").unwrap();
+    again.load("sim rs", &folder.join("dumps/sim%20rs.sql"), true).unwrap();
+    let balances = again.sql("sim rs", BALANCES).unwrap();
+    let sums: Vec<&str> = balances.split('|').collect();
+    assert!(sums.iter().all(|sum| sum == &sums[0]) && sums[0] != "0", "{balances}");
+    assert_eq!(told["databases"][1]["checks"][0]["value"], sums[0], "{told}");
+    for (table, rows) in rows(&told, "sim rs") {
+        let counted = again.sql("sim rs", &format!("SELECT count(*) FROM {table}")).unwrap();
+        assert_eq!(counted, rows.to_string(), "{table}");
+    }
+    output(again.client("pg_amcheck").args([
+        "--heapallindexed",
+        "--install-missing",
+        "-d",
+        "sim rs",
+    ]))
+    .unwrap();
+
+    // Nobody writes any more: what is the same costs next to nothing.
+    bed.backup("simrs");
+    let same = bed.backup("simrs");
+    assert!(percent_sent(&same) < 5, "{same}");
+}
+
+#[test]
+fn what_hinders_a_dump_is_said_and_makes_no_snapshot() {
+    let server = Postgresql::start().unwrap();
+    server.sql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 200000) AS n").unwrap();
+    let bed = Bed::new();
+    let real = server.tools().join("pg_dump");
+    let tools = |name: &str, pg_dump: &str| {
+        let folder = bed.dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        for tool in ["psql", "pg_dumpall"] {
+            std::os::unix::fs::symlink(server.tools().join(tool), folder.join(tool)).unwrap();
+        }
+        if !pg_dump.is_empty() {
+            script(&folder.join("pg_dump"), pg_dump);
+        }
+        postgresql_job(&server, &format!("tools = {folder:?}"))
+    };
+    let real = real.display();
+    let version = format!("[ \"$1\" = --version ] && exec {real} --version;");
+    bed.job("missing", &tools("missing", ""));
+    bed.job("old", &tools("old", "echo 'pg_dump (PostgreSQL) 9.6.24'"));
+    bed.job("cut", &tools("cut", &format!("{version} {real} \"$@\" | head -c 700000")));
+    bed.job(
+        "breaks",
+        &tools(
+            "breaks",
+            &format!("{version} {real} \"$@\" | head -c 700000; echo lost the server >&2; exit 1"),
+        ),
+    );
+    let wrong = bed.dir.path().join("wrong");
+    lumbung_tests::databases::secret(&wrong, "*:*:*:*:salah\n").unwrap();
+    let source = format!("[job.postgresql]\nhost = {:?}\ncredentials = {wrong:?}", server.socket());
+    bed.job("wrong", &source);
+    let open = bed.dir.path().join("open");
+    fs::write(&open, "*:*:*:*:salah\n").unwrap();
+    bed.job("open", &format!("[job.postgresql]\ncredentials = {open:?}"));
+    bed.job("none", &postgresql_job(&server, "databases = [\"simpeg\"]"));
+    let query = "checks = [{ name = \"saldo\", database = \"postgres\", query = \"SELECT sum(x) FROM nothing\" }]";
+    bed.job("check", &postgresql_job(&server, query));
+
+    for (job, says) in [
+        ("missing", &["pg_dump is not installed: install postgresql-client"][..]),
+        ("old", &["9.6.24", "the server 15.", "a tool cannot read a newer server"]),
+        ("cut", &["/postgresql/dumps/postgres.sql is not whole", "lacks the closing marker"]),
+        (
+            "breaks",
+            &["/postgresql/dumps/postgres.sql is not whole", "exit status: 1: lost the server"],
+        ),
+        ("wrong", &["let nobody in", "password authentication failed for user \"lumbung\""]),
+        ("open", &["others may read it: chmod 600"]),
+        ("none", &["the server has no database \"simpeg\""]),
+        ("check", &["check \"saldo\" cannot be made", "relation \"nothing\" does not exist"]),
+    ] {
+        let error = bed.refused(job);
+        for says in says {
+            assert!(error.contains(says), "{job}: {error}");
+        }
+    }
+}
+
+const ACCOUNTS: &str = "CREATE DATABASE simpeg; USE simpeg; \
+     CREATE TABLE account (id INT PRIMARY KEY, balance BIGINT NOT NULL, note VARCHAR(80)) ENGINE=InnoDB; \
+     INSERT INTO account SELECT seq, 1000, CONCAT('it''s (', seq, '); ', REPEAT('é', 20)) FROM seq_1_to_20000; \
+     CREATE TABLE moved (id INT AUTO_INCREMENT PRIMARY KEY, source INT, target INT, amount INT, \
+       FOREIGN KEY (source) REFERENCES account (id), FOREIGN KEY (target) REFERENCES account (id)) ENGINE=InnoDB; \
+     CREATE TABLE empty (a INT) ENGINE=InnoDB; \
+     CREATE TRIGGER one BEFORE INSERT ON moved FOR EACH ROW SET NEW.amount = NEW.amount; \
+     CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO SET @x = 1; \
+     CREATE VIEW rich AS SELECT * FROM account WHERE balance > 1000";
+const MOVE: &str = "CREATE PROCEDURE move_about() BEGIN DECLARE a INT; DECLARE b INT; \
+     LOOP SET a = 1 + FLOOR(RAND() * 20000), b = 1 + FLOOR(RAND() * 20000); START TRANSACTION; \
+     UPDATE account SET balance = balance - 7 WHERE id = a; UPDATE account SET balance = balance + 7 WHERE id = b; \
+     INSERT INTO moved (source, target, amount) VALUES (a, b, 7); COMMIT; END LOOP; END";
+
+fn mariadb_job(server: &Mariadb, more: &str) -> String {
+    format!(
+        "[job.mariadb]\nhost = {:?}\ncredentials = {:?}\n{more}\n",
+        server.socket(),
+        server.credentials()
+    )
+}
+
+#[test]
+fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
+    let server = Mariadb::start().unwrap();
+    server.sql("mysql", ACCOUNTS).unwrap();
+    let procedure = format!("DELIMITER ;;\n{MOVE};;\nDELIMITER ;\n");
+    server.sql("simpeg", &procedure).unwrap();
+    server.sql("mysql", "CREATE USER simpeg@localhost IDENTIFIED BY 'x'; GRANT SELECT ON simpeg.* TO simpeg@localhost").unwrap();
+    let bed = Bed::new();
+    bed.job("simpeg", &mariadb_job(&server, ""));
+
+    let moved =
+        || -> u64 { server.sql("simpeg", "SELECT COUNT(*) FROM moved").unwrap().parse().unwrap() };
+    let mut writer = server.client("mariadb");
+    let log = bed.dir.path().join("writer.log");
+    let mut load =
+        Daemon::start("writer", writer.args(["simpeg", "-e", "CALL move_about()"]), &log).unwrap();
+    lumbung_tests::process::eventually("somebody writes", || {
+        Ok(if moved() > 100 { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .unwrap();
+    let before = moved();
+    let run = bed.backup("simpeg");
+    let after = moved();
+    assert!(after > before, "nobody wrote");
+    // The server would go on with the call of a client that is gone.
+    let calls = "SELECT id FROM information_schema.processlist WHERE info LIKE 'CALL%' OR db = 'simpeg'";
+    for call in server.sql("mysql", calls).unwrap().lines() {
+        server.sql("mysql", &format!("KILL {call}")).unwrap();
+    }
+    load.kill().unwrap();
+
+    let folder = bed.restore(&run, "simpeg").join("mariadb");
+    let told = description(&folder);
+    assert!(told["server_version"].as_str().unwrap().contains("MariaDB"), "{told}");
+    assert!(
+        told["log_position"].as_str().unwrap().starts_with("MASTER_LOG_FILE='binlog."),
+        "{told}"
+    );
+    let again = Mariadb::start().unwrap();
+    again.load(&folder.join("databases.sql")).unwrap();
+    again.load(&folder.join("grants.sql")).unwrap();
+    let sums = again.sql("simpeg", "SELECT COUNT(*), SUM(balance) FROM account").unwrap();
+    assert_eq!(sums, "20000\t20000000");
+    let wrong = "SELECT COUNT(*) FROM account a WHERE balance != 1000 \
+         - 7 * (SELECT COUNT(*) FROM moved WHERE source = a.id) + 7 * (SELECT COUNT(*) FROM moved WHERE target = a.id)";
+    again
+        .sql("simpeg", "CREATE INDEX s ON moved (source); CREATE INDEX t ON moved (target)")
+        .unwrap();
+    assert_eq!(again.sql("simpeg", wrong).unwrap(), "0");
+    let there: u64 = again.sql("simpeg", "SELECT COUNT(*) FROM moved").unwrap().parse().unwrap();
+    assert!((before..=after).contains(&there), "{before} {there} {after}");
+    // A table without rows has no statement in the dump.
+    assert_eq!(rows(&told, "simpeg"), [("account".to_owned(), 20000), ("moved".to_owned(), there)]);
+    for (what, count) in [("ROUTINES", "1"), ("EVENTS", "1"), ("TRIGGERS", "1"), ("VIEWS", "1")] {
+        let schema = if what == "TRIGGERS" || what == "VIEWS" { "TABLE_SCHEMA" } else { "SCHEMA" };
+        let schema = match what {
+            "ROUTINES" => "ROUTINE_SCHEMA",
+            "EVENTS" => "EVENT_SCHEMA",
+            "TRIGGERS" => "TRIGGER_SCHEMA",
+            _ => schema,
+        };
+        let query =
+            format!("SELECT COUNT(*) FROM information_schema.{what} WHERE {schema} = 'simpeg'");
+        assert_eq!(again.sql("mysql", &query).unwrap(), count, "{what}");
+    }
+    let granted = again.sql("mysql", "SHOW GRANTS FOR simpeg@localhost").unwrap();
+    assert!(granted.contains("GRANT SELECT ON `simpeg`.*"), "{granted}");
+    output(again.client("mariadb-check").args(["--check", "--extended", "simpeg"])).unwrap();
+
+    bed.backup("simpeg");
+    let same = bed.backup("simpeg");
+    assert!(percent_sent(&same) < 5, "{same}");
+}
+
+#[test]
+fn sqlite_is_copied_while_somebody_writes() {
+    let bed = Bed::new();
+    let file = bed.dir.path().join("absensi.db");
+    let writer = rusqlite::Connection::open(&file).unwrap();
+    writer
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE pair (a INTEGER, b BLOB)")
+        .unwrap();
+    let put = |n: i64| {
+        // Two rows or none.
+        writer.execute_batch(&format!(
+            "BEGIN; INSERT INTO pair VALUES ({n}, randomblob(900)); INSERT INTO pair VALUES (-{n}, randomblob(900)); COMMIT"
+        ))
+        .unwrap();
+    };
+    (1..2000).for_each(&put);
+    bed.job("absensi", &format!("[job.sqlite]\nfiles = [{file:?}]"));
+    let mut backup = bed.city.pds[0].agent();
+    let mut running = backup.args(["backup", "--quiet", "absensi"]).spawn().unwrap();
+    let mut n = 2000;
+    let status = loop {
+        put(n);
+        n += 1;
+        if let Some(status) = running.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert!(status.success());
+    let run = bed.backup("absensi");
+    let folder = bed.restore(&run, "absensi").join("sqlite");
+    let told = description(&folder);
+    let name = file.display().to_string();
+    assert_eq!(rows(&told, &name), [("pair".to_owned(), 2 * (n.unsigned_abs() - 1))]);
+    let copy = fs::read_dir(folder.join("files")).unwrap().next().unwrap().unwrap().path();
+    let copy = rusqlite::Connection::open(copy).unwrap();
+    let check: String = copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let sum: i64 = copy.query_row("SELECT sum(a) FROM pair", [], |row| row.get(0)).unwrap();
+    assert_eq!((check.as_str(), sum), ("ok", 0));
+    let left = fs::read_dir(bed.city.pds[0].server.join("state")).unwrap();
+    assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("sqlite")));
+}
+
+#[test]
+fn the_output_of_a_command_counts_if_the_command_ends_well() {
+    let bed = Bed::new();
+    let export = bed.dir.path().join("export");
+    let held = bed.dir.path().join("held");
+    script(&export, "seq 1 300000");
+    let source = format!(
+        "before = {{ run = [\"/usr/bin/touch\", {held:?}] }}\nafter = {{ run = [\"/bin/rm\", {held:?}] }}\n\
+         [job.command]\nrun = [{export:?}]\nfile = \"data.txt\""
+    );
+    bed.job("export", &source);
+    let run = bed.backup("export");
+    let text =
+        fs::read_to_string(bed.restore(&run, "export").join("command/output/data.txt")).unwrap();
+    assert_eq!((text.lines().count(), text.lines().last()), (300_000, Some("300000")));
+    assert!(!held.exists());
+    script(
+        &export,
+        &format!("[ -e {} ] && seq 1 3000; echo the disk is full >&2; exit 7", held.display()),
+    );
+    let error = bed.refused("export");
+    assert!(error.contains("export ended with exit status: 7: the disk is full"), "{error}");
+    assert!(!held.exists(), "what the first hook began has no end");
+    assert_eq!(snapshots_of(&bed, "export"), 1);
+}
+
+fn snapshots_of(bed: &Bed, label: &str) -> usize {
+    let mut list = bed.city.lumbung();
+    list.args(["--json", "snapshots", &bed.city.pusat.url, "--key"]).arg(bed.city.pds[0].key());
+    let list: Value = serde_json::from_str(&output(&mut list).unwrap()).unwrap();
+    let list =
+        list.as_array().cloned().unwrap_or_else(|| list["snapshots"].as_array().unwrap().clone());
+    list.iter().filter(|one| one["label"] == label).count()
+}
+
+#[test]
+fn a_run_that_is_stopped_leaves_no_dump_behind() {
+    let bed = Bed::new();
+    let started = bed.dir.path().join("started");
+    let export = bed.dir.path().join("endless");
+    script(&export, &format!("echo $$ > {}; while true; do echo more; done", started.display()));
+    bed.job("endless", &format!("[job.command]\nrun = [{export:?}]\nfile = \"data\""));
+    let mut backup: Command = bed.city.pds[0].agent();
+    let log = bed.dir.path().join("backup.log");
+    let mut running =
+        Daemon::start("backup", backup.args(["backup", "--quiet", "endless"]), &log).unwrap();
+    let process = lumbung_tests::process::eventually("the export runs", || {
+        let text = fs::read_to_string(&started).unwrap_or_default();
+        Ok(text.trim().parse::<u32>().map_err(|error| error.to_string()))
+    })
+    .unwrap();
+    // It ends with another status than 0, in order.
+    let _ = running.stop();
+    let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    assert_eq!(snapshots_of(&bed, "endless"), 0);
+}
