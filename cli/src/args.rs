@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alerts, anomaly, audit, backup, browse, capacity, care, colocation, deposits, diff, exchange,
-    generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore,
-    roster, snapshots, status, uptime, user, verdicts, verify,
+    alerts, anomaly, audit, backup, browse, capacity, care, colocation, database, deposits, diff,
+    exchange, generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo,
+    restore, roster, snapshots, status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Ls(browse::LsArgs),
     Find(browse::FindArgs),
     Dump(browse::DumpArgs),
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
     Diff(diff::DiffArgs),
     Restore(restore::RestoreArgs),
     Verify(verify::VerifyArgs),

@@ -74,6 +74,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Ls(args) => commands::browse::ls(args, terminal),
         Command::Find(args) => commands::browse::find(args, terminal),
         Command::Dump(args) => commands::browse::dump(args, terminal),
+        Command::Database(command) => commands::database::run(command, terminal),
         Command::Diff(args) => commands::diff::run(args, terminal),
         Command::Restore(args) => commands::restore::run(args, terminal),
         Command::Verify(args) => commands::verify::run(args, terminal),

@@ -74,6 +74,40 @@ impl Bed {
     }
 }
 
+impl Bed {
+    /// `lumbung database restore` of a snapshot, with the owner's key.
+    fn database(&self, run: &Value, arguments: &[&str], to: &[String]) -> Command {
+        let mut restore = self.city.lumbung();
+        restore.args(["--lang", "en", "--json", "database", "restore", &self.city.pusat.url]);
+        restore.arg(run["manifest"].as_str().unwrap()).arg("--key").arg(self.city.pds[0].key());
+        restore.args(arguments).args(to);
+        restore
+    }
+}
+
+/// The arguments that lead to a server.
+fn to_postgresql(server: &Postgresql) -> Vec<String> {
+    let (host, credentials) = (server.socket().display(), server.credentials());
+    vec![format!("--host={host}"), format!("--credentials={}", credentials.display())]
+}
+
+fn to_mariadb(server: &Mariadb) -> Vec<String> {
+    let (host, credentials) = (server.socket(), server.credentials());
+    let host = format!("--host={}", host.display());
+    vec![host, format!("--credentials={}", credentials.display()), "--user=lumbung".to_owned()]
+}
+
+fn json(command: &mut Command) -> Value {
+    serde_json::from_str(&output(command).unwrap()).unwrap()
+}
+
+/// What a command says that has to be refused.
+fn error(command: &mut Command) -> String {
+    let done = any_output(command).unwrap();
+    assert!(!done.status.success());
+    String::from_utf8(done.stderr).unwrap()
+}
+
 fn description(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("source.json")).unwrap()).unwrap()
 }
@@ -141,9 +175,12 @@ fn postgresql_is_backed_up_under_load_and_every_balance_comes_back() {
         .collect();
     assert_eq!(names, ["postgres", "sim rs"]);
     let again = Postgresql::start().unwrap();
-    again.load("postgres", &folder.join("globals.sql"), false).unwrap();
-    again.sql("postgres", "CREATE DATABASE \"sim rs\" OWNER simrs").unwrap();
-    again.load("sim rs", &folder.join("dumps/sim%20rs.sql"), true).unwrap();
+    let to = to_postgresql(&again);
+    let wanted = ["--database", "sim rs"];
+    let restored = json(&mut bed.database(&run, &["--database", "sim rs", "--roles"], &to));
+    assert_eq!((&restored["tables"], &restored["checks"]), (&4.into(), &1.into()), "{restored}");
+    let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'sim rs'";
+    assert_eq!(again.sql("postgres", owner).unwrap(), "simrs");
     let balances = again.sql("sim rs", BALANCES).unwrap();
     let sums: Vec<&str> = balances.split('|').collect();
     assert!(sums.iter().all(|sum| sum == &sums[0]) && sums[0] != "0", "{balances}");
@@ -160,10 +197,47 @@ fn postgresql_is_backed_up_under_load_and_every_balance_comes_back() {
     ]))
     .unwrap();
 
+    replaced_only_when_asked_for_twice(&bed, &run, &again, &wanted, &to);
+
     // Nobody writes any more: what is the same costs next to nothing.
     bed.backup("simrs");
     let same = bed.backup("simrs");
     assert!(percent_sent(&same) < 5, "{same}");
+}
+
+fn replaced_only_when_asked_for_twice(
+    bed: &Bed,
+    run: &Value,
+    server: &Postgresql,
+    wanted: &[&str; 2],
+    to: &[String],
+) {
+    server.sql("sim rs", "CREATE TABLE newer AS SELECT 1 AS one").unwrap();
+    let newer = |database: &str| server.sql(database, "SELECT one FROM newer");
+    let with = |more: &[&str]| bed.database(run, &[wanted, more].concat(), to);
+    let said = error(&mut with(&[]));
+    assert!(said.contains("the server has a database \\\"sim rs\\\""), "{said}");
+    for asked in
+        [&["--replace"][..], &["--replace", "--yes"], &["--replace", "--yes", "--confirm", "simrs"]]
+    {
+        let said = error(&mut with(asked));
+        assert!(said.contains("declined") || said.contains("usage"), "{asked:?}: {said}");
+        assert_eq!(newer("sim rs").unwrap(), "1", "{asked:?}");
+    }
+    // Somebody is still in it.
+    let log = bed.dir.path().join("session.log");
+    let mut session = server.client("psql");
+    session.args(["-Xqd", "sim rs", "-c", "\\echo in", "-c", "SELECT pg_sleep(600)"]);
+    let mut session = Daemon::start("session", &mut session, &log).unwrap();
+    session.wait_for("in").unwrap();
+    let restored = json(&mut with(&["--replace", "--yes", "--confirm", "sim rs"]));
+    let kept = restored["kept_as"].as_str().unwrap();
+    assert_eq!(newer(kept).unwrap(), "1");
+    assert!(newer("sim rs").is_err());
+    let left = "SELECT count(*) FROM pg_database WHERE datname LIKE 'lumbung%'";
+    assert_eq!(server.sql("postgres", left).unwrap(), "0");
+    let said = error(&mut bed.database(run, &["--database", "simpeg"], to));
+    assert!(said.contains("it has postgres, sim rs"), "{said}");
 }
 
 #[test]
@@ -273,7 +347,8 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
     let after = moved();
     assert!(after > before, "nobody wrote");
     // The server would go on with the call of a client that is gone.
-    let calls = "SELECT id FROM information_schema.processlist WHERE info LIKE 'CALL%' OR db = 'simpeg'";
+    let calls =
+        "SELECT id FROM information_schema.processlist WHERE info LIKE 'CALL%' OR db = 'simpeg'";
     for call in server.sql("mysql", calls).unwrap().lines() {
         server.sql("mysql", &format!("KILL {call}")).unwrap();
     }
@@ -287,8 +362,9 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
         "{told}"
     );
     let again = Mariadb::start().unwrap();
-    again.load(&folder.join("databases.sql")).unwrap();
-    again.load(&folder.join("grants.sql")).unwrap();
+    let to = to_mariadb(&again);
+    let restored = json(&mut bed.database(&run, &["--database", "simpeg", "--roles"], &to));
+    assert_eq!(restored["tables"], 2, "{restored}");
     let sums = again.sql("simpeg", "SELECT COUNT(*), SUM(balance) FROM account").unwrap();
     assert_eq!(sums, "20000\t20000000");
     let wrong = "SELECT COUNT(*) FROM account a WHERE balance != 1000 \
@@ -316,6 +392,23 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
     let granted = again.sql("mysql", "SHOW GRANTS FOR simpeg@localhost").unwrap();
     assert!(granted.contains("GRANT SELECT ON `simpeg`.*"), "{granted}");
     output(again.client("mariadb-check").args(["--check", "--extended", "simpeg"])).unwrap();
+
+    again.sql("simpeg", "DROP TABLE moved").unwrap();
+    let said = error(&mut bed.database(&run, &["--database", "simpeg"], &to));
+    assert!(said.contains("the server has a database \\\"simpeg\\\""), "{said}");
+    json(&mut bed.database(&run, &["--database", "simpeg", "--as", "uji"], &to));
+    json(&mut bed.database(
+        &run,
+        &["--database", "simpeg", "--replace", "--yes", "--confirm", "simpeg"],
+        &to,
+    ));
+    for database in ["uji", "simpeg"] {
+        let count = again
+            .sql(database, "SELECT COUNT(*) FROM moved, (SELECT COUNT(*) FROM rich) r")
+            .unwrap();
+        assert_eq!(count, there.to_string());
+    }
+    assert_eq!(again.sql("mysql", "SHOW DATABASES LIKE 'lumbung%'").unwrap(), "");
 
     bed.backup("simpeg");
     let same = bed.backup("simpeg");

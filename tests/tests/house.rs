@@ -43,6 +43,7 @@ const DIRECTIONS: [(&str, &[&str]); 12] = [
             "lumbung-store",
             "lumbung-wire",
             "lumbung-engine",
+            "lumbung-database",
         ],
     ),
 ];

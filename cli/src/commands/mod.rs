@@ -9,6 +9,7 @@ pub(crate) mod capacity;
 pub(crate) mod care;
 mod colocated_text;
 pub(crate) mod colocation;
+pub(crate) mod database;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;

@@ -29,6 +29,18 @@ impl<'de> Deserialize<'de> for Credentials {
 }
 
 impl Credentials {
+    /// A file.
+    ///
+    /// # Errors
+    /// If its path is not absolute.
+    pub fn of_file(path: &Path) -> Result<Self, SourceError> {
+        if path.is_absolute() {
+            return Ok(Self(path.to_owned()));
+        }
+        let why = "its path is not absolute".to_owned();
+        Err(SourceError::Credentials { path: path.to_owned(), why })
+    }
+
     /// The file, checked. `directory` is where systemd has put credentials.
     ///
     /// # Errors

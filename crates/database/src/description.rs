@@ -58,6 +58,12 @@ pub struct Database {
     /// Its collation.
     #[serde(default)]
     pub collation: String,
+    /// Its character classification, where that is told apart.
+    #[serde(default)]
+    pub ctype: String,
+    /// The role that owns it, where databases have owners.
+    #[serde(default)]
+    pub owner: String,
     /// Its size on the server, bytes.
     #[serde(default)]
     pub size_bytes: u64,

@@ -8,6 +8,7 @@ mod server;
 mod settings;
 
 pub use server::MariadbServer;
+pub(crate) use server::unhex;
 pub use settings::MariadbSettings;
 
 use std::path::Path;

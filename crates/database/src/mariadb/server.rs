@@ -88,11 +88,17 @@ impl MariadbServer {
         command
     }
 
+    /// A session of the client.
+    pub(crate) fn session(&self) -> Command {
+        let mut command = self.client(&self.client);
+        command.args(["--connect-timeout=30", "--default-character-set=utf8mb4"]);
+        command
+    }
+
     /// Asks the server what it is and has.
     pub(crate) fn look(&self, halt: &Halt) -> Result<Found, SourceError> {
-        let mut command = self.client(&self.client);
-        command.args(["--connect-timeout=30", "--batch", "--skip-column-names"]);
-        command.arg("--default-character-set=utf8mb4").arg(format!("--execute={LOOK}"));
+        let mut command = self.session();
+        command.args(["--batch", "--skip-column-names"]).arg(format!("--execute={LOOK}"));
         let answer = ask(command, halt, &self.name())?;
         parse(&answer).ok_or_else(|| SourceError::Refused {
             server: self.name(),
@@ -137,7 +143,7 @@ fn database(line: &str) -> Option<Database> {
     Some(Database { name, encoding, collation, size_bytes, ..Database::default() })
 }
 
-fn unhex(hex: &str) -> Option<String> {
+pub(crate) fn unhex(hex: &str) -> Option<String> {
     let pairs = hex.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> =
         pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();

@@ -20,7 +20,7 @@ const FOLDERS: [&str; 2] = ["/usr/lib/postgresql", "/usr"];
 /// What is asked of a server: one JSON value, so that no name can be taken for something else.
 const LOOK: &str = "SELECT json_build_object('version', current_setting('server_version'), \
      'number', current_setting('server_version_num')::int, 'databases', (SELECT coalesce(json_agg(json_build_object(\
-     'name', datname, 'encoding', pg_encoding_to_char(encoding), 'collation', datcollate, 'size_bytes', \
+     'name', datname, 'encoding', pg_encoding_to_char(encoding), 'collation', datcollate, 'ctype', datctype, 'owner', pg_get_userbyid(datdba), 'size_bytes', \
      CASE WHEN has_database_privilege(datname, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END) ORDER BY datname), '[]') \
      FROM pg_database WHERE datallowconn AND NOT datistemplate))";
 
@@ -93,11 +93,16 @@ impl Server {
     }
 
     /// `psql` that prints values and nothing else, and ends with the first error.
-    pub(super) fn psql(&self, database: &str) -> Command {
+    pub(crate) fn psql(&self, database: &str) -> Command {
         let mut command = self.client(&self.psql, database);
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         command.args(["--set", "ON_ERROR_STOP=1"]);
         command
+    }
+
+    /// The database that is connected to for what is about the server.
+    pub(crate) fn maintenance(&self) -> &str {
+        &self.maintenance_database
     }
 
     /// Asks the server what it is and has.

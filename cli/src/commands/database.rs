@@ -1,0 +1,315 @@
+//! `lumbung database`: what a snapshot says of its databases, and one of them back into a server.
+//!
+//! Invariants: nothing that is there is replaced without being asked for twice; data goes from the snapshot into the server's own
+//! client and through no file.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use lumbung_database::mariadb::MariadbSettings;
+use lumbung_database::postgresql::PostgresqlSettings;
+use lumbung_database::restore::{Copy, ReadError, Restored, Target, Wanted, restore};
+use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
+use lumbung_engine::{Halt, SnapshotReader};
+use lumbung_model::ByteSize;
+
+use crate::chain::now;
+use crate::commands::browse::{self, ChosenArgs};
+use crate::confirm::confirm;
+use crate::depot::{Access, DepotArgs};
+use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
+use crate::interrupt::on_ctrl_c;
+use crate::listing;
+use crate::table::Table;
+use crate::terminal::{Lang, Terminal, plain};
+
+/// Databases of a snapshot: what it has, and restore into a server
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatabaseCommand {
+    /// Show which databases a snapshot has: versions, character sets, sizes, rows
+    Show(ShowArgs),
+    /// Restore one database into a server, new or over an existing one
+    Restore(RestoreArgs),
+}
+
+/// Which snapshot.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    depot: DepotArgs,
+    /// latest, latest:DATASET, an id or its beginning
+    snapshot: String,
+    #[command(flatten)]
+    chosen: ChosenArgs,
+}
+
+/// What is wanted, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    from: ShowArgs,
+    /// The database, as the snapshot has it
+    #[arg(long, value_name = "NAME")]
+    database: String,
+    /// Give it another name
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Take the place of a database of that name; asked twice
+    #[arg(long)]
+    replace: bool,
+    /// Make roles or accounts that are missing first
+    #[arg(long)]
+    roles: bool,
+    /// Stands for the first answer, where nobody can be asked
+    #[arg(long)]
+    yes: bool,
+    /// Stands for the second one: the name of the database to be replaced
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// A server, as its client reaches it.
+#[derive(Debug, Args)]
+struct ServerArgs {
+    /// Host, or the absolute path of the socket (PostgreSQL: of its folder)
+    #[arg(long)]
+    host: Option<String>,
+    /// Port
+    #[arg(long)]
+    port: Option<u16>,
+    /// Role or account; it has to be able to make databases
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Its password: a file with mode 0600, as .pgpass for PostgreSQL, as an option file for MariaDB
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// The folder of the server's client programs
+    #[arg(long, value_name = "FOLDER")]
+    tools: Option<PathBuf>,
+}
+
+/// A snapshot that is open.
+struct Opened {
+    reader: SnapshotReader,
+    /// Where its files lie.
+    folder: Vec<u8>,
+    description: Description,
+}
+
+/// Runs `lumbung database`.
+///
+/// # Errors
+/// If the snapshot has no database, or it cannot be restored.
+pub(crate) fn run(command: &DatabaseCommand, terminal: &Terminal) -> Outcome<Exit> {
+    match command {
+        DatabaseCommand::Show(args) => show(args, terminal),
+        DatabaseCommand::Restore(args) => run_restore(args, terminal),
+    }
+}
+
+fn open(args: &ShowArgs, terminal: &Terminal) -> Outcome<Opened> {
+    let bundle = args.chosen.key.open()?;
+    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let dataset = args.chosen.dataset.as_deref();
+    let (snapshot, reader) = browse::reader(&opened, &args.snapshot, dataset, &bundle, terminal)?;
+    let what = format!("the description of snapshot {} could not be read", snapshot.id.short());
+    let folders = reader.list(b"").map_err(|error| listing::explain(&what, error))?;
+    let found = folders.iter().find_map(|folder| {
+        let path = [folder.path.as_slice(), b"/", DESCRIPTION.as_bytes()].concat();
+        Some((folder.path.clone(), reader.entry(&path).ok()?))
+    });
+    let Some((folder, entry)) = found else {
+        return Err(Failure::new(
+            Code::UnknownPath,
+            format!("snapshot {} holds files, no databases", snapshot.id.short()),
+            "restore it with `lumbung restore`, or name a snapshot of a database (`lumbung snapshots`)",
+        ));
+    };
+    let mut text = Vec::new();
+    reader.write_content(&entry, &mut text).map_err(|error| listing::explain(&what, error))?;
+    let description = serde_json::from_slice(&text).explain(
+        Code::BadFile,
+        || what.clone(),
+        "use a newer lumbung, or restore the files with `lumbung restore`",
+    )?;
+    Ok(Opened { reader, folder, description })
+}
+
+fn show(args: &ShowArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let opened = open(args, terminal)?;
+    terminal.result(&opened.description, || text_of(&opened.description, terminal))?;
+    Ok(Exit::Fine)
+}
+
+fn text_of(description: &Description, terminal: &Terminal) -> String {
+    let mut out = format!(
+        "{} · {}\n{}\n",
+        plain(&description.server_version),
+        plain(&description.tool_version),
+        terminal.time(description.started)
+    );
+    let mut table = Table::new()
+        .text(terminal.pick("BASIS DATA", "DATABASE"))
+        .text(terminal.pick("ENKODING", "ENCODING"))
+        .number(terminal.pick("UKURAN", "SIZE"))
+        .number(terminal.pick("TABEL", "TABLES"))
+        .number(terminal.pick("BARIS", "ROWS"))
+        .number(terminal.pick("PERTANYAAN", "CHECKS"));
+    for database in &description.databases {
+        let rows: u64 = database.tables.iter().map(|table| table.rows).sum();
+        table.row([
+            plain(&database.name),
+            plain(&database.encoding),
+            ByteSize::bytes(database.size_bytes).to_string(),
+            database.tables.len().to_string(),
+            rows.to_string(),
+            database.checks.len().to_string(),
+        ]);
+    }
+    out.push_str(&table.render());
+    out
+}
+
+impl Copy for Opened {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn write(&self, path: &str, out: &mut dyn Write) -> Result<(), ReadError> {
+        let path = browse::inner(path.as_ref());
+        if !path.starts_with(&self.folder) {
+            return Err("the description names a file outside its folder".into());
+        }
+        let entry = self.reader.entry(&path)?;
+        Ok(self.reader.write_content(&entry, out)?)
+    }
+}
+
+fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let name = args.name.clone().unwrap_or_else(|| args.database.clone());
+    let opened = open(&args.from, terminal)?;
+    let target = target(&args.server, opened.description.kind)?;
+    if args.replace {
+        ask_twice(args, &name, terminal)?;
+    }
+    let cancel = on_ctrl_c(terminal.quiet)?;
+    let mark = u64::try_from(now().0).unwrap_or_default();
+    let database = args.database.clone();
+    let wanted = Wanted { database, name, replaces: args.replace, roles: args.roles, mark };
+    let places = Places { credentials: None, scratch: std::env::temp_dir() };
+    let restored = restore(&opened, &target, &wanted, &places, &Halt::by(&cancel)).explain(
+        Code::Restore,
+        || format!("database {} was not restored", plain(&wanted.database)),
+        "correct what the message says and run the command again",
+    )?;
+    terminal.result(&restored, || told(&restored, terminal))?;
+    Ok(Exit::Fine)
+}
+
+fn told(restored: &Restored, terminal: &Terminal) -> String {
+    let Restored { name, tables, rows, checks, kept_as } = restored;
+    let name = plain(name);
+    let mut out = match terminal.lang {
+        Lang::Id => {
+            format!(
+                "{name}: dipulihkan; {tables} tabel dengan {rows} baris dan {checks} pertanyaan cocok\n"
+            )
+        }
+        Lang::En => {
+            format!(
+                "{name}: restored; {tables} tables with {rows} rows and {checks} checks match\n"
+            )
+        }
+    };
+    if let Some(kept_as) = kept_as {
+        let kept_as = plain(kept_as);
+        out.push_str(&match terminal.lang {
+            Lang::Id => {
+                format!("yang lama disimpan sebagai {kept_as}: hapus bila tidak diperlukan lagi\n")
+            }
+            Lang::En => {
+                format!("the old one is kept as {kept_as}: drop it when nobody needs it any more\n")
+            }
+        });
+    }
+    out
+}
+
+/// Once in words, once by its name.
+fn ask_twice(args: &RestoreArgs, name: &str, terminal: &Terminal) -> Outcome<()> {
+    let shown = plain(name);
+    let what = match terminal.lang {
+        Lang::Id => format!(
+            "Basis data {shown} di server akan diganti dengan isi snapshot; semua sesinya diputus."
+        ),
+        Lang::En => format!(
+            "Database {shown} of the server will be replaced by the snapshot's; all its sessions are ended."
+        ),
+    };
+    confirm(&what, args.yes, terminal)?;
+    let typed = match &args.confirm {
+        Some(typed) => typed.clone(),
+        None if io::stdin().is_terminal() => {
+            eprint!(
+                "{}",
+                terminal.pick("Ketik nama basis data itu: ", "Type the name of that database: ")
+            );
+            let mut line = String::new();
+            io::stderr().flush().and_then(|()| io::stdin().read_line(&mut line)).explain(
+                Code::Io,
+                || "the answer could not be read".to_owned(),
+                "run the command again, or with --confirm",
+            )?;
+            line.trim().to_owned()
+        }
+        None => String::new(),
+    };
+    if typed == name {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Declined,
+        format!("the name of the database to be replaced was not given, so {shown} stays as it is"),
+        "run the command again and type the name, or give it with --confirm",
+    ))
+}
+
+fn target(server: &ServerArgs, kind: Kind) -> Outcome<Target> {
+    let credentials = server.credentials.as_deref().map(Credentials::of_file).transpose().explain(
+        Code::BadFile,
+        || "the credentials cannot be used".to_owned(),
+        "name a file by its absolute path",
+    )?;
+    match kind {
+        Kind::PostgresqlDump => {
+            let usual = PostgresqlSettings::default();
+            Ok(Target::Postgresql(Box::new(PostgresqlSettings {
+                host: server.host.clone().unwrap_or(usual.host),
+                port: server.port.unwrap_or(usual.port),
+                user: server.user.clone().unwrap_or_else(|| "postgres".to_owned()),
+                credentials,
+                tools: server.tools.clone(),
+                ..PostgresqlSettings::default()
+            })))
+        }
+        Kind::MariadbDump => {
+            let usual = MariadbSettings::default();
+            Ok(Target::Mariadb(Box::new(MariadbSettings {
+                host: server.host.clone().unwrap_or(usual.host),
+                port: server.port.unwrap_or(usual.port),
+                user: server.user.clone().unwrap_or_else(|| "root".to_owned()),
+                credentials,
+                tools: server.tools.clone(),
+                ..MariadbSettings::default()
+            })))
+        }
+        Kind::Sqlite | Kind::Command => Err(Failure::new(
+            Code::Usage,
+            "the snapshot holds files, which no server takes",
+            "restore them with `lumbung restore`",
+        )),
+    }
+}

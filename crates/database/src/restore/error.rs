@@ -1,0 +1,85 @@
+//! Why a database is not restored.
+
+use super::ReadError;
+use crate::SourceError;
+use crate::description::Kind;
+
+/// What went wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The server or its tools.
+    #[error(transparent)]
+    Server(#[from] SourceError),
+    /// A snapshot of a later version of Lumbung.
+    #[error(
+        "the snapshot's description has format {0}, which this version does not know: use a newer lumbung"
+    )]
+    Format(u32),
+    /// Another kind of server.
+    #[error("the snapshot is of kind {0:?}, the target is not: name the right kind of server")]
+    OtherKind(Kind),
+    /// A server that is older.
+    #[error(
+        "the snapshot is of version {snapshot}, the server has {server}: restore into {snapshot} or a newer version"
+    )]
+    OlderServer {
+        /// The snapshot's.
+        snapshot: String,
+        /// The server's.
+        server: String,
+    },
+    /// A database that was not backed up.
+    #[error("the snapshot has no database {name:?}; it has {}", there.join(", "))]
+    NotInSnapshot {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: Vec<String>,
+    },
+    /// A file that was not made.
+    #[error("the snapshot has no {0}: it was backed up without")]
+    NoFile(&'static str),
+    /// A database of that name is there.
+    #[error("the server has a database {0:?}: give another name with --as, or say --replace")]
+    Exists(String),
+    /// The snapshot cannot be read.
+    #[error("the snapshot cannot be read to its end; the server is as it was")]
+    Read(#[source] ReadError),
+    /// Rows are missing, or too many.
+    #[error(
+        "table {table} has {found} rows after the restore, {expected} were backed up; the server is as it was"
+    )]
+    Rows {
+        /// The table.
+        table: String,
+        /// Rows of the snapshot.
+        expected: u64,
+        /// What the server counted.
+        found: String,
+    },
+    /// A check gives another answer.
+    #[error(
+        "check {name:?} gives {found}, it gave {expected} when it was backed up; the server is as it was"
+    )]
+    Check {
+        /// The check.
+        name: String,
+        /// The answer of then.
+        expected: String,
+        /// The answer of now.
+        found: String,
+    },
+    /// The second load failed, after the old database was dropped.
+    #[error(
+        "{name} could not be loaded in the place of the old one; a whole copy is there as {copy}"
+    )]
+    Halfway {
+        /// The database.
+        name: String,
+        /// Where its copy is.
+        copy: String,
+        /// Why.
+        #[source]
+        source: Box<RestoreError>,
+    },
+}

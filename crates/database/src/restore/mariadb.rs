@@ -1,0 +1,179 @@
+//! A MariaDB database back: loaded beside and counted.
+//!
+//! MariaDB cannot rename a database. One that takes the place of another is loaded and counted under another name first; only then the old one is dropped
+//! and it is loaded again, and the copy stays until that was counted as well.
+
+use std::collections::BTreeSet;
+
+use lumbung_engine::Halt;
+
+use super::section::Section;
+use super::{Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file};
+use crate::description::Database;
+use crate::mariadb::{MariadbServer, MariadbSettings, unhex};
+use crate::source::ask;
+use crate::{Places, SourceError, tool};
+
+pub(super) fn restore(
+    copy: &dyn Copy,
+    settings: &MariadbSettings,
+    wanted: &Wanted,
+    places: &Places,
+    halt: &Halt,
+) -> Result<Restored, RestoreError> {
+    let description = copy.description();
+    let database = chosen(description, &wanted.database)?;
+    let dump = file(description, "dump", |made| made.path.ends_with("/databases.sql"))?;
+    let server = MariadbServer::reach(settings, places)?;
+    let found = server.look(halt)?;
+    let version =
+        |text: &str| tool::number(text).map(|parts| parts.into_iter().take(2).collect::<Vec<_>>());
+    if version(&description.server_version) > version(&found.version) {
+        let snapshot = description.server_version.clone();
+        return Err(RestoreError::OlderServer { snapshot, server: found.version });
+    }
+    let exists = found.databases.iter().any(|there| there.name == wanted.name);
+    if exists && !wanted.replaces {
+        return Err(RestoreError::Exists(wanted.name.clone()));
+    }
+    let target = Loading { server, halt, copy, database, dump };
+    if wanted.roles {
+        let grants = file(description, "accounts", |made| made.path.ends_with("/grants.sql"))?;
+        target.make_accounts(grants)?;
+    }
+    let temporary = format!("lumbung_restore_{}", wanted.mark);
+    let first = if exists { &temporary } else { &wanted.name };
+    let (tables, rows) = target.make(first).inspect_err(|_| target.drop(first))?;
+    if exists {
+        target.drop(&wanted.name);
+        target.make(&wanted.name).map_err(|error| RestoreError::Halfway {
+            name: wanted.name.clone(),
+            copy: temporary.clone(),
+            source: Box::new(error),
+        })?;
+        target.drop(&temporary);
+    }
+    Ok(Restored { name: wanted.name.clone(), tables, rows, checks: 0, kept_as: None })
+}
+
+struct Loading<'a> {
+    server: MariadbServer,
+    halt: &'a Halt,
+    copy: &'a dyn Copy,
+    database: &'a Database,
+    dump: &'a str,
+}
+
+impl Loading<'_> {
+    fn run(&self, statements: &str) -> Result<String, SourceError> {
+        let mut command = self.server.session();
+        command.args(["--batch", "--skip-column-names"]).arg(format!("--execute={statements}"));
+        ask(command, self.halt, &self.server.name())
+    }
+
+    /// Makes the accounts that are missing; those that are there keep their passwords and rights.
+    fn make_accounts(&self, grants: &str) -> Result<(), RestoreError> {
+        let there = self.run("SELECT HEX(User), HEX(Host) FROM mysql.user")?;
+        let there: BTreeSet<Account> = there
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .filter_map(|(user, host)| Some((unhex(user)?, unhex(host)?)))
+            .collect();
+        let mut text = Vec::new();
+        self.copy.write(grants, &mut text).map_err(RestoreError::Read)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        feed(self.server.session(), self.halt, |out| -> Result<(), ReadError> {
+            for line in text.lines().filter(|line| is_wanted(line, &there)) {
+                writeln!(out, "{line}")?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What failed counts; that something cannot be dropped shows with the next statement.
+    fn drop(&self, name: &str) {
+        let _ = self.run(&format!("DROP DATABASE IF EXISTS {}", identifier(name)));
+    }
+
+    /// Makes a database, loads it and counts it.
+    fn make(&self, name: &str) -> Result<(usize, u64), RestoreError> {
+        let Database { encoding, collation, .. } = self.database;
+        let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let mut statement = format!("CREATE DATABASE {}", identifier(name));
+        if plain(encoding) && plain(collation) && !encoding.is_empty() {
+            statement.push_str(&format!(" CHARACTER SET {encoding} COLLATE {collation}"));
+        }
+        self.run(&statement)?;
+        let mut load = self.server.session();
+        load.arg(format!("--database={name}"));
+        feed(load, self.halt, |out| {
+            let mut section = Section::new(&self.database.name, out);
+            self.copy.write(self.dump, &mut section)?;
+            Ok(section.finish()?)
+        })?;
+        compare(self.database, |table| {
+            self.run(&format!("SELECT COUNT(*) FROM {}.{}", identifier(name), identifier(table)))
+        })
+    }
+}
+
+/// User and host.
+type Account = (String, String);
+
+/// Whether a statement of a dump of accounts is about one that has to be made.
+fn is_wanted(line: &str, there: &BTreeSet<Account>) -> bool {
+    let about = if line.starts_with("GRANT ") {
+        line.rsplit_once(" TO ").map(|(_, rest)| rest)
+    } else if line.starts_with("SET DEFAULT ROLE ") {
+        line.rsplit_once(" FOR ").map(|(_, rest)| rest)
+    } else {
+        line.strip_prefix("CREATE USER IF NOT EXISTS ")
+    };
+    about.and_then(account).is_none_or(|account| !there.contains(&account))
+}
+
+/// The account that a text begins with, quoted in either way.
+fn account(text: &str) -> Option<Account> {
+    let (user, rest) = quoted(text)?;
+    let Some(rest) = rest.strip_prefix('@') else { return Some((user, String::new())) };
+    Some((user, quoted(rest)?.0))
+}
+
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|quote| ['`', '\''].contains(quote))?;
+    let mut name = String::new();
+    let mut letters = text.char_indices().skip(1).peekable();
+    while let Some((at, letter)) = letters.next() {
+        if letter == quote && letters.next_if(|(_, next)| *next == quote).is_none() {
+            return Some((name, &text[at + 1..]));
+        }
+        name.push(letter);
+    }
+    None
+}
+
+fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_that_are_there_are_left_alone() {
+        let there = [("root", "localhost"), ("it`s", "%"), ("role", "")];
+        let there = there.map(|(user, host)| (user.to_owned(), host.to_owned())).into();
+        for (line, wanted) in [
+            ("CREATE USER IF NOT EXISTS `root`@`localhost` IDENTIFIED VIA unix_socket;", false),
+            ("GRANT PROXY ON ''@'%' TO 'root'@'localhost' WITH GRANT OPTION;", false),
+            ("GRANT SELECT ON `a TO b`.* TO `it``s`@`%`;", false),
+            ("GRANT `role` TO `simpeg`@`%`;", true),
+            ("GRANT USAGE ON *.* TO `role`;", false),
+            ("CREATE USER IF NOT EXISTS `root`@`10.0.0.%`;", true),
+            ("-- Dump completed", true),
+        ] {
+            assert_eq!(is_wanted(line, &there), wanted, "{line}");
+        }
+    }
+}

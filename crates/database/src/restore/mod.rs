@@ -1,0 +1,159 @@
+//! Databases back from a snapshot.
+//!
+//! Invariants: a database is loaded under a name of its own and counted before anything takes its place; whatever fails leaves the
+//! server as it was, but for that copy, which is dropped. What is replaced in PostgreSQL is kept under another name.
+
+mod error;
+mod mariadb;
+mod postgresql;
+mod section;
+
+pub use error::RestoreError;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use lumbung_engine::Halt;
+
+use crate::child::Running;
+use crate::description::{Database, Description, FORMAT, Kind, Made};
+use crate::mariadb::MariadbSettings;
+use crate::postgresql::PostgresqlSettings;
+use crate::{Places, SourceError};
+
+/// What a reader of files says when it fails.
+pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A snapshot of databases, as whoever restores it reads it.
+pub trait Copy {
+    /// What it says of itself.
+    fn description(&self) -> &Description;
+
+    /// Writes a file of it; `path` as the description has it.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
+    fn write(&self, path: &str, out: &mut dyn Write) -> Result<(), ReadError>;
+}
+
+/// The server to restore into.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A PostgreSQL server.
+    Postgresql(Box<PostgresqlSettings>),
+    /// A MariaDB or MySQL server.
+    Mariadb(Box<MariadbSettings>),
+}
+
+/// What is wanted back.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The database, as the snapshot has it.
+    pub database: String,
+    /// The name that it gets.
+    pub name: String,
+    /// Whether it may take the place of a database of that name.
+    pub replaces: bool,
+    /// Whether roles or accounts that are missing are made first.
+    pub roles: bool,
+    /// Makes names of copies differ from each other.
+    pub mark: u64,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Restored {
+    /// The database's name.
+    pub name: String,
+    /// Tables whose rows were counted and match the snapshot.
+    pub tables: usize,
+    /// Rows of them.
+    pub rows: u64,
+    /// Checks that were asked again and gave the same answer.
+    pub checks: usize,
+    /// Under which name the one that was replaced is kept.
+    pub kept_as: Option<String>,
+}
+
+/// Restores one database.
+///
+/// # Errors
+/// If it cannot be restored; then the server is as it was.
+pub fn restore(
+    copy: &dyn Copy,
+    target: &Target,
+    wanted: &Wanted,
+    places: &Places,
+    halt: &Halt,
+) -> Result<Restored, RestoreError> {
+    let description = copy.description();
+    if description.format > FORMAT {
+        return Err(RestoreError::Format(description.format));
+    }
+    match (target, description.kind) {
+        (Target::Postgresql(settings), Kind::PostgresqlDump) => {
+            postgresql::restore(copy, settings, wanted, places, halt)
+        }
+        (Target::Mariadb(settings), Kind::MariadbDump) => {
+            mariadb::restore(copy, settings, wanted, places, halt)
+        }
+        (_, kind) => Err(RestoreError::OtherKind(kind)),
+    }
+}
+
+/// The database that is wanted.
+fn chosen<'a>(description: &'a Description, name: &str) -> Result<&'a Database, RestoreError> {
+    let found = description.databases.iter().find(|database| database.name == name);
+    found.ok_or_else(|| RestoreError::NotInSnapshot {
+        name: name.to_owned(),
+        there: description.databases.iter().map(|database| database.name.clone()).collect(),
+    })
+}
+
+/// The file of which `of` is true.
+fn file<'a>(
+    description: &'a Description,
+    what: &'static str,
+    of: impl Fn(&Made) -> bool,
+) -> Result<&'a str, RestoreError> {
+    let found = description.made.iter().find(|made| of(made));
+    found.map(|made| made.path.as_str()).ok_or(RestoreError::NoFile(what))
+}
+
+/// Feeds a program with what `fill` writes.
+fn feed(
+    mut command: Command,
+    halt: &Halt,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
+) -> Result<(), RestoreError> {
+    // What it answers to its statements would fill a pipe that nobody reads.
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut running = Running::start(command, halt.clone())?;
+    let filled = match running.stdin.take() {
+        Some(mut stdin) => fill(&mut stdin).and_then(|()| Ok(stdin.flush()?)),
+        None => Ok(()),
+    };
+    // A program that ended says why; that its pipe broke is only what follows from it.
+    running.end()?;
+    filled.map_err(RestoreError::Read)
+}
+
+/// Counts what was loaded and holds it against the snapshot; `count` asks the server.
+fn compare(
+    database: &Database,
+    mut count: impl FnMut(&str) -> Result<String, SourceError>,
+) -> Result<(usize, u64), RestoreError> {
+    let mut rows = 0;
+    for table in &database.tables {
+        let found = count(&table.name)?;
+        if found.trim().parse() != Ok(table.rows) {
+            return Err(RestoreError::Rows {
+                table: table.name.clone(),
+                expected: table.rows,
+                found: found.trim().to_owned(),
+            });
+        }
+        rows += table.rows;
+    }
+    Ok((database.tables.len(), rows))
+}
