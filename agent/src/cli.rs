@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use lumbung_model::schedule::Period;
 use lumbung_model::{Clock, PublicKey, RepositoryId, SystemClock, Timestamp};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -16,7 +17,7 @@ use crate::config::{Config, DEFAULT_CONFIG, SiteUrl};
 use crate::output::{Exit, print};
 use crate::policy::{self, Ledger};
 use crate::state::StateDir;
-use crate::{daemon, enroll, run, status};
+use crate::{daemon, enroll, run, status, wal};
 
 /// Backs up this server: encrypted here, kept at the sites of the city.
 #[derive(Debug, Parser)]
@@ -73,6 +74,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// The log of a PostgreSQL server on this host, for restores to a point in time
+    Wal {
+        #[command(subcommand)]
+        command: WalCommand,
+    },
     /// Print the manual page
     Man {
         /// Write the pages of all commands into this directory instead
@@ -115,6 +121,20 @@ enum PolicyCommand {
     Trust {
         /// The key, as the Dinas gave it
         key: PublicKey,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum WalCommand {
+    /// Keep a finished segment: archive_command = 'lumbung-agent wal archive %p FOLDER'
+    Archive {
+        /// The segment, as PostgreSQL names it (%p)
+        file: PathBuf,
+        /// Where it is kept; a [[job]] backs this folder up
+        folder: PathBuf,
+        /// Take segments away that are older: longer than the time between two base backups
+        #[arg(long, value_name = "TIME")]
+        keep: Option<Period>,
     },
 }
 
@@ -193,6 +213,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             let config = Config::load(&file)?;
             let checked = status::check(&config, clock.now());
             print(common.json, &checked, |c| c.to_text(&file, config.zone))?;
+            Ok(Exit::Fine)
+        }
+        Command::Wal { command: WalCommand::Archive { file, folder, keep } } => {
+            let archived = wal::archive(&file, &folder, keep, clock.now())?;
+            if archived.removed > 0 {
+                tracing::info!("{} old segments removed", archived.removed);
+            }
             Ok(Exit::Fine)
         }
         Command::Man { dir: None } => {

@@ -30,5 +30,6 @@ pub mod sites;
 pub mod state;
 pub mod status;
 pub mod throttle;
+pub mod wal;
 
 pub use cli::main;

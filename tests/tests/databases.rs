@@ -300,6 +300,135 @@ fn what_hinders_a_dump_is_said_and_makes_no_snapshot() {
     }
 }
 
+/// A server that archives its log by the agent, and the folder that it goes to.
+fn archiving(bed: &Bed) -> (Postgresql, PathBuf) {
+    // PostgreSQL's own user has to come there.
+    let archive = tempfile::Builder::new().prefix("wal-").tempdir_in("/var/tmp").unwrap().keep();
+    fs::set_permissions(&archive, fs::Permissions::from_mode(0o777)).unwrap();
+    let agent = archive.join("lumbung-agent");
+    fs::copy(lumbung_tests::process::program("lumbung-agent").unwrap(), &agent).unwrap();
+    let folder = archive.join("segments");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let command = format!(
+        "archive_command={} wal archive %p {} --keep 14d",
+        agent.display(),
+        folder.display()
+    );
+    let server =
+        Postgresql::start_with(&["archive_mode=on", "wal_level=replica", &command]).unwrap();
+    bed.job("base", &postgresql_job(&server, "method = \"physical\""));
+    bed.job("log", &format!("paths = [{folder:?}]"));
+    (server, archive)
+}
+
+/// Waits until the log up to now has been archived.
+fn log_is_archived(server: &Postgresql) {
+    let segment = server.sql("postgres", "SELECT pg_walfile_name(pg_switch_wal())").unwrap();
+    lumbung_tests::process::eventually("the log is archived", || {
+        let last = server
+            .sql("postgres", "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")?;
+        Ok(if last >= segment { Ok(()) } else { Err(last) })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_postgresql_server_comes_back_as_it_was_after_one_transaction() {
+    let bed = Bed::new();
+    let (server, archive) = archiving(&bed);
+    output(server.client("pgbench").args(["-q", "-i", "-s", "2", "postgres"])).unwrap();
+    server.sql("postgres", "CREATE TABLE moment (n int)").unwrap();
+    let mut bench = server.client("pgbench");
+    bench.args(["-n", "-c", "2", "-T", "600", "--progress=1", "postgres"]);
+    let mut load =
+        Daemon::start("pgbench", &mut bench, &bed.dir.path().join("pgbench.log")).unwrap();
+    load.wait_for("progress: ").unwrap();
+    let base = bed.backup("base");
+    load.wait_for("progress: ").unwrap();
+    let mark = |n: u32| {
+        let statement = format!("INSERT INTO moment VALUES ({n}) RETURNING pg_current_xact_id()");
+        server.sql("postgres", &statement).unwrap()
+    };
+    let marks: Vec<String> = (1..=9).map(mark).collect();
+    load.wait_for("progress: ").unwrap();
+    load.kill().unwrap();
+    for n in 0..3 {
+        server.sql("postgres", &format!("CREATE TABLE later{n} (); SELECT pg_switch_wal()")).unwrap();
+    }
+    // The accident.
+    server.sql("postgres", "DROP TABLE pgbench_history, moment").unwrap();
+    log_is_archived(&server);
+    let log = bed.backup("log");
+
+    let recover = |name: &str, more: &[&str]| {
+        let data = archive.join(name);
+        let mut recover = bed.city.lumbung();
+        recover.args(["--lang", "en", "--json", "database", "recover", &bed.city.pusat.url]);
+        recover.arg(base["manifest"].as_str().unwrap()).arg("--key").arg(bed.city.pds[0].key());
+        recover.arg("--data").arg(&data).args(more);
+        (recover, data)
+    };
+    let to_log = ["--log", log["manifest"].as_str().unwrap()];
+    for (name, how, rows) in [("exact", None, "5"), ("before", Some("--before"), "4")] {
+        let point = [&to_log[..], &["--to-transaction", &marks[4]], how.as_slice()].concat();
+        let (mut command, data) = recover(name, &point);
+        let recovered = json(&mut command);
+        assert!(
+            recovered["last_segment"].as_str() > recovered["first_segment"].as_str(),
+            "{recovered}"
+        );
+        let again = Postgresql::start_on(&data).unwrap();
+        let promoted = "SELECT pg_is_in_recovery()";
+        lumbung_tests::process::eventually("the server takes writes", || {
+            let recovering = again.sql("postgres", promoted)?;
+            Ok(if recovering == "f" { Ok(()) } else { Err(recovering) })
+        })
+        .unwrap();
+        assert_eq!(
+            again.sql("postgres", "SELECT count(*), max(n) FROM moment").unwrap(),
+            format!("{rows}|{rows}")
+        );
+        let balances = again.sql("postgres", BALANCES).unwrap();
+        let sums: Vec<&str> = balances.split('|').collect();
+        assert!(sums.iter().all(|sum| sum == &sums[0]), "{balances}");
+        output(again.client("pg_amcheck").args([
+            "--heapallindexed",
+            "--install-missing",
+            "-d",
+            "postgres",
+        ]))
+        .unwrap();
+    }
+    let (mut again, data) = recover("exact", &to_log);
+    let said = error(&mut again);
+    assert!(said.contains("is not empty: name a new folder"), "{said}");
+    assert!(data.join("PG_VERSION").exists());
+    a_gap_in_the_log_is_named(&bed, &archive, &recover);
+    fs::remove_dir_all(archive).unwrap();
+}
+
+fn a_gap_in_the_log_is_named(
+    bed: &Bed,
+    archive: &Path,
+    recover: &dyn Fn(&str, &[&str]) -> (Command, PathBuf),
+) {
+    let mut segments: Vec<PathBuf> = fs::read_dir(archive.join("segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    segments.retain(|path| path.file_name().unwrap().len() == 24);
+    segments.sort();
+    let missing = &segments[segments.len() - 2];
+    fs::remove_file(missing).unwrap();
+    let log = bed.backup("log");
+    let (mut command, _) = recover("gap", &["--log", log["manifest"].as_str().unwrap()]);
+    let said = error(&mut command);
+    let named =
+        format!("segment {} of the log is missing", missing.file_name().unwrap().to_str().unwrap());
+    assert!(said.contains(&named), "{said}");
+}
+
 const ACCOUNTS: &str = "CREATE DATABASE simpeg; USE simpeg; \
      CREATE TABLE account (id INT PRIMARY KEY, balance BIGINT NOT NULL, note VARCHAR(80)) ENGINE=InnoDB; \
      INSERT INTO account SELECT seq, 1000, CONCAT('it''s (', seq, '); ', REPEAT('é', 20)) FROM seq_1_to_20000; \

@@ -13,11 +13,13 @@ use lumbung_database::restore::{Copy, ReadError, Restored, Target, Wanted, resto
 use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
 use lumbung_engine::{Halt, SnapshotReader};
 use lumbung_model::ByteSize;
+use lumbung_seal::KeyBundle;
 
+use super::database_recover::{self, RecoverArgs};
 use crate::chain::now;
 use crate::commands::browse::{self, ChosenArgs};
 use crate::confirm::confirm;
-use crate::depot::{Access, DepotArgs};
+use crate::depot::{self, Access, DepotArgs};
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
@@ -31,17 +33,19 @@ pub(crate) enum DatabaseCommand {
     Show(ShowArgs),
     /// Restore one database into a server, new or over an existing one
     Restore(RestoreArgs),
+    /// Bring a whole PostgreSQL server back from a base backup, to a point in time
+    Recover(RecoverArgs),
 }
 
 /// Which snapshot.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    depot: DepotArgs,
+    pub(super) depot: DepotArgs,
     /// latest, latest:DATASET, an id or its beginning
-    snapshot: String,
+    pub(super) snapshot: String,
     #[command(flatten)]
-    chosen: ChosenArgs,
+    pub(super) chosen: ChosenArgs,
 }
 
 /// What is wanted, and where to.
@@ -92,7 +96,7 @@ struct ServerArgs {
 }
 
 /// A snapshot that is open.
-struct Opened {
+pub(super) struct Opened {
     reader: SnapshotReader,
     /// Where its files lie.
     folder: Vec<u8>,
@@ -107,14 +111,28 @@ pub(crate) fn run(command: &DatabaseCommand, terminal: &Terminal) -> Outcome<Exi
     match command {
         DatabaseCommand::Show(args) => show(args, terminal),
         DatabaseCommand::Restore(args) => run_restore(args, terminal),
+        DatabaseCommand::Recover(args) => database_recover::run(args, terminal),
     }
 }
 
 fn open(args: &ShowArgs, terminal: &Terminal) -> Outcome<Opened> {
     let bundle = args.chosen.key.open()?;
     let opened = args.depot.open(Access::Bundle(&bundle))?;
+    open_at(args, &opened, &bundle, terminal)
+}
+
+/// Opens a snapshot of databases in a depot that is open.
+///
+/// # Errors
+/// If it holds files only, or cannot be read.
+pub(super) fn open_at(
+    args: &ShowArgs,
+    opened: &depot::Opened,
+    bundle: &KeyBundle,
+    terminal: &Terminal,
+) -> Outcome<Opened> {
     let dataset = args.chosen.dataset.as_deref();
-    let (snapshot, reader) = browse::reader(&opened, &args.snapshot, dataset, &bundle, terminal)?;
+    let (snapshot, reader) = browse::reader(opened, &args.snapshot, dataset, bundle, terminal)?;
     let what = format!("the description of snapshot {} could not be read", snapshot.id.short());
     let folders = reader.list(b"").map_err(|error| listing::explain(&what, error))?;
     let found = folders.iter().find_map(|folder| {
@@ -306,6 +324,11 @@ fn target(server: &ServerArgs, kind: Kind) -> Outcome<Target> {
                 ..MariadbSettings::default()
             })))
         }
+        Kind::PostgresqlBase => Err(Failure::new(
+            Code::Usage,
+            "the snapshot is of a whole server, not of single databases",
+            "bring it back with `lumbung database recover`",
+        )),
         Kind::Sqlite | Kind::Command => Err(Failure::new(
             Code::Usage,
             "the snapshot holds files, which no server takes",

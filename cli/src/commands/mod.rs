@@ -10,6 +10,7 @@ pub(crate) mod care;
 mod colocated_text;
 pub(crate) mod colocation;
 pub(crate) mod database;
+pub(crate) mod database_recover;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;

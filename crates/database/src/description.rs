@@ -31,6 +31,9 @@ pub struct Description {
     /// Where the server's log stood at the copy: `file position` of a binary log, or a log sequence number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_position: Option<String>,
+    /// The file of the log that holds that position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_segment: Option<String>,
 }
 
 /// Of what the snapshot is.
@@ -39,6 +42,8 @@ pub struct Description {
 pub enum Kind {
     /// SQL dumps of a PostgreSQL server.
     PostgresqlDump,
+    /// A base backup of a whole PostgreSQL server.
+    PostgresqlBase,
     /// SQL dump of a MariaDB or MySQL server.
     MariadbDump,
     /// SQLite databases.
@@ -120,6 +125,7 @@ impl Description {
             databases: Vec::new(),
             made: Vec::new(),
             log_position: None,
+            log_segment: None,
         }
     }
 

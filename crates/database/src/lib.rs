@@ -13,6 +13,7 @@ mod error;
 mod hook;
 pub mod mariadb;
 pub mod postgresql;
+pub mod recover;
 pub mod restore;
 mod settings;
 mod source;

@@ -59,6 +59,21 @@ impl Postgresql {
         Ok(server)
     }
 
+    /// Starts a server on a data directory that somebody else made.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_on(data: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("postgresql-").tempdir()?;
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
+        let (user, group) = ids("postgres")?;
+        chown(dir.path(), Some(user), Some(group))?;
+        secret(&dir.path().join("pgpass"), &format!("*:*:*:*:{PASSWORD}\n"))?;
+        let tools = tools()?;
+        let daemon = serve(&tools, dir.path(), data, &[])?;
+        Ok(Self { dir, tools, daemon })
+    }
+
     /// The folder of its socket.
     #[must_use]
     pub fn socket(&self) -> &Path {

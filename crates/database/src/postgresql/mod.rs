@@ -1,16 +1,19 @@
-//! PostgreSQL: one plain SQL dump for each database by `pg_dump`, roles and tablespaces by `pg_dumpall --globals-only`.
+//! PostgreSQL: one plain SQL dump for each database by `pg_dump`, roles and tablespaces by `pg_dumpall --globals-only`; or the whole server
+//! by `pg_basebackup`, from which its log leads to any later point in time.
 //!
 //! Each dump is one transaction of its server. Plain text, so that an unchanged table is the same bytes on the next day, that rows are
 //! counted on the way, and that the end has a marker.
 
+mod base;
 mod copy;
 mod dump;
 mod server;
 mod session;
 mod settings;
+pub mod wal;
 
 pub use server::Server;
-pub use settings::{PostgresqlCheck, PostgresqlSettings};
+pub use settings::{Method, PostgresqlCheck, PostgresqlSettings};
 
 use std::path::Path;
 
@@ -34,10 +37,20 @@ pub(crate) fn prepare(
     let server = Server::reach(settings, places)?;
     let found = server.look(halt)?;
     let tool_version = server.check_tools(&found, halt)?;
-    let chosen = settings.choose(&found.databases)?;
-    let mut description = Description::new(Kind::PostgresqlDump, now);
+    let kind = match settings.method {
+        Method::Logical => Kind::PostgresqlDump,
+        Method::Physical => Kind::PostgresqlBase,
+    };
+    let mut description = Description::new(kind, now);
     description.server_version = found.version;
     description.tool_version = tool_version;
+    if settings.method == Method::Physical {
+        description.databases = found.databases;
+        let base: Box<dyn Part> = Box::new(base::BaseBackup { server });
+        let parts = vec![("base.tar".to_owned(), base)];
+        return Ok(Prepared::new(Path::new(FOLDER), parts, description));
+    }
+    let chosen = settings.choose(&found.databases)?;
     let mut parts: Vec<(String, Box<dyn Part>)> = Vec::new();
     for database in chosen {
         let checks = settings.checks_of(&database.name);

@@ -36,6 +36,7 @@ pub struct Server {
     psql: PathBuf,
     pub(super) pg_dump: PathBuf,
     pub(super) pg_dumpall: PathBuf,
+    pub(super) pg_basebackup: PathBuf,
 }
 
 /// What a server says of itself.
@@ -72,6 +73,7 @@ impl Server {
             psql: find("psql")?,
             pg_dump: find("pg_dump")?,
             pg_dumpall: find("pg_dumpall")?,
+            pg_basebackup: find("pg_basebackup")?,
         })
     }
 

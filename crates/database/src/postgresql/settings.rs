@@ -26,6 +26,8 @@ pub struct PostgresqlSettings {
     pub ssl_root_cert: Option<PathBuf>,
     /// The database that is connected to first.
     pub maintenance_database: String,
+    /// How it is backed up.
+    pub method: Method,
     /// The databases that are dumped; all but templates, if empty.
     pub databases: Vec<String>,
     /// Databases that are left out.
@@ -36,6 +38,16 @@ pub struct PostgresqlSettings {
     pub role_passwords: bool,
     /// Questions that are asked in the transaction of a dump; the answers stand in the snapshot.
     pub checks: Vec<PostgresqlCheck>,
+}
+
+/// How a server is backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// SQL dumps: read by any later version, one database or table at a time.
+    Logical,
+    /// All of its files, by `pg_basebackup`: with its log, to any point in time. The role needs REPLICATION.
+    Physical,
 }
 
 /// A question whose answer a restored database has to give as well.
@@ -61,6 +73,7 @@ impl Default for PostgresqlSettings {
             ssl_mode: None,
             ssl_root_cert: None,
             maintenance_database: "postgres".to_owned(),
+            method: Method::Logical,
             databases: Vec::new(),
             exclude: Vec::new(),
             globals: true,

@@ -1,5 +1,7 @@
 //! Why a database is not restored.
 
+use std::path::PathBuf;
+
 use super::ReadError;
 use crate::SourceError;
 use crate::description::Kind;
@@ -45,6 +47,18 @@ pub enum RestoreError {
     /// The snapshot cannot be read.
     #[error("the snapshot cannot be read to its end; the server is as it was")]
     Read(#[source] ReadError),
+    /// A data directory that is none.
+    #[error("{} is not empty: name a new folder", .0.display())]
+    NotEmpty(PathBuf),
+    /// A path that cannot stand in a setting.
+    #[error("{} cannot be named in the server's settings: use an absolute path of letters, digits, '.', '-' and '_'", .0.display())]
+    Path(PathBuf),
+    /// The log does not lead on.
+    #[error(
+        "segment {0} of the log is missing, so the server cannot be brought beyond it: name a later snapshot of the log, or one of \
+         another site"
+    )]
+    Gap(String),
     /// Rows are missing, or too many.
     #[error(
         "table {table} has {found} rows after the restore, {expected} were backed up; the server is as it was"

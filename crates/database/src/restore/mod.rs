@@ -121,7 +121,7 @@ fn file<'a>(
 }
 
 /// Feeds a program with what `fill` writes.
-fn feed(
+pub(crate) fn feed(
     mut command: Command,
     halt: &Halt,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,

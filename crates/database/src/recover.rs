@@ -1,0 +1,220 @@
+//! A whole PostgreSQL server back from its base backup, and by its log to a point in time.
+//!
+//! Invariants: the data directory is new or empty; it is complete, and the log was found to be without a gap, before it says that it can be
+//! started. PostgreSQL itself replays the log and ends exactly where it was told to (PostgreSQL, "Continuous Archiving and
+//! Point-in-Time Recovery").
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown};
+use std::path::{Path, PathBuf};
+
+use lumbung_engine::Halt;
+
+use crate::SourceError;
+use crate::child::bare;
+use crate::description::Kind;
+use crate::postgresql::wal::{Reach, Segment, reach};
+use crate::restore::{Copy, ReadError, RestoreError, feed};
+
+/// Where in the data directory the log lies from which PostgreSQL is to replay.
+const LOG_FOLDER: &str = "lumbung-wal";
+
+/// Where a recovery ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Point {
+    /// With the last transaction that the log has.
+    End,
+    /// At a time, as PostgreSQL reads it.
+    Time(String),
+    /// With a transaction, by its number.
+    Transaction(String),
+    /// At a log sequence number.
+    Position(String),
+    /// At a named restore point.
+    Name(String),
+}
+
+impl Point {
+    /// The setting and its value.
+    fn setting(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::End => None,
+            Self::Time(value) => Some(("recovery_target_time", value)),
+            Self::Transaction(value) => Some(("recovery_target_xid", value)),
+            Self::Position(value) => Some(("recovery_target_lsn", value)),
+            Self::Name(value) => Some(("recovery_target_name", value)),
+        }
+    }
+}
+
+/// A snapshot of the folder that the log was archived into.
+pub trait Log {
+    /// Names and sizes of its files, bytes.
+    fn files(&self) -> &[(String, u64)];
+
+    /// Writes a file of it.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
+    fn write(&self, name: &str, out: &mut dyn std::io::Write) -> Result<(), ReadError>;
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// The data directory that is made.
+    pub data: PathBuf,
+    /// Where the recovery ends.
+    pub point: Point,
+    /// Whether what stands at that point is still part of it.
+    pub inclusive: bool,
+    /// User and group that the server runs as; none leaves everything to the user who restores.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Recovered {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The server's version.
+    pub version: String,
+    /// The first segment that is needed.
+    pub first_segment: String,
+    /// The last one that there is without a gap.
+    pub last_segment: String,
+}
+
+/// Makes the data directory; the server then has to be started on it.
+///
+/// # Errors
+/// If something is missing; what was written stays, and is no data directory of a server.
+pub fn recover(
+    base: &dyn Copy,
+    log: Option<&dyn Log>,
+    wanted: &Recovery,
+    halt: &Halt,
+) -> Result<Recovered, RestoreError> {
+    let description = base.description();
+    if description.kind != Kind::PostgresqlBase {
+        return Err(RestoreError::OtherKind(description.kind));
+    }
+    let first: Option<Segment> = description.log_segment.as_ref().and_then(|it| it.parse().ok());
+    let first = first.ok_or(RestoreError::NoFile("place in the log"))?;
+    let data = plain_path(&wanted.data)?;
+    make_empty(&wanted.data)?;
+    let tar = description.made.iter().find(|made| made.path.ends_with("/base.tar"));
+    let tar = tar.ok_or(RestoreError::NoFile("base.tar"))?;
+    let mut unpack = bare(Path::new("tar"));
+    unpack
+        .args(["--extract", "--file=-", "--no-same-owner", "--same-permissions", "--directory"])
+        .arg(&wanted.data);
+    feed(unpack, halt, |out| base.write(&tar.path, out))?;
+    let last = bring_log(log, &wanted.data, first)?;
+    settle(&wanted.data, data, wanted)?;
+    if let Some(owner) = wanted.owner {
+        give(&wanted.data, owner)
+            .map_err(|e| failed("given to the server's user", &wanted.data, e))?;
+    }
+    Ok(Recovered {
+        data: wanted.data.clone(),
+        version: description.server_version.clone(),
+        first_segment: first.to_string(),
+        last_segment: last.to_string(),
+    })
+}
+
+fn failed(what: &str, path: &Path, source: std::io::Error) -> RestoreError {
+    SourceError::io(format!("{} cannot be {what}", path.display()), source).into()
+}
+
+/// The path as it can stand in a command of the server's configuration.
+fn plain_path(path: &Path) -> Result<&str, RestoreError> {
+    let text = path.to_str().filter(|text| {
+        path.is_absolute() && text.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c))
+    });
+    text.ok_or_else(|| RestoreError::Path(path.to_owned()))
+}
+
+fn make_empty(data: &Path) -> Result<(), RestoreError> {
+    match std::fs::DirBuilder::new().mode(0o700).create(data) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mut there = std::fs::read_dir(data).map_err(|e| failed("listed", data, e))?;
+            if there.next().is_some() {
+                return Err(RestoreError::NotEmpty(data.to_owned()));
+            }
+            Ok(())
+        }
+        Err(error) => Err(failed("made", data, error)),
+    }
+}
+
+/// Brings the archived log beside the one that came with the base; the last segment without a gap.
+fn bring_log(log: Option<&dyn Log>, data: &Path, first: Segment) -> Result<Segment, RestoreError> {
+    let own = data.join("pg_wal");
+    let mut there: BTreeSet<Segment> = std::fs::read_dir(&own)
+        .map_err(|e| failed("listed", &own, e))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    let folder = data.join(LOG_FOLDER);
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|e| failed("made", &folder, e))?;
+    let mut segment_bytes = 16 << 20;
+    for (name, bytes) in log.into_iter().flat_map(Log::files) {
+        let segment: Option<Segment> = name.parse().ok();
+        if segment.is_some_and(|segment| segment < first) {
+            continue;
+        }
+        if let Some(segment) = segment {
+            segment_bytes = *bytes;
+            there.insert(segment);
+        } else if !name.ends_with(".history") {
+            continue;
+        }
+        let path = folder.join(name);
+        let mut options = std::fs::File::options();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.map_err(|e| failed("made", &path, e))?;
+        if let Some(log) = log {
+            log.write(name, &mut file).map_err(RestoreError::Read)?;
+        }
+    }
+    match reach(&there, first, segment_bytes) {
+        Reach::To(last) => Ok(last),
+        Reach::Nothing => Err(RestoreError::Gap(first.to_string())),
+        Reach::Gap(missing) => Err(RestoreError::Gap(missing.to_string())),
+    }
+}
+
+/// Tells the server what to do when it is started.
+fn settle(data: &Path, shown: &str, wanted: &Recovery) -> Result<(), RestoreError> {
+    let mut text = format!("\nrestore_command = 'cp \"{shown}/{LOG_FOLDER}/%f\" \"%p\"'\n");
+    if let Some((name, value)) = wanted.point.setting() {
+        let inclusive = if wanted.inclusive { "on" } else { "off" };
+        text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+        text.push_str(&format!("recovery_target_inclusive = {inclusive}\n"));
+        text.push_str("recovery_target_action = 'promote'\n");
+    }
+    let settings = data.join("postgresql.auto.conf");
+    let mut options = std::fs::File::options();
+    let file = options.append(true).create(true).mode(0o600).open(&settings);
+    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(|e| failed("written", &settings, e))?;
+    let signal = data.join("recovery.signal");
+    std::fs::write(&signal, "").map_err(|e| failed("written", &signal, e))
+}
+
+/// Gives a tree to a user; links themselves, not where they lead.
+fn give(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
+    lchown(path, Some(user), Some(group))?;
+    if std::fs::symlink_metadata(path)?.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give(&entry?.path(), (user, group))?;
+        }
+    }
+    Ok(())
+}
