@@ -354,7 +354,9 @@ fn a_postgresql_server_comes_back_as_it_was_after_one_transaction() {
     load.wait_for("progress: ").unwrap();
     load.kill().unwrap();
     for n in 0..3 {
-        server.sql("postgres", &format!("CREATE TABLE later{n} (); SELECT pg_switch_wal()")).unwrap();
+        server
+            .sql("postgres", &format!("CREATE TABLE later{n} (); SELECT pg_switch_wal()"))
+            .unwrap();
     }
     // The accident.
     server.sql("postgres", "DROP TABLE pgbench_history, moment").unwrap();
@@ -542,6 +544,84 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
     bed.backup("simpeg");
     let same = bed.backup("simpeg");
     assert!(percent_sent(&same) < 5, "{same}");
+}
+
+#[test]
+fn a_mariadb_database_comes_back_as_it_was_before_one_transaction() {
+    let server = Mariadb::start().unwrap();
+    server
+        .sql(
+            "mysql",
+            "CREATE DATABASE simpeg; CREATE TABLE simpeg.moment (n INT PRIMARY KEY) ENGINE=InnoDB",
+        )
+        .unwrap();
+    server
+        .sql("mysql", "CREATE DATABASE other; CREATE TABLE other.t (n INT) ENGINE=InnoDB")
+        .unwrap();
+    let bed = Bed::new();
+    bed.job("simpeg", &mariadb_job(&server, "databases = [\"simpeg\"]"));
+    let flush = bed.dir.path().join("flush");
+    let option_file = server.credentials();
+    let socket = server.socket();
+    script(
+        &flush,
+        &format!(
+            "exec mariadb --defaults-file={} --socket={} --user=lumbung -e 'FLUSH BINARY LOGS'",
+            option_file.display(),
+            socket.display()
+        ),
+    );
+    let logs = socket.parent().unwrap().join("data");
+    bed.job("log", &format!("paths = [{logs:?}]\nexclude = [\"ib*\", \"aria*\", \"mysql\", \"sys\", \"performance_schema\", \"simpeg\", \"other\"]\nbefore = {{ run = [{flush:?}] }}"));
+    let put = |n: u32| {
+        server
+            .sql(
+                "simpeg",
+                &format!("INSERT INTO moment VALUES ({n}); INSERT INTO other.t VALUES ({n})"),
+            )
+            .unwrap()
+    };
+    put(1);
+    let dump = bed.backup("simpeg");
+    put(2);
+    server.sql("mysql", "FLUSH BINARY LOGS").unwrap();
+    put(3);
+    let place = server.sql("mysql", "SHOW MASTER STATUS").unwrap();
+    let place = place.split('\t').take(2).collect::<Vec<_>>().join(":");
+    put(4);
+    // The accident.
+    server.sql("simpeg", "DELETE FROM moment").unwrap();
+    let log = bed.backup("log");
+
+    let again = Mariadb::start().unwrap();
+    let to = to_mariadb(&again);
+    let wanted = ["--database", "simpeg", "--log", log["manifest"].as_str().unwrap()];
+    let until = |name: &str, more: &[&str]| {
+        json(&mut bed.database(&dump, &[&wanted[..], &["--as", name], more].concat(), &to));
+        again.sql(name, "SELECT GROUP_CONCAT(n ORDER BY n) FROM moment").unwrap()
+    };
+    assert_eq!(until("before", &["--until-position", &place]), "1,2,3");
+    assert_eq!(until("end", &[]), "NULL");
+    assert_eq!(until("early", &["--until-time", "2020-01-01T00:00:00Z"]), "1");
+    // A statement that reaches into another database ends the replay, and reaches nothing.
+    again.sql("mysql", "CREATE DATABASE other; CREATE TABLE other.t (n INT)").unwrap();
+    server.sql("mysql", "SET GLOBAL binlog_format = STATEMENT").unwrap();
+    server.sql("simpeg", "INSERT INTO other.t VALUES (7)").unwrap();
+    let log = bed.backup("log");
+    let manifest = log["manifest"].as_str().unwrap();
+    let reaching = ["--database", "simpeg", "--as", "z", "--log", manifest];
+    let said = error(&mut bed.database(&dump, &reaching, &to));
+    assert!(said.contains("reaches beyond the database"), "{said}");
+    assert_eq!(again.sql("mysql", "SELECT COUNT(*) FROM other.t").unwrap(), "0");
+    let left = "SELECT COUNT(*) FROM user WHERE User LIKE 'lumbung\\_%'";
+    assert_eq!(again.sql("mysql", left).unwrap(), "0");
+    let said = error(&mut bed.database(
+        &dump,
+        &[&wanted[..], &["--as", "x", "--until-position", "binlog.999999:4"]].concat(),
+        &to,
+    ));
+    assert!(said.contains("of the log is missing"), "{said}");
+    assert_eq!(again.sql("mysql", "SHOW DATABASES LIKE '_'").unwrap(), "");
 }
 
 #[test]

@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use lumbung_database::mariadb::MariadbSettings;
 use lumbung_database::postgresql::PostgresqlSettings;
-use lumbung_database::restore::{Copy, ReadError, Restored, Target, Wanted, restore};
+use lumbung_database::restore::{
+    Copy, Place, ReadError, Replayed, Restored, Target, Until, Wanted, restore,
+};
 use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
 use lumbung_engine::{Halt, SnapshotReader};
 use lumbung_model::ByteSize;
 use lumbung_seal::KeyBundle;
 
-use super::database_recover::{self, RecoverArgs};
+use super::database_recover::{self, RecoverArgs, Segments};
 use crate::chain::now;
 use crate::commands::browse::{self, ChosenArgs};
 use crate::confirm::confirm;
@@ -71,6 +73,15 @@ pub(crate) struct RestoreArgs {
     /// Stands for the second one: the name of the database to be replaced
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Replay a binary log onto it (MariaDB): a snapshot of the folder of the logs
+    #[arg(long, value_name = "SNAPSHOT")]
+    log: Option<String>,
+    /// Only what the log has before this time (default: all of it)
+    #[arg(long, value_name = "TIME", requires = "log", conflicts_with = "until_position")]
+    until_time: Option<String>,
+    /// Only what the log has before this place, such as binlog.000003:342
+    #[arg(long, value_name = "FILE:POSITION", requires = "log")]
+    until_position: Option<Place>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -208,7 +219,12 @@ impl Copy for Opened {
 
 fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let name = args.name.clone().unwrap_or_else(|| args.database.clone());
-    let opened = open(&args.from, terminal)?;
+    let bundle = args.from.chosen.key.open()?;
+    let depot = args.from.depot.open(Access::Bundle(&bundle))?;
+    let opened = open_at(&args.from, &depot, &bundle, terminal)?;
+    let log = args.log.as_deref();
+    let log = log.map(|spec| Segments::open(&depot, spec, &bundle, terminal)).transpose()?;
+    let until = until(args)?;
     let target = target(&args.server, opened.description.kind)?;
     if args.replace {
         ask_twice(args, &name, terminal)?;
@@ -218,13 +234,28 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let database = args.database.clone();
     let wanted = Wanted { database, name, replaces: args.replace, roles: args.roles, mark };
     let places = Places { credentials: None, scratch: std::env::temp_dir() };
-    let restored = restore(&opened, &target, &wanted, &places, &Halt::by(&cancel)).explain(
+    let log = log.as_ref().map(|log| Replayed { log, until: &until });
+    let halt = Halt::by(&cancel);
+    let restored = restore(&opened, &target, &wanted, log, &places, &halt).explain(
         Code::Restore,
         || format!("database {} was not restored", plain(&wanted.database)),
         "correct what the message says and run the command again",
     )?;
     terminal.result(&restored, || told(&restored, terminal))?;
     Ok(Exit::Fine)
+}
+
+fn until(args: &RestoreArgs) -> Outcome<Until> {
+    if let Some(place) = &args.until_position {
+        return Ok(Until::Position(place.clone()));
+    }
+    let Some(text) = &args.until_time else { return Ok(Until::End) };
+    let at = chrono::DateTime::parse_from_rfc3339(text).explain(
+        Code::Usage,
+        || format!("{} is no time", plain(text)),
+        "write it with its zone, such as 2026-11-30T09:15:00+07:00",
+    )?;
+    Ok(Until::Time(at.naive_utc().format("%Y-%m-%d %H:%M:%S").to_string()))
 }
 
 fn told(restored: &Restored, terminal: &Terminal) -> String {

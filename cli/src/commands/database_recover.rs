@@ -7,11 +7,12 @@ use clap::Args;
 use lumbung_database::recover::{Log, Point, Recovered, Recovery, recover};
 use lumbung_database::restore::ReadError;
 use lumbung_engine::{Halt, Include, SnapshotError, SnapshotReader};
+use lumbung_seal::KeyBundle;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 
 use super::database::{ShowArgs, open_at};
 use crate::commands::browse;
-use crate::depot::Access;
+use crate::depot::{Access, Opened};
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
@@ -60,13 +61,28 @@ impl RecoverArgs {
 }
 
 /// The files of the log in a snapshot.
-struct Segments {
+pub(super) struct Segments {
     reader: SnapshotReader,
     files: Vec<(String, u64)>,
     entries: Vec<Entry>,
 }
 
 impl Segments {
+    /// Opens the snapshot that is meant.
+    ///
+    /// # Errors
+    /// If none or several are meant, or it cannot be read.
+    pub(super) fn open(
+        depot: &Opened,
+        spec: &str,
+        bundle: &KeyBundle,
+        terminal: &Terminal,
+    ) -> Outcome<Self> {
+        let (snapshot, reader) = browse::reader(depot, spec, None, bundle, terminal)?;
+        let what = format!("snapshot {} of the log could not be read", snapshot.id.short());
+        Self::of(reader).map_err(|error| listing::explain(&what, error))
+    }
+
     fn of(reader: SnapshotReader) -> Result<Self, SnapshotError> {
         let (mut files, mut entries) = (Vec::new(), Vec::new());
         reader.for_each::<SnapshotError>(&Include::all(), &mut |entry| {
@@ -103,12 +119,8 @@ pub(crate) fn run(args: &RecoverArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.base.chosen.key.open()?;
     let depot = args.base.depot.open(Access::Bundle(&bundle))?;
     let base = open_at(&args.base, &depot, &bundle, terminal)?;
-    let log = args.log.as_deref().map(|spec| -> Outcome<Segments> {
-        let (snapshot, reader) = browse::reader(&depot, spec, None, &bundle, terminal)?;
-        let what = format!("snapshot {} of the log could not be read", snapshot.id.short());
-        Segments::of(reader).map_err(|error| listing::explain(&what, error))
-    });
-    let log = log.transpose()?;
+    let log = args.log.as_deref();
+    let log = log.map(|spec| Segments::open(&depot, spec, &bundle, terminal)).transpose()?;
     let owner = owner(&args.owner)?;
     let (data, point, inclusive) = (args.data.clone(), args.point(), !args.before);
     let wanted = Recovery { data, point, inclusive, owner };

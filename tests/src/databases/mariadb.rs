@@ -36,6 +36,7 @@ impl Mariadb {
         output(install.arg(format!("--datadir={}", data.display())))?;
         let mut server = Command::new("mariadbd");
         server.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin=binlog"]);
+        server.args(["--binlog-format=ROW"]);
         server.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--server-id=1"]);
         server.arg(format!("--datadir={}", data.display()));
         server.arg(format!("--socket={}", dir.path().join("socket").display()));

@@ -29,6 +29,7 @@ pub struct MariadbServer {
     option_file: Option<PathBuf>,
     client: PathBuf,
     pub(super) dump: PathBuf,
+    tools: Option<PathBuf>,
 }
 
 /// What a server says of itself.
@@ -44,11 +45,7 @@ pub(crate) struct Found {
 impl MariadbServer {
     /// Finds the tools and the password; connects to nothing yet.
     pub(crate) fn reach(settings: &MariadbSettings, places: &Places) -> Result<Self, SourceError> {
-        let find = |names: [&str; 2]| {
-            let tools = settings.tools.as_deref();
-            let found = names.iter().find_map(|name| tool::find(name, tools, &[], PACKAGE).ok());
-            found.map_or_else(|| tool::find(names[0], tools, &[], PACKAGE), Ok)
-        };
+        let find = |names| find(names, settings.tools.as_deref());
         let option_file = match &settings.credentials {
             Some(credentials) => Some(credentials.file(places.credentials.as_deref())?),
             None => None,
@@ -60,6 +57,7 @@ impl MariadbServer {
             option_file,
             client: find(["mariadb", "mysql"])?,
             dump: find(["mariadb-dump", "mysqldump"])?,
+            tools: settings.tools.clone(),
         })
     }
 
@@ -86,6 +84,19 @@ impl MariadbServer {
         }
         command.arg(format!("--user={}", self.user));
         command
+    }
+
+    /// The program that reads binary logs: it connects to nothing.
+    pub(crate) fn binlog(&self) -> Result<Command, SourceError> {
+        let mut command = bare(&find(["mariadb-binlog", "mysqlbinlog"], self.tools.as_deref())?);
+        command.arg("--no-defaults");
+        Ok(command)
+    }
+
+    /// A session of another account, by its own option file.
+    pub(crate) fn session_of(&self, user: &str, option_file: &str) -> Command {
+        let (user, option_file) = (user.to_owned(), Some(PathBuf::from(option_file)));
+        Self { user, option_file, ..self.clone() }.session()
     }
 
     /// A session of the client.
@@ -119,6 +130,12 @@ impl MariadbServer {
         }
         Ok(said)
     }
+}
+
+/// A program under either of its names.
+fn find(names: [&str; 2], tools: Option<&Path>) -> Result<PathBuf, SourceError> {
+    let found = names.iter().find_map(|name| tool::find(name, tools, &[], PACKAGE).ok());
+    found.map_or_else(|| tool::find(names[0], tools, &[], PACKAGE), Ok)
 }
 
 /// `mysqldump  Ver 10.19 Distrib 10.3.39-MariaDB, for …` has the version of its protocol in front.

@@ -47,6 +47,17 @@ pub enum RestoreError {
     /// The snapshot cannot be read.
     #[error("the snapshot cannot be read to its end; the server is as it was")]
     Read(#[source] ReadError),
+    /// A statement of the log reaches further than the database.
+    #[error(
+        "a statement of the log reaches beyond the database ({0}), so nothing more of it is replayed: end the replay before it with \
+         --until-position, and let the server log rows (binlog_format = ROW)"
+    )]
+    Elsewhere(String),
+    /// A dump of PostgreSQL has no place in a log.
+    #[error(
+        "a dump of PostgreSQL stands still at its moment: for a later point in time bring a base backup back with `lumbung database recover`"
+    )]
+    NoReplay,
     /// A data directory that is none.
     #[error("{} is not empty: name a new folder", .0.display())]
     NotEmpty(PathBuf),

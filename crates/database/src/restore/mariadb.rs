@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 
 use lumbung_engine::Halt;
 
+use super::binlog::{Replay, place_of_dump};
 use super::section::Section;
-use super::{Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file};
+use super::{
+    Copy, ReadError, Replayed, RestoreError, Restored, Wanted, chosen, compare, feed, file,
+};
 use crate::description::Database;
 use crate::mariadb::{MariadbServer, MariadbSettings, unhex};
 use crate::source::ask;
@@ -18,6 +21,7 @@ pub(super) fn restore(
     copy: &dyn Copy,
     settings: &MariadbSettings,
     wanted: &Wanted,
+    log: Option<Replayed<'_>>,
     places: &Places,
     halt: &Halt,
 ) -> Result<Restored, RestoreError> {
@@ -36,7 +40,7 @@ pub(super) fn restore(
     if exists && !wanted.replaces {
         return Err(RestoreError::Exists(wanted.name.clone()));
     }
-    let target = Loading { server, halt, copy, database, dump };
+    let target = Loading { server, halt, copy, database, dump, log };
     if wanted.roles {
         let grants = file(description, "accounts", |made| made.path.ends_with("/grants.sql"))?;
         target.make_accounts(grants)?;
@@ -62,6 +66,7 @@ struct Loading<'a> {
     copy: &'a dyn Copy,
     database: &'a Database,
     dump: &'a str,
+    log: Option<Replayed<'a>>,
 }
 
 impl Loading<'_> {
@@ -111,9 +116,16 @@ impl Loading<'_> {
             self.copy.write(self.dump, &mut section)?;
             Ok(section.finish()?)
         })?;
-        compare(self.database, |table| {
+        let counted = compare(self.database, |table| {
             self.run(&format!("SELECT COUNT(*) FROM {}.{}", identifier(name), identifier(table)))
-        })
+        })?;
+        if let Some(Replayed { log, until }) = self.log {
+            let place = self.copy.description().log_position.as_deref().and_then(place_of_dump);
+            let from = place.ok_or(RestoreError::NoFile("place in the binary log"))?;
+            let names = (self.database.name.as_str(), name);
+            Replay { log, from, until, names }.run(&self.server, self.halt)?;
+        }
+        Ok(counted)
     }
 }
 
@@ -152,7 +164,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

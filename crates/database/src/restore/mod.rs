@@ -3,11 +3,13 @@
 //! Invariants: a database is loaded under a name of its own and counted before anything takes its place; whatever fails leaves the
 //! server as it was, but for that copy, which is dropped. What is replaced in PostgreSQL is kept under another name.
 
+mod binlog;
 mod error;
 mod mariadb;
 mod postgresql;
 mod section;
 
+pub use binlog::{Place, Until};
 pub use error::RestoreError;
 
 use std::io::Write;
@@ -19,6 +21,7 @@ use crate::child::Running;
 use crate::description::{Database, Description, FORMAT, Kind, Made};
 use crate::mariadb::MariadbSettings;
 use crate::postgresql::PostgresqlSettings;
+use crate::recover::Log;
 use crate::{Places, SourceError};
 
 /// What a reader of files says when it fails.
@@ -60,6 +63,15 @@ pub struct Wanted {
     pub mark: u64,
 }
 
+/// A log that is replayed onto what was restored.
+#[derive(Clone, Copy)]
+pub struct Replayed<'a> {
+    /// A snapshot of the folder that it is in.
+    pub log: &'a dyn Log,
+    /// Where it ends.
+    pub until: &'a Until,
+}
+
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Restored {
@@ -83,6 +95,7 @@ pub fn restore(
     copy: &dyn Copy,
     target: &Target,
     wanted: &Wanted,
+    log: Option<Replayed<'_>>,
     places: &Places,
     halt: &Halt,
 ) -> Result<Restored, RestoreError> {
@@ -91,11 +104,14 @@ pub fn restore(
         return Err(RestoreError::Format(description.format));
     }
     match (target, description.kind) {
+        (Target::Postgresql(_), Kind::PostgresqlDump) if log.is_some() => {
+            Err(RestoreError::NoReplay)
+        }
         (Target::Postgresql(settings), Kind::PostgresqlDump) => {
             postgresql::restore(copy, settings, wanted, places, halt)
         }
         (Target::Mariadb(settings), Kind::MariadbDump) => {
-            mariadb::restore(copy, settings, wanted, places, halt)
+            mariadb::restore(copy, settings, wanted, log, places, halt)
         }
         (_, kind) => Err(RestoreError::OtherKind(kind)),
     }
