@@ -547,6 +547,34 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
 }
 
 #[test]
+fn the_files_of_a_mariadb_server_come_back_whole() {
+    let server = Mariadb::start().unwrap();
+    server.sql("mysql", ACCOUNTS).unwrap();
+    server.sql("simpeg", &format!("DELIMITER ;;\n{MOVE};;\nDELIMITER ;\n")).unwrap();
+    let bed = Bed::new();
+    bed.job("simpeg", &mariadb_job(&server, "method = \"physical\""));
+    let log = bed.dir.path().join("writer.log");
+    let mut writer = server.client("mariadb");
+    let mut load =
+        Daemon::start("writer", writer.args(["simpeg", "-e", "CALL move_about()"]), &log).unwrap();
+    let base = bed.backup("simpeg");
+    load.kill().unwrap();
+    let folder = tempfile::Builder::new().prefix("mariadb-").tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let data = folder.path().join("data");
+    let mut recover = bed.city.lumbung();
+    recover.args(["--lang", "en", "--json", "database", "recover", &bed.city.pusat.url]);
+    recover.arg(base["manifest"].as_str().unwrap()).arg("--key").arg(bed.city.pds[0].key());
+    recover.arg("--data").arg(&data).args(["--owner", "mysql"]);
+    let recovered = json(&mut recover);
+    assert!(recovered["last_segment"].as_str().unwrap().contains("binlog."), "{recovered}");
+    let again = Mariadb::start_on(&data).unwrap();
+    let sums = again.sql("simpeg", "SELECT COUNT(*), SUM(balance) FROM account").unwrap();
+    assert_eq!(sums, "20000\t20000000");
+    output(again.client("mariadb-check").args(["--check", "--extended", "simpeg"])).unwrap();
+}
+
+#[test]
 fn a_mariadb_database_comes_back_as_it_was_before_one_transaction() {
     let server = Mariadb::start().unwrap();
     server

@@ -10,7 +10,7 @@ use crate::run::{check, command, is_there, root, target_dir};
 type Needed = (&'static str, &'static str, &'static str);
 
 /// What the tests start: program, an argument with which it only answers, package.
-const TEST_PROGRAMS: [Needed; 13] = [
+const TEST_PROGRAMS: [Needed; 14] = [
     ("cc", "--version", "build-essential"),
     ("curl", "--version", "curl"),
     ("ip", "-V", "iproute2"),
@@ -24,6 +24,7 @@ const TEST_PROGRAMS: [Needed; 13] = [
     ("/usr/lib/postgresql/15/bin/pg_amcheck", "--version", "postgresql-client-15"),
     ("mariadbd", "--version", "mariadb-server-core"),
     ("mariadb-dump", "--version", "mariadb-client"),
+    ("mariadb-backup", "--version", "mariadb-backup"),
     ("/usr/sbin/exim4", "-bV", "exim4-daemon-light"),
 ];
 

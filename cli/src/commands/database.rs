@@ -35,7 +35,7 @@ pub(crate) enum DatabaseCommand {
     Show(ShowArgs),
     /// Restore one database into a server, new or over an existing one
     Restore(RestoreArgs),
-    /// Bring a whole PostgreSQL server back from a base backup, to a point in time
+    /// Bring a whole server back from a base backup; of PostgreSQL, to a point in time
     Recover(RecoverArgs),
 }
 
@@ -355,7 +355,7 @@ fn target(server: &ServerArgs, kind: Kind) -> Outcome<Target> {
                 ..MariadbSettings::default()
             })))
         }
-        Kind::PostgresqlBase => Err(Failure::new(
+        Kind::PostgresqlBase | Kind::MariadbBase => Err(Failure::new(
             Code::Usage,
             "the snapshot is of a whole server, not of single databases",
             "bring it back with `lumbung database recover`",

@@ -79,7 +79,12 @@ impl Running {
     }
 
     /// Waits for the end. The output has to be read before.
-    pub(crate) fn end(mut self) -> Result<(), SourceError> {
+    pub(crate) fn end(self) -> Result<(), SourceError> {
+        self.end_saying().map(|_| ())
+    }
+
+    /// Waits for the end; gives the last part of what it said on its standard error, in one line.
+    pub(crate) fn end_saying(mut self) -> Result<String, SourceError> {
         (self.stdout, self.stdin) = (None, None);
         // The group exists until it is reaped, so whoever watches cannot hit another one.
         let waited = waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
@@ -94,7 +99,7 @@ impl Running {
         match (waited, status.success()) {
             (Waited::Unwanted, _) => Err(SourceError::Halted { program }),
             (Waited::TimeIsUp, _) => Err(SourceError::TooLong { program }),
-            (Waited::Over, true) => Ok(()),
+            (Waited::Over, true) => Ok(said),
             (Waited::Over, false) => {
                 let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
                 Err(SourceError::Failed { program, status: status.to_string(), said })

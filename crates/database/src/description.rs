@@ -46,6 +46,8 @@ pub enum Kind {
     PostgresqlBase,
     /// SQL dump of a MariaDB or MySQL server.
     MariadbDump,
+    /// A copy of the files of a whole MariaDB server.
+    MariadbBase,
     /// SQLite databases.
     Sqlite,
     /// The output of a command.

@@ -25,5 +25,5 @@ pub use credentials::Credentials;
 pub use description::{Check, Database, Description, FORMAT, Kind, Made, Table};
 pub use error::SourceError;
 pub use hook::Hook;
-pub use settings::{Places, Settings};
+pub use settings::{Method, Places, Settings};
 pub use source::{DESCRIPTION, Prepared};

@@ -1,4 +1,4 @@
-//! A whole PostgreSQL server back from its base backup, and by its log to a point in time.
+//! A whole server back from its base backup; of PostgreSQL, by its log to a point in time.
 //!
 //! Invariants: the data directory is new or empty; it is complete, and the log was found to be without a gap, before it says that it can be
 //! started. PostgreSQL itself replays the log and ends exactly where it was told to (PostgreSQL, "Continuous Archiving and
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use lumbung_engine::Halt;
 
-use crate::SourceError;
 use crate::child::bare;
 use crate::description::Kind;
 use crate::postgresql::wal::{Reach, Segment, reach};
 use crate::restore::{Copy, ReadError, RestoreError, feed};
+use crate::{SourceError, tool};
 
 /// Where in the data directory the log lies from which PostgreSQL is to replay.
 const LOG_FOLDER: &str = "lumbung-wal";
@@ -97,8 +97,10 @@ pub fn recover(
     halt: &Halt,
 ) -> Result<Recovered, RestoreError> {
     let description = base.description();
-    if description.kind != Kind::PostgresqlBase {
-        return Err(RestoreError::OtherKind(description.kind));
+    match description.kind {
+        Kind::PostgresqlBase => {}
+        Kind::MariadbBase => return recover_mariadb(base, wanted, halt),
+        kind => return Err(RestoreError::OtherKind(kind)),
     }
     let first: Option<Segment> = description.log_segment.as_ref().and_then(|it| it.parse().ok());
     let first = first.ok_or(RestoreError::NoFile("place in the log"))?;
@@ -122,6 +124,39 @@ pub fn recover(
         version: description.server_version.clone(),
         first_segment: first.to_string(),
         last_segment: last.to_string(),
+    })
+}
+
+/// Unpacks the files and lets MariaDB's own program make them consistent.
+fn recover_mariadb(
+    base: &dyn Copy,
+    wanted: &Recovery,
+    halt: &Halt,
+) -> Result<Recovered, RestoreError> {
+    if wanted.point != Point::End {
+        return Err(RestoreError::NoPoint);
+    }
+    let description = base.description();
+    make_empty(&wanted.data)?;
+    let stream = description.made.iter().find(|made| made.path.ends_with("/base.mbstream"));
+    let stream = stream.ok_or(RestoreError::NoFile("base.mbstream"))?;
+    let program = |name| tool::find(name, None, &[], "mariadb-backup in the server's version");
+    let mut unpack = bare(&program("mbstream")?);
+    unpack.arg("--extract").arg("--directory").arg(&wanted.data);
+    feed(unpack, halt, |out| base.write(&stream.path, out))?;
+    let mut prepare = bare(&program("mariadb-backup")?);
+    prepare.args(["--prepare", "--target-dir"]).arg(&wanted.data);
+    feed(prepare, halt, |_| Ok(()))?;
+    if let Some(owner) = wanted.owner {
+        give(&wanted.data, owner)
+            .map_err(|e| failed("given to the server's user", &wanted.data, e))?;
+    }
+    let place = description.log_position.clone().unwrap_or_default();
+    Ok(Recovered {
+        data: wanted.data.clone(),
+        version: description.server_version.clone(),
+        first_segment: place.clone(),
+        last_segment: place,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lumbung_engine::Halt;
 use lumbung_model::Timestamp;
+use serde::Deserialize;
 
 use crate::SourceError;
 use crate::command::{self, CommandSettings};
@@ -11,6 +12,17 @@ use crate::mariadb::{self, MariadbSettings};
 use crate::postgresql::{self, PostgresqlSettings};
 use crate::source::Prepared;
 use crate::sqlite::{self, SqliteSettings};
+
+/// How a server is backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// SQL dumps: read by any later version, one database at a time.
+    #[default]
+    Logical,
+    /// All of its files, as the server's own program copies them while it runs: quicker to bring back.
+    Physical,
+}
 
 /// A source that is streamed.
 #[derive(Debug, Clone)]

@@ -18,8 +18,8 @@ pub(crate) trait Inspect: Send {
     /// The next bytes.
     fn see(&mut self, bytes: &[u8]);
 
-    /// The end: what was learnt goes into the description.
-    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError>;
+    /// The end: what was learnt goes into the description. `said` is the last part of what the program said beside its output.
+    fn end(self: Box<Self>, said: &str, description: &mut Description) -> Result<(), SourceError>;
 }
 
 /// Sees nothing.
@@ -28,7 +28,7 @@ pub(crate) struct Unread;
 impl Inspect for Unread {
     fn see(&mut self, _: &[u8]) {}
 
-    fn end(self: Box<Self>, _: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, _: &mut Description) -> Result<(), SourceError> {
         Ok(())
     }
 }
@@ -140,11 +140,12 @@ impl Read for Read_<'_> {
 impl Stream for Read_<'_> {
     fn finish(self: Box<Self>) -> Result<(), StreamError> {
         let Self { source, part, origin, inspect, hasher, path } = *self;
-        if let Origin::Program(running) = origin {
-            running.end()?;
-        }
+        let said = match origin {
+            Origin::Program(running) => running.end_saying()?,
+            Origin::File(_) => String::new(),
+        };
         let mut description = source.locked();
-        inspect.end(&mut description)?;
+        inspect.end(&said, &mut description)?;
         description.note(Made {
             path,
             bytes: hasher.count(),

@@ -166,7 +166,7 @@ impl Inspect for Copied {
         Unread.see(bytes);
     }
 
-    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, description: &mut Description) -> Result<(), SourceError> {
         if let Some(database) = description.database(&self.name) {
             *database = self.looked;
         }

@@ -34,15 +34,7 @@ impl Mariadb {
         install.args(["--no-defaults", "--user=mysql", "--skip-test-db"]);
         install.args(["--auth-root-authentication-method=normal"]);
         output(install.arg(format!("--datadir={}", data.display())))?;
-        let mut server = Command::new("mariadbd");
-        server.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin=binlog"]);
-        server.args(["--binlog-format=ROW"]);
-        server.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--server-id=1"]);
-        server.arg(format!("--datadir={}", data.display()));
-        server.arg(format!("--socket={}", dir.path().join("socket").display()));
-        server.arg(format!("--pid-file={}", dir.path().join("pid").display()));
-        let mut daemon = Daemon::start("mariadb", &mut server, &dir.path().join("log"))?;
-        daemon.wait_for("ready for connections")?;
+        let daemon = serve(dir.path(), &data)?;
         let option_file = format!("[client]\npassword=\"{PASSWORD}\"\n");
         secret(&dir.path().join("credentials"), &option_file)?;
         let server = Self { dir, _daemon: daemon };
@@ -51,6 +43,19 @@ impl Mariadb {
             &format!("GRANT ALL ON *.* TO '{BACKUP_ACCOUNT}'@'localhost' IDENTIFIED BY '{PASSWORD}' WITH GRANT OPTION"),
         )?;
         Ok(server)
+    }
+
+    /// Starts a server on a data directory that somebody else made.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_on(data: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("mariadb-").tempdir()?;
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
+        let (user, group) = ids("mysql")?;
+        chown(dir.path(), Some(user), Some(group))?;
+        let daemon = serve(dir.path(), data)?;
+        Ok(Self { dir, _daemon: daemon })
     }
 
     /// Its socket.
@@ -102,4 +107,17 @@ impl Mariadb {
         anyhow::ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         Ok(())
     }
+}
+
+fn serve(dir: &Path, data: &Path) -> Result<Daemon> {
+    let mut server = Command::new("mariadbd");
+    server.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin=binlog"]);
+    server.args(["--binlog-format=ROW"]);
+    server.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--server-id=1"]);
+    server.arg(format!("--datadir={}", data.display()));
+    server.arg(format!("--socket={}", dir.join("socket").display()));
+    server.arg(format!("--pid-file={}", dir.join("pid").display()));
+    let mut daemon = Daemon::start("mariadb", &mut server, &dir.join("log"))?;
+    daemon.wait_for("ready for connections")?;
+    Ok(daemon)
 }

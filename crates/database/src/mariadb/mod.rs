@@ -1,8 +1,10 @@
-//! MariaDB and MySQL: one dump of all databases in one transaction by `mariadb-dump` (or `mysqldump`), with routines, events and triggers.
+//! MariaDB and MySQL: one dump of all databases in one transaction by `mariadb-dump` (or `mysqldump`), with routines, events and triggers; or all files
+//! of a MariaDB server on this host by `mariadb-backup`.
 //!
 //! One dump and not one for each database, so that what refers across databases matches, and one position of the binary log stands
 //! for all of it.
 
+mod base;
 mod inserts;
 mod server;
 mod settings;
@@ -20,7 +22,7 @@ use crate::child::Running;
 use crate::description::{Description, Kind};
 use crate::settings::Places;
 use crate::source::{Inspect, Origin, Part, Prepared, Tail};
-use crate::{SourceError, mariadb::inserts::Rows};
+use crate::{Method, SourceError, mariadb::inserts::Rows};
 
 /// Where the dumps stand in the snapshot.
 const FOLDER: &str = "/mariadb";
@@ -38,10 +40,20 @@ pub(crate) fn prepare(
     let server = MariadbServer::reach(settings, places)?;
     let found = server.look(halt)?;
     let tool_version = server.check_tools(&found, halt)?;
-    let databases = settings.choose(&found.databases)?;
-    let mut description = Description::new(Kind::MariadbDump, now);
+    let kind = match settings.method {
+        Method::Logical => Kind::MariadbDump,
+        Method::Physical => Kind::MariadbBase,
+    };
+    let mut description = Description::new(kind, now);
     description.server_version.clone_from(&found.version);
     description.tool_version = tool_version;
+    if settings.method == Method::Physical {
+        description.databases = found.databases;
+        let base: Box<dyn Part> = Box::new(base::BaseBackup::new(server, places)?);
+        let parts = vec![("base.mbstream".to_owned(), base)];
+        return Ok(Prepared::new(Path::new(FOLDER), parts, description));
+    }
+    let databases = settings.choose(&found.databases)?;
     let names = databases.iter().map(|database| database.name.clone()).collect();
     description.databases = databases;
     let dump = DatabasesDump { server: server.clone(), databases: names, with_log: found.has_log };
@@ -96,7 +108,7 @@ impl Inspect for Dumped {
         self.tail.see(bytes);
     }
 
-    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, description: &mut Description) -> Result<(), SourceError> {
         self.tail.check("mariadb-dump", MARKER)?;
         description.log_position = log_position(&String::from_utf8_lossy(&self.head));
         for (database, tables) in self.rows.databases() {
@@ -137,7 +149,7 @@ impl Inspect for Accounts {
         self.0.see(bytes);
     }
 
-    fn end(self: Box<Self>, _: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, _: &mut Description) -> Result<(), SourceError> {
         self.0.check("mariadb-dump", MARKER)
     }
 }

@@ -86,6 +86,11 @@ impl MariadbServer {
         command
     }
 
+    /// The program that copies the server's files.
+    pub(super) fn backup_program(&self) -> Result<PathBuf, SourceError> {
+        find(["mariadb-backup", "mariabackup"], self.tools.as_deref())
+    }
+
     /// The program that reads binary logs: it connects to nothing.
     pub(crate) fn binlog(&self) -> Result<Command, SourceError> {
         let mut command = bare(&find(["mariadb-binlog", "mysqlbinlog"], self.tools.as_deref())?);

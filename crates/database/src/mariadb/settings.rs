@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::{Credentials, Database, SourceError};
+use crate::{Credentials, Database, Method, SourceError};
 
 /// The `[job.mariadb]` table of an agent's file.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +20,8 @@ pub struct MariadbSettings {
     pub credentials: Option<Credentials>,
     /// The folder of `mariadb` and `mariadb-dump` (or `mysql` and `mysqldump`); those in PATH, if absent.
     pub tools: Option<PathBuf>,
+    /// How it is backed up.
+    pub method: Method,
     /// The databases that are dumped; all but the server's own, if empty.
     pub databases: Vec<String>,
     /// Databases that are left out.
@@ -36,6 +38,7 @@ impl Default for MariadbSettings {
             user: "lumbung".to_owned(),
             credentials: None,
             tools: None,
+            method: Method::Logical,
             databases: Vec::new(),
             exclude: Vec::new(),
             grants: true,

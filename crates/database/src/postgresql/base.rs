@@ -40,7 +40,7 @@ impl Inspect for Based {
         self.zeros = if behind == bytes.len() { self.zeros + behind } else { behind };
     }
 
-    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, description: &mut Description) -> Result<(), SourceError> {
         let unfinished =
             |marker| SourceError::Unfinished { program: "pg_basebackup".to_owned(), marker };
         if self.zeros < END_BYTES {

@@ -68,7 +68,7 @@ impl Inspect for Dumped {
         self.tail.see(bytes);
     }
 
-    fn end(self: Box<Self>, description: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, description: &mut Description) -> Result<(), SourceError> {
         self.tail.check("pg_dump", "-- PostgreSQL database dump complete")?;
         if let Some(database) = description.database(&self.database) {
             database.tables = self.rows.tables();
@@ -103,7 +103,7 @@ impl Inspect for Globals {
         self.0.see(bytes);
     }
 
-    fn end(self: Box<Self>, _: &mut Description) -> Result<(), SourceError> {
+    fn end(self: Box<Self>, _: &str, _: &mut Description) -> Result<(), SourceError> {
         self.0.check("pg_dumpall", "-- PostgreSQL database cluster dump complete")
     }
 }

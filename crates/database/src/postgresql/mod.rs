@@ -13,7 +13,7 @@ mod settings;
 pub mod wal;
 
 pub use server::Server;
-pub use settings::{Method, PostgresqlCheck, PostgresqlSettings};
+pub use settings::{PostgresqlCheck, PostgresqlSettings};
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use lumbung_model::Timestamp;
 use crate::description::{Description, Kind};
 use crate::settings::Places;
 use crate::source::{Part, Prepared, file_name};
-use crate::{Database, SourceError};
+use crate::{Database, Method, SourceError};
 
 /// Where the dumps stand in the snapshot.
 const FOLDER: &str = "/postgresql";

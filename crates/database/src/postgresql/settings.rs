@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::{Credentials, Database, SourceError};
+use crate::{Credentials, Database, Method, SourceError};
 
 /// The `[job.postgresql]` table of an agent's file.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,16 +38,6 @@ pub struct PostgresqlSettings {
     pub role_passwords: bool,
     /// Questions that are asked in the transaction of a dump; the answers stand in the snapshot.
     pub checks: Vec<PostgresqlCheck>,
-}
-
-/// How a server is backed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// SQL dumps: read by any later version, one database or table at a time.
-    Logical,
-    /// All of its files, by `pg_basebackup`: with its log, to any point in time. The role needs REPLICATION.
-    Physical,
 }
 
 /// A question whose answer a restored database has to give as well.

@@ -58,6 +58,11 @@ pub enum RestoreError {
         "a dump of PostgreSQL stands still at its moment: for a later point in time bring a base backup back with `lumbung database recover`"
     )]
     NoReplay,
+    /// A copy of MariaDB's files has one state.
+    #[error(
+        "a copy of MariaDB's files has one state: start the server on it, then replay its binary log with mariadb-binlog, or restore a dump with --log"
+    )]
+    NoPoint,
     /// A data directory that is none.
     #[error("{} is not empty: name a new folder", .0.display())]
     NotEmpty(PathBuf),
