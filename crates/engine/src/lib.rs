@@ -10,6 +10,7 @@
 //!
 //! Threads and channels only; the one runtime is inside [`HttpDepot`].
 
+mod approval;
 pub mod backup;
 mod compare;
 mod control;
@@ -22,6 +23,7 @@ mod source;
 mod state;
 mod verify;
 
+pub use approval::{ApprovalError, Consented, open_for_consent};
 pub use backup::{BackupError, BackupOptions, BackupOutcome, BackupRequest, backup};
 pub use compare::{CompareReport, Difference, compare};
 pub use control::{Cancel, NoProgress, NoThrottle, Progress, Throttle, Total, Warning};
@@ -34,7 +36,7 @@ pub use restore::{
     RestoreRequest, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
+    Change, DiffEntry, Include, Opening, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
     select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};

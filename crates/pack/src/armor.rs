@@ -53,7 +53,34 @@ pub fn encode(title: &str, object: &[u8]) -> String {
 /// # Errors
 /// Where the title, a line or the checksum is wrong.
 pub fn decode(title: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, ArmorError> {
-    if text.len() > TEXT_MAX_BYTES {
+    decode_within(title, text, TEXT_MAX_BYTES)
+}
+
+/// The blocks of a text, each from a line that is `title` to the next one. What stands before the first is left out.
+#[must_use]
+pub fn blocks<'a>(title: &str, text: &'a str) -> Vec<&'a str> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim() == title {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+}
+
+/// As [`decode`], of a text of at most `max_bytes`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_within(
+    title: &str,
+    text: &str,
+    max_bytes: usize,
+) -> Result<Zeroizing<Vec<u8>>, ArmorError> {
+    if text.len() > max_bytes {
         return Err(ArmorError::Title(title.to_owned()));
     }
     let mut lines = text
@@ -64,7 +91,8 @@ pub fn decode(title: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, ArmorError>
     if lines.next().map(|(_, line)| line) != Some(title) {
         return Err(ArmorError::Title(title.to_owned()));
     }
-    let mut letters = Zeroizing::new(String::new());
+    // As long as it can get: a secret that moves leaves a copy behind.
+    let mut letters = Zeroizing::new(String::with_capacity(text.len()));
     for (number, line) in lines {
         for c in line.chars().filter(|c| !c.is_whitespace()) {
             if !matches!(c, 'A'..='Z' | '2'..='7') {

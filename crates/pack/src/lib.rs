@@ -10,6 +10,7 @@ pub mod admission;
 pub mod armor;
 pub mod codec;
 mod error;
+pub mod grant;
 mod identity;
 pub mod limits;
 mod manifest;
@@ -28,6 +29,7 @@ pub use admission::{
     check_manifest, check_session,
 };
 pub use error::FormatError;
+pub use grant::{Grant, GrantRequest, Grantee, Revocation, Wanted};
 pub use identity::{SiteIdentity, SiteIdentityError};
 pub use manifest::{Manifest, Statistics};
 pub use medium::{ListSigner, MediumBase, MediumList, MediumObjects, MediumSnapshot, list_signer};

@@ -51,8 +51,28 @@ impl SessionKey {
         PackKey(derive(PACK_CONTEXT, &[self.expose(), salt]))
     }
 
-    pub(crate) fn root_key(&self, salt: &[u8; 32]) -> Secret<32> {
-        derive(ROOT_CONTEXT, &[self.expose(), salt])
+    /// The key of the root with this salt.
+    #[must_use]
+    pub fn root_key(&self, salt: &[u8; 32]) -> RootKey {
+        RootKey(derive(ROOT_CONTEXT, &[self.expose(), salt]))
+    }
+}
+
+/// The key of one snapshot's root: opens that and nothing else.
+#[derive(ZeroizeOnDrop)]
+pub struct RootKey(Secret<32>);
+
+impl RootKey {
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    pub(crate) fn into_secret(self) -> Secret<32> {
+        Secret::new(*self.0.expose())
     }
 }
 
@@ -89,7 +109,10 @@ impl PackKey {
         )
     }
 
-    #[cfg(test)]
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
     pub(crate) const fn expose(&self) -> &[u8; 32] {
         self.0.expose()
     }
@@ -118,6 +141,12 @@ impl RecoveryKey {
         self.0.expose()
     }
 
+    /// A second one, for a reader that outlives this one.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(Secret::new(*self.expose()))
+    }
+
     /// The public half, which stands in rosters.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -138,7 +167,7 @@ pub struct OpenedSession {
 }
 
 /// The operating system's random numbers, as `hpke` wants them.
-struct SystemRandom;
+pub(crate) struct SystemRandom;
 
 impl TryRng for SystemRandom {
     type Error = Infallible;
@@ -214,7 +243,7 @@ pub fn open_session(session: &Session, recovery: &RecoveryKey) -> Result<OpenedS
     Ok(OpenedSession { key: SessionKey(secret(key)?), domain: DomainSecret::new(secret(domain)?) })
 }
 
-fn hpke_seal(
+pub(crate) fn hpke_seal(
     recipient: &PublicKey,
     info: &[u8],
     aad: &[u8],
@@ -233,7 +262,7 @@ fn hpke_seal(
     Ok((encapsulated.to_bytes().into(), ciphertext))
 }
 
-fn hpke_open(
+pub(crate) fn hpke_open(
     recovery: &RecoveryKey,
     encapsulated: &[u8; 32],
     info: &[u8],
