@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use lumbung_pack::SiteIdentity;
-use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic};
+use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic, RequesterIdentity};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::files::{create_secret, read_text, replace_secret};
+use crate::files::{create_secret, existing, read_text, replace_secret};
 use crate::keys;
 use crate::paper;
 use crate::passphrase::{self, PassphraseArgs, Which};
 use crate::table::pairs;
-use crate::terminal::{Terminal, write_out};
+use crate::terminal::{Terminal, printable, write_out};
 
 /// A passphrase shorter than this is worth a word.
 const SHORT_PASSPHRASE_BYTES: usize = 12;
@@ -23,12 +24,14 @@ const SHORT_PASSPHRASE_BYTES: usize = 12;
 pub(crate) enum KeyCommand {
     /// Make a new key bundle; never overwrites a file
     New(NewArgs),
-    /// Show the public halves of a key file (bundle, agent or site identity); asks no passphrase
+    /// Show the public halves of a key file (bundle, requester, agent or site identity); asks no passphrase
     Show(FileArgs),
     /// Open a key bundle, to see that file and passphrase are right
     Check(OpenArgs),
     /// Change the passphrase of a key bundle
     Passphrase(ChangeArgs),
+    /// Make a requester's key: for reading what PDs approve, with no key bundle; never overwrites a file
+    Requester(RequesterArgs),
     /// Print a key bundle: its text and a QR code, still under its passphrase
     Paper(PaperArgs),
 }
@@ -41,6 +44,21 @@ pub(crate) struct NewArgs {
     /// For people, for instance "Dinas Kesehatan"
     #[arg(long, default_value = "")]
     label: String,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Arguments of `key requester`.
+#[derive(Debug, Args)]
+pub(crate) struct RequesterArgs {
+    /// Where to write it
+    file: PathBuf,
+    /// Who asks, as custodians read it, for instance "Inspektorat, Budi"
+    #[arg(long)]
+    name: String,
+    /// For a machine that nobody types a passphrase for: the file's mode 0600 is all that protects it
+    #[arg(long, conflicts_with = "passphrase_file")]
+    machine: bool,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -93,6 +111,7 @@ pub(crate) fn run(command: &KeyCommand, terminal: &Terminal) -> Outcome<Exit> {
         KeyCommand::Show(args) => show(args, terminal),
         KeyCommand::Check(args) => check(args, terminal),
         KeyCommand::Passphrase(args) => change(args, terminal),
+        KeyCommand::Requester(args) => requester(args, terminal),
         KeyCommand::Paper(args) => print(args, terminal),
     }
 }
@@ -166,6 +185,57 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
+fn requester(args: &RequesterArgs, terminal: &Terminal) -> Outcome<Exit> {
+    check_label(&args.name)?;
+    if args.name.trim().is_empty() {
+        let next = "say who asks: the custodian decides by it";
+        return Err(Failure::new(Code::Usage, "the name is empty", next));
+    }
+    if args.file.exists() {
+        return Err(existing(&args.file, "the requester key"));
+    }
+    let identity = RequesterIdentity::generate(args.name.trim());
+    let text = if args.machine {
+        identity.to_machine_text()
+    } else {
+        let passphrase =
+            passphrase::chosen(args.passphrase.passphrase_file.as_deref(), Which::Present)?;
+        weigh(&passphrase, terminal);
+        let sealed = identity.to_text(&passphrase, KdfParams::STANDARD);
+        let text = Zeroizing::new(sealed.map_err(|e| keys::explain(&args.file, e))?);
+        RequesterIdentity::from_text(&text, &passphrase)
+            .map_err(|e| keys::explain(&args.file, e))?;
+        text
+    };
+    create_secret(&args.file, "the requester key", &text)?;
+    let text = read_text(&args.file, "the requester key")?;
+    show_requester(&args.file, &text, terminal)?;
+    terminal.note("It opens nothing by itself: draw up a request with `lumbung approve request`.");
+    Ok(Exit::Fine)
+}
+
+fn show_requester(file: &Path, text: &str, terminal: &Terminal) -> Outcome<()> {
+    let (grantee, name) = RequesterIdentity::public(text).map_err(|e| keys::explain(file, e))?;
+    let value = json!({
+        "file": file,
+        "kind": "requester",
+        "name": name,
+        "passphrase": RequesterIdentity::is_sealed(text),
+        "key": grantee.key,
+        "recipient": grantee.recipient,
+    });
+    terminal.result(&value, || {
+        pairs(&[
+            (terminal.pick("Nama", "Name"), printable(name.as_bytes())),
+            (terminal.pick("Kunci (publik)", "Key (public)"), grantee.key.to_string()),
+            (
+                terminal.pick("Kunci penerima (publik)", "Recipient key (public)"),
+                grantee.recipient.to_string(),
+            ),
+        ])
+    })
+}
+
 fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
     let text = read_text(&args.file, "the key file")?;
     let title = text
@@ -178,6 +248,9 @@ fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
             let identity =
                 AgentIdentity::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
             show_agent(args, &identity, terminal)?;
+        }
+        "LUMBUNG REQUESTER KEY 1" | "LUMBUNG MACHINE REQUESTER KEY 1" => {
+            show_requester(&args.file, &text, terminal)?;
         }
         "LUMBUNG SITE IDENTITY 1" => show_site(args, &text, terminal)?,
         _ => {

@@ -2,6 +2,8 @@
 
 pub(crate) mod alerts;
 pub(crate) mod anomaly;
+pub(crate) mod approve;
+mod approve_text;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
