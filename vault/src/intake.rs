@@ -1,12 +1,12 @@
-//! Takes rosters, sessions, segments, usage lists, proofs, grants and revocations: what each must fulfil before it is kept.
+//! Takes rosters, sessions, segments, usage lists, proofs, grants, revocations and wraps: what each must fulfil before it is kept.
 //!
 //! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
 //! there already is taken up in the index if a crash left it out.
 
 use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{
-    AgentStatus, Grant, Kind, Object, Proof, Provenance, Revocation, Roster, RosterChain,
-    RosterError, Segment, Session, UsageList, check_session, decode, open_signed,
+    AgentStatus, Grant, Kind, Object, Proof, Provenance, Revocation, RosterChain, RosterError,
+    Segment, Session, UsageList, Wrap, check_session, decode, open_signed, wrap::was_root_key,
 };
 use lumbung_store::{PutOutcome, StoreError};
 use rusqlite::Connection;
@@ -162,7 +162,7 @@ impl Vault {
         Ok(PutOutcome::Created)
     }
 
-    /// Takes a session, segment, usage list, proof, grant or revocation.
+    /// Takes a session, segment, usage list, proof, grant, revocation or wrap.
     ///
     /// # Errors
     /// If it is not what it is called, or not this sender's to bring.
@@ -204,6 +204,12 @@ impl Vault {
                     row.insert(tx, repo)
                 })
             }
+            Kind::Wrap => {
+                let wrap = open_signed::<Wrap>(bytes).map_err(VaultError::format(kind))?;
+                check_owners(repository, kind, &wrap.signer, sender)?;
+                let by_owner = (&wrap.body, DomainId::ZERO);
+                self.put_indexed(repository, by_owner, id, bytes, Sender::Owner)
+            }
             Kind::Revocation => {
                 let signed = open_signed::<Revocation>(bytes).map_err(VaultError::format(kind))?;
                 check_owners(repository, kind, &signed.signer, sender)?;
@@ -219,7 +225,6 @@ impl Vault {
             | Kind::Receipt
             | Kind::Inventory
             | Kind::Scrub
-            | Kind::Wrap
             | Kind::Tombstone
             | Kind::Order
             | Kind::Hold
@@ -359,12 +364,8 @@ fn check_owners(
     sender: Sender,
 ) -> Result<(), VaultError> {
     let chain = repository.chain();
-    let was = || {
-        let roots = |roster: &Roster| roster.root_keys.iter().any(|root| root.key == *signer);
-        chain.all().iter().any(|roster| roots(&roster.body))
-    };
     let entitled = match sender {
-        Sender::Site(_) | Sender::Medium(_) => was(),
+        Sender::Site(_) | Sender::Medium(_) => was_root_key(&chain, signer),
         Sender::Owner | Sender::Agent { .. } | Sender::Recovered { .. } => {
             chain.is_root_key(signer)
         }

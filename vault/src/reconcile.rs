@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId, Timestamp};
 use lumbung_pack::{
     Alarm, Grant, Inventory, Kind, Manifest, Object, Proof, Receipt, Revocation, ScrubReport,
-    Segment, Session, Signed, UsageList, decode, open_signed,
+    Segment, Session, Signed, UsageList, Wrap, decode, open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
@@ -67,7 +67,8 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<Caught
         next = last.checked_add(1);
     }
     changed += follow_holes(vault, repository)?;
-    for kind in [Kind::Segment, Kind::Usage, Kind::Proof, Kind::Grant, Kind::Revocation] {
+    for kind in [Kind::Segment, Kind::Usage, Kind::Proof, Kind::Grant, Kind::Revocation, Kind::Wrap]
+    {
         changed += reconcile_kind(vault, repository, kind)?;
     }
     changed += vault.reconcile_holds(repository)?;
@@ -263,6 +264,10 @@ fn row_of(
                 revoke(tx, repo, &body.consent, body.revoked)?;
                 object.insert(tx, repo)
             }));
+        }
+        Kind::Wrap => {
+            open_signed::<Wrap>(&bytes).map_err(VaultError::format(kind))?;
+            DomainId::ZERO
         }
         _ => open_signed::<Proof>(&bytes)
             .map(|_| DomainId::ZERO)

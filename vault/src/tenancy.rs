@@ -146,6 +146,7 @@ impl Caller {
                     | Kind::Proof
                     | Kind::Grant
                     | Kind::Revocation
+                    | Kind::Wrap
                     | Kind::Session
                     | Kind::Pack
                     | Kind::Segment

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lumbung_engine::{Consented, Snapshot};
+use lumbung_engine::{Consented, SessionOpener, Snapshot};
 use lumbung_model::{ByteSize, ConsentId, ManifestId, Timestamp};
 use lumbung_pack::grant::honoured;
 use lumbung_pack::{Grant, GrantRequest, Revocation, RosterChain, Signed, Wanted};
@@ -41,8 +41,10 @@ impl Said {
         consented: &Consented,
         key: &RecoveryKey,
     ) -> Self {
+        let opener = SessionOpener::new(opened.chain.clone(), key.duplicate());
         let line = |snapshot: &Snapshot| {
-            let root = labels::open(opened.depot.as_ref(), &snapshot.id, key).unwrap_or_default();
+            let root =
+                labels::open(opened.depot.as_ref(), &snapshot.id, &opener).unwrap_or_default();
             let label = if root.label.is_empty() { snapshot.dataset.short() } else { root.label };
             Line {
                 id: snapshot.id,

@@ -8,6 +8,7 @@ use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic, Request
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::commands::rewrap;
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::files::{create_secret, existing, read_text, replace_secret};
 use crate::keys;
@@ -32,6 +33,10 @@ pub(crate) enum KeyCommand {
     Passphrase(ChangeArgs),
     /// Make a requester's key: for reading what PDs approve, with no key bundle; never overwrites a file
     Requester(RequesterArgs),
+    /// Seal what was backed up before to recipients who came later; repeat it until nothing is left
+    Rewrap(rewrap::RewrapArgs),
+    /// Put a new bundle in the place of one: roster, old sessions, and the old one goes; safe to repeat
+    Rotate(rewrap::RotateArgs),
     /// Print a key bundle: its text and a QR code, still under its passphrase
     Paper(PaperArgs),
 }
@@ -112,6 +117,8 @@ pub(crate) fn run(command: &KeyCommand, terminal: &Terminal) -> Outcome<Exit> {
         KeyCommand::Check(args) => check(args, terminal),
         KeyCommand::Passphrase(args) => change(args, terminal),
         KeyCommand::Requester(args) => requester(args, terminal),
+        KeyCommand::Rewrap(args) => rewrap::rewrap(args, terminal),
+        KeyCommand::Rotate(args) => rewrap::rotate(args, terminal),
         KeyCommand::Paper(args) => print(args, terminal),
     }
 }

@@ -32,6 +32,7 @@ mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
 pub(crate) mod retire;
+mod rewrap;
 pub(crate) mod roster;
 mod roster_travel;
 pub(crate) mod set;

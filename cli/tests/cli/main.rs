@@ -9,5 +9,6 @@ mod media;
 mod office;
 mod orders;
 mod rosters;
+mod rotation;
 mod shapes;
 mod vaults;

@@ -9,8 +9,8 @@ use lumbung_model::{ManifestId, PackId, SessionId};
 use lumbung_pack::{Bitmap, Manifest, PackTable, PackUse, RosterChain};
 use lumbung_seal::{OpenedSession, Openings, RecoveryKey, SealError};
 
-use crate::snapshot::{open_session_of, read_head, read_manifest, read_usage};
-use crate::{Depot, SnapshotError};
+use crate::snapshot::{read_head, read_manifest, read_usage};
+use crate::{Depot, SessionOpener, SnapshotError};
 
 /// Threads that read the heads of packs.
 const HEAD_READERS: usize = 4;
@@ -79,7 +79,8 @@ pub fn open_for_consent(
     snapshots: &[ManifestId],
     recovery: &RecoveryKey,
 ) -> Result<Consented, ApprovalError> {
-    let mut sessions = Sessions { depot, recovery, opened: HashMap::new() };
+    let opener = SessionOpener::new(chain.clone(), recovery.duplicate());
+    let mut sessions = Sessions { depot, opener, opened: HashMap::new() };
     let mut openings = Openings::new();
     let mut manifests: Vec<(ManifestId, Manifest)> = Vec::new();
     let mut needed: BTreeMap<PackId, Needed> = BTreeMap::new();
@@ -146,7 +147,7 @@ impl Consented {
 /// Sessions that were opened.
 struct Sessions<'a> {
     depot: &'a dyn Depot,
-    recovery: &'a RecoveryKey,
+    opener: SessionOpener,
     opened: HashMap<SessionId, OpenedSession>,
 }
 
@@ -157,7 +158,7 @@ impl Sessions<'_> {
         id: &SessionId,
     ) -> Result<&OpenedSession, SnapshotError> {
         if !self.opened.contains_key(id) {
-            let opened = open_session_of(self.depot, manifest, id, self.recovery)?;
+            let opened = self.opener.open(self.depot, manifest, id)?;
             self.opened.insert(*id, opened);
         }
         Ok(&self.opened[id])

@@ -36,8 +36,8 @@ pub use restore::{
     RestoreRequest, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, Include, Opening, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
-    select_snapshot,
+    Change, DiffEntry, Include, Opening, SessionOpener, Snapshot, SnapshotError, SnapshotReader,
+    list_snapshots, read_session, read_wraps, select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};
 pub use verify::{DamagedSnapshot, VerifyReport, verify};

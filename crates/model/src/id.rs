@@ -170,6 +170,7 @@ id!(/** A site's scrub report. */ ScrubId, 32, "a scrub report id");
 id!(/** A signed proof of restore. */ ProofId, 32, "a proof id");
 id!(/** A signed copy of an order. */ OrderId, 32, "an order id");
 id!(/** A site's tombstone of a snapshot. */ TombstoneId, 32, "a tombstone id");
+id!(/** A wrap: old sessions' secrets, sealed to a recipient who came later. */ WrapId, 32, "a wrap id");
 id!(/** A grant: what the owner opened to somebody, or a part of it. */ GrantId, 32, "a grant id");
 id!(/** A revocation of a consent. */ RevocationId, 32, "a revocation id");
 id!(/** A list of what lies on a portable medium. */ MediumListId, 32, "a medium list id");

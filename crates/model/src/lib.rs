@@ -35,7 +35,7 @@ pub use id::{
     IncidentId, InstanceId, InventoryId, MaintenanceId, ManifestId, MediumId, MediumListId,
     OnCallId, OrderId, PackId, PdId, PolicyHash, PoolId, ProofId, PublicKey, RackId, ReceiptId,
     ReminderId, RepositoryId, ReservationId, RevocationId, RoomId, RosterId, ScrubId, SegmentId,
-    ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId,
+    ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId, WrapId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -23,6 +23,7 @@ mod session;
 mod sign;
 mod site;
 mod usage;
+pub mod wrap;
 
 pub use admission::{
     Admission, Alarm, Holdings, Missing, PackFacts, Provenance, Refusal, SessionFacts,
@@ -44,3 +45,4 @@ pub use session::{SealedKey, Session};
 pub use sign::{SigningKey, verify_signature};
 pub use site::{Inventory, InventoryEntry, Proof, Receipt, ScrubReport};
 pub use usage::{Bitmap, BuiltUsage, PackUse, Segment, SegmentRef, UsageBuilder, UsageList};
+pub use wrap::{Wrap, WrappedSession};

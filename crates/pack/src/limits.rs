@@ -48,6 +48,8 @@ pub const MAX_SEGMENTS: usize = 65_536;
 pub const MEDIUM_MAX_BASES: usize = 64;
 /// Sealed root, bytes, at most.
 pub const SEALED_ROOT_MAX_BYTES: usize = 1 << 20;
+/// Sessions in a wrap, at most.
+pub const WRAP_MAX_SESSIONS: usize = 100_000;
 /// Snapshots that one consent opens, at most.
 pub const GRANT_MAX_SNAPSHOTS: usize = 1024;
 /// Grants that one consent is divided in, at most.

@@ -66,7 +66,7 @@ kinds! {
     Inventory = 8, "inventory", "inventories", "A site's list of the snapshots it holds.";
     Scrub = 9, "scrub", "scrubs", "A site's report of what it read and compared.";
     Proof = 10, "proof", "proofs", "A restore that was compared, signed by the owner.";
-    Wrap = 16, "wrap", "wraps", "Reserved: secrets re-sealed to new recipients.";
+    Wrap = 16, "wrap", "wraps", "Old sessions' secrets, sealed to a recipient who came later.";
     Grant = 17, "grant", "grants", "The owner's consent that somebody opens snapshots, sealed to them.";
     Tombstone = 18, "tombstone", "tombstones", "A site's word that it removed a snapshot.";
     Order = 19, "order", "orders", "The owner's and the Dinas' order to release a hold or to destroy.";
@@ -84,7 +84,7 @@ kinds! {
 impl Kind {
     /// The kinds that a repository of this version holds, in the order in which they depend on
     /// each other.
-    pub const REPOSITORY: [Self; 15] = [
+    pub const REPOSITORY: [Self; 16] = [
         Self::Roster,
         Self::Session,
         Self::Pack,
@@ -100,6 +100,7 @@ impl Kind {
         Self::Tombstone,
         Self::Grant,
         Self::Revocation,
+        Self::Wrap,
     ];
 
     /// The kind whose objects a folder of a repository holds; none for reserved kinds.

@@ -1,7 +1,7 @@
 //! Requests, grants and revocations: what is written comes back, and what breaks a rule does not.
 
 use lumbung_model::{
-    ConsentId, DatasetId, ManifestId, PublicKey, RepositoryId, RosterId, Timestamp,
+    ConsentId, DatasetId, ManifestId, PublicKey, RepositoryId, RosterId, SessionId, Timestamp,
 };
 use lumbung_pack::grant::{
     GrantFileError, grantee, honoured, longest, read_grants, read_request, whole, write_grants,
@@ -9,7 +9,8 @@ use lumbung_pack::grant::{
 };
 use lumbung_pack::{
     ChunkerParams, FormatError, Grant, GrantRequest, Grantee, Object, Recipient, Revocation,
-    RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, encode, open_signed, sign,
+    RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, Wrap, WrappedSession, encode,
+    open_signed, sign,
 };
 
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 32]);
@@ -61,6 +62,36 @@ fn revocation() -> Revocation {
     }
 }
 
+fn wrap() -> Wrap {
+    let wrapped = |first| WrappedSession {
+        session: SessionId::from_bytes([first; 32]),
+        encapsulated: [1; 32],
+        ciphertext: [2; 80],
+    };
+    Wrap {
+        repository: REPOSITORY,
+        made: Timestamp(1_800_000_000),
+        recipient: PublicKey::from_bytes([3; 32]),
+        sessions: vec![wrapped(1), wrapped(2)],
+    }
+}
+
+#[test]
+fn a_wrap_names_each_session_once() {
+    let key = SigningKey::generate();
+    let reads = |change: fn(&mut Wrap)| {
+        let mut changed = wrap();
+        change(&mut changed);
+        open_signed::<Wrap>(&sign(&changed, &key)).is_ok()
+    };
+    assert!(reads(|_| ()));
+    assert!(!reads(|w| w.sessions.clear()));
+    assert!(!reads(|w| w.sessions.reverse()));
+    assert!(!reads(|w| w.sessions[1] = w.sessions[0].clone()));
+    let aad = Wrap::aad(&REPOSITORY, &SessionId::from_bytes([9; 32]));
+    assert_eq!((&aad[..32], &aad[32..]), (&[1; 32][..], &[9; 32][..]));
+}
+
 type Change = fn(&mut Grant);
 
 fn check_signed<T: Object + PartialEq + std::fmt::Debug>(object: &T) {
@@ -83,6 +114,7 @@ fn they_are_whole_or_refused() {
     check_signed(&grant());
     check_signed(&request());
     check_signed(&revocation());
+    check_signed(&wrap());
 }
 
 #[test]

@@ -37,5 +37,6 @@ pub use key_file::KeyFileError;
 pub use requester::RequesterIdentity;
 pub use root::{RootPlain, open_root, open_root_with, seal_root};
 pub use session::{
-    OpenedSession, PackKey, RecoveryKey, RootKey, SessionKey, open_session, seal_session,
+    OpenedSession, PackKey, RecoveryKey, RootKey, SessionKey, open_session, open_wrapped,
+    seal_session, wrap_session,
 };

@@ -13,7 +13,7 @@ use lumbung_model::{
 };
 use lumbung_pack::{
     Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Grant, Grantee, Manifest, PackTable,
-    Session, SigningKey, Statistics, sign,
+    Session, SigningKey, Statistics, Wrap, sign,
 };
 use serde_json::{Value, json};
 
@@ -23,10 +23,11 @@ use crate::catalogue::{
 use crate::domain::derive;
 use crate::grant::seal_grants_with;
 use crate::root::seal_root_with;
-use crate::session::{FrameContext, seal_session_with};
+use crate::session::{FrameContext, seal_session_with, wrap_session_with};
 use crate::{
-    Chunker, DomainSecret, FrameOpener, KdfParams, KeyBundle, Openings, PackSealer, RecoveryKey,
-    RootPlain, Scratch, SessionKey, open_grants, open_root, open_session,
+    Chunker, DomainSecret, FrameOpener, KdfParams, KeyBundle, OpenedSession, Openings, PackSealer,
+    RecoveryKey, RootPlain, Scratch, SessionKey, open_grants, open_root, open_session,
+    open_wrapped,
 };
 
 const GOLDEN: &str = include_str!("../tests/vectors.json");
@@ -250,6 +251,22 @@ fn session() -> Value {
     })
 }
 
+fn wrap() -> Value {
+    let recovery = RecoveryKey::from_seed(Secret::new(counting(0x70)));
+    let opened = OpenedSession { key: session_key(), domain: domain_secret() };
+    let to = recovery.public();
+    let wrapped =
+        wrap_session_with(&repository(), &session_id(), &opened, &to, &mut Fixed).unwrap();
+    let again = open_wrapped(&repository(), &wrapped, &recovery).unwrap();
+    assert_eq!(again.key.expose(), session_key().expose());
+    assert_eq!(again.domain.expose(), domain_secret().expose());
+    let ciphertext = hex(&wrapped.ciphertext);
+    let made = Timestamp(1_800_000_000);
+    let wrap = Wrap { repository: repository(), made, recipient: to, sessions: vec![wrapped] };
+    let key = SigningKey::from_seed(&Secret::new(counting(0x90)));
+    json!({ "ciphertext": ciphertext, "object": hex(&sign(&wrap, &key)) })
+}
+
 /// The frames of §18 as a pack: one snapshot uses both, another one frame 1 only of a pack with another salt.
 fn grant() -> Value {
     let domain = domain_secret();
@@ -383,6 +400,7 @@ fn the_golden_vectors_hold() {
         "root": root(),
         "session": session(),
         "grant": grant(),
+        "wrap": wrap(),
         "catalogue": catalogue(),
         "key bundle": bundle(),
     });

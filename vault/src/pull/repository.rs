@@ -52,7 +52,7 @@ impl RepositoryPull<'_> {
         }
         self.objects(&repository, Kind::Session).await?;
         self.snapshots(&repository, cursor).await?;
-        for kind in [Kind::Proof, Kind::Revocation, Kind::Grant] {
+        for kind in [Kind::Wrap, Kind::Proof, Kind::Revocation, Kind::Grant] {
             self.objects(&repository, kind).await?;
         }
         Ok(())

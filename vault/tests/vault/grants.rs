@@ -7,7 +7,8 @@ use http::{Method, Request};
 use lumbung_model::Clock as _;
 use lumbung_model::{ConsentId, ManifestId, PackId, PublicKey, SystemClock, Timestamp};
 use lumbung_pack::{
-    Grant, Grantee, Kind, Revocation, RootKey, RootRole, SigningKey, object_id, sign,
+    Grant, Grantee, Kind, Revocation, RootKey, RootRole, SigningKey, Wrap, WrappedSession,
+    object_id, sign,
 };
 use lumbung_wire::certs::root_key_identity;
 use lumbung_wire::{Peer, Problem, Role};
@@ -177,6 +178,7 @@ async fn a_grantee_reads_what_its_snapshots_take_and_nothing_else() {
         Kind::Order,
         Kind::Tombstone,
         Kind::Revocation,
+        Kind::Wrap,
     ] {
         assert_eq!(listed(site, &peer, owner, kind).await, None, "{}", kind.name());
     }
@@ -474,4 +476,53 @@ async fn a_granted_snapshot_that_comes_later_is_read_then() {
     publish(&site.client(Some(&city.agent_identity(owner, agent))), owner, &late).await;
     assert_eq!(manifests().await, names([*granted.id.as_bytes(), *late.id.as_bytes()]));
     assert_eq!(get(site, &peer, owner, Kind::Pack, &pack).await.0, 200);
+}
+
+/// Old sessions' secrets sealed again: the owner's, kept as other objects are.
+#[tokio::test(flavor = "multi_thread")]
+async fn wraps_are_the_owners_and_reach_the_other_site() {
+    let city = City::new();
+    let site = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let drc = Site::start(&city, &site.as_source()).await;
+    let mut owner = Owner::new(&[&agent], &[&site, &drc]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    let wrap = Wrap {
+        repository: owner.repository,
+        made: Timestamp(1_900_000_000),
+        recipient: PublicKey::from_bytes(random()),
+        sessions: vec![WrappedSession {
+            session: snapshot.session_id,
+            encapsulated: random(),
+            ciphertext: random(),
+        }],
+    };
+    let forged = put(&site, &owner, Kind::Wrap, sign(&wrap, &agent.key)).await;
+    assert_eq!(forged, (422, "invalid".to_owned()));
+    let genuine = sign(&wrap, &owner.root);
+    let id = object_id(&genuine);
+    for peer in [agent_peer(&owner, &agent), peer_of(Role::Controller), peer_of(Role::Site)] {
+        assert_eq!(site.put_as(peer, &owner, Kind::Wrap, &id, genuine.clone()).await.0, 403);
+    }
+    assert_eq!(put(&site, &owner, Kind::Wrap, genuine.clone()).await.0, 201);
+    // The root key is withdrawn before the other site has pulled it: what it wrapped stays good.
+    let next = SigningKey::generate();
+    let listed_root = RootKey { key: next.public(), role: RootRole::Working, label: "baru".into() };
+    let roster = owner.next_roster(|roster| roster.root_keys = vec![listed_root]);
+    assert_eq!(put(&site, &owner, Kind::Roster, roster).await.0, 201);
+    assert_eq!(drc.pull().await.failures, 0);
+    assert_eq!(drc.repository(&owner).store().get(Kind::Wrap, &id).unwrap(), genuine);
+    let late = sign(&Wrap { made: Timestamp(1), ..wrap }, &owner.root);
+    let answer = site.put_as(key(&next), &owner, Kind::Wrap, &object_id(&late), late).await;
+    assert_eq!(answer, (422, "invalid".to_owned()));
+    let (dir, data) = site.stop().await;
+    lumbung_vault::forget_index(&data).unwrap();
+    let site = Site::launch(&city, dir, data, "").await;
+    for at in [&site, &drc] {
+        assert_eq!(at.scrub(&owner).await.objects_bad, 0);
+        let root = Peer::RootKey(next.public());
+        assert_eq!(listed(at, &root, &owner, Kind::Wrap).await, Some(names([id])));
+    }
 }

@@ -9,17 +9,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use lumbung_model::{ChunkId, ManifestId, SegmentId, SessionId, with_causes};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
-use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
-};
+use lumbung_pack::{Kind, Manifest, PackTable, PackUse, RosterChain, Segment, UsageList, decode};
 use lumbung_seal::{
-    FrameOpener, IdKey, OpenedSession, RecoveryKey, RootPlain, Scratch, SealError, SessionKey,
-    open_root, open_root_with, open_session,
+    FrameOpener, IdKey, Openings, RootPlain, Scratch, SealError, SessionKey, open_root,
+    open_root_with,
 };
 
 use super::SnapshotError;
 use super::listing::read_object;
 use super::opening::Opening;
+use super::sessions::SessionOpener;
 use crate::{Depot, DepotError};
 
 /// Threads that read the heads of packs.
@@ -29,31 +28,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What opens the packs and the root.
+enum Key {
+    Sessions(SessionOpener),
+    Granted(Arc<Openings>),
+}
+
 /// An opened session.
 struct Keys {
     key: SessionKey,
     id_key: IdKey,
-}
-
-/// Opens a session of this manifest.
-pub(crate) fn open_session_of(
-    depot: &dyn Depot,
-    manifest: &Manifest,
-    id: &SessionId,
-    recovery: &RecoveryKey,
-) -> Result<OpenedSession, SnapshotError> {
-    let what = || format!("session {id}");
-    let bytes = read_object(depot, Kind::Session, id.as_bytes())?;
-    let session = open_signed::<Session>(&bytes).map_err(|source| SnapshotError::Object {
-        what: what(),
-        depot: depot.describe(),
-        source,
-    })?;
-    if session.body.repository != manifest.repository || session.body.domain != manifest.domain {
-        return Err(SnapshotError::UnknownSession(*id));
-    }
-    open_session(&session.body, recovery)
-        .map_err(|source| SnapshotError::Open { what: what(), source })
 }
 
 /// The packs that a usage list names, in its order.
@@ -134,7 +118,7 @@ pub(crate) struct Frames {
     depot: Arc<dyn Depot>,
     fallback: Option<Arc<dyn Depot>>,
     manifest: Manifest,
-    opening: Opening,
+    key: Key,
     packs: Vec<OpenedPack>,
     index: HashMap<ChunkId, (u32, u32)>,
     /// Packs whose head no depot gives: what is in them is lost, the rest is not.
@@ -148,9 +132,13 @@ impl Frames {
     pub(crate) fn open(
         depot: Arc<dyn Depot>,
         fallback: Option<Arc<dyn Depot>>,
-        manifest: &Manifest,
+        (chain, manifest): (&RosterChain, &Manifest),
         opening: Opening,
     ) -> Result<Self, SnapshotError> {
+        let key = match opening {
+            Opening::Recovery(key) => Key::Sessions(SessionOpener::new(chain.clone(), key)),
+            Opening::Granted(openings) => Key::Granted(openings),
+        };
         let used = match (read_usage(depot.as_ref(), manifest), fallback.as_deref()) {
             (Err(_), Some(other)) => read_usage(other, manifest)?,
             (result, _) => result?,
@@ -160,7 +148,7 @@ impl Frames {
             depot,
             fallback,
             manifest: manifest.clone(),
-            opening,
+            key,
             packs: Vec::with_capacity(used.len()),
             index: HashMap::new(),
             lost: Vec::new(),
@@ -202,13 +190,13 @@ impl Frames {
             let what = format!("the root of snapshot {id}");
             SnapshotError::Open { what, source }
         };
-        match &self.opening {
-            Opening::Recovery(recovery) => {
+        match &self.key {
+            Key::Sessions(sessions) => {
                 let first = self.manifest.sessions.first().copied().unwrap_or(SessionId::ZERO);
-                let keys = self.keys(&first, recovery)?;
+                let keys = self.keys(&first, sessions)?;
                 open_root(&keys.key, &self.manifest).map_err(closed)
             }
-            Opening::Granted(openings) => openings
+            Key::Granted(openings) => openings
                 .root(id)
                 .and_then(|key| open_root_with(key, &self.manifest))
                 .map_err(closed),
@@ -216,11 +204,11 @@ impl Frames {
     }
 
     /// A session's keys; opened once.
-    fn keys(&self, id: &SessionId, recovery: &RecoveryKey) -> Result<Arc<Keys>, SnapshotError> {
+    fn keys(&self, id: &SessionId, opener: &SessionOpener) -> Result<Arc<Keys>, SnapshotError> {
         if let Some(keys) = lock(&self.sessions).get(id) {
             return Ok(keys.clone());
         }
-        let opened = open_session_of(self.depot.as_ref(), &self.manifest, id, recovery)?;
+        let opened = opener.open(self.depot.as_ref(), &self.manifest, id)?;
         let keys = Arc::new(Keys { key: opened.key, id_key: opened.domain.id_key() });
         lock(&self.sessions).insert(*id, keys.clone());
         Ok(keys)
@@ -228,18 +216,18 @@ impl Frames {
 
     /// What opens the frames of a pack, and the keys of its session where they are known.
     fn opener(&self, pack: &OpenedPack) -> Result<PackKeys, SnapshotError> {
-        let keys = match &self.opening {
-            Opening::Recovery(recovery) => Some(self.keys(&pack.table.header.session, recovery)?),
-            Opening::Granted(_) => None,
+        let keys = match &self.key {
+            Key::Sessions(sessions) => Some(self.keys(&pack.table.header.session, sessions)?),
+            Key::Granted(_) => None,
         };
         let mut kept = lock(&pack.opener);
         if let Some(opener) = kept.as_ref() {
             return Ok((opener.clone(), keys));
         }
-        let made = match (&self.opening, &keys) {
-            (Opening::Granted(openings), _) => openings.opener(&pack.table),
-            (Opening::Recovery(_), Some(keys)) => FrameOpener::new(&pack.table.header, &keys.key),
-            (Opening::Recovery(_), None) => Err(SealError::Commitment),
+        let made = match (&self.key, &keys) {
+            (Key::Granted(openings), _) => openings.opener(&pack.table),
+            (Key::Sessions(_), Some(keys)) => FrameOpener::new(&pack.table.header, &keys.key),
+            (Key::Sessions(_), None) => Err(SealError::Commitment),
         };
         let opener = made
             .map_err(|source| SnapshotError::Open { what: format!("pack {}", pack.id), source })?;

@@ -9,6 +9,7 @@ mod frames;
 mod include;
 mod listing;
 mod opening;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -27,14 +28,13 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
-pub(crate) use frames::{
-    ChunkCache, Frames, open_session_of, read_head, read_segment, read_usage, read_usage_list,
-};
+pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage, read_usage_list};
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
 pub(crate) use listing::{read_chain, read_manifest, read_object};
 pub use opening::Opening;
+pub use sessions::{SessionOpener, read_session, read_wraps};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -240,7 +240,7 @@ impl SnapshotReader {
         if manifest.body.partial {
             return Err(SnapshotError::Partial(*snapshot));
         }
-        let frames = Frames::open(depot.clone(), fallback, &manifest.body, key.into())?;
+        let frames = Frames::open(depot.clone(), fallback, (&chain, &manifest.body), key.into())?;
         let root = frames.root(snapshot)?;
         let index = read_index(&frames, &root)?;
         Ok(Self { depot, chain, manifest, root, frames, index })
