@@ -234,6 +234,8 @@ impl Vault {
             | Kind::SiteIdentity
             | Kind::RequesterIdentity
             | Kind::MachineRequester
+            | Kind::KeyShare
+            | Kind::Rehearsal
             | Kind::GrantRequest => Err(VaultError::NotSent { kind }),
         }
     }

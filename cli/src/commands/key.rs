@@ -8,7 +8,7 @@ use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic, Request
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::commands::rewrap;
+use crate::commands::{escrow, rewrap};
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::files::{create_secret, existing, read_text, replace_secret};
 use crate::keys;
@@ -33,6 +33,12 @@ pub(crate) enum KeyCommand {
     Passphrase(ChangeArgs),
     /// Make a requester's key: for reading what PDs approve, with no key bundle; never overwrites a file
     Requester(RequesterArgs),
+    /// Split a bundle among officers, a page for each, so that any M of them rebuild it
+    Split(escrow::SplitArgs),
+    /// Rebuild a bundle from shares
+    Join(escrow::JoinArgs),
+    /// Show that shares rebuild the key, write the key nowhere, and sign a record of it
+    Rehearse(escrow::RehearseArgs),
     /// Seal what was backed up before to recipients who came later; repeat it until nothing is left
     Rewrap(rewrap::RewrapArgs),
     /// Put a new bundle in the place of one: roster, old sessions, and the old one goes; safe to repeat
@@ -117,13 +123,16 @@ pub(crate) fn run(command: &KeyCommand, terminal: &Terminal) -> Outcome<Exit> {
         KeyCommand::Check(args) => check(args, terminal),
         KeyCommand::Passphrase(args) => change(args, terminal),
         KeyCommand::Requester(args) => requester(args, terminal),
+        KeyCommand::Split(args) => escrow::split(args, terminal),
+        KeyCommand::Join(args) => escrow::join(args, terminal),
+        KeyCommand::Rehearse(args) => escrow::rehearse(args, terminal),
         KeyCommand::Rewrap(args) => rewrap::rewrap(args, terminal),
         KeyCommand::Rotate(args) => rewrap::rotate(args, terminal),
         KeyCommand::Paper(args) => print(args, terminal),
     }
 }
 
-fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
+pub(super) fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
     json!({
         "file": file,
         "kind": "key-bundle",
@@ -133,7 +142,7 @@ fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
     })
 }
 
-fn bundle_text(terminal: &Terminal, public: &KeyBundlePublic) -> String {
+pub(super) fn bundle_text(terminal: &Terminal, public: &KeyBundlePublic) -> String {
     pairs(&[
         (terminal.pick("Label", "Label"), public.label().to_owned()),
         (
@@ -156,7 +165,7 @@ fn check_label(label: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn weigh(passphrase: &[u8], terminal: &Terminal) {
+pub(super) fn weigh(passphrase: &[u8], terminal: &Terminal) {
     if passphrase.len() < SHORT_PASSPHRASE_BYTES {
         terminal.warn(&format!(
             "the passphrase is shorter than {SHORT_PASSPHRASE_BYTES} characters: whoever finds the file may guess it"
@@ -164,7 +173,7 @@ fn weigh(passphrase: &[u8], terminal: &Terminal) {
     }
 }
 
-fn seal(file: &Path, bundle: &KeyBundle, passphrase: &[u8]) -> Outcome<String> {
+pub(super) fn seal(file: &Path, bundle: &KeyBundle, passphrase: &[u8]) -> Outcome<String> {
     bundle.to_text(passphrase, KdfParams::STANDARD).map_err(|e| keys::explain(file, e))
 }
 
@@ -259,6 +268,8 @@ fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
         "LUMBUNG REQUESTER KEY 1" | "LUMBUNG MACHINE REQUESTER KEY 1" => {
             show_requester(&args.file, &text, terminal)?;
         }
+        "LUMBUNG KEY SHARE 1" => escrow::show_share(&args.file, &text, terminal)?,
+        "LUMBUNG KEY REHEARSAL 1" => escrow::show_record(&args.file, &text, terminal)?,
         "LUMBUNG SITE IDENTITY 1" => show_site(args, &text, terminal)?,
         _ => {
             let public =

@@ -15,6 +15,7 @@ pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;
 mod elevation;
+mod escrow;
 pub(crate) mod exchange;
 pub(crate) mod generate;
 pub(crate) mod hand_in;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod errors;
+mod escrow;
 mod generated;
 mod keys;
 mod life;

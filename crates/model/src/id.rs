@@ -186,6 +186,7 @@ id!(/** A dataset of the register. */ DatasetId, 16, "a dataset id");
 id!(/** A site that keeps data: Pusat Data, DRC. */ SiteId, 16, "a site id");
 id!(/** A hold at a site. */ HoldId, 16, "a hold id");
 id!(/** An owner's consent that somebody opens snapshots: the grants that carry it out bear its number. */ ConsentId, 16, "a consent id");
+id!(/** One splitting of a key bundle into shares. */ ShareSetId, 16, "a share set id");
 id!(/** A server of the register. */ ServerId, 16, "a server id");
 id!(/** A person with an account at the controller. */ UserId, 16, "a user id");
 id!(/** A token with which a program speaks for a user. */ ApiTokenId, 16, "an API token id");
@@ -225,6 +226,7 @@ random_id!(
     HoldId,
     SiteId,
     ServerId,
+    ShareSetId,
     PdId,
     MediumId,
     UserId,

@@ -35,7 +35,8 @@ pub use id::{
     IncidentId, InstanceId, InventoryId, MaintenanceId, ManifestId, MediumId, MediumListId,
     OnCallId, OrderId, PackId, PdId, PolicyHash, PoolId, ProofId, PublicKey, RackId, ReceiptId,
     ReminderId, RepositoryId, ReservationId, RevocationId, RoomId, RosterId, ScrubId, SegmentId,
-    ServerId, ServiceId, SessionId, SiteId, TlsPin, TombstoneId, UsageId, UserId, WaiverId, WrapId,
+    ServerId, ServiceId, SessionId, ShareSetId, SiteId, TlsPin, TombstoneId, UsageId, UserId,
+    WaiverId, WrapId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

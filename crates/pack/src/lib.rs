@@ -18,6 +18,7 @@ mod medium;
 mod object;
 pub mod order;
 mod packfile;
+pub mod rehearsal;
 mod roster;
 mod session;
 mod sign;
@@ -37,6 +38,7 @@ pub use medium::{ListSigner, MediumBase, MediumList, MediumObjects, MediumSnapsh
 pub use object::{Header, Kind, Object, Signed, decode, encode, object_id, open_signed, sign};
 pub use order::{Action, Hold, Order, OrderError, Removal, Subject, Tombstone};
 pub use packfile::{Content, Encoding, FrameEntry, PackHeader, PackTable};
+pub use rehearsal::Rehearsal;
 pub use roster::{
     AgentStatus, ChunkerParams, Recipient, RootKey, RootRole, Roster, RosterAgent, RosterChain,
     RosterError, RosterSite,

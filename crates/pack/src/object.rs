@@ -78,6 +78,8 @@ kinds! {
     SiteIdentity = 34, "site-identity", "", "A site's receipt key.";
     RequesterIdentity = 35, "requester-identity", "", "The keys of somebody to whom snapshots are opened.";
     MachineRequester = 37, "machine-requester", "", "The same without a passphrase, for a machine.";
+    KeyShare = 38, "key-share", "", "One of the shares that a key bundle was split into.";
+    Rehearsal = 39, "rehearsal", "", "The word of who rebuilt a key from its shares and wrote nothing.";
     GrantRequest = 36, "grant-request", "", "What somebody asks the owner to open.";
 }
 

@@ -1,16 +1,17 @@
 //! Requests, grants and revocations: what is written comes back, and what breaks a rule does not.
 
 use lumbung_model::{
-    ConsentId, DatasetId, ManifestId, PublicKey, RepositoryId, RosterId, SessionId, Timestamp,
+    ConsentId, DatasetId, ManifestId, PublicKey, RepositoryId, RosterId, SessionId, ShareSetId,
+    Timestamp,
 };
 use lumbung_pack::grant::{
     GrantFileError, grantee, honoured, longest, read_grants, read_request, whole, write_grants,
     write_request,
 };
 use lumbung_pack::{
-    ChunkerParams, FormatError, Grant, GrantRequest, Grantee, Object, Recipient, Revocation,
-    RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, Wrap, WrappedSession, encode,
-    open_signed, sign,
+    ChunkerParams, FormatError, Grant, GrantRequest, Grantee, Object, Recipient, Rehearsal,
+    Revocation, RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, Wrap, WrappedSession,
+    encode, open_signed, sign,
 };
 
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 32]);
@@ -115,6 +116,15 @@ fn they_are_whole_or_refused() {
     check_signed(&request());
     check_signed(&revocation());
     check_signed(&wrap());
+    check_signed(&Rehearsal {
+        set: ShareSetId::from_bytes([1; 16]),
+        threshold: 2,
+        shares: 3,
+        recovery: PublicKey::from_bytes([3; 32]),
+        at: Timestamp(1_800_000_000),
+        present: vec![(1, "Sekda".into()), (3, "Inspektorat".into())],
+        note: "ruang rapat".into(),
+    });
 }
 
 #[test]

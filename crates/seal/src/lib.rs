@@ -22,6 +22,7 @@ mod one_message;
 mod requester;
 mod root;
 mod session;
+mod share;
 #[cfg(test)]
 mod vectors;
 
@@ -40,3 +41,4 @@ pub use session::{
     OpenedSession, PackKey, RecoveryKey, RootKey, SessionKey, open_session, open_wrapped,
     seal_session, wrap_session,
 };
+pub use share::{KeyShare, MAX_SHARES, ShareError, ShareSet, join_shares, split_bundle};
