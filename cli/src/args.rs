@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alerts, anomaly, audit, backup, browse, capacity, care, colocation, database, deposits, diff,
-    exchange, generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo,
-    restore, roster, snapshots, status, uptime, user, verdicts, verify,
+    alerts, anomaly, approve, audit, backup, browse, capacity, care, colocation, database,
+    deposits, diff, exchange, generate, hand_in, key, kinds, media, morning, order, people, policy,
+    register, repo, restore, roster, snapshots, status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Roster(roster::RosterCommand),
     #[command(subcommand)]
     Order(order::OrderCommand),
+    #[command(subcommand)]
+    Approve(approve::ApproveCommand),
     Backup(backup::BackupArgs),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(browse::LsArgs),

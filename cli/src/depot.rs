@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lumbung_engine::{Depot, LocalDepot};
 use lumbung_model::RepositoryId;
 use lumbung_pack::RosterChain;
-use lumbung_seal::{AgentIdentity, KeyBundle};
+use lumbung_seal::{AgentIdentity, KeyBundle, RequesterIdentity};
 use lumbung_store::{RepositoryDir, StoreError};
 
 use crate::chain;
@@ -45,6 +45,8 @@ pub(crate) enum Access<'a> {
     Bundle(&'a KeyBundle),
     /// An agent's.
     Agent(&'a AgentIdentity),
+    /// Somebody's to whom snapshots were granted.
+    Requester(&'a RequesterIdentity),
 }
 
 impl<'a> Access<'a> {

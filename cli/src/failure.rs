@@ -80,6 +80,8 @@ codes! {
     Declined = "declined",
     /// No snapshot has that id.
     UnknownSnapshot = "unknown-snapshot",
+    /// No such consent.
+    UnknownConsent = "unknown-consent",
     /// Several snapshots begin like that.
     AmbiguousSnapshot = "ambiguous-snapshot",
     /// Several datasets have a latest snapshot.

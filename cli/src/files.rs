@@ -14,6 +14,8 @@ use crate::failure::{Code, Failure, Outcome};
 
 /// More than any key file, certificate or list of rosters has.
 const MAX_BYTES: u64 = 64 << 20;
+/// 64 grants of 16 MiB, in base32.
+const LONG_MAX_BYTES: u64 = 2 << 30;
 const WRONG_FILE: &str = "check that the path names the right file";
 
 /// Explains why a file could not be read.
@@ -44,11 +46,15 @@ pub(crate) fn missing(path: &Path, what: &str, error: io::Error) -> Failure {
 /// # Errors
 /// If it is not there or is far too long.
 pub(crate) fn read_bytes(path: &Path, what: &str) -> Outcome<Vec<u8>> {
+    read_within(path, what, MAX_BYTES)
+}
+
+fn read_within(path: &Path, what: &str, max_bytes: u64) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
         .map_err(|e| missing(path, what, e))?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() as u64 > max_bytes {
         let message = format!("{what} {} is far too long", path.display());
         return Err(Failure::new(Code::BadFile, message, WRONG_FILE));
     }
@@ -60,7 +66,18 @@ pub(crate) fn read_bytes(path: &Path, what: &str) -> Outcome<Vec<u8>> {
 /// # Errors
 /// If it is not there, is not text or is far too long.
 pub(crate) fn read_text(path: &Path, what: &str) -> Outcome<Zeroizing<String>> {
-    let bytes = Zeroizing::new(read_bytes(path, what)?);
+    text_of(path, what, Zeroizing::new(read_bytes(path, what)?))
+}
+
+/// Reads a text file that may be as long as all grants of one consent are.
+///
+/// # Errors
+/// If it is not there, is not text or is far too long.
+pub(crate) fn read_long_text(path: &Path, what: &str) -> Outcome<Zeroizing<String>> {
+    text_of(path, what, Zeroizing::new(read_within(path, what, LONG_MAX_BYTES)?))
+}
+
+fn text_of(path: &Path, what: &str, bytes: Zeroizing<Vec<u8>>) -> Outcome<Zeroizing<String>> {
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(Failure::new(

@@ -64,6 +64,17 @@ pub(crate) fn open(path: &Path, passphrase_file: Option<&Path>) -> Outcome<KeyBu
     KeyBundle::from_text(&text, &passphrase).map_err(|e| explain(path, e))
 }
 
+/// Opens the bundle that takes another one's place, with the passphrase that is called the new one.
+///
+/// # Errors
+/// If it is not there, is damaged, or the passphrase is wrong.
+pub(crate) fn open_new(path: &Path, passphrase_file: Option<&Path>) -> Outcome<KeyBundle> {
+    let text = read_text(path, "the key file")?;
+    KeyBundlePublic::from_text(&text).map_err(|e| explain(path, e))?;
+    let passphrase = passphrase::existing_new(passphrase_file, path)?;
+    KeyBundle::from_text(&text, &passphrase).map_err(|e| explain(path, e))
+}
+
 /// Reads the public halves of a bundle.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! What a snapshot's sealed root says of it: host, label, sources. Needs the recovery key.
 
-use lumbung_engine::{Depot, DepotError};
+use lumbung_engine::{Depot, DepotError, SessionOpener, SnapshotError};
 use lumbung_model::ManifestId;
-use lumbung_pack::{FormatError, Kind, Manifest, Session, object_id, open_signed};
-use lumbung_seal::{RecoveryKey, RootPlain, SealError, open_root, open_session};
+use lumbung_pack::{FormatError, Kind, Manifest, object_id, open_signed};
+use lumbung_seal::{RootPlain, SealError, open_root};
 
 /// Why a root stays closed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub(crate) enum LabelError {
     /// It does not decode.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// Its session is not there, or does not open with this key.
+    #[error("{}", lumbung_model::with_causes(.0))]
+    Session(#[from] SnapshotError),
     /// It does not open with this key.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -29,12 +32,11 @@ pub(crate) enum LabelError {
 pub(crate) fn open(
     depot: &dyn Depot,
     id: &ManifestId,
-    key: &RecoveryKey,
+    opener: &SessionOpener,
 ) -> Result<RootPlain, LabelError> {
     let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
     let first = manifest.sessions.first().ok_or(LabelError::WrongBytes)?;
-    let session = open_signed::<Session>(&fetch(depot, Kind::Session, first.as_bytes())?)?.body;
-    let opened = open_session(&session, key)?;
+    let opened = opener.open(depot, &manifest, first)?;
     Ok(open_root(&opened.key, &manifest)?)
 }
 

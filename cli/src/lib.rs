@@ -22,6 +22,7 @@ mod labels;
 mod listing;
 mod machine;
 mod moment;
+mod opening;
 mod order_file;
 mod order_text;
 mod paper;
@@ -69,6 +70,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Repo(command) => commands::repo::run(command, terminal),
         Command::Roster(command) => commands::roster::run(command, terminal),
         Command::Order(command) => commands::order::run(command, terminal),
+        Command::Approve(command) => commands::approve::run(command, terminal),
         Command::Backup(args) => commands::backup::run(args, terminal),
         Command::Snapshots(args) => commands::snapshots::run(args, terminal),
         Command::Ls(args) => commands::browse::ls(args, terminal),

@@ -1,10 +1,11 @@
 //! The paper key: a bundle's text and the same text as a QR code, drawn with half blocks.
 //!
-//! Invariant: text and code carry exactly the file's lines without comments, so that typing or scanning
-//! either gives a file that opens with the passphrase. Nothing is decrypted to print it.
+//! Invariant: text and code carry exactly the file's lines without comments (on paper each with its number and a check, so
+//! that a mistyped one is named), so that typing or scanning either gives a file that opens with the passphrase. Nothing is decrypted to print it.
 
 use std::io::IsTerminal as _;
 
+use lumbung_pack::armor;
 use lumbung_seal::KeyBundlePublic;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
@@ -52,12 +53,19 @@ pub(crate) fn page(
     );
     let label = printable(public.label().as_bytes());
     let root = public.root_public();
-    let mut page = format!("{title}\n\n  {label}\n  {root}\n\n{how}\n\n{}", bare(text));
+    let mut page =
+        format!("{title}\n\n  {label}\n  {root}\n\n{how}\n\n{}", armor::number_lines(&bare(text)));
     if let Some(code) = qr {
         page.push('\n');
         page.push_str(&draw(code, std::io::stdout().is_terminal()));
     }
     page
+}
+
+/// A page for whoever keeps a share: its text with a check for each line, and the QR code of the same share.
+#[must_use]
+pub(crate) fn share_page(head: &str, text: &str, qr: &QrCode) -> String {
+    format!("{head}\n{text}\n{}", draw(qr, false))
 }
 
 /// Half blocks, dark on light; on a terminal the colours are set, since most are light on dark.

@@ -57,6 +57,17 @@ pub(crate) fn existing(file: Option<&Path>, key_file: &Path) -> Outcome<Zeroizin
     ask(&format!("Passphrase of {}: ", key_file.display()), Which::Present)
 }
 
+/// Gets the passphrase of the key that takes another one's place.
+///
+/// # Errors
+/// If there is none and nobody can be asked.
+pub(crate) fn existing_new(file: Option<&Path>, key_file: &Path) -> Outcome<Zeroizing<Vec<u8>>> {
+    if let Some(found) = given(file, Which::New)? {
+        return Ok(found);
+    }
+    ask(&format!("Passphrase of {}: ", key_file.display()), Which::New)
+}
+
 /// Gets the password of an account at the controller.
 ///
 /// # Errors

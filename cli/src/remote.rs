@@ -50,7 +50,7 @@ pub(crate) fn open(url: &str, args: &AccessArgs, access: Access<'_>) -> Outcome<
     let client = client(url, args, access, ServerTrust::AnyKey)?;
     let known = match access {
         Access::Agent(identity) => Some(identity.repository),
-        Access::Bundle(_) | Access::Nobody => args.repository,
+        Access::Bundle(_) | Access::Requester(_) | Access::Nobody => args.repository,
     };
     let repository = match known {
         Some(repository) => repository,
@@ -106,6 +106,11 @@ fn client(
             || "no certificate could be made from the key bundle".to_owned(),
             "check the bundle with `lumbung key check`",
         )?,
+        (None, Access::Requester(identity)) => root_key_identity(identity.key()).explain(
+            Code::DamagedKeyFile,
+            || "no certificate could be made from the requester key".to_owned(),
+            "check the key with `lumbung key show`",
+        )?,
         (None, Access::Agent(_)) => {
             let message = format!("{url} wants the agent's certificate");
             return Err(Failure::new(
@@ -155,7 +160,7 @@ async fn only_repository(
             "say which one with --repository: its id is what the rosters are checked against";
         return Err(Failure::new(
             Code::Usage,
-            "with a certificate alone the repository must be named",
+            "with a certificate or requester key alone the repository must be named",
             next,
         ));
     };

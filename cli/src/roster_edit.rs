@@ -70,6 +70,29 @@ pub(crate) fn withdraw_agent(roster: &mut Roster, given: &str) -> Outcome<bool> 
     Ok(changed)
 }
 
+/// Withdraws an agent and lists another one under its label, in one roster: the server is never without an agent that
+/// counts, and never has two.
+///
+/// # Errors
+/// If no single agent is meant, or the new one has the old one's id, key or domain.
+pub(crate) fn replace_agent(roster: &mut Roster, given: &str, new: &AgentPublic) -> Outcome<bool> {
+    let named = roster.agents.iter().filter(|listed| listed.agent != new.agent);
+    let names: Vec<(String, String)> =
+        named.map(|a| (a.agent.to_string(), a.label.clone())).collect();
+    let index = pick("agent", given, names.iter().map(|(id, label)| (id.clone(), label.as_str())))?;
+    let old = roster.agents.iter().find(|listed| listed.agent.to_string() == names[index].0);
+    let Some(old) = old.cloned() else { return Ok(false) };
+    if new.key == old.key || new.domain == old.domain {
+        let message =
+            format!("the new agent has the key or the dedup domain of agent {}", old.agent);
+        let next =
+            "remove its state directory on the server and enrol it again: that makes new ones";
+        return Err(Failure::new(Code::NotEntitled, message, next));
+    }
+    let withdrawn = withdraw_agent(roster, &old.agent.to_string())?;
+    Ok(add_agent(roster, new, Some(&old.label))? | withdrawn)
+}
+
 /// Adds a site, or replaces its keys.
 #[must_use]
 pub(crate) fn add_site(roster: &mut Roster, site: RosterSite) -> bool {

@@ -5,6 +5,7 @@
 mod alerts;
 mod anomaly;
 mod api;
+mod approvals;
 mod attackers;
 mod bandwidth;
 mod chaos;

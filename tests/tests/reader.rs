@@ -33,6 +33,41 @@ fn the_reader_restores_what_the_rust_code_wrote() {
     restores(&alone, &alone.depot());
 }
 
+/// After a rotation the new bundle alone opens what was backed up before it.
+#[test]
+fn the_reader_opens_old_sessions_by_their_wraps() {
+    let alone = Alone::new().unwrap();
+    furnish(&alone.source()).unwrap();
+    alone.backup().unwrap();
+    let new = alone.path().join("baru.key");
+    let mut key = alone.lumbung();
+    output(key.args(["key", "new"]).arg(&new)).unwrap();
+    let read = |key: &Path, name: &str| {
+        let target = alone.path().join(name);
+        let mut read = python();
+        read.args(["-m", "reference_reader"]).arg(alone.depot()).arg("--key").arg(key);
+        read.args(["--passphrase-env", "LUMBUNG_PASSPHRASE", "--snapshot", "latest"]);
+        // The new bundle founded nothing: whoever has it alone knows the repository's id.
+        read.args(["--repository", &repository(&alone)]).arg("--target").arg(&target);
+        output(&mut read).map(|_| tree::read(&alone.restored(&target)).unwrap())
+    };
+    assert!(read(&new, "sebelum").is_err(), "it is no recipient yet");
+    let mut rotate = alone.lumbung();
+    rotate.args(["key", "rotate"]).arg(alone.depot()).arg("--key").arg(alone.key());
+    rotate.env("LUMBUNG_NEW_PASSPHRASE", PASSPHRASE).arg("--yes").arg("--new").arg(&new);
+    output(&mut rotate).unwrap();
+    let found = read(&new, "sesudah").unwrap();
+    let expected = tree::read(&alone.source()).unwrap();
+    assert_eq!(tree::differences(&expected, &found, 3), (vec![], 0));
+}
+
+fn repository(alone: &Alone) -> String {
+    let mut info = alone.lumbung();
+    let told = output(info.args(["repo", "info", "--json"]).arg(alone.depot())).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    told["repository"].as_str().unwrap().to_owned()
+}
+
 /// The newest snapshot in a directory comes back as it was.
 pub(crate) fn restores(alone: &Alone, depot: &Path) {
     let target = alone.path().join("out");

@@ -1,16 +1,18 @@
-//! Takes rosters, sessions, segments, usage lists and proofs: what each must fulfil before it is kept.
+//! Takes rosters, sessions, segments, usage lists, proofs, grants, revocations and wraps: what each must fulfil before it is kept.
 //!
 //! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
 //! there already is taken up in the index if a crash left it out.
 
 use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{
-    AgentStatus, Kind, Object, Proof, Provenance, RosterChain, RosterError, Segment, Session,
-    UsageList, check_session, decode, open_signed,
+    AgentStatus, Grant, Kind, Object, Proof, Provenance, Revocation, RosterChain, RosterError,
+    Segment, Session, UsageList, Wrap, check_session, decode, open_signed, wrap::was_root_key,
 };
 use lumbung_store::{PutOutcome, StoreError};
+use rusqlite::Connection;
 
-use crate::index::{Lease, ObjectRow, SessionRow, open_sessions, save_object_state};
+use crate::grants::grant_row;
+use crate::index::{Lease, ObjectRow, SessionRow, open_sessions, revoke, save_object_state};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -160,7 +162,7 @@ impl Vault {
         Ok(PutOutcome::Created)
     }
 
-    /// Takes a session, segment, usage list or proof.
+    /// Takes a session, segment, usage list, proof, grant, revocation or wrap.
     ///
     /// # Errors
     /// If it is not what it is called, or not this sender's to bring.
@@ -190,13 +192,32 @@ impl Vault {
                     let reason = format!("{} is not a root key of the newest roster", proof.signer);
                     return Err(VaultError::Refused { kind, reason });
                 }
-                self.put_indexed(
-                    repository,
-                    (&proof.body, DomainId::ZERO),
-                    id,
-                    bytes,
-                    Sender::Owner,
-                )
+                let by_owner = (&proof.body, DomainId::ZERO);
+                self.put_indexed(repository, by_owner, id, bytes, Sender::Owner)
+            }
+            Kind::Grant => {
+                let grant = open_signed::<Grant>(bytes).map_err(VaultError::format(kind))?;
+                check_owners(repository, kind, &grant.signer, sender)?;
+                let row = grant_row(&grant, self.now(), self.age_s());
+                let by_owner = (&grant.body, DomainId::ZERO);
+                self.put_indexed_with(repository, by_owner, id, bytes, Sender::Owner, |tx, repo| {
+                    row.insert(tx, repo)
+                })
+            }
+            Kind::Wrap => {
+                let wrap = open_signed::<Wrap>(bytes).map_err(VaultError::format(kind))?;
+                check_owners(repository, kind, &wrap.signer, sender)?;
+                let by_owner = (&wrap.body, DomainId::ZERO);
+                self.put_indexed(repository, by_owner, id, bytes, Sender::Owner)
+            }
+            Kind::Revocation => {
+                let signed = open_signed::<Revocation>(bytes).map_err(VaultError::format(kind))?;
+                check_owners(repository, kind, &signed.signer, sender)?;
+                let body = signed.body;
+                let by_owner = (&body, DomainId::ZERO);
+                self.put_indexed_with(repository, by_owner, id, bytes, Sender::Owner, |tx, repo| {
+                    revoke(tx, repo, &body.consent, body.revoked)
+                })
             }
             Kind::Roster
             | Kind::Pack
@@ -204,25 +225,41 @@ impl Vault {
             | Kind::Receipt
             | Kind::Inventory
             | Kind::Scrub
-            | Kind::Wrap
-            | Kind::Grant
             | Kind::Tombstone
             | Kind::Order
             | Kind::Hold
             | Kind::MediumList
             | Kind::KeyBundle
             | Kind::AgentIdentity
-            | Kind::SiteIdentity => Err(VaultError::NotSent { kind }),
+            | Kind::SiteIdentity
+            | Kind::RequesterIdentity
+            | Kind::MachineRequester
+            | Kind::KeyShare
+            | Kind::Rehearsal
+            | Kind::GrantRequest => Err(VaultError::NotSent { kind }),
         }
     }
 
     fn put_indexed<T: Object>(
         &self,
         repository: &Repository,
+        of: (&T, DomainId),
+        id: &[u8; 32],
+        bytes: &[u8],
+        sender: Sender,
+    ) -> Result<PutOutcome, VaultError> {
+        self.put_indexed_with(repository, of, id, bytes, sender, |_, _| Ok(()))
+    }
+
+    /// Keeps the object, then its row, and in the same transaction what else the index is to know of it.
+    fn put_indexed_with<T: Object>(
+        &self,
+        repository: &Repository,
         (object, domain): (&T, DomainId),
         id: &[u8; 32],
         bytes: &[u8],
         sender: Sender,
+        also: impl FnOnce(&Connection, i64) -> rusqlite::Result<()>,
     ) -> Result<PutOutcome, VaultError> {
         check_repository(repository, object)?;
         let kind = T::KIND;
@@ -239,6 +276,7 @@ impl Vault {
             // Who sends it counts on it: if it waited to go, it waits no longer.
             save_object_state(tx, repository.row, kind, id, None)?;
             Lease::touch_domain(tx, repository.row, &domain, now_s)?;
+            also(tx, repository.row)?;
             if known { Ok(()) } else { row.insert(tx, repository.row) }
         })?;
         Ok(outcome)
@@ -317,6 +355,28 @@ fn check_repository<T: Object>(repository: &Repository, object: &T) -> Result<()
     } else {
         Err(VaultError::OtherRepository { kind: T::KIND, found: object.repository() })
     }
+}
+
+/// Refuses what the owner did not sign. What is new carries a root key's name of the newest roster; what comes from
+/// another site may be older, and counts as far as [`crate::grants`] says.
+fn check_owners(
+    repository: &Repository,
+    kind: Kind,
+    signer: &PublicKey,
+    sender: Sender,
+) -> Result<(), VaultError> {
+    let chain = repository.chain();
+    let entitled = match sender {
+        Sender::Site(_) | Sender::Medium(_) => was_root_key(&chain, signer),
+        Sender::Owner | Sender::Agent { .. } | Sender::Recovered { .. } => {
+            chain.is_root_key(signer)
+        }
+    };
+    if entitled {
+        return Ok(());
+    }
+    let reason = format!("{signer} is not a root key of the newest roster here");
+    Err(VaultError::Refused { kind, reason })
 }
 
 fn other_agent(kind: Kind) -> VaultError {

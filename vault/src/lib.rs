@@ -15,6 +15,7 @@ pub mod console;
 pub mod daemon;
 mod error;
 mod gc;
+mod grants;
 mod holdings;
 pub mod http;
 mod index;

@@ -131,6 +131,7 @@ impl Import<'_> {
         // When a snapshot was first received decides its slot in the calendar here.
         let dates = self.receipts(&intake)?;
         self.objects(&intake, Kind::Session)?;
+        self.objects(&intake, Kind::Wrap)?;
         let away = self.away(&intake, &dates)?;
         self.packs(&intake, &away)?;
         self.objects(&intake, Kind::Segment)?;

@@ -8,20 +8,21 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId};
+use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId, Timestamp};
 use lumbung_pack::{
-    Alarm, Inventory, Kind, Manifest, Object, Proof, Receipt, ScrubReport, Segment, Session,
-    Signed, UsageList, decode, open_signed,
+    Alarm, Grant, Inventory, Kind, Manifest, Object, Proof, Receipt, Revocation, ScrubReport,
+    Segment, Session, Signed, UsageList, Wrap, decode, open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
 
 use crate::commit::{Admitted, manifest_row};
+use crate::grants::grant_row;
 use crate::index::{
     Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
     add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
     forget_session, forget_verified, is_gone, list_objects, list_packs_between, list_sessions,
-    packs_with_holes, publish_sessions, receipt_given, save_state,
+    packs_with_holes, publish_sessions, receipt_given, revoke, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -66,7 +67,8 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<Caught
         next = last.checked_add(1);
     }
     changed += follow_holes(vault, repository)?;
-    for kind in [Kind::Segment, Kind::Usage, Kind::Proof] {
+    for kind in [Kind::Segment, Kind::Usage, Kind::Proof, Kind::Grant, Kind::Revocation, Kind::Wrap]
+    {
         changed += reconcile_kind(vault, repository, kind)?;
     }
     changed += vault.reconcile_holds(repository)?;
@@ -129,7 +131,7 @@ fn settle(
     let mut rows: Vec<Insert> = Vec::new();
     let mut changed = 0;
     for id in lacking(on_disk, indexed) {
-        match row_of(repository, kind, &id, vault.age_s()) {
+        match row_of(repository, kind, &id, (vault.now(), vault.age_s())) {
             Ok(row) => rows.push(row),
             // Taken away since it was listed.
             Err(VaultError::Store(StoreError::NotFound { .. })) => {}
@@ -216,7 +218,7 @@ fn row_of(
     repository: &Repository,
     kind: Kind,
     id: &[u8; 32],
-    now_s: u64,
+    (now, now_s): (Timestamp, u64),
 ) -> Result<Insert, VaultError> {
     if kind == Kind::Pack {
         let id = PackId::from_bytes(*id);
@@ -246,6 +248,27 @@ fn row_of(
         }
         Kind::Segment => decode::<Segment>(&bytes).map_err(VaultError::format(kind))?.0.domain,
         Kind::Usage => decode::<UsageList>(&bytes).map_err(VaultError::format(kind))?.0.domain,
+        Kind::Grant => {
+            let grant = open_signed::<Grant>(&bytes).map_err(VaultError::format(kind))?;
+            let row = grant_row(&grant, now, now_s);
+            let object = ObjectRow { kind, id: *id, domain: DomainId::ZERO, bytes: length };
+            return Ok(Box::new(move |tx, repo| {
+                row.insert(tx, repo)?;
+                object.insert(tx, repo)
+            }));
+        }
+        Kind::Revocation => {
+            let body = open_signed::<Revocation>(&bytes).map_err(VaultError::format(kind))?.body;
+            let object = ObjectRow { kind, id: *id, domain: DomainId::ZERO, bytes: length };
+            return Ok(Box::new(move |tx, repo| {
+                revoke(tx, repo, &body.consent, body.revoked)?;
+                object.insert(tx, repo)
+            }));
+        }
+        Kind::Wrap => {
+            open_signed::<Wrap>(&bytes).map_err(VaultError::format(kind))?;
+            DomainId::ZERO
+        }
         _ => open_signed::<Proof>(&bytes)
             .map(|_| DomainId::ZERO)
             .map_err(VaultError::format(kind))?,

@@ -10,6 +10,7 @@ use lumbung_model::{AgentId, DomainId, PackId, RepositoryId};
 use lumbung_pack::{Kind, RosterChain};
 use lumbung_store::FolderStamp;
 
+use crate::grants::Scopes;
 use crate::index::{Index, SessionRow};
 use crate::quota::Coming;
 use crate::scrub::Turn;
@@ -59,6 +60,8 @@ pub struct Repository {
     pub(crate) row: i64,
     pub(crate) store: Arc<dyn Storage>,
     pub(crate) turn: Turn,
+    /// What grantees may read here.
+    pub(crate) scopes: Scopes,
     /// Bytes that were admitted and that the index does not count yet.
     pub(crate) coming: Arc<Coming>,
     chain: RwLock<Arc<RosterChain>>,
@@ -76,6 +79,7 @@ impl Repository {
             row,
             store,
             turn: Turn::default(),
+            scopes: Scopes::default(),
             coming: Arc::default(),
             chain: RwLock::new(Arc::new(chain)),
             gate: Mutex::new(Gate { unreconciled: true, behind: false }),

@@ -33,13 +33,15 @@ pub(crate) enum Reading {
     All,
     /// Those of this agent's dedup domain.
     DomainOf(AgentId),
+    /// Those that grants open to this key, if there are any.
+    GrantedTo(PublicKey),
 }
 
 impl Reading {
     /// The agent that it is confined to.
     pub(crate) const fn agent(self) -> Option<AgentId> {
         match self {
-            Self::All => None,
+            Self::All | Self::GrantedTo(_) => None,
             Self::DomainOf(agent) => Some(agent),
         }
     }
@@ -113,7 +115,11 @@ impl Caller {
             }
             Self::Agent { .. } | Self::Key(_) => {}
         }
-        let (agent, _) = self.agent(chain)?.ok_or_else(unlisted_key)?;
+        let agent = match (self.agent(chain)?, self) {
+            (Some((agent, _)), _) => agent,
+            (None, Self::Key(key)) if is_granted(kind) => return Ok(Reading::GrantedTo(*key)),
+            (None, _) => return Err(unlisted_key()),
+        };
         match kind {
             Kind::Roster | Kind::Receipt | Kind::Proof => Ok(Reading::All),
             Kind::Session | Kind::Pack | Kind::Segment | Kind::Usage | Kind::Manifest => {
@@ -138,6 +144,9 @@ impl Caller {
                 return match kind {
                     Kind::Roster
                     | Kind::Proof
+                    | Kind::Grant
+                    | Kind::Revocation
+                    | Kind::Wrap
                     | Kind::Session
                     | Kind::Pack
                     | Kind::Segment
@@ -217,6 +226,23 @@ const fn is_evidence(kind: Kind) -> bool {
             | Kind::Tombstone
             | Kind::Order
             | Kind::Hold
+            | Kind::Grant
+            | Kind::Revocation
+    )
+}
+
+/// What a grantee needs to restore: which objects of these kinds, the grants say.
+const fn is_granted(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Roster
+            | Kind::Session
+            | Kind::Pack
+            | Kind::Segment
+            | Kind::Usage
+            | Kind::Manifest
+            | Kind::Receipt
+            | Kind::Grant
     )
 }
 
@@ -224,10 +250,10 @@ fn other_repository() -> VaultError {
     VaultError::Forbidden("this certificate is for another repository".to_owned())
 }
 
-fn unlisted_key() -> VaultError {
+pub(crate) fn unlisted_key() -> VaultError {
     VaultError::Forbidden(
-        "the newest roster here lists this key neither as a root key nor as an agent's: send the newer roster first, or \
-         use the right key"
+        "the newest roster here lists this key neither as a root key nor as an agent's, and no grant here is for it: send \
+         the newer roster or the grant first, or use the right key"
             .to_owned(),
     )
 }

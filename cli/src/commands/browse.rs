@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use lumbung_engine::{Excludes, Include, Snapshot, SnapshotError, SnapshotReader};
-use lumbung_seal::KeyBundle;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 use serde_json::{Value, json};
 
-use crate::depot::{Access, DepotArgs, Opened};
+use crate::depot::DepotArgs;
 use crate::entry::{absolute, long, to_json};
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::keys::KeyArgs;
 use crate::listing;
+use crate::opening::{OpeningArgs, Unlocked};
 use crate::terminal::{Terminal, printable, stdout_failure};
 
 /// List what a snapshot holds
@@ -69,7 +68,7 @@ pub(crate) struct DumpArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ChosenArgs {
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) key: OpeningArgs,
     /// Only this dataset: its id, eight or more digits of it, or its name
     #[arg(long, value_name = "NAME|HEX")]
     pub(crate) dataset: Option<String>,
@@ -80,27 +79,23 @@ pub(crate) struct ChosenArgs {
 /// # Errors
 /// If none or several are meant, or it does not open.
 pub(crate) fn reader(
-    opened: &Opened,
+    unlocked: &Unlocked,
     spec: &str,
     dataset: Option<&str>,
-    bundle: &KeyBundle,
     terminal: &Terminal,
 ) -> Outcome<(Snapshot, SnapshotReader)> {
-    let snapshot = listing::read(opened)?.select(spec, dataset, terminal)?;
-    let reader = open_reader(opened, &snapshot, bundle)?;
+    let snapshot = unlocked.list()?.select(spec, dataset, terminal)?;
+    let reader = open_reader(unlocked, &snapshot)?;
     Ok((snapshot, reader))
 }
 
-fn open_reader(
-    opened: &Opened,
-    snapshot: &Snapshot,
-    bundle: &KeyBundle,
-) -> Outcome<SnapshotReader> {
+fn open_reader(unlocked: &Unlocked, snapshot: &Snapshot) -> Outcome<SnapshotReader> {
+    let opened = &unlocked.opened;
     let repository = Some(opened.chain.repository());
-    SnapshotReader::open(Arc::clone(&opened.depot), repository, &snapshot.id, bundle.recovery())
-        .map_err(|e| {
-            listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
-        })
+    let depot = Arc::clone(&opened.depot);
+    SnapshotReader::open(depot, repository, &snapshot.id, &unlocked.opening).map_err(|e| {
+        listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
+    })
 }
 
 /// A path of the command line as it stands in a catalogue.
@@ -117,10 +112,9 @@ pub(crate) fn inner(path: &std::path::Path) -> Vec<u8> {
 /// # Errors
 /// If the snapshot or the path is not there.
 pub(crate) fn ls(args: &LsArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
     let (snapshot, reader) =
-        reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+        reader(&unlocked, &args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
     let folder = inner(&args.path);
     let what = format!("snapshot {} could not be listed", snapshot.id.short());
     if terminal.json {
@@ -212,9 +206,8 @@ pub(crate) fn find(args: &FindArgs, terminal: &Terminal) -> Outcome<Exit> {
         let next = "write a pattern such as '*.pdf' or '/srv/**/data?.db'";
         Failure::new(Code::Usage, format!("{:?} is no pattern", args.pattern), next).because(e)
     })?;
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
-    let list = listing::read(&opened)?;
+    let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
+    let list = unlocked.list()?;
     let dataset = args.chosen.dataset.as_deref();
     let snapshots: Vec<Snapshot> = if args.snapshot == "all" {
         let wanted = |s: &&Snapshot| !s.partial && dataset.is_none_or(|named| list.is_of(s, named));
@@ -226,7 +219,7 @@ pub(crate) fn find(args: &FindArgs, terminal: &Terminal) -> Outcome<Exit> {
     let mut closed = 0;
     for snapshot in snapshots {
         let what = format!("snapshot {} could not be searched", snapshot.id.short());
-        let searched = open_reader(&opened, &snapshot, &bundle)
+        let searched = open_reader(&unlocked, &snapshot)
             .and_then(|reader| reader.find(&pattern).map_err(|e| listing::explain(&what, e)));
         match searched {
             Ok(entries) if entries.is_empty() => {}
@@ -280,10 +273,9 @@ fn tell_found(found: &[(Snapshot, Vec<Entry>)], terminal: &Terminal) -> Outcome<
 /// # Errors
 /// If it is no file, or a part of it is damaged.
 pub(crate) fn dump(args: &DumpArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
     let (snapshot, reader) =
-        reader(&opened, &args.snapshot, args.chosen.dataset.as_deref(), &bundle, terminal)?;
+        reader(&unlocked, &args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
     let path = inner(&args.path);
     let shown = printable(&absolute(&path));
     let what = format!("{shown} of snapshot {} could not be read", snapshot.id.short());

@@ -15,16 +15,16 @@ use lumbung_database::restore::{
 use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
 use lumbung_engine::{Halt, SnapshotReader};
 use lumbung_model::ByteSize;
-use lumbung_seal::KeyBundle;
 
 use super::database_recover::{self, RecoverArgs, Segments};
 use crate::chain::now;
 use crate::commands::browse::{self, ChosenArgs};
 use crate::confirm::confirm;
-use crate::depot::{self, Access, DepotArgs};
+use crate::depot::DepotArgs;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
+use crate::opening::Unlocked;
 use crate::table::Table;
 use crate::terminal::{Lang, Terminal, plain};
 
@@ -43,11 +43,21 @@ pub(crate) enum DatabaseCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub(super) depot: DepotArgs,
+    depot: DepotArgs,
     /// latest, latest:DATASET, an id or its beginning
-    pub(super) snapshot: String,
+    snapshot: String,
     #[command(flatten)]
-    pub(super) chosen: ChosenArgs,
+    chosen: ChosenArgs,
+}
+
+impl ShowArgs {
+    /// Opens the depot with the key, or with a grant.
+    ///
+    /// # Errors
+    /// If neither opens it.
+    pub(super) fn unlock(&self, terminal: &Terminal) -> Outcome<Unlocked> {
+        self.chosen.key.open()?.unlock(&self.depot, terminal)
+    }
 }
 
 /// What is wanted, and where to.
@@ -126,24 +136,17 @@ pub(crate) fn run(command: &DatabaseCommand, terminal: &Terminal) -> Outcome<Exi
     }
 }
 
-fn open(args: &ShowArgs, terminal: &Terminal) -> Outcome<Opened> {
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
-    open_at(args, &opened, &bundle, terminal)
-}
-
 /// Opens a snapshot of databases in a depot that is open.
 ///
 /// # Errors
 /// If it holds files only, or cannot be read.
 pub(super) fn open_at(
     args: &ShowArgs,
-    opened: &depot::Opened,
-    bundle: &KeyBundle,
+    unlocked: &Unlocked,
     terminal: &Terminal,
 ) -> Outcome<Opened> {
     let dataset = args.chosen.dataset.as_deref();
-    let (snapshot, reader) = browse::reader(opened, &args.snapshot, dataset, bundle, terminal)?;
+    let (snapshot, reader) = browse::reader(unlocked, &args.snapshot, dataset, terminal)?;
     let what = format!("the description of snapshot {} could not be read", snapshot.id.short());
     let folders = reader.list(b"").map_err(|error| listing::explain(&what, error))?;
     let found = folders.iter().find_map(|folder| {
@@ -168,7 +171,7 @@ pub(super) fn open_at(
 }
 
 fn show(args: &ShowArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let opened = open(args, terminal)?;
+    let opened = open_at(args, &args.unlock(terminal)?, terminal)?;
     terminal.result(&opened.description, || text_of(&opened.description, terminal))?;
     Ok(Exit::Fine)
 }
@@ -219,11 +222,10 @@ impl Copy for Opened {
 
 fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let name = args.name.clone().unwrap_or_else(|| args.database.clone());
-    let bundle = args.from.chosen.key.open()?;
-    let depot = args.from.depot.open(Access::Bundle(&bundle))?;
-    let opened = open_at(&args.from, &depot, &bundle, terminal)?;
+    let unlocked = args.from.unlock(terminal)?;
+    let opened = open_at(&args.from, &unlocked, terminal)?;
     let log = args.log.as_deref();
-    let log = log.map(|spec| Segments::open(&depot, spec, &bundle, terminal)).transpose()?;
+    let log = log.map(|spec| Segments::open(&unlocked, spec, terminal)).transpose()?;
     let until = until(args)?;
     let target = target(&args.server, opened.description.kind)?;
     if args.replace {

@@ -7,15 +7,14 @@ use clap::Args;
 use lumbung_database::recover::{Log, Point, Recovered, Recovery, recover};
 use lumbung_database::restore::ReadError;
 use lumbung_engine::{Halt, Include, SnapshotError, SnapshotReader};
-use lumbung_seal::KeyBundle;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 
 use super::database::{ShowArgs, open_at};
 use crate::commands::browse;
-use crate::depot::{Access, Opened};
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
+use crate::opening::Unlocked;
 use crate::terminal::{Lang, Terminal, plain};
 
 /// Which server, and to which point in time.
@@ -72,13 +71,8 @@ impl Segments {
     ///
     /// # Errors
     /// If none or several are meant, or it cannot be read.
-    pub(super) fn open(
-        depot: &Opened,
-        spec: &str,
-        bundle: &KeyBundle,
-        terminal: &Terminal,
-    ) -> Outcome<Self> {
-        let (snapshot, reader) = browse::reader(depot, spec, None, bundle, terminal)?;
+    pub(super) fn open(unlocked: &Unlocked, spec: &str, terminal: &Terminal) -> Outcome<Self> {
+        let (snapshot, reader) = browse::reader(unlocked, spec, None, terminal)?;
         let what = format!("snapshot {} of the log could not be read", snapshot.id.short());
         Self::of(reader).map_err(|error| listing::explain(&what, error))
     }
@@ -116,11 +110,10 @@ impl Log for Segments {
 /// # Errors
 /// If the snapshot is no base backup, the log has a gap, or the data directory cannot be made.
 pub(crate) fn run(args: &RecoverArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.base.chosen.key.open()?;
-    let depot = args.base.depot.open(Access::Bundle(&bundle))?;
-    let base = open_at(&args.base, &depot, &bundle, terminal)?;
+    let unlocked = args.base.unlock(terminal)?;
+    let base = open_at(&args.base, &unlocked, terminal)?;
     let log = args.log.as_deref();
-    let log = log.map(|spec| Segments::open(&depot, spec, &bundle, terminal)).transpose()?;
+    let log = log.map(|spec| Segments::open(&unlocked, spec, terminal)).transpose()?;
     let owner = owner(&args.owner)?;
     let (data, point, inclusive) = (args.data.clone(), args.point(), !args.before);
     let wanted = Recovery { data, point, inclusive, owner };

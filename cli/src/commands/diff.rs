@@ -8,7 +8,7 @@ use lumbung_seal::catalogue::Entry;
 use serde_json::{Value, json};
 
 use crate::commands::browse::{ChosenArgs, reader};
-use crate::depot::{Access, DepotArgs};
+use crate::depot::DepotArgs;
 use crate::entry::{absolute, size, to_json};
 use crate::failure::{Exit, Outcome};
 use crate::listing;
@@ -110,11 +110,10 @@ fn digest(reader: &SnapshotReader, entry: &Entry) -> Result<blake3::Hash, Snapsh
 /// # Errors
 /// If one of the snapshots cannot be read.
 pub(crate) fn run(args: &DiffArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
     let dataset = args.chosen.dataset.as_deref();
-    let (older, old) = reader(&opened, &args.from, dataset, &bundle, terminal)?;
-    let (newer, new) = reader(&opened, &args.to, dataset, &bundle, terminal)?;
+    let (older, old) = reader(&unlocked, &args.from, dataset, terminal)?;
+    let (newer, new) = reader(&unlocked, &args.to, dataset, terminal)?;
     let mut counts = Counts::default();
     let mut changes: Vec<Value> = Vec::new();
     let mut out = BufWriter::new(io::stdout().lock());

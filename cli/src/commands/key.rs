@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use lumbung_pack::SiteIdentity;
-use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic};
+use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic, RequesterIdentity};
 use serde_json::json;
+use zeroize::Zeroizing;
 
+use crate::commands::{escrow, rewrap};
 use crate::failure::{Code, Exit, Failure, Outcome};
-use crate::files::{create_secret, read_text, replace_secret};
+use crate::files::{create_secret, existing, read_text, replace_secret};
 use crate::keys;
 use crate::paper;
 use crate::passphrase::{self, PassphraseArgs, Which};
 use crate::table::pairs;
-use crate::terminal::{Terminal, write_out};
+use crate::terminal::{Terminal, printable, write_out};
 
 /// A passphrase shorter than this is worth a word.
 const SHORT_PASSPHRASE_BYTES: usize = 12;
@@ -23,12 +25,24 @@ const SHORT_PASSPHRASE_BYTES: usize = 12;
 pub(crate) enum KeyCommand {
     /// Make a new key bundle; never overwrites a file
     New(NewArgs),
-    /// Show the public halves of a key file (bundle, agent or site identity); asks no passphrase
+    /// Show the public halves of a key file (bundle, requester, agent or site identity); asks no passphrase
     Show(FileArgs),
     /// Open a key bundle, to see that file and passphrase are right
     Check(OpenArgs),
     /// Change the passphrase of a key bundle
     Passphrase(ChangeArgs),
+    /// Make a requester's key: for reading what PDs approve, with no key bundle; never overwrites a file
+    Requester(RequesterArgs),
+    /// Split a bundle among officers, a page for each, so that any M of them rebuild it
+    Split(escrow::SplitArgs),
+    /// Rebuild a bundle from shares
+    Join(escrow::JoinArgs),
+    /// Show that shares rebuild the key, write the key nowhere, and sign a record of it
+    Rehearse(escrow::RehearseArgs),
+    /// Seal what was backed up before to recipients who came later; repeat it until nothing is left
+    Rewrap(rewrap::RewrapArgs),
+    /// Put a new bundle in the place of one: roster, old sessions, and the old one goes; safe to repeat
+    Rotate(rewrap::RotateArgs),
     /// Print a key bundle: its text and a QR code, still under its passphrase
     Paper(PaperArgs),
 }
@@ -41,6 +55,21 @@ pub(crate) struct NewArgs {
     /// For people, for instance "Dinas Kesehatan"
     #[arg(long, default_value = "")]
     label: String,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Arguments of `key requester`.
+#[derive(Debug, Args)]
+pub(crate) struct RequesterArgs {
+    /// Where to write it
+    file: PathBuf,
+    /// Who asks, as custodians read it, for instance "Inspektorat, Budi"
+    #[arg(long)]
+    name: String,
+    /// For a machine that nobody types a passphrase for: the file's mode 0600 is all that protects it
+    #[arg(long, conflicts_with = "passphrase_file")]
+    machine: bool,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -93,11 +122,17 @@ pub(crate) fn run(command: &KeyCommand, terminal: &Terminal) -> Outcome<Exit> {
         KeyCommand::Show(args) => show(args, terminal),
         KeyCommand::Check(args) => check(args, terminal),
         KeyCommand::Passphrase(args) => change(args, terminal),
+        KeyCommand::Requester(args) => requester(args, terminal),
+        KeyCommand::Split(args) => escrow::split(args, terminal),
+        KeyCommand::Join(args) => escrow::join(args, terminal),
+        KeyCommand::Rehearse(args) => escrow::rehearse(args, terminal),
+        KeyCommand::Rewrap(args) => rewrap::rewrap(args, terminal),
+        KeyCommand::Rotate(args) => rewrap::rotate(args, terminal),
         KeyCommand::Paper(args) => print(args, terminal),
     }
 }
 
-fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
+pub(super) fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
     json!({
         "file": file,
         "kind": "key-bundle",
@@ -107,7 +142,7 @@ fn bundle_json(file: &Path, public: &KeyBundlePublic) -> serde_json::Value {
     })
 }
 
-fn bundle_text(terminal: &Terminal, public: &KeyBundlePublic) -> String {
+pub(super) fn bundle_text(terminal: &Terminal, public: &KeyBundlePublic) -> String {
     pairs(&[
         (terminal.pick("Label", "Label"), public.label().to_owned()),
         (
@@ -130,7 +165,7 @@ fn check_label(label: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn weigh(passphrase: &[u8], terminal: &Terminal) {
+pub(super) fn weigh(passphrase: &[u8], terminal: &Terminal) {
     if passphrase.len() < SHORT_PASSPHRASE_BYTES {
         terminal.warn(&format!(
             "the passphrase is shorter than {SHORT_PASSPHRASE_BYTES} characters: whoever finds the file may guess it"
@@ -138,7 +173,7 @@ fn weigh(passphrase: &[u8], terminal: &Terminal) {
     }
 }
 
-fn seal(file: &Path, bundle: &KeyBundle, passphrase: &[u8]) -> Outcome<String> {
+pub(super) fn seal(file: &Path, bundle: &KeyBundle, passphrase: &[u8]) -> Outcome<String> {
     bundle.to_text(passphrase, KdfParams::STANDARD).map_err(|e| keys::explain(file, e))
 }
 
@@ -166,6 +201,57 @@ fn new(args: &NewArgs, terminal: &Terminal) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
+fn requester(args: &RequesterArgs, terminal: &Terminal) -> Outcome<Exit> {
+    check_label(&args.name)?;
+    if args.name.trim().is_empty() {
+        let next = "say who asks: the custodian decides by it";
+        return Err(Failure::new(Code::Usage, "the name is empty", next));
+    }
+    if args.file.exists() {
+        return Err(existing(&args.file, "the requester key"));
+    }
+    let identity = RequesterIdentity::generate(args.name.trim());
+    let text = if args.machine {
+        identity.to_machine_text()
+    } else {
+        let passphrase =
+            passphrase::chosen(args.passphrase.passphrase_file.as_deref(), Which::Present)?;
+        weigh(&passphrase, terminal);
+        let sealed = identity.to_text(&passphrase, KdfParams::STANDARD);
+        let text = Zeroizing::new(sealed.map_err(|e| keys::explain(&args.file, e))?);
+        RequesterIdentity::from_text(&text, &passphrase)
+            .map_err(|e| keys::explain(&args.file, e))?;
+        text
+    };
+    create_secret(&args.file, "the requester key", &text)?;
+    let text = read_text(&args.file, "the requester key")?;
+    show_requester(&args.file, &text, terminal)?;
+    terminal.note("It opens nothing by itself: draw up a request with `lumbung approve request`.");
+    Ok(Exit::Fine)
+}
+
+fn show_requester(file: &Path, text: &str, terminal: &Terminal) -> Outcome<()> {
+    let (grantee, name) = RequesterIdentity::public(text).map_err(|e| keys::explain(file, e))?;
+    let value = json!({
+        "file": file,
+        "kind": "requester",
+        "name": name,
+        "passphrase": RequesterIdentity::is_sealed(text),
+        "key": grantee.key,
+        "recipient": grantee.recipient,
+    });
+    terminal.result(&value, || {
+        pairs(&[
+            (terminal.pick("Nama", "Name"), printable(name.as_bytes())),
+            (terminal.pick("Kunci (publik)", "Key (public)"), grantee.key.to_string()),
+            (
+                terminal.pick("Kunci penerima (publik)", "Recipient key (public)"),
+                grantee.recipient.to_string(),
+            ),
+        ])
+    })
+}
+
 fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
     let text = read_text(&args.file, "the key file")?;
     let title = text
@@ -179,6 +265,11 @@ fn show(args: &FileArgs, terminal: &Terminal) -> Outcome<Exit> {
                 AgentIdentity::from_text(&text).map_err(|e| keys::explain(&args.file, e))?;
             show_agent(args, &identity, terminal)?;
         }
+        "LUMBUNG REQUESTER KEY 1" | "LUMBUNG MACHINE REQUESTER KEY 1" => {
+            show_requester(&args.file, &text, terminal)?;
+        }
+        "LUMBUNG KEY SHARE 1" => escrow::show_share(&args.file, &text, terminal)?,
+        "LUMBUNG KEY REHEARSAL 1" => escrow::show_record(&args.file, &text, terminal)?,
         "LUMBUNG SITE IDENTITY 1" => show_site(args, &text, terminal)?,
         _ => {
             let public =

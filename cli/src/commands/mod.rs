@@ -2,6 +2,8 @@
 
 pub(crate) mod alerts;
 pub(crate) mod anomaly;
+pub(crate) mod approve;
+mod approve_text;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod browse;
@@ -15,6 +17,7 @@ pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;
 mod elevation;
+mod escrow;
 pub(crate) mod exchange;
 pub(crate) mod generate;
 pub(crate) mod hand_in;
@@ -32,6 +35,7 @@ mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
 pub(crate) mod retire;
+mod rewrap;
 pub(crate) mod roster;
 mod roster_travel;
 pub(crate) mod set;

@@ -19,12 +19,13 @@ use serde_json::{Value, json};
 
 use crate::chain::now;
 use crate::commands::browse::{ChosenArgs, inner};
-use crate::depot::{self, Access, AccessArgs, DepotArgs, Opened};
+use crate::depot::{self, AccessArgs, DepotArgs, Opened};
 use crate::entry::absolute;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::files::create;
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
+use crate::opening::Opener;
 use crate::progress::{Meter, per_second};
 use crate::table::pairs;
 use crate::terminal::{Terminal, printable};
@@ -101,35 +102,35 @@ impl Done {
 pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     // Before a passphrase is asked for and data is fetched.
     check_target(&args.target, args.overwrite)?;
-    let bundle = args.chosen.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let opener = args.chosen.key.open()?;
+    let unlocked = opener.unlock(&args.depot, terminal)?;
+    let opened = &unlocked.opened;
     let proving = args.prove || args.proof.is_some();
-    if proving && !opened.chain.is_root_key(&bundle.root_public()) {
-        let message =
-            "this key bundle is no root key of the repository, so its proof would not count";
+    if proving && !opener.bundle().is_some_and(|b| opened.chain.is_root_key(&b.root_public())) {
+        let message = "this key is no root key of the repository, so its proof would not count";
         return Err(Failure::new(
             Code::NotEntitled,
             message,
             "use the custodian's bundle, or restore with --verify",
         ));
     }
-    let fallback = fallback(args, &opened, &bundle)?;
-    let list = listing::read(&opened)?;
+    let fallback = fallback(args, opened, &opener)?;
+    let list = unlocked.list()?;
     let snapshot = list.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
     let reader = SnapshotReader::open_with_fallback(
         Arc::clone(&opened.depot),
         fallback.clone(),
         Some(opened.chain.repository()),
         &snapshot.id,
-        bundle.recovery(),
+        &unlocked.opening,
     )
     .map_err(|e| {
         listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
     })?;
     let mut done = execute(args, &reader, fallback, proving || args.verify, terminal)?;
     done.passed_over = list.unreadable.len();
-    if let (true, Some(report)) = (proving, &done.compared) {
-        done.proof = Some(prove(args, &opened, &bundle, &snapshot, &done, report)?);
+    if let (true, Some(report), Some(bundle)) = (proving, &done.compared, opener.bundle()) {
+        done.proof = Some(prove(args, opened, bundle, &snapshot, &done, report)?);
     }
     tell(args, &snapshot, &done, terminal)?;
     Ok(done.exit())
@@ -161,12 +162,12 @@ fn not_empty(target: &Path) -> Failure {
 fn fallback(
     args: &RestoreArgs,
     opened: &Opened,
-    bundle: &KeyBundle,
+    opener: &Opener,
 ) -> Outcome<Option<Arc<dyn Depot>>> {
     let Some(named) = &args.fallback else { return Ok(None) };
     let access =
         AccessArgs { repository: Some(opened.chain.repository()), ..args.depot.access.clone() };
-    Ok(Some(depot::open(named, &access, Access::Bundle(bundle))?.depot))
+    Ok(Some(depot::open(named, &access, opener.access())?.depot))
 }
 
 fn execute(

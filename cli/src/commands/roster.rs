@@ -28,6 +28,8 @@ pub(crate) enum RosterCommand {
     AddAgent(AddAgentArgs),
     /// Let an agent add nothing more; its snapshots stay valid
     WithdrawAgent(EntryArgs),
+    /// Give a compromised server a new agent, with keys and a dedup domain of its own, in the place of its old one
+    ReplaceAgent(ReplaceAgentArgs),
     /// Trust a site to keep copies, or replace its keys
     AddSite(AddSiteArgs),
     /// Trust a site no longer
@@ -64,6 +66,21 @@ pub(crate) struct AddAgentArgs {
     /// Name of the server; for one agent only
     #[arg(long)]
     label: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// Arguments of `roster replace-agent`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceAgentArgs {
+    #[command(flatten)]
+    depot: DepotArgs,
+    /// The old agent's label, or four or more digits of its id
+    #[arg(value_name = "ID|LABEL")]
+    old: String,
+    /// Code that the new enrolment printed (lumbung-agent:…), or a file with it
+    #[arg(value_name = "CODE")]
+    new: String,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -129,6 +146,7 @@ pub(crate) fn run(command: &RosterCommand, terminal: &Terminal) -> Outcome<Exit>
         RosterCommand::WithdrawAgent(args) => change(&args.depot, &args.key, terminal, |roster| {
             edit::withdraw_agent(roster, &args.entry)
         }),
+        RosterCommand::ReplaceAgent(args) => replace_agent(args, terminal),
         RosterCommand::AddSite(args) => add_site(args, terminal),
         RosterCommand::RemoveSite(args) => change(&args.depot, &args.key, terminal, |roster| {
             edit::remove_site(roster, &args.entry)
@@ -269,6 +287,18 @@ fn add_agents(args: &AddAgentArgs, terminal: &Terminal) -> Outcome<Exit> {
     })
 }
 
+fn replace_agent(args: &ReplaceAgentArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let agent = agent_of(&args.new)?;
+    let exit = change(&args.depot, &args.key, terminal, |roster| {
+        edit::replace_agent(roster, &args.old, &agent)
+    })?;
+    terminal.note(
+        "The old agent adds nothing more; what it backed up stays and is restored as before. The new one begins with everything:\n\
+         its domain shares no chunk with the old one, so who knows the old secret confirms no guess about what comes.",
+    );
+    Ok(exit)
+}
+
 /// An agent from its code, or from a file that holds the code or the identity.
 fn agent_of(given: &str) -> Outcome<AgentPublic> {
     let wrong = |error| {
@@ -314,6 +344,6 @@ fn add_recipient(args: &AddRecipientArgs, terminal: &Terminal) -> Outcome<Exit> 
     let exit = change(&args.depot, &args.key, terminal, |roster| {
         Ok(edit::add_recipient(roster, recipient))
     })?;
-    terminal.note("It opens what is backed up from now on; older snapshots stay closed to it.");
+    terminal.note("It opens what is backed up from now on. Older snapshots, and newer ones that share data with them, stay closed to it until `lumbung key rewrap DEPOT`.");
     Ok(exit)
 }

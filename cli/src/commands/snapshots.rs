@@ -1,9 +1,9 @@
 //! `lumbung snapshots`: what was backed up, when, and whether it counts.
 
 use clap::Args;
-use lumbung_engine::Snapshot;
+use lumbung_engine::{SessionOpener, Snapshot};
 use lumbung_model::ByteSize;
-use lumbung_seal::{KeyBundle, RootPlain};
+use lumbung_seal::RootPlain;
 use serde_json::{Value, json};
 
 use crate::depot::{Access, DepotArgs, Opened};
@@ -43,6 +43,9 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.key.open()?;
     let opened = args.depot.open(Access::of(bundle.as_ref()))?;
     let list = listing::read(&opened)?;
+    let opener = bundle
+        .as_ref()
+        .map(|bundle| SessionOpener::new(opened.chain.clone(), bundle.recovery().duplicate()));
     let rows: Vec<Row<'_>> = list
         .snapshots
         .iter()
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
         .filter(|s| args.dataset.as_deref().is_none_or(|named| list.is_of(s, named)))
         .map(|snapshot| Row {
             snapshot,
-            root: bundle.as_ref().map(|bundle| root(&opened, snapshot, bundle)),
+            root: opener.as_ref().map(|opener| root(&opened, snapshot, opener)),
         })
         .collect();
     let value = json!({
@@ -78,8 +81,8 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
     Ok(if closed > 0 || !list.unreadable.is_empty() { Exit::Warnings } else { Exit::Fine })
 }
 
-fn root(opened: &Opened, snapshot: &Snapshot, bundle: &KeyBundle) -> Result<RootPlain, String> {
-    labels::open(opened.depot.as_ref(), &snapshot.id, bundle.recovery()).map_err(|e| e.to_string())
+fn root(opened: &Opened, snapshot: &Snapshot, opener: &SessionOpener) -> Result<RootPlain, String> {
+    labels::open(opened.depot.as_ref(), &snapshot.id, opener).map_err(|e| e.to_string())
 }
 
 fn first_reason(rows: &[Row<'_>]) -> String {

@@ -1,6 +1,8 @@
 //! The real binary on a repository in a temporary directory: what people do, what goes wrong, what is printed.
 
+mod approvals;
 mod errors;
+mod escrow;
 mod generated;
 mod keys;
 mod life;
@@ -8,5 +10,6 @@ mod media;
 mod office;
 mod orders;
 mod rosters;
+mod rotation;
 mod shapes;
 mod vaults;

@@ -10,6 +10,7 @@
 //!
 //! Threads and channels only; the one runtime is inside [`HttpDepot`].
 
+mod approval;
 pub mod backup;
 mod compare;
 mod control;
@@ -22,6 +23,7 @@ mod source;
 mod state;
 mod verify;
 
+pub use approval::{ApprovalError, Consented, open_for_consent};
 pub use backup::{
     BackupError, BackupOptions, BackupOutcome, BackupRequest, Halt, Source, Stream, StreamError,
     Streams, Waited, backup,
@@ -37,8 +39,8 @@ pub use restore::{
     RestoreRequest, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
-    select_snapshot,
+    Change, DiffEntry, Include, Opening, SessionOpener, Snapshot, SnapshotError, SnapshotReader,
+    list_snapshots, read_session, read_wraps, select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};
 pub use verify::{DamagedSnapshot, VerifyReport, verify};

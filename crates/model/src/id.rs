@@ -170,6 +170,9 @@ id!(/** A site's scrub report. */ ScrubId, 32, "a scrub report id");
 id!(/** A signed proof of restore. */ ProofId, 32, "a proof id");
 id!(/** A signed copy of an order. */ OrderId, 32, "an order id");
 id!(/** A site's tombstone of a snapshot. */ TombstoneId, 32, "a tombstone id");
+id!(/** A wrap: old sessions' secrets, sealed to a recipient who came later. */ WrapId, 32, "a wrap id");
+id!(/** A grant: what the owner opened to somebody, or a part of it. */ GrantId, 32, "a grant id");
+id!(/** A revocation of a consent. */ RevocationId, 32, "a revocation id");
 id!(/** A list of what lies on a portable medium. */ MediumListId, 32, "a medium list id");
 id!(/** An entry of the controller's audit log, and the chain up to it. */ AuditHash, 32, "an audit hash");
 id!(/** A policy: the hash of its signed text. */ PolicyHash, 32, "a policy hash");
@@ -182,6 +185,8 @@ id!(/** A dedup domain: whose frames may be shared. */ DomainId, 16, "a dedup do
 id!(/** A dataset of the register. */ DatasetId, 16, "a dataset id");
 id!(/** A site that keeps data: Pusat Data, DRC. */ SiteId, 16, "a site id");
 id!(/** A hold at a site. */ HoldId, 16, "a hold id");
+id!(/** An owner's consent that somebody opens snapshots: the grants that carry it out bear its number. */ ConsentId, 16, "a consent id");
+id!(/** One splitting of a key bundle into shares. */ ShareSetId, 16, "a share set id");
 id!(/** A server of the register. */ ServerId, 16, "a server id");
 id!(/** A person with an account at the controller. */ UserId, 16, "a user id");
 id!(/** A token with which a program speaks for a user. */ ApiTokenId, 16, "an API token id");
@@ -215,11 +220,13 @@ id!(/** The SHA-256 of a document. */ DocumentHash, 32, "a SHA-256");
 
 random_id!(
     AgentId,
+    ConsentId,
     DomainId,
     DatasetId,
     HoldId,
     SiteId,
     ServerId,
+    ShareSetId,
     PdId,
     MediumId,
     UserId,

@@ -30,12 +30,13 @@ pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use day::{Day, DayError};
 pub use id::{
     AgentId, AlertId, AnomalyId, ApiTokenId, ApplicationId, ApprovalId, AuditHash, BuildingId,
-    CareId, CheckId, ChunkId, ContactPersonId, DatasetId, DeliveryId, DepositId, DeviceId,
-    DocumentHash, DomainId, FeedId, FrameHash, HandoverId, HoldId, IdError, IncidentId, InstanceId,
-    InventoryId, MaintenanceId, ManifestId, MediumId, MediumListId, OnCallId, OrderId, PackId,
-    PdId, PolicyHash, PoolId, ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId,
-    ReservationId, RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, SiteId,
-    TlsPin, TombstoneId, UsageId, UserId, WaiverId,
+    CareId, CheckId, ChunkId, ConsentId, ContactPersonId, DatasetId, DeliveryId, DepositId,
+    DeviceId, DocumentHash, DomainId, FeedId, FrameHash, GrantId, HandoverId, HoldId, IdError,
+    IncidentId, InstanceId, InventoryId, MaintenanceId, ManifestId, MediumId, MediumListId,
+    OnCallId, OrderId, PackId, PdId, PolicyHash, PoolId, ProofId, PublicKey, RackId, ReceiptId,
+    ReminderId, RepositoryId, ReservationId, RevocationId, RoomId, RosterId, ScrubId, SegmentId,
+    ServerId, ServiceId, SessionId, ShareSetId, SiteId, TlsPin, TombstoneId, UsageId, UserId,
+    WaiverId, WrapId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -48,3 +48,13 @@ pub const MAX_SEGMENTS: usize = 65_536;
 pub const MEDIUM_MAX_BASES: usize = 64;
 /// Sealed root, bytes, at most.
 pub const SEALED_ROOT_MAX_BYTES: usize = 1 << 20;
+/// Sessions in a wrap, at most.
+pub const WRAP_MAX_SESSIONS: usize = 100_000;
+/// Snapshots that one consent opens, at most.
+pub const GRANT_MAX_SNAPSHOTS: usize = 1024;
+/// Grants that one consent is divided in, at most.
+pub const GRANT_MAX_PARTS: usize = 64;
+/// What a grant seals, with HPKE's tag, bytes, at most.
+pub const GRANT_SEALED_MAX_BYTES: usize = 15 << 20;
+/// A consent lasts from the day of its making to its end, days, at most.
+pub const GRANT_MAX_DAYS: usize = 366;

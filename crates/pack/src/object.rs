@@ -66,21 +66,27 @@ kinds! {
     Inventory = 8, "inventory", "inventories", "A site's list of the snapshots it holds.";
     Scrub = 9, "scrub", "scrubs", "A site's report of what it read and compared.";
     Proof = 10, "proof", "proofs", "A restore that was compared, signed by the owner.";
-    Wrap = 16, "wrap", "wraps", "Reserved: secrets re-sealed to new recipients.";
-    Grant = 17, "grant", "grants", "Reserved: the owner's approval to open packs.";
+    Wrap = 16, "wrap", "wraps", "Old sessions' secrets, sealed to a recipient who came later.";
+    Grant = 17, "grant", "grants", "The owner's consent that somebody opens snapshots, sealed to them.";
     Tombstone = 18, "tombstone", "tombstones", "A site's word that it removed a snapshot.";
     Order = 19, "order", "orders", "The owner's and the Dinas' order to release a hold or to destroy.";
     Hold = 20, "hold", "holds", "A site's word that it keeps something, whatever retention says.";
+    Revocation = 22, "revocation", "revocations", "The owner's word that a consent holds no longer.";
     MediumList = 21, "medium-list", "lists", "What lies on a portable medium.";
     KeyBundle = 32, "key-bundle", "", "A PD's keys under a passphrase.";
     AgentIdentity = 33, "agent-identity", "", "An agent's keys.";
     SiteIdentity = 34, "site-identity", "", "A site's receipt key.";
+    RequesterIdentity = 35, "requester-identity", "", "The keys of somebody to whom snapshots are opened.";
+    MachineRequester = 37, "machine-requester", "", "The same without a passphrase, for a machine.";
+    KeyShare = 38, "key-share", "", "One of the shares that a key bundle was split into.";
+    Rehearsal = 39, "rehearsal", "", "The word of who rebuilt a key from its shares and wrote nothing.";
+    GrantRequest = 36, "grant-request", "", "What somebody asks the owner to open.";
 }
 
 impl Kind {
     /// The kinds that a repository of this version holds, in the order in which they depend on
     /// each other.
-    pub const REPOSITORY: [Self; 13] = [
+    pub const REPOSITORY: [Self; 16] = [
         Self::Roster,
         Self::Session,
         Self::Pack,
@@ -94,6 +100,9 @@ impl Kind {
         Self::Hold,
         Self::Order,
         Self::Tombstone,
+        Self::Grant,
+        Self::Revocation,
+        Self::Wrap,
     ];
 
     /// The kind whose objects a folder of a repository holds; none for reserved kinds.

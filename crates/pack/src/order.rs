@@ -215,20 +215,11 @@ pub type SignedCopy = (Signed<Order>, Vec<u8>);
 /// # Errors
 /// Where a block is damaged or is no order.
 pub fn read_orders(text: &str) -> Result<Vec<SignedCopy>, OrderError> {
-    let mut blocks: Vec<String> = Vec::new();
-    for line in text.lines() {
-        if line.trim() == TITLE {
-            blocks.push(String::new());
-        }
-        if let Some(block) = blocks.last_mut() {
-            block.push_str(line);
-            block.push('\n');
-        }
-    }
+    let blocks = armor::blocks(TITLE, text);
     if blocks.is_empty() {
         return Err(ArmorError::Title(TITLE.to_owned()).into());
     }
-    let read = |block: &String| {
+    let read = |block: &&str| {
         let bytes = armor::decode(TITLE, block)?.to_vec();
         Ok((open_signed::<Order>(&bytes)?, bytes))
     };

@@ -46,6 +46,11 @@ fn the_limits_are_those_of_the_page() {
         ("PATH_MAX_BYTES", limits::PATH_MAX_BYTES),
         ("ENTRY_MAX_BYTES", limits::ENTRY_MAX_BYTES),
         ("LABEL_MAX_BYTES", limits::LABEL_MAX_BYTES),
+        ("WRAP_MAX_SESSIONS", limits::WRAP_MAX_SESSIONS),
+        ("GRANT_MAX_SNAPSHOTS", limits::GRANT_MAX_SNAPSHOTS),
+        ("GRANT_MAX_PARTS", limits::GRANT_MAX_PARTS),
+        ("GRANT_SEALED_MAX_BYTES", limits::GRANT_SEALED_MAX_BYTES),
+        ("GRANT_MAX_DAYS", limits::GRANT_MAX_DAYS),
     ];
     for (name, value) in limits {
         let row = rows().find(|cells| cells[0] == name);

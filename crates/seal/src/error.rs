@@ -1,6 +1,6 @@
 //! Why something could not be sealed or opened.
 
-use lumbung_model::{ChunkId, DatasetId, PublicKey};
+use lumbung_model::{ChunkId, DatasetId, ManifestId, PackId, PublicKey};
 use lumbung_pack::FormatError;
 
 /// Why something could not be sealed or opened.
@@ -60,6 +60,43 @@ pub enum SealError {
         /// The chunk that it should hold.
         chunk: ChunkId,
     },
+    /// A grant opens other frames of the pack.
+    #[error(
+        "the grant does not open frame {frame} (chunk {chunk}): ask the owner for a grant of this snapshot"
+    )]
+    NotGranted {
+        /// Its number in the pack.
+        frame: u32,
+        /// The chunk that it holds.
+        chunk: ChunkId,
+    },
+    /// A grant does not open the pack.
+    #[error("the grant does not open pack {0}: ask the owner for a grant of this snapshot")]
+    PackNotGranted(PackId),
+    /// A grant does not open the snapshot.
+    #[error("the grant does not open snapshot {0}: ask the owner for a grant of it")]
+    SnapshotNotGranted(ManifestId),
+    /// A grant is sealed to somebody else.
+    #[error(
+        "the grant is sealed to {sealed_to}, not to {held}: use the requester key that the request was made with"
+    )]
+    OtherGrantee {
+        /// Whose it is.
+        sealed_to: PublicKey,
+        /// The key at hand.
+        held: PublicKey,
+    },
+    /// What a grant seals does not open.
+    #[error("the grant's keys do not open: it was altered, fetch it again")]
+    Grant,
+    /// What a grant seals is something else.
+    #[error("the grant has an unexpected content: was it written by a newer version of Lumbung?")]
+    GrantFormat(#[source] FormatError),
+    /// The keys do not fit into one consent.
+    #[error(
+        "the keys of these snapshots take {0} grants, and 64 are the most that one consent has: open fewer snapshots at once"
+    )]
+    GrantParts(usize),
     /// A root that breaks a limit of the format.
     #[error("the snapshot's root cannot be written: {0}")]
     RootLimit(&'static str),

@@ -3,6 +3,8 @@
 //! A frame's key depends on the chunk's id, so on its content: it can only ever seal one message,
 //! even on a machine that was cloned. Every frame is opened again and compared before it is given out.
 
+use std::collections::BTreeMap;
+
 use lumbung_model::{ChunkId, DomainId, FrameHash, RepositoryId, Secret, SessionId};
 use lumbung_pack::limits::{CHUNK_MAX, FRAME_TAG_BYTES};
 use lumbung_pack::{Content, Encoding, FrameEntry, PackHeader, object_id};
@@ -22,22 +24,37 @@ struct PackContext {
 
 impl PackContext {
     fn new(header: &PackHeader, key: PackKey) -> Self {
-        let mut aad = [0; 96];
-        aad[..32].copy_from_slice(header.repository.as_bytes());
-        aad[32..64].copy_from_slice(header.session.as_bytes());
-        aad[64..].copy_from_slice(&header.salt);
-        Self { key, content: header.content, aad }
+        Self { key, content: header.content, aad: pack_aad(header) }
     }
 
     fn frame_key(&self, number: u32, entry: &FrameEntry) -> Secret<32> {
-        self.key.frame_key(&FrameContext {
-            number,
-            content: self.content,
-            encoding: entry.encoding,
-            chunk: &entry.chunk,
-            plain_length: entry.plain_length,
-        })
+        frame_key(&self.key, self.content, number, entry)
     }
+}
+
+/// The key of one frame: the chunk's id is part of it, so it opens nothing under another name.
+pub(crate) fn frame_key(
+    key: &PackKey,
+    content: Content,
+    number: u32,
+    entry: &FrameEntry,
+) -> Secret<32> {
+    key.frame_key(&FrameContext {
+        number,
+        content,
+        encoding: entry.encoding,
+        chunk: &entry.chunk,
+        plain_length: entry.plain_length,
+    })
+}
+
+/// What all frames of a pack are bound to.
+fn pack_aad(header: &PackHeader) -> [u8; 96] {
+    let mut aad = [0; 96];
+    aad[..32].copy_from_slice(header.repository.as_bytes());
+    aad[32..64].copy_from_slice(header.session.as_bytes());
+    aad[64..].copy_from_slice(&header.salt);
+    aad
 }
 
 /// Seals the frames of one pack. Threads share it, each with its own [`Scratch`].
@@ -137,9 +154,15 @@ impl PackSealer {
     }
 }
 
+/// What opens the frames of a pack: its key, or the keys of some frames.
+enum Keys {
+    Pack(PackContext),
+    Frames { keys: BTreeMap<u32, Secret<32>>, aad: [u8; 96] },
+}
+
 /// Opens the frames of one pack. Threads share it, each with its own [`Scratch`].
 pub struct FrameOpener {
-    context: PackContext,
+    keys: Keys,
 }
 
 impl FrameOpener {
@@ -148,11 +171,23 @@ impl FrameOpener {
     /// # Errors
     /// If the pack is not of this session key.
     pub fn new(header: &PackHeader, key: &SessionKey) -> Result<Self, SealError> {
-        let pack_key = key.pack_key(&header.salt);
-        if pack_key.commitment() != header.commitment {
+        Self::with_pack_key(header, key.pack_key(&header.salt))
+    }
+
+    /// Prepares to open the pack with this header by the pack's own key, as a grant gives it.
+    ///
+    /// # Errors
+    /// If it is not this pack's.
+    pub(crate) fn with_pack_key(header: &PackHeader, key: PackKey) -> Result<Self, SealError> {
+        if key.commitment() != header.commitment {
             return Err(SealError::Commitment);
         }
-        Ok(Self { context: PackContext::new(header, pack_key) })
+        Ok(Self { keys: Keys::Pack(PackContext::new(header, key)) })
+    }
+
+    /// Prepares to open these frames of the pack with this header.
+    pub(crate) fn with_frame_keys(header: &PackHeader, keys: BTreeMap<u32, Secret<32>>) -> Self {
+        Self { keys: Keys::Frames { keys, aad: pack_aad(header) } }
     }
 
     /// The chunk in frame `number` (counted from 0) of the pack, checked against its length and id.
@@ -167,6 +202,26 @@ impl FrameOpener {
         id_key: &IdKey,
         scratch: &mut Scratch,
     ) -> Result<Vec<u8>, SealError> {
+        let plain = self.open_named(number, entry, stored, scratch)?;
+        if id_key.chunk_id(&plain) == entry.chunk {
+            Ok(plain)
+        } else {
+            Err(SealError::ChunkId { frame: number, chunk: entry.chunk })
+        }
+    }
+
+    /// As [`Self::open`], for who does not have the domain's id key: that the frame holds what its entry names is the
+    /// word of who sealed it, and of nobody else, for its key depends on the chunk's id.
+    ///
+    /// # Errors
+    /// If the frame was altered, or its key is not at hand.
+    pub fn open_named(
+        &self,
+        number: u32,
+        entry: &FrameEntry,
+        stored: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<u8>, SealError> {
         let altered = || SealError::Frame { frame: number, chunk: entry.chunk };
         let plain_length = entry.plain_length as usize;
         let encoded_length = stored.len().checked_sub(FRAME_TAG_BYTES).ok_or_else(altered)?;
@@ -178,27 +233,28 @@ impl FrameOpener {
         if !declared || !lengths_agree || plain_length == 0 || plain_length > CHUNK_MAX {
             return Err(altered());
         }
-        let key = self.context.frame_key(number, entry);
-        let aad = &self.context.aad;
+        let (key, aad) = match &self.keys {
+            Keys::Pack(context) => (&context.frame_key(number, entry), &context.aad),
+            Keys::Frames { keys, aad } => {
+                let chunk = entry.chunk;
+                (keys.get(&number).ok_or(SealError::NotGranted { frame: number, chunk })?, aad)
+            }
+        };
         let mut plain = Vec::new();
         match entry.encoding {
             Encoding::Raw => {
                 plain.resize(plain_length, 0);
-                one_message::open(&key, aad, stored, &mut plain).map_err(|_| altered())?;
+                one_message::open(key, aad, stored, &mut plain).map_err(|_| altered())?;
             }
             Encoding::Zstd => {
                 let decrypted = scratch.decrypted(encoded_length);
-                one_message::open(&key, aad, stored, decrypted).map_err(|_| altered())?;
+                one_message::open(key, aad, stored, decrypted).map_err(|_| altered())?;
                 if !scratch.unpack_into(encoded_length, plain_length, &mut plain) {
                     return Err(SealError::ChunkId { frame: number, chunk: entry.chunk });
                 }
             }
         }
-        if id_key.chunk_id(&plain) == entry.chunk {
-            Ok(plain)
-        } else {
-            Err(SealError::ChunkId { frame: number, chunk: entry.chunk })
-        }
+        Ok(plain)
     }
 }
 

@@ -1,4 +1,5 @@
-//! A PD's key bundle: root key and recovery key under a passphrase (format, section 15).
+//! A PD's key bundle: root key and recovery key under a passphrase (format, section 15). A requester's identity under
+//! a passphrase has the same form under another title and kind.
 //!
 //! Made on the custodian's machine and never leaves it. The file tells its public keys and label to
 //! anybody; damage and a wrong passphrase are told apart.
@@ -14,7 +15,14 @@ use crate::key_file::KeyFileError;
 use crate::one_message::{self, TAG_BYTES};
 use crate::session::RecoveryKey;
 
-const TITLE: &str = "LUMBUNG KEY BUNDLE 1";
+/// Of which kind a file of two keys under a passphrase is.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) title: &'static str,
+    pub(crate) kind: Kind,
+}
+
+const BUNDLE: Form = Form { title: "LUMBUNG KEY BUNDLE 1", kind: Kind::KeyBundle };
 const SALT_BYTES: usize = 16;
 const PRIVATE_BYTES: usize = 64;
 const MAX_MEMORY_KIB: u32 = 1 << 20;
@@ -92,8 +100,12 @@ impl KeyBundlePublic {
     /// # Errors
     /// Where the file is damaged or another one.
     pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
-        let object = armor::decode(TITLE, text)?;
-        Ok(Parsed::read(&object)?.public)
+        Self::of_form(BUNDLE, text)
+    }
+
+    pub(crate) fn of_form(form: Form, text: &str) -> Result<Self, KeyFileError> {
+        let object = armor::decode(form.title, text)?;
+        Ok(Parsed::read(form.kind, &object)?.public)
     }
 
     /// The Ed25519 root key: signs rosters.
@@ -121,9 +133,9 @@ impl KeyBundlePublic {
     }
 
     /// Every byte before the sealed keys, which binds them.
-    fn write(&self, salt: &[u8; SALT_BYTES]) -> Writer {
+    fn write(&self, kind: Kind, salt: &[u8; SALT_BYTES]) -> Writer {
         let mut writer = Writer::new();
-        Header { kind: Kind::KeyBundle, repository: RepositoryId::ZERO }.write(&mut writer);
+        Header { kind, repository: RepositoryId::ZERO }.write(&mut writer);
         writer.u32(self.kdf.memory_kib).u32(self.kdf.passes).u32(self.kdf.lanes).raw(salt);
         writer.raw(self.root.as_bytes()).raw(self.recovery.as_bytes()).str(&self.label);
         writer
@@ -139,9 +151,9 @@ struct Parsed<'a> {
 }
 
 impl<'a> Parsed<'a> {
-    fn read(object: &'a [u8]) -> Result<Self, KeyFileError> {
+    fn read(kind: Kind, object: &'a [u8]) -> Result<Self, KeyFileError> {
         let mut reader = Reader::new(object);
-        let header = Header::expect(Kind::KeyBundle, &mut reader)?;
+        let header = Header::expect(kind, &mut reader)?;
         if !header.repository.is_zero() {
             let reason = "it is not zero";
             return Err(FormatError::Field { field: "a key bundle's repository id", reason }.into());
@@ -214,13 +226,34 @@ impl KeyBundle {
     /// # Panics
     /// If the operating system has no random numbers to give.
     pub fn to_text(&self, passphrase: &[u8], kdf: KdfParams) -> Result<String, KeyFileError> {
-        let mut salt = [0; SALT_BYTES];
-        getrandom::fill(&mut salt).expect("the operating system gives random numbers");
-        Ok(armor::encode(TITLE, &self.to_object(passphrase, kdf, salt)?))
+        self.to_form(BUNDLE, passphrase, kdf)
     }
 
+    #[cfg(test)]
     pub(crate) fn to_object(
         &self,
+        passphrase: &[u8],
+        kdf: KdfParams,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<Vec<u8>, KeyFileError> {
+        self.to_object_of(BUNDLE.kind, passphrase, kdf, salt)
+    }
+
+    /// As text of another form, with a new salt.
+    pub(crate) fn to_form(
+        &self,
+        form: Form,
+        passphrase: &[u8],
+        kdf: KdfParams,
+    ) -> Result<String, KeyFileError> {
+        let mut salt = [0; SALT_BYTES];
+        getrandom::fill(&mut salt).expect("the operating system gives random numbers");
+        Ok(armor::encode(form.title, &self.to_object_of(form.kind, passphrase, kdf, salt)?))
+    }
+
+    fn to_object_of(
+        &self,
+        kind: Kind,
         passphrase: &[u8],
         kdf: KdfParams,
         salt: [u8; SALT_BYTES],
@@ -231,7 +264,7 @@ impl KeyBundle {
             label: self.label.clone(),
             kdf,
         };
-        let mut writer = public.write(&salt);
+        let mut writer = public.write(kind, &salt);
         let mut private = Zeroizing::new([0; PRIVATE_BYTES]);
         private[..32].copy_from_slice(self.root.seed().expose());
         private[32..].copy_from_slice(self.recovery.expose());
@@ -246,8 +279,16 @@ impl KeyBundle {
     /// # Errors
     /// [`KeyFileError::WrongPassphrase`], or why the file cannot be used with any.
     pub fn from_text(text: &str, passphrase: &[u8]) -> Result<Self, KeyFileError> {
-        let object = armor::decode(TITLE, text)?;
-        let parsed = Parsed::read(&object)?;
+        Self::from_form(BUNDLE, text, passphrase)
+    }
+
+    pub(crate) fn from_form(
+        form: Form,
+        text: &str,
+        passphrase: &[u8],
+    ) -> Result<Self, KeyFileError> {
+        let object = armor::decode(form.title, text)?;
+        let parsed = Parsed::read(form.kind, &object)?;
         let key = parsed.public.kdf.derive(passphrase, &parsed.salt)?;
         let mut private = Zeroizing::new([0; PRIVATE_BYTES]);
         one_message::open(&key, parsed.aad, parsed.sealed, &mut private[..])
@@ -286,11 +327,11 @@ mod tests {
                 kdf: quick(),
             };
             let salt = [7; SALT_BYTES];
-            let mut writer = public.write(&salt);
+            let mut writer = public.write(BUNDLE.kind, &salt);
             let private = [*held.root.seed().expose(), *held.recovery.expose()].concat();
             let key = quick().derive(b"kata sandi", &salt).unwrap();
             writer.bytes(&one_message::seal(key, writer.as_bytes(), &private));
-            KeyBundle::from_text(&armor::encode(TITLE, writer.as_bytes()), b"kata sandi")
+            KeyBundle::from_text(&armor::encode(BUNDLE.title, writer.as_bytes()), b"kata sandi")
         };
         assert!(opens(&held, &held).is_ok());
         for (root, recovery) in [(&other, &held), (&held, &other), (&other, &other)] {
@@ -346,7 +387,7 @@ mod tests {
         let bundle = KeyBundle::generate("PD");
         let mut object = bundle.to_object(b"x", quick(), [1; SALT_BYTES]).unwrap();
         change(&mut object);
-        KeyBundle::from_text(&armor::encode(TITLE, &object), b"x")
+        KeyBundle::from_text(&armor::encode(BUNDLE.title, &object), b"x")
     }
 
     #[test]

@@ -15,11 +15,14 @@ mod compress;
 mod domain;
 mod error;
 mod frame;
+mod grant;
 mod key_bundle;
 mod key_file;
 mod one_message;
+mod requester;
 mod root;
 mod session;
+mod share;
 #[cfg(test)]
 mod vectors;
 
@@ -29,7 +32,13 @@ pub use compress::Scratch;
 pub use domain::{DomainSecret, GearTable, IdKey};
 pub use error::SealError;
 pub use frame::{FrameOpener, PackSealer};
+pub use grant::{Openings, open_grants, seal_grants};
 pub use key_bundle::{KdfParams, KeyBundle, KeyBundlePublic};
 pub use key_file::KeyFileError;
-pub use root::{RootPlain, open_root, seal_root};
-pub use session::{OpenedSession, PackKey, RecoveryKey, SessionKey, open_session, seal_session};
+pub use requester::RequesterIdentity;
+pub use root::{RootPlain, open_root, open_root_with, seal_root};
+pub use session::{
+    OpenedSession, PackKey, RecoveryKey, RootKey, SessionKey, open_session, open_wrapped,
+    seal_session, wrap_session,
+};
+pub use share::{KeyShare, MAX_SHARES, ShareError, ShareSet, join_shares, split_bundle};

@@ -7,7 +7,7 @@ use lumbung_pack::{FormatError, Manifest};
 
 use crate::error::SealError;
 use crate::one_message::{self, TAG_BYTES};
-use crate::session::SessionKey;
+use crate::session::{RootKey, SessionKey};
 
 /// The plaintext of a snapshot's root.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -127,7 +127,8 @@ pub(crate) fn seal_root_with(
 ) -> Result<(), SealError> {
     let plain = root.encode()?;
     manifest.root_salt = salt;
-    manifest.sealed_root = one_message::seal(key.root_key(&salt), &manifest.root_aad(), &plain);
+    manifest.sealed_root =
+        one_message::seal(key.root_key(&salt).into_secret(), &manifest.root_aad(), &plain);
     Ok(())
 }
 
@@ -136,14 +137,21 @@ pub(crate) fn seal_root_with(
 /// # Errors
 /// If it does not open, or if what is inside is no root.
 pub fn open_root(key: &SessionKey, manifest: &Manifest) -> Result<RootPlain, SealError> {
+    open_root_with(&key.root_key(&manifest.root_salt), manifest)
+}
+
+/// Opens a manifest's root with its own key, as a grant gives it.
+///
+/// # Errors
+/// As [`open_root`].
+pub fn open_root_with(key: &RootKey, manifest: &Manifest) -> Result<RootPlain, SealError> {
     let altered = || SealError::Root(manifest.dataset);
     let sealed = &manifest.sealed_root;
     if sealed.len() > SEALED_ROOT_MAX_BYTES {
         return Err(altered());
     }
     let mut plain = vec![0; sealed.len().checked_sub(TAG_BYTES).ok_or_else(altered)?];
-    let root_key = key.root_key(&manifest.root_salt);
-    one_message::open(&root_key, &manifest.root_aad(), sealed, &mut plain)
+    one_message::open(key.secret(), &manifest.root_aad(), sealed, &mut plain)
         .map_err(|_| altered())?;
     RootPlain::decode(&plain).map_err(SealError::RootFormat)
 }

@@ -7,9 +7,9 @@ use std::convert::Infallible;
 
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem as _, OpModeR, OpModeS, Serializable};
-use lumbung_model::{ChunkId, PublicKey, Secret};
+use lumbung_model::{ChunkId, PublicKey, RepositoryId, Secret, SessionId};
 use lumbung_pack::limits::MAX_RECIPIENTS;
-use lumbung_pack::{Content, Encoding, SealedKey, Session};
+use lumbung_pack::{Content, Encoding, SealedKey, Session, Wrap, WrappedSession};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::domain::{DomainSecret, derive};
@@ -51,8 +51,28 @@ impl SessionKey {
         PackKey(derive(PACK_CONTEXT, &[self.expose(), salt]))
     }
 
-    pub(crate) fn root_key(&self, salt: &[u8; 32]) -> Secret<32> {
-        derive(ROOT_CONTEXT, &[self.expose(), salt])
+    /// The key of the root with this salt.
+    #[must_use]
+    pub fn root_key(&self, salt: &[u8; 32]) -> RootKey {
+        RootKey(derive(ROOT_CONTEXT, &[self.expose(), salt]))
+    }
+}
+
+/// The key of one snapshot's root: opens that and nothing else.
+#[derive(ZeroizeOnDrop)]
+pub struct RootKey(Secret<32>);
+
+impl RootKey {
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    pub(crate) fn into_secret(self) -> Secret<32> {
+        Secret::new(*self.0.expose())
     }
 }
 
@@ -89,7 +109,10 @@ impl PackKey {
         )
     }
 
-    #[cfg(test)]
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
+    }
+
     pub(crate) const fn expose(&self) -> &[u8; 32] {
         self.0.expose()
     }
@@ -118,6 +141,12 @@ impl RecoveryKey {
         self.0.expose()
     }
 
+    /// A second one, for a reader that outlives this one.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(Secret::new(*self.expose()))
+    }
+
     /// The public half, which stands in rosters.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -138,7 +167,7 @@ pub struct OpenedSession {
 }
 
 /// The operating system's random numbers, as `hpke` wants them.
-struct SystemRandom;
+pub(crate) struct SystemRandom;
 
 impl TryRng for SystemRandom {
     type Error = Infallible;
@@ -184,9 +213,7 @@ pub(crate) fn seal_session_with(
         return Err(SealError::RecipientCount(recipients.len()));
     }
     let aad = session.aad();
-    let mut plain = Zeroizing::new([0; 64]);
-    plain[..32].copy_from_slice(key.expose());
-    plain[32..].copy_from_slice(domain.expose());
+    let plain = secrets(key, domain);
     session.sealed.clear();
     for recipient in recipients {
         let sealed = hpke_seal(recipient, INFO, &aad, &plain[..], random);
@@ -207,14 +234,68 @@ pub fn open_session(session: &Session, recovery: &RecoveryKey) -> Result<OpenedS
     let sealed = sealed.ok_or(SealError::NotRecipient(public))?;
     let opened =
         hpke_open(recovery, &sealed.encapsulated, INFO, &session.aad(), &sealed.ciphertext);
-    let plain = opened.map_err(|_| SealError::Session(public))?;
-    let (key, domain) = plain.split_at_checked(32).ok_or(SealError::Session(public))?;
-    let secret =
-        |bytes: &[u8]| bytes.try_into().map(Secret::new).map_err(|_| SealError::Session(public));
+    from_secrets(&opened.map_err(|_| SealError::Session(public))?, recovery)
+}
+
+const WRAP_INFO: &[u8] = b"lumbung v1 wrap";
+
+/// Seals a session's secrets again, to a recipient who came later.
+///
+/// # Errors
+/// If the recipient is not a usable key.
+pub fn wrap_session(
+    repository: &RepositoryId,
+    id: &SessionId,
+    opened: &OpenedSession,
+    recipient: &PublicKey,
+) -> Result<WrappedSession, SealError> {
+    wrap_session_with(repository, id, opened, recipient, &mut SystemRandom)
+}
+
+pub(crate) fn wrap_session_with(
+    repository: &RepositoryId,
+    id: &SessionId,
+    opened: &OpenedSession,
+    recipient: &PublicKey,
+    random: &mut impl TryCryptoRng<Error = Infallible>,
+) -> Result<WrappedSession, SealError> {
+    let plain = secrets(&opened.key, &opened.domain);
+    let sealed = hpke_seal(recipient, WRAP_INFO, &Wrap::aad(repository, id), &plain[..], random);
+    let (encapsulated, ciphertext) = sealed.map_err(|_| SealError::RecipientKey(*recipient))?;
+    let ciphertext = ciphertext.try_into().expect("64 bytes and the tag");
+    Ok(WrappedSession { session: *id, encapsulated, ciphertext })
+}
+
+/// Opens a session's secrets from a wrap that is sealed to this key. What they open says whether they are the session's.
+///
+/// # Errors
+/// If it is sealed to another key, or was altered.
+pub fn open_wrapped(
+    repository: &RepositoryId,
+    wrapped: &WrappedSession,
+    recovery: &RecoveryKey,
+) -> Result<OpenedSession, SealError> {
+    let aad = Wrap::aad(repository, &wrapped.session);
+    let opened = hpke_open(recovery, &wrapped.encapsulated, WRAP_INFO, &aad, &wrapped.ciphertext);
+    from_secrets(&opened.map_err(|_| SealError::Session(recovery.public()))?, recovery)
+}
+
+/// The plaintext of a session: its key and its domain's secret.
+fn secrets(key: &SessionKey, domain: &DomainSecret) -> Zeroizing<[u8; 64]> {
+    let mut plain = Zeroizing::new([0; 64]);
+    plain[..32].copy_from_slice(key.expose());
+    plain[32..].copy_from_slice(domain.expose());
+    plain
+}
+
+fn from_secrets(plain: &[u8], recovery: &RecoveryKey) -> Result<OpenedSession, SealError> {
+    let other = || SealError::Session(recovery.public());
+    let (key, domain) = plain.split_at_checked(32).ok_or_else(other)?;
+    let secret = |bytes: &[u8]| bytes.try_into().map(Secret::new).map_err(|_| other());
     Ok(OpenedSession { key: SessionKey(secret(key)?), domain: DomainSecret::new(secret(domain)?) })
 }
 
-fn hpke_seal(
+pub(crate) fn hpke_seal(
     recipient: &PublicKey,
     info: &[u8],
     aad: &[u8],
@@ -233,7 +314,7 @@ fn hpke_seal(
     Ok((encapsulated.to_bytes().into(), ciphertext))
 }
 
-fn hpke_open(
+pub(crate) fn hpke_open(
     recovery: &RecoveryKey,
     encapsulated: &[u8; 32],
     info: &[u8],
@@ -298,6 +379,39 @@ mod tests {
         let stranger = RecoveryKey::generate();
         let refused = open_session(&session, &stranger).err();
         assert!(matches!(refused, Some(SealError::NotRecipient(key)) if key == stranger.public()));
+    }
+
+    #[test]
+    fn a_wrap_opens_for_its_recipient_and_only_as_that_session() {
+        let (old, new) = (RecoveryKey::generate(), RecoveryKey::generate());
+        let (session, key, domain) = sealed_to(&[old.public()]);
+        let (repository, id) = (session.repository, SessionId::from_bytes([4; 32]));
+        let opened = open_session(&session, &old).unwrap();
+        let wrapped = wrap_session(&repository, &id, &opened, &new.public()).unwrap();
+        let again = open_wrapped(&repository, &wrapped, &new).unwrap();
+        assert_eq!(again.key.expose(), key.expose());
+        assert_eq!(again.domain.expose(), domain.expose());
+        assert!(open_wrapped(&repository, &wrapped, &old).is_err());
+        assert!(open_wrapped(&RepositoryId::ZERO, &wrapped, &new).is_err());
+        let other = WrappedSession { session: SessionId::ZERO, ..wrapped.clone() };
+        assert!(open_wrapped(&repository, &other, &new).is_err());
+        for bit in 0..112 * 8 {
+            let mut bad = wrapped.clone();
+            let (byte, flip) = (bit / 8, 1 << (bit % 8));
+            match byte {
+                0..32 => bad.encapsulated[byte] ^= flip,
+                _ => bad.ciphertext[byte - 32] ^= flip,
+            }
+            assert!(open_wrapped(&repository, &bad, &new).is_err(), "bit {bit}");
+        }
+        // Nor is it taken for a session's own sealed key: the two are bound to different words.
+        let as_session = SealedKey {
+            recipient: new.public(),
+            encapsulated: wrapped.encapsulated,
+            ciphertext: wrapped.ciphertext,
+        };
+        let posed = Session { sealed: vec![as_session], ..session };
+        assert!(open_session(&posed, &new).is_err());
     }
 
     #[test]

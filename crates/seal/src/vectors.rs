@@ -8,11 +8,12 @@ use std::convert::Infallible;
 
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use lumbung_model::{
-    AgentId, ChunkId, DatasetId, DomainId, ManifestId, RepositoryId, Secret, SessionId, Timestamp,
-    UsageId,
+    AgentId, ChunkId, ConsentId, DatasetId, DomainId, ManifestId, RepositoryId, Secret, SessionId,
+    Timestamp, UsageId,
 };
 use lumbung_pack::{
-    ChunkerParams, Content, Encoding, FrameEntry, Manifest, Session, SigningKey, Statistics,
+    Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Grant, Grantee, Manifest, PackTable,
+    Session, SigningKey, Statistics, Wrap, sign,
 };
 use serde_json::{Value, json};
 
@@ -20,11 +21,13 @@ use crate::catalogue::{
     CatalogueWriter, ContentRef, Entry, EntryKind, Extent, IndexEntry, encode_index,
 };
 use crate::domain::derive;
+use crate::grant::seal_grants_with;
 use crate::root::seal_root_with;
-use crate::session::{FrameContext, seal_session_with};
+use crate::session::{FrameContext, seal_session_with, wrap_session_with};
 use crate::{
-    Chunker, DomainSecret, FrameOpener, KdfParams, KeyBundle, PackSealer, RecoveryKey, RootPlain,
-    Scratch, SessionKey, open_root, open_session,
+    Chunker, DomainSecret, FrameOpener, KdfParams, KeyBundle, OpenedSession, Openings, PackSealer,
+    RecoveryKey, RootPlain, Scratch, SessionKey, open_grants, open_root, open_session,
+    open_wrapped,
 };
 
 const GOLDEN: &str = include_str!("../tests/vectors.json");
@@ -105,7 +108,7 @@ fn keys() -> Value {
         "pack key": hex(pack_key.expose()),
         "commitment": hex(&pack_key.commitment()),
         "frame key": hex(pack_key.frame_key(&frame).expose()),
-        "root key": hex(session.root_key(&counting(ROOT_SALT)).expose()),
+        "root key": hex(session.root_key(&counting(ROOT_SALT)).secret().expose()),
     })
 }
 
@@ -248,6 +251,79 @@ fn session() -> Value {
     })
 }
 
+fn wrap() -> Value {
+    let recovery = RecoveryKey::from_seed(Secret::new(counting(0x70)));
+    let opened = OpenedSession { key: session_key(), domain: domain_secret() };
+    let to = recovery.public();
+    let wrapped =
+        wrap_session_with(&repository(), &session_id(), &opened, &to, &mut Fixed).unwrap();
+    let again = open_wrapped(&repository(), &wrapped, &recovery).unwrap();
+    assert_eq!(again.key.expose(), session_key().expose());
+    assert_eq!(again.domain.expose(), domain_secret().expose());
+    let ciphertext = hex(&wrapped.ciphertext);
+    let made = Timestamp(1_800_000_000);
+    let wrap = Wrap { repository: repository(), made, recipient: to, sessions: vec![wrapped] };
+    let key = SigningKey::from_seed(&Secret::new(counting(0x90)));
+    json!({ "ciphertext": ciphertext, "object": hex(&sign(&wrap, &key)) })
+}
+
+/// The frames of §18 as a pack: one snapshot uses both, another one frame 1 only of a pack with another salt.
+fn grant() -> Value {
+    let domain = domain_secret();
+    let table = |salt: u8| {
+        let sealer = PackSealer::with_salt(
+            repository(),
+            DomainId::from_bytes(counting(0xc0)),
+            session_id(),
+            &session_key(),
+            Content::Data,
+            counting(salt),
+        );
+        let mut scratch = Scratch::new().unwrap();
+        let mut entry = |number, plain: &[u8]| {
+            let chunk = domain.id_key().chunk_id(plain);
+            sealer.seal(number, &chunk, plain, &mut scratch).unwrap().0
+        };
+        // Raw both: what zstd makes of a text may differ, and the pack's id with it.
+        PackTable::new(*sealer.header(), vec![entry(0, b"lumbung"), entry(1, b"desa")]).unwrap()
+    };
+    let (whole, part) = (table(PACK_SALT), table(0x48));
+    let snapshot = ManifestId::from_bytes(counting(0x18));
+    let mut openings = Openings::new();
+    openings.add_root(snapshot, session_key().root_key(&counting(ROOT_SALT)));
+    openings.add_pack(&whole, &Bitmap::full(2), &session_key()).unwrap();
+    let mut used = Bitmap::new(2);
+    used.set(1);
+    openings.add_pack(&part, &used, &session_key()).unwrap();
+    let recovery = RecoveryKey::from_seed(Secret::new(counting(0x70)));
+    let key = SigningKey::from_seed(&Secret::new(counting(0x90)));
+    let unsealed = Grant {
+        repository: repository(),
+        consent: ConsentId::from_bytes(counting(0xb0)),
+        part: 1,
+        parts: 1,
+        grantee: Grantee { recipient: recovery.public(), key: key.public() },
+        name: "Inspektorat".to_owned(),
+        letter: "700/12/2026".to_owned(),
+        purpose: "uji pulih".to_owned(),
+        issued: Timestamp(1_800_000_000),
+        from: Timestamp(1_800_000_000),
+        until: Timestamp(1_800_604_800),
+        snapshots: vec![snapshot],
+        encapsulated: [0; 32],
+        sealed: Vec::new(),
+    };
+    let grants = seal_grants_with(&unsealed, &openings, 1 << 20, &mut Fixed).unwrap();
+    let object = sign(&grants[0], &key);
+    assert_eq!(open_grants(&grants, &recovery).unwrap().counts(), (1, 2, 1));
+    json!({
+        "id of the whole pack": whole.id().to_string(),
+        "id of the other pack": part.id().to_string(),
+        "plaintext": hex(&openings.plaintexts(1 << 20)[0]),
+        "object": hex(&object),
+    })
+}
+
 fn catalogue() -> Value {
     let entry = |path: &[u8], kind| Entry {
         path: path.to_vec(),
@@ -323,6 +399,8 @@ fn the_golden_vectors_hold() {
         "frames": frames(&golden["frames"]),
         "root": root(),
         "session": session(),
+        "grant": grant(),
+        "wrap": wrap(),
         "catalogue": catalogue(),
         "key bundle": bundle(),
     });

@@ -24,6 +24,8 @@ class Kind(IntEnum):
     INVENTORY = 8
     SCRUB = 9
     PROOF = 10
+    WRAP = 16
+    GRANT = 17
     KEY_BUNDLE = 32
     AGENT_IDENTITY = 33
     SITE_IDENTITY = 34
@@ -32,7 +34,7 @@ class Kind(IntEnum):
 FOLDERS = {
     Kind.ROSTER: "rosters", Kind.SESSION: "sessions", Kind.PACK: "packs", Kind.SEGMENT: "segments",
     Kind.USAGE: "usages", Kind.MANIFEST: "manifests", Kind.RECEIPT: "receipts", Kind.INVENTORY: "inventories",
-    Kind.SCRUB: "scrubs", Kind.PROOF: "proofs",
+    Kind.SCRUB: "scrubs", Kind.PROOF: "proofs", Kind.WRAP: "wraps", Kind.GRANT: "grants",
 }
 
 

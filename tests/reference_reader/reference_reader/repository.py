@@ -12,6 +12,7 @@ from .errors import DepotError, FormatError, LumbungError, SignatureError, Usage
 from .header import Kind
 from .manifest import Manifest, decode_manifest
 from .roster import Roster, RosterChain, decode_roster
+from .wrap import WrappedSession, decode_wrap
 
 Warn = Callable[[str], None]
 
@@ -29,6 +30,7 @@ class Repository:
         self.depot = depot
         self.chain = chain
         self.warn = warn
+        self._wraps: dict[bytes, dict[bytes, list[WrappedSession]]] = {}
 
     @property
     def id(self) -> bytes:
@@ -48,6 +50,22 @@ class Repository:
         if highest > chain.newest.number:
             warn(f"rosters up to number {highest} are here, but the chain ends at {chain.newest.number}")
         return cls(depot, chain, warn)
+
+    def wraps(self, recipient: bytes) -> dict[bytes, list[WrappedSession]]:
+        """Sessions that the owner sealed again to this key (section 23), the newest roster's signers first."""
+        if recipient not in self._wraps:
+            found = []
+            for wrap_id, data in self.depot.all(Kind.WRAP):
+                wrap = decode_wrap(data, wrap_id, self.id)
+                signers = [roster for roster in self.chain.rosters if roster.is_root_key(wrap.signer)]
+                if wrap.recipient == recipient and signers:
+                    found.append((not self.chain.newest.is_root_key(wrap.signer), wrap.made, wrap_id, wrap))
+            by_session: dict[bytes, list[WrappedSession]] = {}
+            for *_, wrap in sorted(found, key=lambda item: item[:3]):
+                for wrapped in wrap.sessions:
+                    by_session.setdefault(wrapped.session, []).append(wrapped)
+            self._wraps[recipient] = by_session
+        return self._wraps[recipient]
 
     def snapshots(self) -> list[Snapshot]:
         """Every manifest that verifies, oldest first; what does not is reported and left aside."""

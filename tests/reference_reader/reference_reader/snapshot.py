@@ -16,6 +16,7 @@ from .pack import CONTENT_CATALOGUE, CONTENT_DATA, Frame, PackOpener, PackTable,
 from .repository import Repository
 from .session import Session, SessionSecrets, decode_session, open_session
 from .usage import PackUse, SegmentRef, decode_segment, decode_usage
+from .wrap import open_wrapped
 
 _CACHE_CHUNKS = 16
 
@@ -94,13 +95,24 @@ def _check_session(repository: Repository, manifest: Manifest, session: Session)
         raise FormatError(f"{what}: is not sealed to exactly the recipients of roster number {session.roster_number}")
 
 
+def _open_session(repository: Repository, session: Session, public: bytes, private: bytes) -> SessionSecrets:
+    if any(sealed.recipient == public for sealed in session.sealed):
+        return open_session(session, public, private)
+    wrapped = repository.wraps(public).get(session.id, [])
+    opened = (open_wrapped(repository.id, one, private) for one in wrapped)
+    found = next((secrets for secrets in opened if secrets is not None), None)
+    if found is None:
+        raise FormatError(f"session {session.id.hex()}: is neither sealed nor wrapped to this key bundle")
+    return found
+
+
 def _open_sessions(repository: Repository, manifest: Manifest, public: bytes, private: bytes) -> dict[bytes, SessionSecrets]:
     secrets = {}
     for session_id in manifest.sessions:
         data = repository.depot.get(Kind.SESSION, session_id)
         session = decode_session(data, session_id, repository.id)
         _check_session(repository, manifest, session)
-        secrets[session_id] = open_session(session, public, private)
+        secrets[session_id] = _open_session(repository, session, public, private)
     if len({opened.domain_secret for opened in secrets.values()}) != 1:
         raise FormatError(f"manifest {manifest.id.hex()}: its sessions do not agree on the domain's secret")
     return secrets

@@ -10,15 +10,18 @@ import sys
 from pathlib import Path
 
 from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import chunker, hpke
 from .catalogue import decode_chunk, decode_index
 from .crypto import aead_open, derive, hash32, keyed_hash
+from .grant import decode_grant, decode_openings, open_grant
 from .header import Kind
 from .keyfile import decode_bundle, decode_text, open_bundle
 from .manifest import Root, decode_root
 from .pack import CONTENT_DATA, ENCODING_RAW, ENCODING_ZSTD, Frame, PackOpener, PackTable
 from .session import INFO
+from .wrap import decode_wrap, open_wrapped
 
 
 def sequence(length: int, start: int) -> bytes:
@@ -132,6 +135,57 @@ def check_session(vectors: Vectors) -> None:
     vectors.expect("session: opened", plain, SESSION_KEY + DOMAIN_SECRET)
 
 
+def check_grant(vectors: Vectors) -> None:
+    grant = decode_grant(vectors.raw("grant", "object"), REPOSITORY)
+    vectors.expect("grant: consent, part", (grant.consent, grant.part, grant.parts), (sequence(16, 0xB0), 1, 1))
+    vectors.expect("grant: recipient", grant.recipient, hpke.public_key(RECIPIENT))
+    vectors.expect("grant: signer", grant.signer, grant.key)
+    words = (grant.name, grant.letter, grant.purpose)
+    vectors.expect("grant: words", words, ("Inspektorat", "700/12/2026", "uji pulih"))
+    times = (grant.issued, grant.begin, grant.until)
+    vectors.expect("grant: times", times, (1_800_000_000, 1_800_000_000, 1_800_604_800))
+    snapshot = sequence(32, 0x18)
+    vectors.expect("grant: snapshots", grant.snapshots, (snapshot,))
+    plain = open_grant(grant, RECIPIENT)
+    vectors.same("grant", "plaintext", plain)
+    openings = decode_openings(plain)
+    vectors.expect("grant: roots", openings.roots, {snapshot: derive("lumbung v1 root key", SESSION_KEY + ROOT_SALT)})
+    whole, part = _granted_pack(PACK_SALT), _granted_pack(sequence(32, 0x48))
+    vectors.same("grant", "id of the whole pack", whole.id)
+    vectors.same("grant", "id of the other pack", part.id)
+    opener = PackOpener(part, SESSION_KEY, ID_KEY)
+    expected = {whole.id: PACK_KEY, part.id: {1: opener.frame_key(part.frames[1])}}
+    vectors.expect("grant: packs", openings.packs, expected)
+
+
+def _granted_pack(salt: bytes) -> PackTable:
+    """Two raw frames, sealed here once more: the pack's id follows from what they are."""
+    pack_key = derive("lumbung v1 pack key", SESSION_KEY + salt)
+    commitment = derive("lumbung v1 pack commitment", pack_key)
+    empty = PackTable(bytes(32), REPOSITORY, DOMAIN, SESSION, salt, commitment, CONTENT_DATA, (), 0)
+    opener, frames, table = PackOpener(empty, SESSION_KEY, ID_KEY), [], b""
+    for number, plain in enumerate((b"lumbung", b"desa")):
+        chunk = keyed_hash(ID_KEY, plain)
+        frame = Frame(number, chunk, bytes(32), len(plain), len(plain) + 16, ENCODING_RAW, 0)
+        stored = AESGCM(opener.frame_key(frame)).encrypt(bytes(12), plain, REPOSITORY + SESSION + salt)
+        frames.append(Frame(number, chunk, hash32(stored), len(plain), len(stored), ENCODING_RAW, 0))
+        table += chunk + hash32(stored) + len(plain).to_bytes(4, "little") + len(stored).to_bytes(4, "little") + bytes(4)
+    header = b"LMBG" + bytes([Kind.PACK, 1]) + bytes(10) + REPOSITORY + DOMAIN + SESSION + salt + commitment
+    head = header + bytes([CONTENT_DATA, 0, 0, 0]) + len(frames).to_bytes(4, "little") + table
+    return PackTable(hash32(head), REPOSITORY, DOMAIN, SESSION, salt, commitment, CONTENT_DATA, tuple(frames), len(head))
+
+
+def check_wrap(vectors: Vectors) -> None:
+    data = vectors.raw("wrap", "object")
+    wrap = decode_wrap(data, hash32(data), REPOSITORY)
+    vectors.expect("wrap: made, recipient", (wrap.made, wrap.recipient), (1_800_000_000, hpke.public_key(RECIPIENT)))
+    (wrapped,) = wrap.sessions
+    vectors.same("wrap", "ciphertext", wrapped.ciphertext)
+    opened = open_wrapped(REPOSITORY, wrapped, RECIPIENT)
+    vectors.expect("wrap: session", wrapped.session, SESSION)
+    vectors.expect("wrap: opened", (opened.session_key, opened.domain_secret), (SESSION_KEY, DOMAIN_SECRET))
+
+
 def check_catalogue(vectors: Vectors) -> None:
     plain = vectors.raw("catalogue", "chunk")
     (part,) = decode_index(vectors.raw("catalogue", "index"))
@@ -152,7 +206,7 @@ def check_bundle(vectors: Vectors) -> None:
     vectors.expect("key bundle: seed", open_bundle(bundle, b"kata sandi").root_seed, sequence(32, 0x90))
 
 
-CHECKS = (check_keys, check_chunks, check_frames, check_root, check_session, check_catalogue, check_bundle)
+CHECKS = (check_keys, check_chunks, check_frames, check_root, check_session, check_grant, check_wrap, check_catalogue, check_bundle)
 
 
 def run(document: dict[str, dict]) -> list[str]:

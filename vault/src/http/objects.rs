@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use lumbung_model::{DomainId, ManifestId, PackId, RepositoryId, SessionId};
 use lumbung_pack::limits::OBJECT_MAX_BYTES;
-use lumbung_pack::{Kind, Manifest, open_signed};
+use lumbung_pack::{Bitmap, Kind, Manifest, open_signed};
 use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{IdList, MANIFESTS_PAGE_MAX, ManifestSummary};
 use lumbung_wire::server::read_capped;
@@ -15,6 +15,7 @@ use lumbung_wire::{Peer, Problem};
 use serde::Deserialize;
 
 use super::{App, parse_folder, parse_id, parse_repository, visible};
+use crate::grants::Scope;
 use crate::index::{
     ManifestRow, PackRow, SessionRow, list_objects, list_packs, list_sessions, object_domain,
 };
@@ -52,19 +53,28 @@ pub(super) async fn list(
     Ok(Json(IdList { ids }).into_response())
 }
 
-/// The domain that a reading is confined to; `None` = not confined.
-pub(super) fn domain_of(
+/// To what a caller's reading is confined.
+enum Confined {
+    Nothing,
+    To(DomainId),
+    /// To what its grants open.
+    Granted(Scope),
+}
+
+/// To what a reading is confined now.
+fn confined(
     vault: &Vault,
     repository: &Repository,
     reading: Reading,
-) -> Result<Option<DomainId>, VaultError> {
-    match reading {
-        Reading::All => Ok(None),
+) -> Result<Confined, VaultError> {
+    Ok(match reading {
+        Reading::All => Confined::Nothing,
         // An agent that has no domain here yet has nothing to read: no domain is zero.
         Reading::DomainOf(agent) => {
-            Ok(Some(repository.domain_of(&vault.index, &agent)?.unwrap_or(DomainId::ZERO)))
+            Confined::To(repository.domain_of(&vault.index, &agent)?.unwrap_or(DomainId::ZERO))
         }
-    }
+        Reading::GrantedTo(key) => Confined::Granted(vault.scope(repository, &key)?),
+    })
 }
 
 fn ids(
@@ -75,7 +85,12 @@ fn ids(
 ) -> Result<Vec<[u8; 32]>, VaultError> {
     let repository = visible(vault, caller, id)?;
     let reading = caller.reading(&repository.chain(), kind)?;
-    let domain = domain_of(vault, &repository, reading)?;
+    let domain = match confined(vault, &repository, reading)? {
+        Confined::Nothing => None,
+        Confined::To(domain) => Some(domain),
+        Confined::Granted(_) if kind == Kind::Roster => None,
+        Confined::Granted(scope) => return Ok(scope.ids(kind)),
+    };
     let row = repository.row;
     Ok(match kind {
         Kind::Pack => vault.index.read(|c| list_packs(c, row, domain.as_ref()))?,
@@ -97,10 +112,15 @@ fn summaries(
     let repository = visible(vault, caller, id)?;
     let chain = repository.chain();
     let reading = caller.reading(&chain, Kind::Manifest)?;
-    let domain = domain_of(vault, &repository, reading)?;
-    let rows = vault
-        .index
-        .read(|c| ManifestRow::after(c, repository.row, after, limit, domain.as_ref()))?;
+    let rows = match confined(vault, &repository, reading)? {
+        Confined::Granted(scope) => granted_rows(vault, &repository, &scope, after, limit)?,
+        Confined::Nothing => {
+            vault.index.read(|c| ManifestRow::after(c, repository.row, after, limit, None))?
+        }
+        Confined::To(domain) => vault
+            .index
+            .read(|c| ManifestRow::after(c, repository.row, after, limit, Some(&domain)))?,
+    };
     let mut page = Vec::with_capacity(rows.len());
     for row in rows {
         // A manifest that was lost or damaged is not listed: the inventory does not name it either.
@@ -132,6 +152,27 @@ fn summaries(
     Ok(page)
 }
 
+/// The granted snapshots in the order in which they came.
+fn granted_rows(
+    vault: &Vault,
+    repository: &Repository,
+    scope: &Scope,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<ManifestRow>, VaultError> {
+    let ids = scope.ids(Kind::Manifest);
+    let mut rows = vault.index.read(|c| {
+        let find = |id: &[u8; 32]| {
+            ManifestRow::find(c, repository.row, &ManifestId::from_bytes(*id)).transpose()
+        };
+        ids.iter().filter_map(find).collect::<rusqlite::Result<Vec<_>>>()
+    })?;
+    rows.retain(|row| row.arrival > after);
+    rows.sort_by_key(|row| row.arrival);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
 pub(super) async fn get(
     State(app): State<App>,
     peer: Peer,
@@ -141,25 +182,39 @@ pub(super) async fn get(
     let caller = app.caller(&peer)?;
     let (id, kind, object) =
         (parse_repository(&repository)?, parse_folder(&folder)?, parse_id(&object)?);
-    let repository = app.run(move |vault| readable(vault, &caller, &id, kind, &object)).await?;
+    let (repository, frames) =
+        app.run(move |vault| readable(vault, &caller, &id, kind, &object)).await?;
     if kind == Kind::Pack {
-        return super::packs::get(&app, repository, PackId::from_bytes(object), &headers).await;
+        let pack = (PackId::from_bytes(object), frames);
+        return super::packs::get(&app, repository, pack, &headers).await;
     }
     let bytes = app.run(move |_| Ok(repository.store.get(kind, &object)?)).await?;
     Ok((BINARY, bytes).into_response())
 }
 
-/// The repository, if the caller may read this object in it.
+/// The repository, if the caller may read this object in it; and of a pack the frames, if not all.
 fn readable(
     vault: &Vault,
     caller: &Caller,
     id: &RepositoryId,
     kind: Kind,
     object: &[u8; 32],
-) -> Result<std::sync::Arc<Repository>, VaultError> {
+) -> Result<(std::sync::Arc<Repository>, Option<Bitmap>), VaultError> {
     let repository = visible(vault, caller, id)?;
     let reading = caller.reading(&repository.chain(), kind)?;
-    let Some(domain) = domain_of(vault, &repository, reading)? else { return Ok(repository) };
+    let domain = match confined(vault, &repository, reading)? {
+        Confined::Nothing => return Ok((repository, None)),
+        Confined::To(domain) => domain,
+        Confined::Granted(scope) if scope.contains(kind, object) => {
+            let frames = scope.frames(&PackId::from_bytes(*object)).cloned();
+            return Ok((repository, frames.filter(|_| kind == Kind::Pack)));
+        }
+        // Whether it is here is none of the grantee's business.
+        Confined::Granted(_) => {
+            let name = kind.name();
+            return Err(VaultError::Forbidden(format!("no grant here opens this {name} to you")));
+        }
+    };
     let row = repository.row;
     let found = vault.index.read(|c| {
         Ok(match kind {
@@ -176,7 +231,7 @@ fn readable(
         })
     })?;
     match found {
-        Some(found) if found == domain => Ok(repository),
+        Some(found) if found == domain => Ok((repository, None)),
         Some(_) => Err(VaultError::Forbidden(format!(
             "this {} is of another agent's dedup domain",
             kind.name()

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 use lumbung_model::{PackId, RepositoryId};
-use lumbung_pack::{Kind, PackUse};
+use lumbung_pack::{Bitmap, Kind, PackUse};
 use lumbung_store::PutOutcome;
 use lumbung_wire::messages::{HAVE_MAX_PACKS, HaveAnswer, HaveRequest, VAULT_JSON_MAX_BYTES};
 use lumbung_wire::server::{body_problem, read_json};
@@ -23,7 +23,7 @@ use super::{App, parse_repository, problem, stopping, visible};
 use crate::index::load_state;
 use crate::repository::Repository;
 use crate::storage::PackRead;
-use crate::tenancy::{Caller, Reading};
+use crate::tenancy::{Caller, Reading, unlisted_key};
 use crate::{Sender, Vault, VaultError};
 
 /// Bytes read from a pack at once.
@@ -79,17 +79,23 @@ pub(super) async fn put(
 pub(super) async fn get(
     app: &App,
     repository: Arc<Repository>,
-    id: PackId,
+    (id, frames): (PackId, Option<Bitmap>),
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (pack, holes) = app.run(move |vault| open(vault, &repository, &id)).await?;
+    let gone = if frames.is_some() {
+        "no grant here opens these bytes to you, or they were dropped here"
+    } else {
+        "these bytes were dropped here: no snapshot at this site uses them any more"
+    };
+    let (pack, holes) =
+        app.run(move |vault| open(vault, &repository, &id, frames.as_ref())).await?;
     let length = pack.length();
     let wanted = headers.get(header::RANGE).map(|value| value.to_str().unwrap_or("?"));
     let (range, code) = match wanted {
         // A whole pack with holes is none.
         None if !holes.is_empty() => {
             return Err(Problem::not_found(
-                "frames of this pack were dropped here: ask for those that you need",
+                "frames of this pack were dropped here, or are not opened to you: ask for those that you need",
             ));
         }
         None => (0..length, StatusCode::OK),
@@ -102,11 +108,7 @@ pub(super) async fn get(
             (range, StatusCode::PARTIAL_CONTENT)
         }
     };
-    let range = before_holes(range, &holes).ok_or_else(|| {
-        Problem::not_found(
-            "these bytes were dropped here: no snapshot at this site uses them any more",
-        )
-    })?;
+    let range = before_holes(range, &holes).ok_or_else(|| Problem::not_found(gone))?;
     let mut response = Response::builder()
         .status(code)
         .header(header::CONTENT_TYPE, "application/octet-stream")
@@ -132,19 +134,28 @@ fn before_holes(range: Range<u64>, holes: &[Range<u64>]) -> Option<Range<u64>> {
     }
 }
 
-/// A pack and where frames were dropped from it.
+/// A pack, and where frames were dropped from it or are none of the `granted` ones, ascending.
 #[expect(clippy::type_complexity, reason = "a pair that one caller takes apart")]
 fn open(
     vault: &Vault,
     repository: &Repository,
     id: &PackId,
+    granted: Option<&Bitmap>,
 ) -> Result<(Box<dyn PackRead>, Vec<Range<u64>>), VaultError> {
     let pack = repository.store.open_pack(id)?;
-    let Some(state) = vault.index.read(|c| load_state(c, repository.row, id))? else {
+    let state = vault.index.read(|c| load_state(c, repository.row, id))?;
+    if state.is_none() && granted.is_none() {
         return Ok((pack, Vec::new()));
-    };
+    }
     let table = pack.head()?;
-    let holes = state.frames.absent.iter_ones().map(|i| table.frame_range(i as usize));
+    let mut closed = state.map_or_else(|| table.no_frames(), |state| state.frames.absent);
+    if let Some(granted) = granted {
+        // A segment that says something else of the pack than its table opens nothing of it.
+        let agrees = granted.bits() == table.frame_count();
+        let opened = if agrees { granted.clone() } else { table.no_frames() };
+        closed = closed.or(&table.all_frames().minus(&opened));
+    }
+    let holes = closed.iter_ones().map(|i| table.frame_range(i as usize));
     Ok((pack, holes.collect()))
 }
 
@@ -201,7 +212,7 @@ pub(super) async fn have(
     let reading = app
         .run(move |vault| {
             let repository = visible(vault, &caller, &id)?;
-            caller.reading(&repository.chain(), Kind::Pack)
+            of_a_writer(caller.reading(&repository.chain(), Kind::Pack)?)
         })
         .await?;
     let (_upload, body) = app.take_in(&caller, (&id, reading.agent()), body).await?;
@@ -215,6 +226,14 @@ pub(super) async fn have(
     Ok(Json(HaveAnswer { absent }))
 }
 
+/// What is here is the business of who writes: a grantee reads what its grants name.
+fn of_a_writer(reading: Reading) -> Result<Reading, VaultError> {
+    match reading {
+        Reading::All | Reading::DomainOf(_) => Ok(reading),
+        Reading::GrantedTo(_) => Err(unlisted_key()),
+    }
+}
+
 /// Which of these frames are not here, or not for this caller.
 fn absent(
     vault: &Vault,
@@ -223,9 +242,9 @@ fn absent(
     packs: Vec<PackUse>,
 ) -> Result<Vec<PackUse>, VaultError> {
     let repository = visible(vault, caller, id)?;
-    let domain = match caller.reading(&repository.chain(), Kind::Pack)? {
-        Reading::All => None,
+    let domain = match of_a_writer(caller.reading(&repository.chain(), Kind::Pack)?)? {
         Reading::DomainOf(agent) => Some(repository.domain_of(&vault.index, &agent)?),
+        Reading::All | Reading::GrantedTo(_) => None,
     };
     vault.missing(&repository, domain, packs)
 }

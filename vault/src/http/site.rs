@@ -38,12 +38,21 @@ pub(super) async fn repositories(
     if caller == Caller::Anonymous {
         return Err(problem::of(&VaultError::Anonymous));
     }
-    let all = app.vault.repositories();
-    let ids = all
-        .iter()
-        .filter(|repository| caller.sees(&repository.chain()))
-        .map(|r| r.id().to_string())
-        .collect();
+    let ids = app
+        .run(move |vault| {
+            let mut ids = Vec::new();
+            for repository in vault.repositories() {
+                let granted = || match &caller {
+                    Caller::Key(key) => vault.is_granted_to(&repository, key),
+                    _ => Ok(false),
+                };
+                if caller.sees(&repository.chain()) || granted()? {
+                    ids.push(repository.id().to_string());
+                }
+            }
+            Ok(ids)
+        })
+        .await?;
     Ok(Json(IdList { ids }))
 }
 

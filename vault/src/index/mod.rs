@@ -6,6 +6,7 @@
 //! along by triggers, and nothing is counted.
 
 mod figures;
+mod grants;
 mod kept;
 mod manifests;
 mod objects;
@@ -25,6 +26,7 @@ use rusqlite::{
 };
 
 pub(crate) use figures::{alarm_figures, pulled_until, receipts};
+pub(crate) use grants::{GrantRow, revoke, revoked};
 pub(crate) use kept::Kept;
 pub use manifests::AlarmRow;
 pub(crate) use manifests::{
@@ -42,7 +44,7 @@ pub(crate) use packs::{
 pub(crate) use removal::{
     HoldRow, Lease, TombstoneRow, add_foreign_receipt, destroy, displace, end_leases,
     foreign_receipt, foreign_receipts, forget_manifest, greatest_age, is_destroyed, is_gone,
-    is_released, release,
+    is_released, receipts_of, release,
 };
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 pub(crate) use states::{
@@ -50,7 +52,7 @@ pub(crate) use states::{
 };
 
 /// Raised with every change of the schema: an older file is rebuilt.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// Connections kept for reading.
 const READERS: usize = 4;
 

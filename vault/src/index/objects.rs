@@ -1,4 +1,4 @@
-//! Sessions, segments, usage lists and proofs in the index, and the segments verified here.
+//! Sessions, segments, usage lists, proofs, grants and revocations in the index, and the segments verified here.
 
 use lumbung_model::{AgentId, DatasetId, DomainId, PublicKey, SegmentId, SessionId, Timestamp};
 use lumbung_pack::Kind;
@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{from_sql, join, split, to_sql};
 
-/// What the index knows of a segment, usage list or proof.
+/// What the index knows of a segment, usage list, proof, grant or revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectRow {
     pub(crate) kind: Kind,
     pub(crate) id: [u8; 32],
-    /// Zero for a proof, which belongs to no domain.
+    /// Zero for what the owner signs, which belongs to no domain.
     pub(crate) domain: DomainId,
     pub(crate) bytes: u64,
 }
@@ -66,6 +66,9 @@ pub(crate) fn forget(
     kind: Kind,
     id: &[u8; 32],
 ) -> rusqlite::Result<()> {
+    if kind == Kind::Grant {
+        super::GrantRow::forget(tx, repo, id)?;
+    }
     tx.prepare_cached("DELETE FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
         .execute(params![repo, kind.code(), id])
         .map(|_| ())

@@ -346,6 +346,18 @@ pub(crate) fn foreign_receipts(
         .collect()
 }
 
+/// The receipts of other sites that are kept for a manifest.
+pub(crate) fn receipts_of(
+    connection: &Connection,
+    repo: i64,
+    manifest: &ManifestId,
+) -> rusqlite::Result<Vec<[u8; 32]>> {
+    connection
+        .prepare_cached("SELECT receipt FROM foreign_receipts WHERE repo = ?1 AND manifest = ?2")?
+        .query_map(params![repo, manifest.as_bytes()], |row| row.get(0))?
+        .collect()
+}
+
 /// Remembers since when a snapshot has no place; nothing: it has one.
 pub(crate) fn displace(
     tx: &Connection,

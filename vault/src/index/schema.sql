@@ -148,6 +148,32 @@ CREATE TABLE destroyed (
     PRIMARY KEY (repo, subject)
 ) WITHOUT ROWID;
 
+-- Grants: what the owner opened, to whom and until when. More than one may carry out one consent.
+CREATE TABLE grants (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    grant_id BLOB NOT NULL,
+    consent BLOB NOT NULL,
+    grantee BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    from_t INTEGER NOT NULL,
+    until_t INTEGER NOT NULL,
+    -- The manifests' ids, joined.
+    snapshots BLOB NOT NULL,
+    came INTEGER NOT NULL,
+    -- The retention clock when it came; after a rebuild, when that was.
+    came_s INTEGER NOT NULL,
+    PRIMARY KEY (repo, grant_id)
+) WITHOUT ROWID;
+CREATE INDEX grants_by_grantee ON grants (repo, grantee);
+
+-- Consents that the owner revoked.
+CREATE TABLE revoked (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    consent BLOB NOT NULL,
+    revoked INTEGER NOT NULL,
+    PRIMARY KEY (repo, consent)
+) WITHOUT ROWID;
+
 -- Sessions under way: what they build on stays, and what came since they began.
 CREATE TABLE leases (
     repo INTEGER NOT NULL REFERENCES repositories (id),

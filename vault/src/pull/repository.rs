@@ -52,7 +52,10 @@ impl RepositoryPull<'_> {
         }
         self.objects(&repository, Kind::Session).await?;
         self.snapshots(&repository, cursor).await?;
-        self.objects(&repository, Kind::Proof).await
+        for kind in [Kind::Wrap, Kind::Proof, Kind::Revocation, Kind::Grant] {
+            self.objects(&repository, kind).await?;
+        }
+        Ok(())
     }
 
     /// A failure that leaves out one thing; `Err` if it ends the pull.
@@ -162,7 +165,7 @@ impl RepositoryPull<'_> {
         Ok(())
     }
 
-    /// Every session, or every proof, that is missing here.
+    /// Every object of a kind that is missing here: sessions, and what the owner signed.
     async fn objects(&mut self, repository: &Arc<Repository>, kind: Kind) -> Result<(), PullError> {
         let (vault, row) = (Arc::clone(self.vault), repository.row);
         let known: HashSet<[u8; 32]> = blocking(move || {
@@ -173,7 +176,12 @@ impl RepositoryPull<'_> {
             Ok(known.into_iter().collect())
         })
         .await?;
-        for id in self.source.client.list(&self.id, kind).await? {
+        let there = match self.source.client.list(&self.id, kind).await {
+            // A source of an older version has no such folder.
+            Err(error) if error.is_not_found() && kind != Kind::Session => Vec::new(),
+            listed => listed?,
+        };
+        for id in there {
             if self.stop.is_cancelled() {
                 return Err(VaultError::Stopping.into());
             }

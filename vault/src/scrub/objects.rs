@@ -39,7 +39,12 @@ impl Pass<'_> {
         let mut ids = self.repository.store.list(kind)?;
         match kind {
             Kind::Session => ids.extend(self.vault.index.read(|c| list_sessions(c, row, None))?),
-            Kind::Segment | Kind::Usage | Kind::Proof => {
+            Kind::Segment
+            | Kind::Usage
+            | Kind::Proof
+            | Kind::Grant
+            | Kind::Revocation
+            | Kind::Wrap => {
                 ids.extend(self.vault.index.read(|c| list_objects(c, row, kind, None))?);
             }
             Kind::Manifest => ids.extend(self.rows()?.iter().map(|row| *row.manifest.as_bytes())),
@@ -68,9 +73,12 @@ impl Pass<'_> {
             Kind::Session => {
                 index.read(|c| SessionRow::find(c, row, &SessionId::from_bytes(*id)))?.is_some()
             }
-            Kind::Segment | Kind::Usage | Kind::Proof => {
-                index.read(|c| ObjectRow::contains(c, row, *kind, id))?
-            }
+            Kind::Segment
+            | Kind::Usage
+            | Kind::Proof
+            | Kind::Grant
+            | Kind::Revocation
+            | Kind::Wrap => index.read(|c| ObjectRow::contains(c, row, *kind, id))?,
             Kind::Manifest => {
                 index.read(|c| ManifestRow::find(c, row, &ManifestId::from_bytes(*id)))?.is_some()
             }

@@ -8,6 +8,7 @@ mod commits;
 mod crash;
 mod crash_removal;
 mod full;
+mod grants;
 mod hostile;
 mod intakes;
 mod metrics;

@@ -20,17 +20,18 @@ async fn every_role_against_every_folder() {
     let elsewhere = agent_peer(&stranger, &agent);
 
     // Folders that a role may list, in the order of Kind::REPOSITORY:
-    // rosters sessions packs segments usages manifests receipts inventories scrubs proofs holds orders tombstones
+    // rosters sessions packs segments usages manifests receipts inventories scrubs proofs holds orders tombstones grants
+    // revocations wraps
     let roles: [(&str, Peer, &str); 9] = [
-        ("nobody", Peer::Anonymous, "UUUUUUUUUUUUU"),
-        ("the agent", agent_peer(&owner, &agent), "yyyyyyynnynnn"),
-        ("an agent of another repository", elsewhere, "nnnnnnnnnnnnn"),
-        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyyyyy"),
-        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynnynnn"),
-        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnnnnn"),
-        ("a site", peer_of(Role::Site), "yyyyyyyyyyyyy"),
-        ("the controller", peer_of(Role::Controller), "ynnnyyyyyyyyy"),
-        ("an operator", peer_of(Role::Operator), "ynnnyyyyyyyyy"),
+        ("nobody", Peer::Anonymous, "UUUUUUUUUUUUUUUU"),
+        ("the agent", agent_peer(&owner, &agent), "yyyyyyynnynnnnnn"),
+        ("an agent of another repository", elsewhere, "nnnnnnnnnnnnnnnn"),
+        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyyyyyyyy"),
+        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynnynnnnnn"),
+        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnnnnnnnn"),
+        ("a site", peer_of(Role::Site), "yyyyyyyyyyyyyyyy"),
+        ("the controller", peer_of(Role::Controller), "ynnnyyyyyyyyyyyn"),
+        ("an operator", peer_of(Role::Operator), "ynnnyyyyyyyyyyyn"),
     ];
     for (who, peer, expected) in roles {
         assert_eq!(expected.len(), Kind::REPOSITORY.len(), "one answer for every folder");

@@ -62,6 +62,7 @@ pub fn import(
     let mut importer = Importer { medium, list, target, directory, progress, cancel, outcome };
     importer.rosters(chain)?;
     importer.small(Kind::Session)?;
+    importer.small(Kind::Wrap)?;
     importer.packs()?;
     importer.small(Kind::Segment)?;
     importer.small(Kind::Usage)?;

@@ -122,6 +122,7 @@ struct Planner<'a> {
 pub fn plan(request: &PlanRequest<'_>) -> Result<ExportPlan, MediaError> {
     let mut planner = Planner::new(request)?;
     planner.rosters()?;
+    planner.wraps()?;
     planner.lost();
     let manifests = planner.manifests()?;
     request.progress.total(Total { files: manifests.len() as u64, bytes: 0 });
@@ -175,6 +176,16 @@ impl<'a> Planner<'a> {
             let there = self.is_named(Kind::Roster, &id);
             self.plan.rosters.push(Item { kind: Kind::Roster, id, bytes, there });
         }
+        Ok(())
+    }
+
+    /// All wraps: whoever restores from the medium may have come after the sessions on it.
+    fn wraps(&mut self) -> Result<(), MediaError> {
+        let mut items = Vec::new();
+        for id in self.request.source.list(Kind::Wrap)? {
+            self.small(Kind::Wrap, &id, &mut items)?;
+        }
+        self.plan.rosters.extend(items);
         Ok(())
     }
 

@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lumbung_model::{ChunkId, SegmentId, SessionId, with_causes};
+use lumbung_model::{ChunkId, ManifestId, SegmentId, SessionId, with_causes};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
-use lumbung_pack::{
-    Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
+use lumbung_pack::{Kind, Manifest, PackTable, PackUse, RosterChain, Segment, UsageList, decode};
+use lumbung_seal::{
+    FrameOpener, IdKey, Openings, RootPlain, Scratch, SealError, SessionKey, open_root,
+    open_root_with,
 };
-use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_session};
 
 use super::SnapshotError;
 use super::listing::read_object;
+use super::opening::Opening;
+use super::sessions::SessionOpener;
 use crate::{Depot, DepotError};
 
 /// Threads that read the heads of packs.
@@ -25,32 +28,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An opened session.
-pub(crate) struct Keys {
-    pub(crate) key: SessionKey,
-    id_key: IdKey,
+/// What opens the packs and the root.
+enum Key {
+    Sessions(SessionOpener),
+    Granted(Arc<Openings>),
 }
 
-/// Opens a session of this manifest.
-pub(crate) fn open_keys(
-    depot: &dyn Depot,
-    manifest: &Manifest,
-    id: &SessionId,
-    recovery: &RecoveryKey,
-) -> Result<Keys, SnapshotError> {
-    let what = || format!("session {id}");
-    let bytes = read_object(depot, Kind::Session, id.as_bytes())?;
-    let session = open_signed::<Session>(&bytes).map_err(|source| SnapshotError::Object {
-        what: what(),
-        depot: depot.describe(),
-        source,
-    })?;
-    if session.body.repository != manifest.repository || session.body.domain != manifest.domain {
-        return Err(SnapshotError::UnknownSession(*id));
-    }
-    let opened = open_session(&session.body, recovery)
-        .map_err(|source| SnapshotError::Open { what: what(), source })?;
-    Ok(Keys { key: opened.key, id_key: opened.domain.id_key() })
+/// An opened session.
+struct Keys {
+    key: SessionKey,
+    id_key: IdKey,
 }
 
 /// The packs that a usage list names, in its order.
@@ -124,12 +111,14 @@ struct OpenedPack {
     opener: Mutex<Option<Arc<FrameOpener>>>,
 }
 
+type PackKeys = (Arc<FrameOpener>, Option<Arc<Keys>>);
+
 /// The frames of a snapshot.
 pub(crate) struct Frames {
     depot: Arc<dyn Depot>,
     fallback: Option<Arc<dyn Depot>>,
     manifest: Manifest,
-    recovery: RecoveryKey,
+    key: Key,
     packs: Vec<OpenedPack>,
     index: HashMap<ChunkId, (u32, u32)>,
     /// Packs whose head no depot gives: what is in them is lost, the rest is not.
@@ -143,9 +132,13 @@ impl Frames {
     pub(crate) fn open(
         depot: Arc<dyn Depot>,
         fallback: Option<Arc<dyn Depot>>,
-        manifest: &Manifest,
-        recovery: &RecoveryKey,
+        (chain, manifest): (&RosterChain, &Manifest),
+        opening: Opening,
     ) -> Result<Self, SnapshotError> {
+        let key = match opening {
+            Opening::Recovery(key) => Key::Sessions(SessionOpener::new(chain.clone(), key)),
+            Opening::Granted(openings) => Key::Granted(openings),
+        };
         let used = match (read_usage(depot.as_ref(), manifest), fallback.as_deref()) {
             (Err(_), Some(other)) => read_usage(other, manifest)?,
             (result, _) => result?,
@@ -155,7 +148,7 @@ impl Frames {
             depot,
             fallback,
             manifest: manifest.clone(),
-            recovery: RecoveryKey::from_seed(lumbung_model::Secret::new(*recovery.expose())),
+            key,
             packs: Vec::with_capacity(used.len()),
             index: HashMap::new(),
             lost: Vec::new(),
@@ -191,23 +184,52 @@ impl Frames {
         Ok(frames)
     }
 
+    /// The root of this manifest, which has that id.
+    pub(crate) fn root(&self, id: &ManifestId) -> Result<RootPlain, SnapshotError> {
+        let closed = |source| {
+            let what = format!("the root of snapshot {id}");
+            SnapshotError::Open { what, source }
+        };
+        match &self.key {
+            Key::Sessions(sessions) => {
+                let first = self.manifest.sessions.first().copied().unwrap_or(SessionId::ZERO);
+                let keys = self.keys(&first, sessions)?;
+                open_root(&keys.key, &self.manifest).map_err(closed)
+            }
+            Key::Granted(openings) => openings
+                .root(id)
+                .and_then(|key| open_root_with(key, &self.manifest))
+                .map_err(closed),
+        }
+    }
+
     /// A session's keys; opened once.
-    pub(crate) fn keys(&self, id: &SessionId) -> Result<Arc<Keys>, SnapshotError> {
+    fn keys(&self, id: &SessionId, opener: &SessionOpener) -> Result<Arc<Keys>, SnapshotError> {
         if let Some(keys) = lock(&self.sessions).get(id) {
             return Ok(keys.clone());
         }
-        let keys = Arc::new(open_keys(self.depot.as_ref(), &self.manifest, id, &self.recovery)?);
+        let opened = opener.open(self.depot.as_ref(), &self.manifest, id)?;
+        let keys = Arc::new(Keys { key: opened.key, id_key: opened.domain.id_key() });
         lock(&self.sessions).insert(*id, keys.clone());
         Ok(keys)
     }
 
-    fn opener(&self, pack: &OpenedPack) -> Result<(Arc<FrameOpener>, Arc<Keys>), SnapshotError> {
-        let keys = self.keys(&pack.table.header.session)?;
+    /// What opens the frames of a pack, and the keys of its session where they are known.
+    fn opener(&self, pack: &OpenedPack) -> Result<PackKeys, SnapshotError> {
+        let keys = match &self.key {
+            Key::Sessions(sessions) => Some(self.keys(&pack.table.header.session, sessions)?),
+            Key::Granted(_) => None,
+        };
         let mut kept = lock(&pack.opener);
         if let Some(opener) = kept.as_ref() {
             return Ok((opener.clone(), keys));
         }
-        let opener = FrameOpener::new(&pack.table.header, &keys.key)
+        let made = match (&self.key, &keys) {
+            (Key::Granted(openings), _) => openings.opener(&pack.table),
+            (Key::Sessions(_), Some(keys)) => FrameOpener::new(&pack.table.header, &keys.key),
+            (Key::Sessions(_), None) => Err(SealError::Commitment),
+        };
+        let opener = made
             .map_err(|source| SnapshotError::Open { what: format!("pack {}", pack.id), source })?;
         let opener = Arc::new(opener);
         *kept = Some(opener.clone());
@@ -267,8 +289,11 @@ impl Frames {
                 source: lumbung_seal::SealError::Compress(e),
             })?,
         };
-        let opened =
-            opener.open(frame, &pack.table.frames[number], &stored, &keys.id_key, &mut scratch);
+        let entry = &pack.table.frames[number];
+        let opened = match &keys {
+            Some(keys) => opener.open(frame, entry, &stored, &keys.id_key, &mut scratch),
+            None => opener.open_named(frame, entry, &stored, &mut scratch),
+        };
         lock(&self.scratches).push(scratch);
         opened.map_err(|source| SnapshotError::Open { what: what(), source })
     }

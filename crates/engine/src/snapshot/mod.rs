@@ -8,6 +8,8 @@ mod entries;
 mod frames;
 mod include;
 mod listing;
+mod opening;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -15,8 +17,8 @@ use lumbung_model::{
     AgentId, ChunkId, DatasetId, ManifestId, PublicKey, RepositoryId, SessionId, Timestamp,
 };
 use lumbung_pack::{Manifest, RosterChain, Signed, Statistics};
+use lumbung_seal::RootPlain;
 use lumbung_seal::catalogue::{Entry, EntryKind, IndexEntry, decode_index};
-use lumbung_seal::{RecoveryKey, RootPlain, open_root};
 
 use crate::{Depot, DepotError, Excludes};
 use entries::Group;
@@ -26,11 +28,13 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
-pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage_list};
+pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage, read_usage_list};
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
 pub(crate) use listing::{read_chain, read_manifest, read_object};
+pub use opening::Opening;
+pub use sessions::{SessionOpener, read_session, read_wraps};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -206,15 +210,15 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Opens a snapshot. `repository`: the id that is expected, where the caller knows it.
+    /// Opens a snapshot with a recovery key, or with what a grant opens. `repository`: the id that is expected, where the caller knows it.
     ///
     /// # Errors
-    /// If anything on the way to its catalogue is missing, damaged, forged or not sealed to `key`.
+    /// If anything on the way to its catalogue is missing, damaged, forged or not opened by `key`.
     pub fn open(
         depot: Arc<dyn Depot>,
         repository: Option<RepositoryId>,
         snapshot: &ManifestId,
-        key: &RecoveryKey,
+        key: impl Into<Opening>,
     ) -> Result<Self, SnapshotError> {
         Self::open_with_fallback(depot, None, repository, snapshot, key)
     }
@@ -229,20 +233,15 @@ impl SnapshotReader {
         fallback: Option<Arc<dyn Depot>>,
         repository: Option<RepositoryId>,
         snapshot: &ManifestId,
-        key: &RecoveryKey,
+        key: impl Into<Opening>,
     ) -> Result<Self, SnapshotError> {
         let chain = read_chain(depot.as_ref(), repository)?;
         let manifest = read_manifest(depot.as_ref(), &chain, snapshot)?;
         if manifest.body.partial {
             return Err(SnapshotError::Partial(*snapshot));
         }
-        let frames = Frames::open(depot.clone(), fallback, &manifest.body, key)?;
-        let first = manifest.body.sessions.first().copied().unwrap_or(SessionId::ZERO);
-        let keys = frames.keys(&first)?;
-        let root = open_root(&keys.key, &manifest.body).map_err(|source| SnapshotError::Open {
-            what: format!("the root of snapshot {snapshot}"),
-            source,
-        })?;
+        let frames = Frames::open(depot.clone(), fallback, (&chain, &manifest.body), key.into())?;
+        let root = frames.root(snapshot)?;
         let index = read_index(&frames, &root)?;
         Ok(Self { depot, chain, manifest, root, frames, index })
     }

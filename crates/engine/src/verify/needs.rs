@@ -172,6 +172,9 @@ impl<'a> Needs<'a> {
             Kind::Inventory,
             Kind::Scrub,
             Kind::Proof,
+            Kind::Grant,
+            Kind::Revocation,
+            Kind::Wrap,
         ] {
             for id in self.depot.list(kind)? {
                 if self.whole.contains(&(kind, id)) {

@@ -18,9 +18,10 @@ use crate::StoreError;
 
 /// What a medium carries besides manifests. Holds, orders, tombstones, inventories and scrub reports speak of a site,
 /// not of the data, and stay where they are.
-pub const MEDIUM_KINDS: [Kind; 7] = [
+pub const MEDIUM_KINDS: [Kind; 8] = [
     Kind::Roster,
     Kind::Session,
+    Kind::Wrap,
     Kind::Pack,
     Kind::Segment,
     Kind::Usage,

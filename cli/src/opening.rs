@@ -1,0 +1,259 @@
+//! With what a command opens snapshots: the custodian's bundle, or a requester's key and what was granted to it.
+//!
+//! Invariants: a grant counts here only if the depot's newest roster lists its signer as a root key, whatever the
+//! depot says of it; with a grant, snapshots that it does not open are not chosen from, and `latest` is the latest of those that it does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lumbung_engine::Opening;
+use lumbung_model::ManifestId;
+use lumbung_pack::grant::{GrantFileError, GrantObject, honoured, read_grants, whole};
+use lumbung_pack::{Kind, object_id, open_signed};
+use lumbung_seal::{KeyBundle, KeyFileError, RequesterIdentity, open_grants};
+
+use crate::chain::now;
+use crate::depot::{Access, AccessArgs, DepotArgs, Opened};
+use crate::failure::{Code, Explain as _, Failure, Outcome};
+use crate::files::read_text;
+use crate::keys;
+use crate::listing::Listing;
+use crate::passphrase::{self, PassphraseArgs};
+use crate::terminal::Terminal;
+
+/// What people call it.
+pub(crate) const GRANT_FILE: &str = "the grant's file";
+
+/// With what snapshots are opened.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OpeningArgs {
+    /// Key bundle (from `lumbung key new`)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LUMBUNG_KEY",
+        required_unless_present = "requester_key"
+    )]
+    key: Option<PathBuf>,
+    /// Requester key (from `lumbung key requester`), to read what was granted to it; goes before --key
+    #[arg(long, value_name = "FILE")]
+    requester_key: Option<PathBuf>,
+    /// The grant (from `lumbung approve grant`); without it, the depot is asked for grants to this key
+    #[arg(long, value_name = "FILE", requires = "requester_key")]
+    grant: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Keys at hand.
+pub(crate) enum Opener {
+    /// The custodian's, or another recipient's.
+    Bundle(KeyBundle),
+    /// A requester's, with the grant that was named.
+    Requester(RequesterIdentity, Vec<GrantObject>),
+}
+
+/// A depot that was opened, and what opens snapshots in it.
+pub(crate) struct Unlocked {
+    /// Where it is.
+    pub(crate) opened: Opened,
+    /// What opens them.
+    pub(crate) opening: Opening,
+    /// The snapshots that a grant opens; nothing where a recovery key is at hand.
+    granted: Option<Vec<ManifestId>>,
+}
+
+impl OpeningArgs {
+    /// Opens the keys.
+    ///
+    /// # Errors
+    /// If a file is not there, is damaged, or the passphrase is wrong.
+    pub(crate) fn open(&self) -> Outcome<Opener> {
+        let passphrase_file = self.passphrase.passphrase_file.as_deref();
+        match (&self.requester_key, &self.key) {
+            (Some(path), _) => {
+                // A grant that cannot be used is told before a passphrase is asked for.
+                let grants = self.grant.as_deref().map(grants_of_file).transpose()?;
+                let identity = open_requester(path, passphrase_file)?;
+                Ok(Opener::Requester(identity, grants.unwrap_or_default()))
+            }
+            (None, Some(key)) => keys::open(key, passphrase_file).map(Opener::Bundle),
+            // The command line sees to it that one is there.
+            (None, None) => Err(Failure::new(
+                Code::Usage,
+                "no key is named",
+                "give --key (the custodian's bundle) or --requester-key",
+            )),
+        }
+    }
+}
+
+impl Opener {
+    /// Whose keys these are, at a vault.
+    pub(crate) const fn access(&self) -> Access<'_> {
+        match self {
+            Self::Bundle(bundle) => Access::Bundle(bundle),
+            Self::Requester(identity, _) => Access::Requester(identity),
+        }
+    }
+
+    /// The bundle, where there is one.
+    pub(crate) const fn bundle(&self) -> Option<&KeyBundle> {
+        match self {
+            Self::Bundle(bundle) => Some(bundle),
+            Self::Requester(..) => None,
+        }
+    }
+
+    /// How a depot of these keys is opened: a grant names its repository.
+    #[must_use]
+    pub(crate) fn access_args(&self, args: &AccessArgs) -> AccessArgs {
+        let granted = match self {
+            Self::Requester(_, grants) => grants.first().map(|(grant, _)| grant.body.repository),
+            Self::Bundle(_) => None,
+        };
+        AccessArgs { repository: args.repository.or(granted), identity: args.identity.clone() }
+    }
+
+    /// Opens the depot, and what is needed to open snapshots in it.
+    ///
+    /// # Errors
+    /// If there is no such repository, or nothing is granted to the requester there.
+    pub(crate) fn unlock(&self, depot: &DepotArgs, terminal: &Terminal) -> Outcome<Unlocked> {
+        let args =
+            DepotArgs { depot: depot.depot.clone(), access: self.access_args(&depot.access) };
+        let opened = args.open(self.access())?;
+        let (identity, named) = match self {
+            Self::Bundle(bundle) => {
+                let opening = bundle.recovery().into();
+                return Ok(Unlocked { opened, opening, granted: None });
+            }
+            Self::Requester(identity, named) => (identity, named),
+        };
+        let found =
+            if named.is_empty() { at_depot(&opened, identity, terminal)? } else { Vec::new() };
+        let grants = if named.is_empty() { &found } else { named };
+        let mut granted = Vec::new();
+        for (grant, _) in grants {
+            if !honoured(&opened.chain, grant) {
+                return Err(not_owners(&opened, grant.signer));
+            }
+            granted.extend(&grant.body.snapshots);
+            if now() > grant.body.until {
+                terminal.warn(&format!(
+                    "the grant (consent {}) was for reading until {}: vaults refuse it now",
+                    grant.body.consent,
+                    terminal.time(grant.body.until)
+                ));
+            }
+        }
+        let bodies = grants.iter().map(|(grant, _)| &grant.body);
+        let openings = open_grants(bodies, identity.recipient()).map_err(|e| {
+            let next =
+                "use the requester key that the request was made with, or ask for the grant again";
+            Failure::new(Code::NotEntitled, "the grant does not open", next).because(e)
+        })?;
+        Ok(Unlocked { opened, opening: (&Arc::new(openings)).into(), granted: Some(granted) })
+    }
+}
+
+impl Unlocked {
+    /// The snapshots to choose from.
+    ///
+    /// # Errors
+    /// If the depot does not give them.
+    pub(crate) fn list(&self) -> Outcome<Listing<'_>> {
+        let mut list = crate::listing::read(&self.opened)?;
+        if let Some(granted) = &self.granted {
+            list.snapshots.retain(|snapshot| granted.contains(&snapshot.id));
+        }
+        Ok(list)
+    }
+}
+
+fn not_owners(opened: &Opened, signer: lumbung_model::PublicKey) -> Failure {
+    let message = format!(
+        "the grant is signed with {signer}, which is no root key of repository {}",
+        opened.chain.repository()
+    );
+    Failure::new(Code::NotEntitled, message, "ask the PD's custodian for a grant")
+}
+
+/// The grants to this requester that the depot has, whole ones only.
+fn at_depot(
+    opened: &Opened,
+    identity: &RequesterIdentity,
+    terminal: &Terminal,
+) -> Outcome<Vec<GrantObject>> {
+    let mut consents = std::collections::BTreeMap::<_, Vec<GrantObject>>::new();
+    for (grant, bytes) in all_at(opened)? {
+        if grant.body.grantee == identity.grantee() && honoured(&opened.chain, &grant) {
+            consents.entry(grant.body.consent).or_default().push((grant, bytes));
+        }
+    }
+    let mut found = Vec::new();
+    for (consent, mut grants) in consents {
+        match whole(&mut grants) {
+            Ok(()) => found.extend(grants),
+            Err(error) => terminal.warn(&format!("consent {consent} is left out: {error}")),
+        }
+    }
+    if found.is_empty() {
+        let message = format!("{} has no grant for this requester key", opened.name());
+        let next = "ask the PD's custodian (`lumbung approve request`), or name the grant's file with --grant";
+        return Err(Failure::new(Code::NotEntitled, message, next));
+    }
+    Ok(found)
+}
+
+/// All grants that the depot gives, whoever signed them.
+///
+/// # Errors
+/// If it does not answer, or gives something else.
+pub(crate) fn all_at(opened: &Opened) -> Outcome<Vec<GrantObject>> {
+    let what = || format!("the grants in {} could not be read", opened.name());
+    let next = "check the address and the key; or read them at another site";
+    let mut found = Vec::new();
+    for id in opened.depot.list(Kind::Grant).explain(Code::Depot, what, next)? {
+        let bytes = opened.depot.get(Kind::Grant, &id).explain(Code::Depot, what, next)?;
+        if object_id(&bytes) != id {
+            return Err(Failure::new(Code::Damaged, what(), next));
+        }
+        found.push((open_signed(&bytes).explain(Code::Damaged, what, next)?, bytes));
+    }
+    Ok(found)
+}
+
+/// Reads a grant's file.
+///
+/// # Errors
+/// If it is not there, is damaged, or incomplete.
+pub(crate) fn grants_of_file(path: &Path) -> Outcome<Vec<GrantObject>> {
+    let text = crate::files::read_long_text(path, GRANT_FILE)?;
+    read_grants(&text).map_err(|e| bad_file(path, GRANT_FILE, e))
+}
+
+/// What a file that is no grant or request means.
+#[must_use]
+pub(crate) fn bad_file(path: &Path, what: &str, error: GrantFileError) -> Failure {
+    let message = format!("{} cannot be used as {what}", path.display());
+    Failure::new(Code::BadFile, message, "have it sent again").because(error)
+}
+
+/// Opens a requester's key, with its passphrase if it has one.
+///
+/// # Errors
+/// If it is not there, is damaged, or the passphrase is wrong.
+pub(crate) fn open_requester(
+    path: &Path,
+    passphrase_file: Option<&Path>,
+) -> Outcome<RequesterIdentity> {
+    let text = read_text(path, "the requester key")?;
+    let explain = |error: KeyFileError| keys::explain(path, error);
+    if !RequesterIdentity::is_sealed(&text) {
+        return RequesterIdentity::from_machine_text(&text).map_err(explain);
+    }
+    RequesterIdentity::public(&text).map_err(explain)?;
+    let passphrase = passphrase::existing(passphrase_file, path)?;
+    RequesterIdentity::from_text(&text, &passphrase).map_err(explain)
+}
