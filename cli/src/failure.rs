@@ -86,8 +86,6 @@ codes! {
     AmbiguousLatest = "ambiguous-latest",
     /// The snapshot has no such path, or it is no file.
     UnknownPath = "unknown-path",
-    /// The target holds something already.
-    TargetNotEmpty = "target-not-empty",
     /// Data is damaged or missing.
     Damaged = "damaged",
     /// The server is not the one that the roster names.

@@ -29,6 +29,7 @@ pub(crate) mod register;
 mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
+mod restore_plan;
 pub(crate) mod retire;
 pub(crate) mod roster;
 mod roster_travel;

@@ -147,6 +147,7 @@ fn a_part_is_restored_alone() {
         "--target",
         "out",
         "--overwrite",
+        "if-changed",
         "--verify",
     ];
     assert_eq!(office.json(&again)["compared"]["equal"], true);

@@ -7,6 +7,7 @@ mod life;
 mod media;
 mod office;
 mod orders;
+mod restores;
 mod rosters;
 mod shapes;
 mod vaults;

@@ -30,8 +30,8 @@ pub use depot::{Commit, Depot, DepotError, HttpDepot, LocalDepot};
 pub use depot::{FaultyDepot, MemoryDepot};
 pub use exclude::{ExcludeError, Excludes};
 pub use restore::{
-    Failure, OverwritePolicy, OwnerPolicy, RestoreError, RestoreOptions, RestoreOutcome,
-    RestoreRequest, restore,
+    Counts, Failure, OverwritePolicy, OwnerPolicy, PlanReport, Planned, RestoreError,
+    RestoreOptions, RestoreOutcome, RestoreRequest, Step, plan, restore,
 };
 pub use snapshot::{
     Change, DiffEntry, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,

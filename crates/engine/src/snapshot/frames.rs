@@ -12,6 +12,7 @@ use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{
     Kind, Manifest, PackTable, PackUse, Segment, Session, UsageList, decode, open_signed,
 };
+use lumbung_seal::catalogue::ContentRef;
 use lumbung_seal::{FrameOpener, IdKey, RecoveryKey, Scratch, SessionKey, open_session};
 
 use super::SnapshotError;
@@ -273,6 +274,20 @@ impl Frames {
         opened.map_err(|source| SnapshotError::Open { what: what(), source })
     }
 
+    /// Bytes of a chunk's plaintext, by its pack's table.
+    fn plain_length(&self, id: &ChunkId) -> Result<u32, SnapshotError> {
+        let (pack, frame) = *self.index.get(id).ok_or_else(|| self.unknown(id))?;
+        let entry = self.packs.get(pack as usize).and_then(|p| p.table.frames.get(frame as usize));
+        entry.map(|entry| entry.plain_length).ok_or(SnapshotError::UnknownChunk(*id))
+    }
+
+    /// Whether these bytes are the chunk, by its id.
+    fn is(&self, id: &ChunkId, bytes: &[u8]) -> Result<bool, SnapshotError> {
+        let (pack, _) = *self.index.get(id).ok_or_else(|| self.unknown(id))?;
+        let pack = self.packs.get(pack as usize).ok_or(SnapshotError::UnknownChunk(*id))?;
+        Ok(self.keys(&pack.table.header.session)?.id_key.chunk_id(bytes) == *id)
+    }
+
     /// Every chunk that the snapshot uses.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkId> {
         self.index.keys()
@@ -343,6 +358,16 @@ impl<'a> ChunkCache<'a> {
     ) -> Self {
         let (state, opened, repaired) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
         Self { frames, fallback, capacity, state, opened, repaired }
+    }
+
+    /// Whether a reference names all of its chunk.
+    pub(crate) fn is_whole(&self, part: &ContentRef) -> Result<bool, SnapshotError> {
+        Ok(part.offset == 0 && self.frames.plain_length(&part.chunk)? == part.length)
+    }
+
+    /// Whether these bytes are the chunk, by its id.
+    pub(crate) fn is(&self, id: &ChunkId, bytes: &[u8]) -> Result<bool, SnapshotError> {
+        self.frames.is(id, bytes)
     }
 
     /// A chunk's plaintext.

@@ -14,5 +14,7 @@ mod faults;
 mod hostile;
 mod model;
 mod reading;
+mod restoring;
+mod resumed;
 mod special;
 mod world;

@@ -2,8 +2,7 @@
 
 use lumbung_engine::{Cancel, Include, NoProgress};
 use lumbung_engine::{
-    Change, Excludes, OverwritePolicy, RestoreError, RestoreOptions, RestoreRequest,
-    SnapshotReader, restore,
+    Change, Excludes, OverwritePolicy, RestoreOptions, RestoreRequest, SnapshotReader, restore,
 };
 
 use crate::world::{World, noise};
@@ -117,7 +116,7 @@ fn two_snapshots_are_compared() {
 }
 
 #[test]
-fn a_target_that_holds_something_is_refused_or_overwritten() {
+fn a_target_that_holds_something_is_left_or_overwritten() {
     let world = World::new();
     world.write("file", "right");
     world.write("folder/inner", "right");
@@ -141,13 +140,14 @@ fn a_target_that_holds_something_is_refused_or_overwritten() {
         progress: &NoProgress,
         cancel: &cancel,
     };
-    assert!(matches!(
-        restore(&request(RestoreOptions::default())),
-        Err(RestoreError::TargetNotEmpty(_))
-    ));
+    // By itself nothing that is there is touched, and what is in the way is told.
+    let outcome = restore(&request(RestoreOptions::default())).unwrap();
+    assert_eq!(std::fs::read(at.join("file")).unwrap(), b"wrong and longer");
+    assert!(outcome.kept.iter().any(|path| path.ends_with(b"/file")), "{outcome:?}");
+    assert!(outcome.failures.iter().any(|f| f.path.ends_with(b"/folder")), "{outcome:?}");
     for use_openat2 in [true, false] {
         let options = RestoreOptions {
-            overwrite: OverwritePolicy::Overwrite,
+            overwrite: OverwritePolicy::IfChanged,
             use_openat2,
             ..RestoreOptions::default()
         };
