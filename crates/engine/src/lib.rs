@@ -34,7 +34,7 @@ pub use restore::{
     RestoreOptions, RestoreOutcome, RestoreRequest, Step, plan, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
+    Change, DiffEntry, HeadCache, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
     select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};

@@ -6,6 +6,7 @@
 mod diff;
 mod entries;
 mod frames;
+mod heads;
 mod include;
 mod listing;
 
@@ -27,6 +28,7 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
 pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage_list};
+pub use heads::HeadCache;
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
@@ -231,12 +233,27 @@ impl SnapshotReader {
         snapshot: &ManifestId,
         key: &RecoveryKey,
     ) -> Result<Self, SnapshotError> {
+        Self::open_cached(depot, fallback, repository, snapshot, key, None)
+    }
+
+    /// As [`Self::open_with_fallback`]; the heads of packs are kept on this machine where `cache` says.
+    ///
+    /// # Errors
+    /// As [`Self::open_with_fallback`].
+    pub fn open_cached(
+        depot: Arc<dyn Depot>,
+        fallback: Option<Arc<dyn Depot>>,
+        repository: Option<RepositoryId>,
+        snapshot: &ManifestId,
+        key: &RecoveryKey,
+        cache: Option<HeadCache>,
+    ) -> Result<Self, SnapshotError> {
         let chain = read_chain(depot.as_ref(), repository)?;
         let manifest = read_manifest(depot.as_ref(), &chain, snapshot)?;
         if manifest.body.partial {
             return Err(SnapshotError::Partial(*snapshot));
         }
-        let frames = Frames::open(depot.clone(), fallback, &manifest.body, key)?;
+        let frames = Frames::open(depot.clone(), fallback, &manifest.body, key, cache)?;
         let first = manifest.body.sessions.first().copied().unwrap_or(SessionId::ZERO);
         let keys = frames.keys(&first)?;
         let root = open_root(&keys.key, &manifest.body).map_err(|source| SnapshotError::Open {

@@ -171,3 +171,111 @@ fn the_key_of_somebody_else_opens_nothing() {
     let told = std::error::Error::source(&error).unwrap().to_string();
     assert!(told.contains("is not sealed to the recovery key"), "{told}");
 }
+
+/// A depot that counts what is read of its packs, and has no place on this machine.
+struct Counting {
+    depot: std::sync::Arc<lumbung_engine::MemoryDepot>,
+    reads: std::sync::Mutex<std::collections::BTreeMap<lumbung_model::PackId, u64>>,
+}
+
+impl lumbung_engine::Depot for Counting {
+    fn describe(&self) -> String {
+        self.depot.describe()
+    }
+    fn list(&self, kind: lumbung_pack::Kind) -> Result<Vec<[u8; 32]>, lumbung_engine::DepotError> {
+        self.depot.list(kind)
+    }
+    fn get(
+        &self,
+        kind: lumbung_pack::Kind,
+        id: &[u8; 32],
+    ) -> Result<Vec<u8>, lumbung_engine::DepotError> {
+        self.depot.get(kind, id)
+    }
+    fn put(
+        &self,
+        kind: lumbung_pack::Kind,
+        id: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), lumbung_engine::DepotError> {
+        self.depot.put(kind, id, bytes)
+    }
+    fn put_pack(
+        &self,
+        id: &lumbung_model::PackId,
+        head: &bytes::Bytes,
+        pieces: &[bytes::Bytes],
+    ) -> Result<(), lumbung_engine::DepotError> {
+        self.depot.put_pack(id, head, pieces)
+    }
+    fn read_pack(
+        &self,
+        id: &lumbung_model::PackId,
+        range: std::ops::Range<u64>,
+    ) -> Result<Vec<u8>, lumbung_engine::DepotError> {
+        *self.reads.lock().unwrap().entry(*id).or_default() += 1;
+        self.depot.read_pack(id, range)
+    }
+    fn have(
+        &self,
+        packs: &[lumbung_pack::PackUse],
+    ) -> Result<Vec<lumbung_pack::PackUse>, lumbung_engine::DepotError> {
+        self.depot.have(packs)
+    }
+    fn commit(
+        &self,
+        id: &lumbung_model::ManifestId,
+        manifest: &[u8],
+    ) -> Result<lumbung_engine::Commit, lumbung_engine::DepotError> {
+        self.depot.commit(id, manifest)
+    }
+}
+
+#[test]
+fn one_file_is_read_without_the_heads_of_most_packs_and_later_without_any() {
+    use lumbung_engine::{Depot, HeadCache};
+    let mut world = World::new();
+    // Many small packs.
+    world.options.pack_target = 8 << 10;
+    for n in 0..600 {
+        world.write(&format!("d/{n:04}"), noise(n, 9000));
+    }
+    let manifest = world.backup().manifest;
+    let packs = world.depot.list(lumbung_pack::Kind::Pack).unwrap().len() as u64;
+    assert!(packs > 500, "{packs}");
+    let counting = std::sync::Arc::new(Counting {
+        depot: world.depot.clone(),
+        reads: std::sync::Mutex::default(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let cache = HeadCache::new(folder.path().join("heads"));
+    let read = |cache: Option<HeadCache>| {
+        counting.reads.lock().unwrap().clear();
+        let repository = Some(world.repository);
+        let depot = counting.clone();
+        let key = &world.recovery;
+        let reader =
+            SnapshotReader::open_cached(depot, None, repository, &manifest, key, cache).unwrap();
+        let mut bytes = Vec::new();
+        let entry = reader.entry(&path(&world, "d/0123")).unwrap();
+        reader.write_content(&entry, &mut bytes).unwrap();
+        assert_eq!(bytes, noise(123, 9000));
+        counting.reads.lock().unwrap().values().sum::<u64>()
+    };
+    let cold = read(Some(cache.clone()));
+    let warm = read(Some(cache.clone()));
+    assert!(warm < 40 && warm < cold, "{warm} reads after {cold}");
+    assert_eq!(read(None), cold, "the same order each time");
+
+    // A cache that lies is not believed.
+    for shard in std::fs::read_dir(cache.folder()).unwrap() {
+        for head in std::fs::read_dir(shard.unwrap().path()).unwrap() {
+            let path = head.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[170] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    assert_eq!(read(Some(cache.clone())), cold);
+    assert!(read(Some(cache)) == warm, "and it heals");
+}
