@@ -4,9 +4,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     alerts, anomaly, audit, backup, browse, capacity, care, colocation, deposits, diff, exchange,
-    generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore,
-    roster, snapshots, status, uptime, user, verdicts, verify,
+    find, generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo,
+    restore, roster, snapshots, status, uptime, user, verdicts, verify,
 };
+use crate::mount;
 use crate::terminal::{Lang, Terminal};
 
 const AFTER: &str = "\
@@ -78,10 +79,11 @@ pub(crate) enum Command {
     Backup(backup::BackupArgs),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(browse::LsArgs),
-    Find(browse::FindArgs),
+    Find(find::FindArgs),
     Dump(browse::DumpArgs),
     Diff(diff::DiffArgs),
     Restore(restore::RestoreArgs),
+    Mount(mount::MountArgs),
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Media(media::MediaCommand),

@@ -22,6 +22,7 @@ mod labels;
 mod listing;
 mod machine;
 mod moment;
+mod mount;
 mod order_file;
 mod order_text;
 mod paper;
@@ -72,10 +73,11 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Backup(args) => commands::backup::run(args, terminal),
         Command::Snapshots(args) => commands::snapshots::run(args, terminal),
         Command::Ls(args) => commands::browse::ls(args, terminal),
-        Command::Find(args) => commands::browse::find(args, terminal),
+        Command::Find(args) => commands::find::run(args, terminal),
         Command::Dump(args) => commands::browse::dump(args, terminal),
         Command::Diff(args) => commands::diff::run(args, terminal),
         Command::Restore(args) => commands::restore::run(args, terminal),
+        Command::Mount(args) => mount::run(args, terminal),
         Command::Verify(args) => commands::verify::run(args, terminal),
         Command::Media(command) => commands::media::run(command, terminal),
         Command::Status(args) => commands::status::status(args, terminal),

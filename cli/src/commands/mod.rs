@@ -14,6 +14,8 @@ mod deposits_text;
 pub(crate) mod diff;
 mod elevation;
 pub(crate) mod exchange;
+pub(crate) mod find;
+mod find_text;
 pub(crate) mod generate;
 pub(crate) mod hand_in;
 mod history;

@@ -241,25 +241,33 @@ pub(crate) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Restores it and tells of it.
+    /// Restores it, complains of what went wrong, and tells of it: as JSON, and in words.
     ///
     /// # Errors
     /// If nothing could be restored.
-    pub(crate) fn run(&self, onto: &OntoArgs, terminal: &Terminal) -> Outcome<Exit> {
-        let Some(done) = self.restore(onto, terminal)? else { return Ok(Exit::Fine) };
-        tell(onto, self.snapshot, &done, terminal)?;
-        Ok(done.exit())
+    pub(crate) fn run(
+        &self,
+        onto: &OntoArgs,
+        terminal: &Terminal,
+    ) -> Outcome<(Value, String, Exit)> {
+        let Some(done) = self.restore(onto, terminal)? else {
+            return Ok((Value::Null, String::new(), Exit::Fine));
+        };
+        complain(onto, &done, terminal);
+        let value = value(onto, self.snapshot, &done);
+        Ok((value, text(onto, self.snapshot, &done, terminal), done.exit()))
     }
 
     /// Nothing comes back of a dry run.
     fn restore(&self, onto: &OntoArgs, terminal: &Terminal) -> Outcome<Option<Done>> {
         let fallback = fallback(onto, self)?;
-        let reader = SnapshotReader::open_with_fallback(
+        let reader = SnapshotReader::open_cached(
             Arc::clone(&self.opened.depot),
             fallback.clone(),
             Some(self.opened.chain.repository()),
             &self.snapshot.id,
             self.bundle.recovery(),
+            depot::head_cache(self.opened.depot.as_ref()),
         )
         .map_err(|e| {
             let what = format!("snapshot {} could not be opened", self.snapshot.id.short());
@@ -415,6 +423,12 @@ fn findings_json<'a>(findings: impl Iterator<Item = (&'a [u8], &'a str)>) -> Vec
 }
 
 fn tell(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> Outcome<()> {
+    terminal.result(&value(onto, snapshot, done), || text(onto, snapshot, done, terminal))?;
+    complain(onto, done, terminal);
+    Ok(())
+}
+
+fn value(onto: &OntoArgs, snapshot: &Snapshot, done: &Done) -> Value {
     let outcome = &done.outcome;
     let compared = done.compared.as_ref().map(|report| {
         json!({
@@ -426,7 +440,7 @@ fn tell(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) 
             "differences_total": report.differences_total,
         })
     });
-    let value = json!({
+    json!({
         "snapshot": snapshot.id,
         "dataset": snapshot.dataset,
         "target": onto.target(),
@@ -446,10 +460,7 @@ fn tell(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) 
         "compared": compared,
         "proof": done.proof,
         "unreadable_manifests": done.passed_over,
-    });
-    terminal.result(&value, || text(onto, snapshot, done, terminal))?;
-    complain(onto, done, terminal);
-    Ok(())
+    })
 }
 
 fn text(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> String {

@@ -5,6 +5,7 @@ mod generated;
 mod keys;
 mod life;
 mod media;
+mod mounts;
 mod office;
 mod orders;
 mod restores;

@@ -128,3 +128,91 @@ fn a_restore_that_was_killed_in_the_middle_of_a_file_goes_on() {
         }
     }
 }
+
+/// Three snapshots of two versions, at two sites, of which the second lacks the last snapshot.
+fn two_sites() -> Office {
+    let office = Office::equipped();
+    office.backup("arsip");
+    office.backup("arsip");
+    let copied =
+        Command::new("cp").args(["-a", "depot", "drc"]).current_dir(office.path("")).status();
+    assert!(copied.expect("cp runs").success());
+    office.write("data/surat/a.txt", b"surat keputusan, diubah\n");
+    office.backup("arsip");
+    office
+}
+
+#[test]
+fn versions_are_told_once_with_their_snapshots_and_sites() {
+    let office = two_sites();
+    let find = |more: &[&str]| {
+        office
+            .json(&[&["find", "depot", "a.txt", "--key", "pd.key", "--site", "drc"], more].concat())
+    };
+    let found = find(&[]);
+    let versions = found["versions"].as_array().expect("versions");
+    assert_eq!(versions.len(), 2, "{found}");
+    assert_eq!(versions[0]["entry"]["size"], 24, "the newest first: {found}");
+    assert_eq!((&versions[0]["snapshots"], &versions[1]["snapshots"]), (&1.into(), &2.into()));
+    let sites = |version: &Value| version["sites"].as_array().map(Vec::len);
+    assert_eq!((sites(&versions[0]), sites(&versions[1])), (Some(1), Some(2)), "{found}");
+    assert_ne!(versions[1]["first"]["snapshot"], versions[1]["last"]["snapshot"]);
+
+    let count = |found: &Value| found["versions"].as_array().map(Vec::len);
+    assert_eq!(count(&find(&["--min-size", "20"])), Some(1));
+    assert_eq!(count(&find(&["--max-size", "20"])), Some(1));
+    assert_eq!(count(&find(&["--until", "2001-01-01"])), Some(0));
+    assert_eq!(count(&find(&["--since", "2001-01-01"])), Some(2));
+    assert_eq!(count(&find(&["--type", "directory"])), Some(0));
+    assert_eq!(count(&find(&["--snapshots-since", "2100-01-01"])), Some(0));
+    let limited = find(&["--limit", "1"]);
+    assert_eq!((count(&limited), &limited["left_out"]), (Some(1), &1.into()));
+
+    // The command that it prints does what it says.
+    let command = versions[1]["restore"].as_str().expect("a command");
+    let line = command.replace(" OUT", " printed").replacen("lumbung", "\"$0\"", 1);
+    let status = Command::new("bash")
+        .args(["-c", &line, env!("CARGO_BIN_EXE_lumbung")])
+        .current_dir(office.path(""))
+        .env("LUMBUNG_PASSPHRASE", PASSPHRASE)
+        .status();
+    assert!(status.expect("bash runs").success(), "{command}");
+    let inner = office.path("data/surat/a.txt");
+    let inner = inner.strip_prefix("/").expect("absolute");
+    let read = |out: &str| std::fs::read(office.path(out).join(inner)).expect("restored");
+    assert_eq!(read("printed"), b"surat keputusan\n");
+}
+
+#[test]
+fn what_was_found_is_restored_at_once() {
+    let office = two_sites();
+    let find = |more: &[&'static str]| {
+        [
+            &[
+                "find",
+                "drc",
+                "a.txt",
+                "--key",
+                "pd.key",
+                "--site",
+                "depot",
+                "--restore",
+                "--target",
+            ],
+            more,
+        ]
+        .concat()
+    };
+    let inner = office.path("data/surat/a.txt");
+    let inner = inner.strip_prefix("/").expect("absolute");
+    let read = |out: &str| std::fs::read(office.path(out).join(inner)).expect("restored");
+    let (code, error) = office.error(&find(&["out"]));
+    assert_eq!(code, "usage", "{error}");
+    let done = office.json(&find(&["new", "--newest"]));
+    assert_eq!(done["restored"][0]["counts"]["created"].as_u64().map(|n| n > 0), Some(true));
+    assert_eq!(read("new"), b"surat keputusan, diubah\n");
+    office.json(&find(&["old", "--pick", "2"]));
+    assert_eq!(read("old"), b"surat keputusan\n");
+    assert_eq!(office.error(&find(&["x", "--pick", "3"])).0, "usage");
+    assert!(!office.path("x").exists());
+}

@@ -337,7 +337,7 @@ impl<'a> Comparison<'a> {
 }
 
 struct Reader<'a> {
-    chunks: &'a ChunkCache<'a>,
+    chunks: &'a ChunkCache,
     findings: &'a Findings,
     progress: &'a dyn Progress,
 }
@@ -390,7 +390,7 @@ pub(crate) fn differs(
     file: &OwnedFd,
     layout: &Layout,
     content: &[ContentRef],
-    chunks: &ChunkCache<'_>,
+    chunks: &ChunkCache,
     by_id: bool,
     read: &dyn Fn(u64),
 ) -> Result<(), Mismatch> {

@@ -34,8 +34,8 @@ pub use restore::{
     RestoreOptions, RestoreOutcome, RestoreRequest, Step, plan, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, HeadCache, Include, Snapshot, SnapshotError, SnapshotReader, list_snapshots,
-    select_snapshot,
+    Change, DiffEntry, HeadCache, Include, OpenedFile, Query, Search, Snapshot, SnapshotError,
+    SnapshotFiles, SnapshotReader, TypeFilter, Version, list_snapshots, select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};
 pub use verify::{DamagedSnapshot, VerifyReport, verify};

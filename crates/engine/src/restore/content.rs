@@ -85,7 +85,7 @@ impl Layout {
 /// What a writer needs.
 pub(super) struct Content<'a> {
     pub(super) target: &'a Target,
-    pub(super) chunks: &'a ChunkCache<'a>,
+    pub(super) chunks: &'a ChunkCache,
     pub(super) setter: &'a Setter<'a>,
     pub(super) remover: &'a Remover<'a>,
     pub(super) findings: &'a Findings,

@@ -42,8 +42,8 @@ pub(super) struct Decider<'a> {
     sources: Vec<Vec<u8>>,
     /// The directory that was used last: consecutive entries mostly share it.
     last: Option<(Vec<u8>, Arc<OwnedFd>)>,
-    /// A folder of the snapshot in whose place something else stands.
-    blocked: Option<Vec<u8>>,
+    /// Folders of the snapshot in whose place something else stands, in path order.
+    blocked: Vec<Vec<u8>>,
     /// Whether directories that are missing on the way are made.
     makes: bool,
 }
@@ -64,7 +64,7 @@ impl<'a> Decider<'a> {
             owners,
             in_place: request.target == Path::new("/"),
         };
-        let (last, blocked) = (None, None);
+        let (last, blocked) = (None, Vec::new());
         Self { request, target, rules, sources: sources.collect(), last, blocked, makes }
     }
 
@@ -98,20 +98,25 @@ impl<'a> Decider<'a> {
 
     /// What is to be done with an entry other than a further name of a file.
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<Decided, String> {
-        if self.blocked.as_ref().is_some_and(|folder| is_beneath(&entry.path, folder)) {
+        // In path order only the last one can be above.
+        if self.blocked.last().is_some_and(|folder| is_beneath(&entry.path, folder)) {
             return Ok(decided(Step::Skip));
         }
-        self.blocked = None;
         let decided = self.decide(entry, None)?;
         if decided.step == Step::Blocked && entry.kind == EntryKind::Directory {
-            self.blocked = Some(entry.path.clone());
+            self.blocked.push(entry.path.clone());
         }
         Ok(decided)
     }
 
+    /// Whether something stands in the place of a folder that a path lies in.
+    pub(super) fn is_blocked(&self, path: &[u8]) -> bool {
+        self.blocked.iter().any(|folder| is_beneath(path, folder))
+    }
+
     /// What is to be done with a further name of a file whose first name stands at `first` in the target.
     pub(super) fn link(&mut self, entry: &Entry, first: &[u8]) -> Result<Decided, String> {
-        if self.blocked.as_ref().is_some_and(|folder| is_beneath(&entry.path, folder)) {
+        if self.is_blocked(&entry.path) {
             return Ok(decided(Step::Skip));
         }
         let of = self.target.and_then(|target| {

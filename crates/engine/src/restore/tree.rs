@@ -333,6 +333,10 @@ impl Tree<'_> {
                 self.content.findings.done(Step::Skip, 0);
                 continue;
             }
+            if self.decider.is_blocked(&entry.path) {
+                self.content.findings.done(Step::Skip, 0);
+                continue;
+            }
             if let Err(reason) = self.link(&entry, &first, &mut stand_ins) {
                 self.content.findings.failed(&entry.path, reason);
             }

@@ -281,8 +281,8 @@ struct CacheState {
 }
 
 /// Opened chunks, the last used ones kept.
-pub(crate) struct ChunkCache<'a> {
-    frames: &'a Frames,
+pub(crate) struct ChunkCache {
+    frames: Arc<Frames>,
     fallback: Option<Arc<dyn Depot>>,
     capacity: usize,
     state: Mutex<CacheState>,
@@ -291,13 +291,14 @@ pub(crate) struct ChunkCache<'a> {
     pub(crate) repaired: AtomicU64,
 }
 
-impl<'a> ChunkCache<'a> {
+impl ChunkCache {
     pub(crate) fn new(
-        frames: &'a Frames,
+        frames: &Arc<Frames>,
         fallback: Option<Arc<dyn Depot>>,
         capacity: usize,
     ) -> Self {
         let (state, opened, repaired) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
+        let frames = frames.clone();
         Self { frames, fallback, capacity, state, opened, repaired }
     }
 

@@ -5,10 +5,12 @@
 
 mod diff;
 mod entries;
+mod files;
 mod frames;
 mod heads;
 mod include;
 mod listing;
+mod search;
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use lumbung_pack::{Manifest, RosterChain, Signed, Statistics};
 use lumbung_seal::catalogue::{Entry, EntryKind, IndexEntry, decode_index};
 use lumbung_seal::{RecoveryKey, RootPlain, open_root};
 
-use crate::{Depot, DepotError, Excludes};
+use crate::{Depot, DepotError};
 use entries::Group;
 
 /// An index of more bytes than this is not believed.
@@ -27,12 +29,14 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
+pub use files::{OpenedFile, SnapshotFiles};
 pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage_list};
 pub use heads::HeadCache;
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
 pub(crate) use listing::{read_chain, read_manifest, read_object};
+pub use search::{Query, Search, TypeFilter, Version};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +207,7 @@ pub struct SnapshotReader {
     chain: RosterChain,
     manifest: Signed<Manifest>,
     root: RootPlain,
-    frames: Frames,
+    frames: Arc<Frames>,
     index: Vec<IndexEntry>,
 }
 
@@ -253,7 +257,7 @@ impl SnapshotReader {
         if manifest.body.partial {
             return Err(SnapshotError::Partial(*snapshot));
         }
-        let frames = Frames::open(depot.clone(), fallback, &manifest.body, key, cache)?;
+        let frames = Arc::new(Frames::open(depot.clone(), fallback, &manifest.body, key, cache)?);
         let first = manifest.body.sessions.first().copied().unwrap_or(SessionId::ZERO);
         let keys = frames.keys(&first)?;
         let root = open_root(&keys.key, &manifest.body).map_err(|source| SnapshotError::Open {
@@ -294,8 +298,12 @@ impl SnapshotReader {
         Snapshot::of(&self.manifest, &self.chain)
     }
 
-    pub(crate) const fn frames(&self) -> &Frames {
+    pub(crate) const fn frames(&self) -> &Arc<Frames> {
         &self.frames
+    }
+
+    fn index(&self) -> &[IndexEntry] {
+        &self.index
     }
 
     pub(crate) fn entries(&self, include: &Include) -> Entries<'_> {
@@ -351,21 +359,6 @@ impl SnapshotReader {
                 |entry: &Entry| lumbung_seal::catalogue::parent(&entry.path) == Some(folder);
             found.extend(entries.into_iter().filter(direct));
         }
-        Ok(found)
-    }
-
-    /// Entries whose path matches a pattern as in [`Excludes`].
-    ///
-    /// # Errors
-    /// If the catalogue cannot be read.
-    pub fn find(&self, pattern: &Excludes) -> Result<Vec<Entry>, SnapshotError> {
-        let mut found = Vec::new();
-        self.for_each::<SnapshotError>(&Include::all(), &mut |entry| {
-            if pattern.matches(&entry.path) {
-                found.push(entry);
-            }
-            Ok(())
-        })?;
         Ok(found)
     }
 

@@ -2,7 +2,8 @@
 
 use lumbung_engine::{Cancel, Include, NoProgress};
 use lumbung_engine::{
-    Change, Excludes, OverwritePolicy, RestoreOptions, RestoreRequest, SnapshotReader, restore,
+    Change, Excludes, OverwritePolicy, Query, RestoreOptions, RestoreRequest, Search,
+    SnapshotReader, restore,
 };
 
 use crate::world::{World, noise};
@@ -48,7 +49,10 @@ fn folders_are_listed_and_names_found() {
     assert_eq!(list("many/07").len(), 75);
     assert_eq!(list("omega"), ["omega"]);
     assert!(reader.list(b"no/such").unwrap_err().to_string().contains("is not in the snapshot"));
-    let found = reader.find(&Excludes::new(["*2999*", "sub"]).unwrap()).unwrap();
+    let pattern = Excludes::new(["*2999*", "sub"]).unwrap();
+    let mut search = Search::new(Query { pattern, limit: 10, ..Query::default() });
+    search.add(&reader, &[0]).unwrap();
+    let found: Vec<_> = search.finish().0.into_iter().map(|version| version.entry).collect();
     assert_eq!(names(&found, &world), ["alpha/sub", "many/39/2999-with-a-name-of-some-length"]);
     let mut bytes = Vec::new();
     reader.write_content(&reader.entry(&path(&world, "alpha/two")).unwrap(), &mut bytes).unwrap();
@@ -278,4 +282,82 @@ fn one_file_is_read_without_the_heads_of_most_packs_and_later_without_any() {
     }
     assert_eq!(read(Some(cache.clone())), cold);
     assert!(read(Some(cache)) == warm, "and it heals");
+}
+
+#[test]
+fn a_part_of_the_catalogue_that_snapshots_share_is_searched_once() {
+    let world = World::new();
+    tree(&world);
+    let first = world.open(&world.backup().manifest);
+    world.trust_cache();
+    world.write("alpha/one", "other");
+    let second = world.open(&world.backup().manifest);
+    let pattern = Excludes::new(["one", "*0007-*"]).unwrap();
+    let mut search = Search::new(Query { pattern, limit: 10, ..Query::default() });
+    search.add(&second, &[1]).unwrap();
+    let all = search.parts_read();
+    assert!(all > 20, "{all}");
+    search.add(&first, &[0]).unwrap();
+    let more = search.parts_read() - all;
+    assert!(more < all / 4, "{more} of {all} parts were read again");
+    let (versions, left_out) = search.finish();
+    assert_eq!(left_out, 0);
+    let told: Vec<_> = versions.iter().map(|v| (v.snapshots, v.sites.clone())).collect();
+    assert_eq!(told, [(1, vec![1]), (1, vec![0]), (2, vec![0, 1])]);
+    assert_eq!(versions[0].last.0, second.snapshot().id);
+    assert_eq!(
+        (versions[2].first.0, versions[2].last.0),
+        (first.snapshot().id, second.snapshot().id)
+    );
+}
+
+#[test]
+fn a_snapshot_is_looked_into_at_random() {
+    use lumbung_engine::SnapshotFiles;
+    use std::os::unix::fs::FileExt as _;
+    let world = World::new();
+    tree(&world);
+    world.write("big", noise(5, 700_000));
+    let sparse = std::fs::File::create(world.source().join("sparse")).unwrap();
+    sparse.set_len(900_000).unwrap();
+    for at in [0, 250_000, 899_000] {
+        sparse.write_all_at(&noise(at, 900), at).unwrap();
+    }
+    std::fs::hard_link(world.source().join("big"), world.source().join("z")).unwrap();
+    let files = SnapshotFiles::new(world.open(&world.backup().manifest));
+    for name in ["big", "sparse", "z"] {
+        let whole = std::fs::read(world.source().join(name)).unwrap();
+        let opened = files.open(files.entry(&path(&world, name)[1..]).unwrap()).unwrap();
+        assert_eq!(opened.size(), whole.len() as u64);
+        let mut state = 7_usize;
+        for _ in 0..300 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let (offset, length) = ((state >> 20) % (whole.len() + 10), (state >> 7) % 60_000);
+            let read = files.read(&opened, offset as u64, length).unwrap();
+            let from = offset.min(whole.len());
+            assert!(
+                read == whole[from..(offset + length).min(whole.len()).max(from)],
+                "{name} {offset}"
+            );
+        }
+    }
+    // A folder in steps of one, as a small buffer of the kernel would ask for it.
+    let folder = path(&world, "many/07");
+    let (mut position, mut found) = (0, 0);
+    loop {
+        let before = position;
+        files
+            .children(&folder[1..], position, &mut |_, next| {
+                position = next;
+                false
+            })
+            .unwrap();
+        if position == before {
+            break;
+        }
+        found += 1;
+    }
+    assert_eq!(found, 75);
 }
