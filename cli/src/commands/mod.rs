@@ -32,6 +32,7 @@ mod register_text;
 pub(crate) mod repo;
 pub(crate) mod restore;
 mod restore_plan;
+mod restore_text;
 pub(crate) mod retire;
 pub(crate) mod roster;
 mod roster_travel;

@@ -1,25 +1,18 @@
-//! Answers the kernel's questions about a mount.
+//! What a mount consists of: places, their numbers, and what is known of each.
 //!
 //! Invariants: an inode's number follows from the snapshot and the path, so it is the same as long as the mount is
 //! there; names of one file share theirs; of snapshots that were entered only the last few stay open; an
 //! error is the answer to one question and never ends the mount.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr,
-    Request,
-};
+use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo};
 use lumbung_engine::{OpenedFile, SnapshotError, SnapshotFiles};
 use lumbung_model::{Timestamp, with_causes};
 use lumbung_seal::KeyBundle;
-use lumbung_seal::catalogue::{Entry, EntryKind};
+use lumbung_seal::catalogue::{Entry, EntryKind, Xattr};
 
 use super::attributes::{kind, of_entry, of_shelf};
 use super::shelf::{LATEST, Shelf};
@@ -28,32 +21,33 @@ use crate::depot::Opened;
 use crate::entry::absolute;
 use crate::terminal::{Terminal, printable};
 
-/// Nothing changes beneath a mount: the kernel may remember for long.
-const REMEMBER: Duration = Duration::from_secs(3600);
 /// Snapshots kept open besides those of open files.
 const SNAPSHOTS_OPEN: usize = 4;
 /// Messages told: one bad frame may hold thousands of small files, and a screen or a pipe that is full holds up
 /// the mount.
 const TOLD: usize = 100;
 
+/// Takes a number, the offset behind it, a type and a name; whether there was no room.
+pub(super) type Add<'a> = &'a mut dyn FnMut(INodeNo, u64, FileType, &[u8]) -> bool;
+
 /// Where a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Top,
     Dataset(usize),
     Latest(usize),
     Inner(usize, Vec<u8>),
 }
 
-struct Node {
+pub(super) struct Node {
     place: Place,
     /// Names of it that the kernel knows, as far as they were seen.
-    names: u32,
+    pub(super) names: u32,
     /// How often the kernel was told of it and has not forgotten it.
-    lookups: u64,
+    pub(super) lookups: u64,
 }
 
-struct Open {
+pub(super) struct Open {
     files: Arc<SnapshotFiles>,
     file: OpenedFile,
     path: Vec<u8>,
@@ -65,16 +59,16 @@ pub(super) struct Snapshots {
     opened: Opened,
     bundle: KeyBundle,
     terminal: Terminal,
-    nodes: Mutex<HashMap<u64, Node>>,
+    pub(super) nodes: Mutex<HashMap<u64, Node>>,
     entered: Mutex<VecDeque<(usize, Arc<SnapshotFiles>)>>,
     /// One snapshot is opened at a time; those that are open need not wait for it.
     entering: Mutex<()>,
-    handles: Mutex<HashMap<u64, Arc<Open>>>,
+    pub(super) handles: Mutex<HashMap<u64, Arc<Open>>>,
     next_handle: AtomicU64,
     told: Mutex<HashSet<Vec<u8>>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -138,7 +132,7 @@ impl Snapshots {
         Errno::EIO
     }
 
-    fn place(&self, ino: INodeNo) -> Result<Place, Errno> {
+    pub(super) fn place(&self, ino: INodeNo) -> Result<Place, Errno> {
         if ino == INodeNo::ROOT {
             return Ok(Place::Top);
         }
@@ -180,7 +174,7 @@ impl Snapshots {
         self.files(snapshot)?.entry(path).map_err(|e| self.failed(path, &e))
     }
 
-    fn attributes(&self, place: &Place, names: u32) -> Result<FileAttr, Errno> {
+    pub(super) fn attributes(&self, place: &Place, names: u32) -> Result<FileAttr, Errno> {
         let ino = INodeNo(number(place));
         let finished = |at: usize| self.shelf.snapshots.get(at).map(|s| s.finished);
         let newest = |dataset: usize| {
@@ -238,7 +232,7 @@ impl Snapshots {
         }
     }
 
-    fn look_up(&self, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
+    pub(super) fn look_up(&self, parent: INodeNo, name: &[u8]) -> Result<FileAttr, Errno> {
         let (place, names) = self.child(&self.place(parent)?, name)?;
         let mut attributes = self.attributes(&place, names)?;
         let mut nodes = lock(&self.nodes);
@@ -252,12 +246,7 @@ impl Snapshots {
     }
 
     /// Tells `add` of what lies in a folder from an offset on: number, next offset, type, name; until it is full.
-    fn list(
-        &self,
-        ino: INodeNo,
-        offset: u64,
-        add: &mut dyn FnMut(INodeNo, u64, FileType, &[u8]) -> bool,
-    ) -> Result<(), Errno> {
+    pub(super) fn list(&self, ino: INodeNo, offset: u64, add: Add<'_>) -> Result<(), Errno> {
         const DOTS: u64 = 2;
         let place = self.place(ino)?;
         let dots: [&[u8]; 2] = [b".", b".."];
@@ -309,7 +298,7 @@ impl Snapshots {
         Ok(())
     }
 
-    fn open_file(&self, ino: INodeNo) -> Result<u64, Errno> {
+    pub(super) fn open_file(&self, ino: INodeNo) -> Result<u64, Errno> {
         let Place::Inner(snapshot, path) = self.place(ino)? else { return Err(Errno::EISDIR) };
         let files = self.files(snapshot)?;
         let entry = files.entry(&path).map_err(|e| self.failed(&path, &e))?;
@@ -319,13 +308,18 @@ impl Snapshots {
         Ok(handle)
     }
 
-    fn read_file(&self, handle: FileHandle, offset: u64, length: u32) -> Result<Vec<u8>, Errno> {
+    pub(super) fn read_file(
+        &self,
+        handle: FileHandle,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, Errno> {
         let open = lock(&self.handles).get(&handle.0).cloned().ok_or(Errno::EBADF)?;
         let read = open.files.read(&open.file, offset, length as usize);
         read.map_err(|e| self.failed(&open.path, &e))
     }
 
-    fn link_target(&self, ino: INodeNo) -> Result<Vec<u8>, Errno> {
+    pub(super) fn link_target(&self, ino: INodeNo) -> Result<Vec<u8>, Errno> {
         match self.place(ino)? {
             Place::Latest(dataset) => {
                 let newest = self.shelf.datasets.get(dataset).and_then(|d| d.snapshots.last());
@@ -339,132 +333,12 @@ impl Snapshots {
         }
     }
 
-    fn extended(&self, ino: INodeNo) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+    pub(super) fn extended(&self, ino: INodeNo) -> Result<Vec<Xattr>, Errno> {
         match self.place(ino)? {
             Place::Inner(snapshot, path) if !path.is_empty() => {
                 Ok(self.entry(snapshot, &path)?.xattrs)
             }
             _ => Ok(Vec::new()),
         }
-    }
-}
-
-/// Answers a question for bytes of unknown length: with their length, or with themselves.
-fn answer(found: Result<Vec<u8>, Errno>, room: u32, reply: ReplyXattr) {
-    match found {
-        Err(errno) => reply.error(errno),
-        Ok(bytes) if room == 0 => reply.size(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
-        Ok(bytes) if bytes.len() > room as usize => reply.error(Errno::ERANGE),
-        Ok(bytes) => reply.data(&bytes),
-    }
-}
-
-impl Filesystem for Snapshots {
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.look_up(parent, name.as_bytes()) {
-            Ok(attributes) => reply.entry(&REMEMBER, &attributes, Generation(0)),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
-        let mut nodes = lock(&self.nodes);
-        if let Some(node) = nodes.get_mut(&ino.0) {
-            node.lookups = node.lookups.saturating_sub(lookups);
-            if node.lookups == 0 {
-                nodes.remove(&ino.0);
-            }
-        }
-    }
-
-    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let names = lock(&self.nodes).get(&ino.0).map_or(1, |node| node.names);
-        match self.place(ino).and_then(|place| self.attributes(&place, names)) {
-            Ok(attributes) => reply.attr(&REMEMBER, &attributes),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.link_target(ino) {
-            Ok(target) => reply.data(&target),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.open_file(ino) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn read(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        size: u32,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyData,
-    ) {
-        match self.read_file(handle, offset, size) {
-            Ok(bytes) => reply.data(&bytes),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn release(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        handle: FileHandle,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
-        let gone = lock(&self.handles).remove(&handle.0);
-        drop(gone);
-        reply.ok();
-    }
-
-    fn readdir(
-        &self,
-        _: &Request,
-        ino: INodeNo,
-        _: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
-        let listed = self.list(ino, offset, &mut |ino, next, kind, name| {
-            reply.add(ino, next, kind, OsStr::from_bytes(name))
-        });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let found = self.extended(ino).and_then(|all| {
-            let value = all.into_iter().find(|(known, _)| known == name.as_bytes());
-            value.map(|(_, value)| value).ok_or(Errno::NO_XATTR)
-        });
-        answer(found, size, reply);
-    }
-
-    fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.extended(ino).map(|all| {
-            let mut names = Vec::new();
-            for (name, _) in all {
-                names.extend_from_slice(&name);
-                names.push(0);
-            }
-            names
-        });
-        answer(names, size, reply);
     }
 }

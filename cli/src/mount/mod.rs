@@ -4,6 +4,7 @@
 //! is an error of that file and told on stderr; nothing is left mounted when the program ends by Ctrl-C, by
 //! SIGTERM or by `umount`.
 
+mod answers;
 mod attributes;
 mod filesystem;
 mod shelf;

@@ -142,7 +142,8 @@ impl Planner<'_> {
                 return Ok(());
             }
         };
-        let was_there = !matches!(step, Step::Create | Step::Replace | Step::Blocked);
+        let absent = [Step::Create, Step::Replace, Step::Blocked, Step::Skip];
+        let was_there = !absent.contains(&step);
         self.note(entry, was_there && meant);
         if step == Step::Blocked {
             self.findings.failed(&entry.path, why);

@@ -170,7 +170,8 @@ impl Tree<'_> {
                 return Ok(());
             }
         };
-        let was_there = !matches!(decided.step, Step::Create | Step::Replace | Step::Blocked);
+        let absent = [Step::Create, Step::Replace, Step::Blocked, Step::Skip];
+        let was_there = !absent.contains(&decided.step);
         self.note(&entry, was_there && self.decider.is_meant(&entry.path));
         self.act(entry, decided)
     }

@@ -278,7 +278,7 @@ pub(super) fn in_parallel<T: Sync, R: Send>(
         }
     };
     let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(&run)).collect();
+        let threads: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(run)).collect();
         threads.into_iter().map(|thread| thread.join().ok()).collect::<Vec<_>>()
     });
     let mut all = Vec::with_capacity(items.len());

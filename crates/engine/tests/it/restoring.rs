@@ -157,13 +157,15 @@ fn expected(snapshot: &Tree, there: &Tree, rule: OverwritePolicy, delete: bool) 
             (_, Node::Folder) => {
                 let inside = beneath(&result, path);
                 if inside.is_empty() || delete {
-                    inside.iter().for_each(|inner| drop(result.remove(inner)));
+                    result.retain(|path, _| !inside.contains(path));
                     result.insert(path.clone(), node.clone());
                 } else {
                     is_blocked = true;
                 }
             }
-            _ => drop(result.insert(path.clone(), node.clone())),
+            _ => {
+                result.insert(path.clone(), node.clone());
+            }
         }
     }
     // Nothing is deleted where something could not be restored.
