@@ -5,7 +5,7 @@
 //! in one snapshot is not read again in another that shares it; no more versions are kept than the caller
 //! allows, and what is left out is counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lumbung_model::{ManifestId, Timestamp};
 use lumbung_seal::catalogue::{Entry, EntryKind, path_cmp};
@@ -68,7 +68,8 @@ pub struct Search {
     by_identity: HashMap<[u8; 32], usize>,
     /// What was found in parts of catalogues, by the hash of the chunks that they consist of.
     parts: HashMap<[u8; 32], Vec<usize>>,
-    left_out: u64,
+    /// Versions there was no room for, by the beginning of their identity: 8 bytes each.
+    left_out: HashSet<[u8; 8]>,
     parts_read: u64,
 }
 
@@ -77,7 +78,8 @@ impl Search {
     #[must_use]
     pub fn new(query: Query) -> Self {
         let (by_identity, parts) = (HashMap::new(), HashMap::new());
-        Self { query, versions: Vec::new(), by_identity, parts, left_out: 0, parts_read: 0 }
+        let (versions, left_out) = (Vec::new(), HashSet::new());
+        Self { query, versions, by_identity, parts, left_out, parts_read: 0 }
     }
 
     /// Searches a snapshot that these sites keep. Snapshots are given from the newest to the oldest: that is the order
@@ -124,7 +126,9 @@ impl Search {
             let version = match known {
                 Some(version) => version,
                 None if self.versions.len() >= self.query.limit => {
-                    self.left_out += 1;
+                    let mut short = [0; 8];
+                    short.copy_from_slice(&identity[..8]);
+                    self.left_out.insert(short);
                     continue;
                 }
                 None => {
@@ -138,13 +142,12 @@ impl Search {
         Ok(found)
     }
 
-    /// What was found, by path, the newest version of each first; and how many versions, at most, there was no room
-    /// for.
+    /// What was found, by path, the newest version of each first; and how many versions there was no room for.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Version>, u64) {
         // A stable sort: of one path they stay as they were found, the newest first.
         self.versions.sort_by(|a, b| path_cmp(&a.entry.path, &b.entry.path));
-        (self.versions, self.left_out)
+        (self.versions, self.left_out.len() as u64)
     }
 
     /// How many parts of catalogues were read so far.
