@@ -1,6 +1,6 @@
 //! Restore: from a snapshot to files, beneath a target and nowhere else.
 //!
-//! [`plan`] tells what [`restore`] would do, by the same rules and the same look at the target, and changes nothing.
+//! [`plan()`] tells what [`restore()`] would do, by the same rules and the same look at the target, and changes nothing.
 //! A restore that ended early is taken up again by running it again: what is whole is left alone.
 
 mod attributes;
