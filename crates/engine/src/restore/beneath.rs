@@ -195,10 +195,8 @@ impl Target {
             Err(Errno::INVAL | Errno::NOSYS) if !replace => {
                 rustix::fs::renameat(parent, unfinished, parent, name)
             }
-            Err(Errno::ISDIR) if replace => {
-                rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?;
-                rustix::fs::renameat(parent, unfinished, parent, name)
-            }
+            Err(Errno::ISDIR) if replace => rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+                .and_then(|()| rustix::fs::renameat(parent, unfinished, parent, name)),
             other => other,
         };
         if renamed.is_err() {
