@@ -4,9 +4,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     alerts, anomaly, approve, audit, backup, browse, capacity, care, colocation, database,
-    deposits, diff, exchange, generate, hand_in, key, kinds, media, morning, order, people, policy,
-    register, repo, restore, roster, snapshots, status, uptime, user, verdicts, verify,
+    deposits, diff, exchange, find, generate, hand_in, key, kinds, media, morning, order, people,
+    policy, register, repo, restore, roster, snapshots, status, uptime, user, verdicts, verify,
 };
+use crate::mount;
 use crate::terminal::{Lang, Terminal};
 
 const AFTER: &str = "\
@@ -80,12 +81,13 @@ pub(crate) enum Command {
     Backup(backup::BackupArgs),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(browse::LsArgs),
-    Find(browse::FindArgs),
+    Find(find::FindArgs),
     Dump(browse::DumpArgs),
     #[command(subcommand)]
     Database(database::DatabaseCommand),
     Diff(diff::DiffArgs),
     Restore(restore::RestoreArgs),
+    Mount(mount::MountArgs),
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Media(media::MediaCommand),

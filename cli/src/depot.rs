@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumbung_engine::{Depot, LocalDepot};
+use lumbung_engine::{Depot, HeadCache, LocalDepot};
 use lumbung_model::RepositoryId;
 use lumbung_pack::RosterChain;
 use lumbung_seal::{AgentIdentity, KeyBundle, RequesterIdentity};
@@ -74,6 +74,17 @@ impl Opened {
     pub(crate) fn name(&self) -> String {
         self.depot.describe()
     }
+}
+
+/// Where the heads of a vault's packs are kept on this machine; nowhere for what is on this machine anyway.
+#[must_use]
+pub(crate) fn head_cache(depot: &dyn Depot) -> Option<HeadCache> {
+    if depot.local_path().is_some() {
+        return None;
+    }
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    Some(HeadCache::new(cache.join("lumbung/heads")))
 }
 
 /// Whether a depot is named by an address.

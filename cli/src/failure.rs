@@ -19,6 +19,17 @@ pub(crate) enum Exit {
     Warnings = 3,
 }
 
+impl Exit {
+    /// The one of two that says more went wrong.
+    #[must_use]
+    pub(crate) const fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Fine, other) | (Self::Warnings, other @ (Self::Error | Self::Usage)) => other,
+            (this, _) => this,
+        }
+    }
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
         /// Stable names of what can go wrong: `error.code` in JSON.
@@ -88,8 +99,6 @@ codes! {
     AmbiguousLatest = "ambiguous-latest",
     /// The snapshot has no such path, or it is no file.
     UnknownPath = "unknown-path",
-    /// The target holds something already.
-    TargetNotEmpty = "target-not-empty",
     /// Data is damaged or missing.
     Damaged = "damaged",
     /// The server is not the one that the roster names.

@@ -3,7 +3,7 @@
 use lumbung_engine::{Depot, DepotError, SessionOpener, SnapshotError};
 use lumbung_model::ManifestId;
 use lumbung_pack::{FormatError, Kind, Manifest, object_id, open_signed};
-use lumbung_seal::{RootPlain, SealError, open_root};
+use lumbung_seal::{Openings, RootPlain, SealError, open_root, open_root_with};
 
 /// Why a root stays closed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,19 @@ pub(crate) fn open(
     let first = manifest.sessions.first().ok_or(LabelError::WrongBytes)?;
     let opened = opener.open(depot, &manifest, first)?;
     Ok(open_root(&opened.key, &manifest)?)
+}
+
+/// Opens the root of a snapshot that was granted.
+///
+/// # Errors
+/// If the manifest is missing or damaged, or the grant does not open it.
+pub(crate) fn granted(
+    depot: &dyn Depot,
+    id: &ManifestId,
+    openings: &Openings,
+) -> Result<RootPlain, LabelError> {
+    let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
+    Ok(open_root_with(openings.root(id)?, &manifest)?)
 }
 
 fn fetch(depot: &dyn Depot, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, LabelError> {

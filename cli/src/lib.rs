@@ -22,6 +22,7 @@ mod labels;
 mod listing;
 mod machine;
 mod moment;
+mod mount;
 mod opening;
 mod order_file;
 mod order_text;
@@ -74,11 +75,12 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Backup(args) => commands::backup::run(args, terminal),
         Command::Snapshots(args) => commands::snapshots::run(args, terminal),
         Command::Ls(args) => commands::browse::ls(args, terminal),
-        Command::Find(args) => commands::browse::find(args, terminal),
+        Command::Find(args) => commands::find::run(args, terminal),
         Command::Dump(args) => commands::browse::dump(args, terminal),
         Command::Database(command) => commands::database::run(command, terminal),
         Command::Diff(args) => commands::diff::run(args, terminal),
         Command::Restore(args) => commands::restore::run(args, terminal),
+        Command::Mount(args) => mount::run(args, terminal),
         Command::Verify(args) => commands::verify::run(args, terminal),
         Command::Media(command) => commands::media::run(command, terminal),
         Command::Status(args) => commands::status::status(args, terminal),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumbung_engine::Opening;
+use lumbung_engine::{Opening, SessionOpener};
 use lumbung_model::ManifestId;
 use lumbung_pack::grant::{GrantFileError, GrantObject, honoured, read_grants, whole};
 use lumbung_pack::{Kind, object_id, open_signed};
@@ -17,6 +17,7 @@ use crate::depot::{Access, AccessArgs, DepotArgs, Opened};
 use crate::failure::{Code, Explain as _, Failure, Outcome};
 use crate::files::read_text;
 use crate::keys;
+use crate::labels;
 use crate::listing::Listing;
 use crate::passphrase::{self, PassphraseArgs};
 use crate::terminal::Terminal;
@@ -64,6 +65,25 @@ pub(crate) struct Unlocked {
 }
 
 impl OpeningArgs {
+    /// The file of the key that is used.
+    #[must_use]
+    pub(crate) fn file(&self) -> &Path {
+        self.requester_key.as_deref().or(self.key.as_deref()).unwrap_or_else(|| Path::new(""))
+    }
+
+    /// The options that name these keys, for a command line that is shown.
+    #[must_use]
+    pub(crate) fn options(&self) -> Vec<(&'static str, &Path)> {
+        match (&self.requester_key, &self.key) {
+            (Some(requester), _) => {
+                let grant = self.grant.as_deref().map(|grant| ("--grant", grant));
+                std::iter::once(("--requester-key", requester.as_path())).chain(grant).collect()
+            }
+            (None, Some(key)) => vec![("--key", key.as_path())],
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// Opens the keys.
     ///
     /// # Errors
@@ -120,9 +140,16 @@ impl Opener {
     /// # Errors
     /// If there is no such repository, or nothing is granted to the requester there.
     pub(crate) fn unlock(&self, depot: &DepotArgs, terminal: &Terminal) -> Outcome<Unlocked> {
-        let args =
-            DepotArgs { depot: depot.depot.clone(), access: self.access_args(&depot.access) };
-        let opened = args.open(self.access())?;
+        let access = self.access_args(&depot.access);
+        let args = DepotArgs { depot: depot.depot.clone(), access };
+        self.unlock_opened(args.open(self.access())?, terminal)
+    }
+
+    /// As [`Self::unlock`], of a depot that is open.
+    ///
+    /// # Errors
+    /// If nothing is granted to the requester there.
+    pub(crate) fn unlock_opened(&self, opened: Opened, terminal: &Terminal) -> Outcome<Unlocked> {
         let (identity, named) = match self {
             Self::Bundle(bundle) => {
                 let opening = bundle.recovery().into();
@@ -158,6 +185,20 @@ impl Opener {
 }
 
 impl Unlocked {
+    /// What the sealed root of a snapshot says of it; nothing if it does not open.
+    #[must_use]
+    pub(crate) fn label(&self, id: &ManifestId) -> Option<String> {
+        let depot = self.opened.depot.as_ref();
+        let root = match &self.opening {
+            Opening::Granted(openings) => labels::granted(depot, id, openings),
+            Opening::Recovery(key) => {
+                let opener = SessionOpener::new(self.opened.chain.clone(), key.duplicate());
+                labels::open(depot, id, &opener)
+            }
+        };
+        root.map(|root| root.label).ok()
+    }
+
     /// The snapshots to choose from.
     ///
     /// # Errors

@@ -94,6 +94,15 @@ impl Terminal {
         }
     }
 
+    /// A moment as the name of a file, to the second, with its zone.
+    #[must_use]
+    pub(crate) fn stamp(&self, at: Timestamp) -> String {
+        match self.zone {
+            Some(zone) => stamp(&zone.from_utc_datetime(&at.to_utc().naive_utc())),
+            None => stamp(&chrono::Local.from_utc_datetime(&at.to_utc().naive_utc())),
+        }
+    }
+
     /// Whether progress is drawn.
     #[must_use]
     pub(crate) fn draws(&self) -> bool {
@@ -106,14 +115,28 @@ fn show<Z: chrono::TimeZone>(at: &chrono::DateTime<Z>) -> String
 where
     Z::Offset: std::fmt::Display,
 {
-    let zone = match at.offset().fix().local_minus_utc() {
+    format!("{} {}", at.format("%Y-%m-%d %H:%M"), zone_of(at))
+}
+
+fn stamp<Z: chrono::TimeZone>(at: &chrono::DateTime<Z>) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    format!("{}_{}", at.format("%Y-%m-%d_%H-%M-%S"), zone_of(at).replace(':', ""))
+}
+
+/// The zone of a moment; the Indonesian ones by name.
+fn zone_of<Z: chrono::TimeZone>(at: &chrono::DateTime<Z>) -> String
+where
+    Z::Offset: std::fmt::Display,
+{
+    match at.offset().fix().local_minus_utc() {
         0 => "UTC".to_owned(),
         25_200 => "WIB".to_owned(),
         28_800 => "WITA".to_owned(),
         32_400 => "WIT".to_owned(),
         _ => at.format("%:z").to_string(),
-    };
-    format!("{} {zone}", at.format("%Y-%m-%d %H:%M"))
+    }
 }
 
 /// Writes to stdout; a reader that has gone ends the program quietly.

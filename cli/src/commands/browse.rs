@@ -1,4 +1,4 @@
-//! `lumbung ls`, `find` and `dump`: look into a snapshot without restoring it.
+//! `lumbung ls` and `dump`: look into a snapshot without restoring it.
 
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use lumbung_engine::{Excludes, Include, Snapshot, SnapshotError, SnapshotReader};
+use lumbung_engine::{Include, Snapshot, SnapshotError, SnapshotReader};
 use lumbung_seal::catalogue::{Entry, EntryKind};
 use serde_json::{Value, json};
 
-use crate::depot::DepotArgs;
+use crate::depot::{DepotArgs, head_cache};
 use crate::entry::{absolute, long, to_json};
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::listing;
@@ -33,20 +33,6 @@ pub(crate) struct LsArgs {
     /// Everything beneath too
     #[arg(short = 'R', long)]
     recursive: bool,
-    #[command(flatten)]
-    chosen: ChosenArgs,
-}
-
-/// Find files by name, in one snapshot or in all
-#[derive(Debug, Args)]
-pub(crate) struct FindArgs {
-    #[command(flatten)]
-    depot: DepotArgs,
-    /// Pattern: *.pdf, surat/2026-*, /srv/**/data?.db
-    pattern: String,
-    /// latest, latest:DATASET, an id or its beginning; or all
-    #[arg(long, default_value = "all")]
-    snapshot: String,
     #[command(flatten)]
     chosen: ChosenArgs,
 }
@@ -89,11 +75,21 @@ pub(crate) fn reader(
     Ok((snapshot, reader))
 }
 
-fn open_reader(unlocked: &Unlocked, snapshot: &Snapshot) -> Outcome<SnapshotReader> {
+/// Opens a snapshot.
+///
+/// # Errors
+/// If it does not open.
+pub(crate) fn open_reader(unlocked: &Unlocked, snapshot: &Snapshot) -> Outcome<SnapshotReader> {
     let opened = &unlocked.opened;
-    let repository = Some(opened.chain.repository());
-    let depot = Arc::clone(&opened.depot);
-    SnapshotReader::open(depot, repository, &snapshot.id, &unlocked.opening).map_err(|e| {
+    SnapshotReader::open_cached(
+        Arc::clone(&opened.depot),
+        None,
+        Some(opened.chain.repository()),
+        &snapshot.id,
+        &unlocked.opening,
+        head_cache(opened.depot.as_ref()),
+    )
+    .map_err(|e| {
         listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
     })
 }
@@ -194,77 +190,6 @@ fn each(
     walked.map_err(|stop| match stop {
         Stop::Snapshot(error) => listing::explain(what, error),
         Stop::Told(failure) => failure,
-    })
-}
-
-/// Runs `lumbung find`.
-///
-/// # Errors
-/// If no snapshot can be searched.
-pub(crate) fn find(args: &FindArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let pattern = Excludes::new([args.pattern.as_bytes()]).map_err(|e| {
-        let next = "write a pattern such as '*.pdf' or '/srv/**/data?.db'";
-        Failure::new(Code::Usage, format!("{:?} is no pattern", args.pattern), next).because(e)
-    })?;
-    let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
-    let list = unlocked.list()?;
-    let dataset = args.chosen.dataset.as_deref();
-    let snapshots: Vec<Snapshot> = if args.snapshot == "all" {
-        let wanted = |s: &&Snapshot| !s.partial && dataset.is_none_or(|named| list.is_of(s, named));
-        list.snapshots.iter().filter(wanted).cloned().collect()
-    } else {
-        vec![list.select(&args.snapshot, dataset, terminal)?]
-    };
-    let mut found = Vec::new();
-    let mut closed = 0;
-    for snapshot in snapshots {
-        let what = format!("snapshot {} could not be searched", snapshot.id.short());
-        let searched = open_reader(&unlocked, &snapshot)
-            .and_then(|reader| reader.find(&pattern).map_err(|e| listing::explain(&what, e)));
-        match searched {
-            Ok(entries) if entries.is_empty() => {}
-            Ok(entries) => found.push((snapshot, entries)),
-            Err(failure) if args.snapshot == "all" => {
-                closed += 1;
-                terminal.warn(failure.text().trim_end());
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    tell_found(&found, terminal)?;
-    list.warn_unreadable(terminal);
-    let whole = closed == 0 && list.unreadable.is_empty();
-    Ok(if whole { Exit::Fine } else { Exit::Warnings })
-}
-
-fn tell_found(found: &[(Snapshot, Vec<Entry>)], terminal: &Terminal) -> Outcome<()> {
-    let matches: Vec<Value> = found
-        .iter()
-        .map(|(snapshot, entries)| {
-            json!({
-                "snapshot": snapshot.id,
-                "finished": snapshot.finished,
-                "entries": entries.iter().map(to_json).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    terminal.result(&json!({ "matches": matches }), || {
-        if found.is_empty() {
-            return terminal.pick("Tidak ditemukan.\n", "Nothing found.\n").to_owned();
-        }
-        let mut text = String::new();
-        for (snapshot, entries) in found {
-            let word = terminal.pick("Cuplikan", "Snapshot");
-            text.push_str(&format!(
-                "{word} {} ({})\n",
-                snapshot.id.short(),
-                terminal.time(snapshot.finished)
-            ));
-            for entry in entries {
-                text.push_str(&format!("  {}\n", long(entry, terminal)));
-            }
-        }
-        text
     })
 }
 

@@ -1,96 +1,159 @@
-//! `lumbung restore`: files back from a snapshot, compared and proven if that is wanted.
+//! `lumbung restore`: files back from a snapshot, elsewhere or in place, compared and proven if that is wanted.
 //!
-//! Invariants: nothing is written outside the target; a proof is signed only for a whole snapshot that was
-//! compared byte by byte after it was written, and says how many entries failed.
+//! Invariants: nothing is written outside the target; nothing that is there is replaced or removed unless
+//! `--overwrite` or `--delete` says so, and in place nothing at all before somebody has agreed to it; a proof is
+//! signed only for a whole snapshot that was compared byte by byte after it was written, and says how many
+//! entries failed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use lumbung_engine::{
-    CompareReport, Depot, Include, OverwritePolicy, OwnerPolicy, RestoreError, RestoreOptions,
-    RestoreOutcome, RestoreRequest, Snapshot, SnapshotReader, compare, restore,
+    Cancel, CompareReport, Depot, Include, OverwritePolicy, OwnerPolicy, Progress, RestoreError,
+    RestoreOptions, RestoreRequest, Snapshot, SnapshotReader, compare, restore,
 };
-use lumbung_model::{ByteSize, ProofId, SiteId, Timestamp};
+use lumbung_model::{ProofId, SiteId};
 use lumbung_pack::{Kind, Proof, object_id, sign};
 use lumbung_seal::KeyBundle;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chain::now;
 use crate::commands::browse::{ChosenArgs, inner};
+use crate::commands::restore_plan;
+use crate::commands::restore_text::{Done, complain, text, value};
 use crate::depot::{self, AccessArgs, DepotArgs, Opened};
-use crate::entry::absolute;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::files::create;
 use crate::interrupt::on_ctrl_c;
 use crate::listing;
-use crate::opening::Opener;
-use crate::progress::{Meter, per_second};
-use crate::table::pairs;
-use crate::terminal::{Terminal, printable};
+use crate::opening::{Opener, Unlocked};
+use crate::progress::Meter;
+use crate::terminal::Terminal;
 
-/// Findings shown one by one; the rest is counted.
-const SHOWN: usize = 50;
+/// What Lumbung's own programs keep on a machine: `--delete` leaves it, wherever it lies.
+const OWN_DIRECTORIES: [&str; 4] = [
+    "/var/lib/lumbung-agent",
+    "/var/lib/lumbung-vault",
+    "/var/lib/lumbung-controller",
+    "/var/lib/lumbung-watch",
+];
 
-/// Restore a snapshot, or a part of it, beneath a target
+/// Restore a snapshot, or a part of it, beneath a target or in place
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     depot: DepotArgs,
     /// latest, latest:DATASET, an id or its beginning
     snapshot: String,
-    /// Directory to write beneath, empty or new; paths are kept: /etc comes back as TARGET/etc
-    #[arg(long, value_name = "OUT")]
-    target: PathBuf,
     /// Only this file or folder; may be given again
     #[arg(long, value_name = "PATH")]
     include: Vec<PathBuf>,
-    /// Another depot of the same repository, for what this one has lost or damaged
-    #[arg(long, value_name = "DEPOT")]
-    fallback: Option<String>,
-    /// Write over what is in the target; what the snapshot does not have stays
-    #[arg(long)]
-    overwrite: bool,
-    /// Give everything to the user who restores
-    #[arg(long)]
-    no_owner: bool,
+    #[command(flatten)]
+    onto: OntoArgs,
     /// Read everything back afterwards and compare it with the snapshot
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
     /// Compare, sign a proof of restore with the root key and store it in the depot
-    #[arg(long, conflicts_with_all = ["include", "no_owner"])]
+    #[arg(long, conflicts_with_all = ["include", "no_owner", "dry_run"])]
     prove: bool,
     /// Compare, and write the signed proof to this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "no_owner"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "no_owner", "dry_run"])]
     proof: Option<PathBuf>,
     #[command(flatten)]
     chosen: ChosenArgs,
 }
 
-/// What a run has to tell.
-struct Done {
-    started: Timestamp,
-    elapsed: Duration,
-    outcome: RestoreOutcome,
-    compared: Option<CompareReport>,
-    proof: Option<ProofId>,
-    /// Manifests that could not be read: one of them may be the newest.
-    passed_over: usize,
+/// Where to, and over what.
+#[derive(Debug, Args)]
+pub(crate) struct OntoArgs {
+    /// Directory to write beneath; paths are kept: /etc comes back as OUT/etc
+    #[arg(
+        long,
+        value_name = "OUT",
+        required_unless_present = "in_place",
+        conflicts_with = "in_place"
+    )]
+    pub(crate) target: Option<PathBuf>,
+    /// To the original paths; shows what will happen, and asks
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// What becomes of what is there already (default: never)
+    #[arg(long, value_name = "RULE", value_enum)]
+    pub(crate) overwrite: Option<OverwriteRule>,
+    /// Remove what is in the restored folders and not in the snapshot; shows it, and asks
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Only tell what would happen
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Another depot of the same repository, for what this one has lost or damaged
+    #[arg(long, value_name = "DEPOT")]
+    pub(crate) fallback: Option<String>,
+    /// Give everything to the user who restores
+    #[arg(long)]
+    pub(crate) no_owner: bool,
 }
 
-impl Done {
-    fn exit(&self) -> Exit {
-        let differs = self.compared.as_ref().is_some_and(|report| !report.is_equal());
-        if self.outcome.failures_total > 0 || differs {
-            Exit::Error
-        } else if self.outcome.warnings_total > 0
-            || self.outcome.repaired_frames > 0
-            || self.passed_over > 0
-        {
-            Exit::Warnings
-        } else {
-            Exit::Fine
+/// What becomes of what is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OverwriteRule {
+    /// It stays
+    Never,
+    /// What was modified before the snapshot's is replaced
+    IfNewer,
+    /// What has another type, size or modification time is replaced; attributes become the snapshot's
+    IfChanged,
+    /// As if-changed, and files of the same size are compared byte by byte
+    Always,
+}
+
+impl OverwriteRule {
+    const fn policy(self) -> OverwritePolicy {
+        match self {
+            Self::Never => OverwritePolicy::Never,
+            Self::IfNewer => OverwritePolicy::IfNewer,
+            Self::IfChanged => OverwritePolicy::IfChanged,
+            Self::Always => OverwritePolicy::Always,
+        }
+    }
+}
+
+impl OntoArgs {
+    /// Where everything is written beneath.
+    #[must_use]
+    pub(crate) fn target(&self) -> &Path {
+        self.target.as_deref().unwrap_or_else(|| Path::new("/"))
+    }
+
+    /// The rule, said or not.
+    #[must_use]
+    pub(crate) fn policy(&self) -> OverwritePolicy {
+        self.overwrite.map_or_else(OverwritePolicy::default, OverwriteRule::policy)
+    }
+
+    /// Whether somebody has to agree first.
+    const fn asks(&self) -> bool {
+        !self.dry_run && (self.in_place || self.delete)
+    }
+
+    fn options<'d>(
+        &self,
+        depots: impl Iterator<Item = &'d dyn Depot>,
+        key: &Path,
+    ) -> RestoreOptions {
+        let mut protected: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).to_vec();
+        protected.extend(depots.filter_map(Depot::local_path));
+        protected.push(key.to_owned());
+        RestoreOptions {
+            overwrite: self.policy(),
+            delete: self.delete,
+            protected,
+            owners: if self.no_owner { OwnerPolicy::Restorer } else { OwnerPolicy::AsBackedUp },
+            ..RestoreOptions::default()
         }
     }
 }
@@ -100,8 +163,6 @@ impl Done {
 /// # Errors
 /// If nothing could be restored; entries that failed are in the result.
 pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
-    // Before a passphrase is asked for and data is fetched.
-    check_target(&args.target, args.overwrite)?;
     let opener = args.chosen.key.open()?;
     let unlocked = opener.unlock(&args.depot, terminal)?;
     let opened = &unlocked.opened;
@@ -114,111 +175,158 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
             "use the custodian's bundle, or restore with --verify",
         ));
     }
-    let fallback = fallback(args, opened, &opener)?;
     let list = unlocked.list()?;
     let snapshot = list.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
-    let reader = SnapshotReader::open_with_fallback(
-        Arc::clone(&opened.depot),
-        fallback.clone(),
-        Some(opened.chain.repository()),
-        &snapshot.id,
-        &unlocked.opening,
-    )
-    .map_err(|e| {
-        listing::explain(&format!("snapshot {} could not be opened", snapshot.id.short()), e)
-    })?;
-    let mut done = execute(args, &reader, fallback, proving || args.verify, terminal)?;
+    let part = Part {
+        unlocked: &unlocked,
+        opener: &opener,
+        access: &args.depot.access,
+        key: args.chosen.key.file(),
+        snapshot: &snapshot,
+        include: Include::paths(args.include.iter().map(|path| inner(path))),
+        compared: proving || args.verify,
+    };
+    let Some(mut done) = part.restore(&args.onto, terminal)? else { return Ok(Exit::Fine) };
     done.passed_over = list.unreadable.len();
     if let (true, Some(report), Some(bundle)) = (proving, &done.compared, opener.bundle()) {
         done.proof = Some(prove(args, opened, bundle, &snapshot, &done, report)?);
     }
-    tell(args, &snapshot, &done, terminal)?;
+    tell(&args.onto, &snapshot, &done, terminal)?;
     Ok(done.exit())
 }
 
-fn check_target(target: &Path, overwrite: bool) -> Outcome<()> {
-    let entries = match std::fs::read_dir(target) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-        Err(e) => {
-            let message = format!("{} cannot be used as a target", target.display());
-            return Err(Failure::new(
-                Code::Io,
-                message,
-                "name a directory that is empty or does not exist",
-            )
-            .because(e));
+/// A part of a snapshot that is to be restored.
+pub(crate) struct Part<'a> {
+    pub(crate) unlocked: &'a Unlocked,
+    pub(crate) opener: &'a Opener,
+    pub(crate) access: &'a AccessArgs,
+    /// The key's file, which nothing may delete.
+    pub(crate) key: &'a Path,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) include: Include,
+    pub(crate) compared: bool,
+}
+
+impl Part<'_> {
+    /// Restores it, complains of what went wrong, and tells of it: as JSON, and in words.
+    ///
+    /// # Errors
+    /// If nothing could be restored.
+    pub(crate) fn run(
+        &self,
+        onto: &OntoArgs,
+        terminal: &Terminal,
+    ) -> Outcome<(Value, String, Exit)> {
+        let Some(done) = self.restore(onto, terminal)? else {
+            return Ok((Value::Null, String::new(), Exit::Fine));
+        };
+        complain(onto, &done, terminal);
+        let value = value(onto, self.snapshot, &done);
+        Ok((value, text(onto, self.snapshot, &done, terminal), done.exit()))
+    }
+
+    /// Nothing comes back of a dry run.
+    fn restore(&self, onto: &OntoArgs, terminal: &Terminal) -> Outcome<Option<Done>> {
+        let opened = &self.unlocked.opened;
+        let fallback = fallback(onto, self)?;
+        let reader = SnapshotReader::open_cached(
+            Arc::clone(&opened.depot),
+            fallback.clone(),
+            Some(opened.chain.repository()),
+            &self.snapshot.id,
+            &self.unlocked.opening,
+            depot::head_cache(opened.depot.as_ref()),
+        )
+        .map_err(|e| {
+            let what = format!("snapshot {} could not be opened", self.snapshot.id.short());
+            listing::explain(&what, e)
+        })?;
+        let cancel = on_ctrl_c(terminal.quiet)?;
+        let depots = [Some(opened.depot.as_ref()), fallback.as_deref()];
+        let options = onto.options(depots.into_iter().flatten(), self.key);
+        let run = Run { part: self, onto, reader: &reader, fallback, options, cancel: &cancel };
+        if onto.dry_run {
+            let meter = Meter::new(terminal, "plan");
+            restore_plan::tell(&run.request(&meter), self.snapshot, &meter, terminal)?;
+            return Ok(None);
         }
-    };
-    if entries && !overwrite { Err(not_empty(target)) } else { Ok(()) }
-}
-
-fn not_empty(target: &Path) -> Failure {
-    let message = format!("the target {} is not empty", target.display());
-    let next = "choose a directory that is empty or does not exist, or add --overwrite to write over what is there";
-    Failure::new(Code::TargetNotEmpty, message, next)
-}
-
-fn fallback(
-    args: &RestoreArgs,
-    opened: &Opened,
-    opener: &Opener,
-) -> Outcome<Option<Arc<dyn Depot>>> {
-    let Some(named) = &args.fallback else { return Ok(None) };
-    let access =
-        AccessArgs { repository: Some(opened.chain.repository()), ..args.depot.access.clone() };
-    Ok(Some(depot::open(named, &access, opener.access())?.depot))
-}
-
-fn execute(
-    args: &RestoreArgs,
-    reader: &SnapshotReader,
-    fallback: Option<Arc<dyn Depot>>,
-    comparing: bool,
-    terminal: &Terminal,
-) -> Outcome<Done> {
-    let include = Include::paths(args.include.iter().map(|path| inner(path)));
-    let options = RestoreOptions {
-        overwrite: if args.overwrite {
-            OverwritePolicy::Overwrite
+        if onto.asks() {
+            let meter = Meter::new(terminal, "plan");
+            restore_plan::ask(&run.request(&meter), &meter, onto.yes, terminal)?;
+        }
+        let started = now();
+        let meter = Meter::new(terminal, "restore");
+        let outcome = restore(&run.request(&meter));
+        meter.finish();
+        let elapsed = meter.elapsed();
+        let outcome = outcome.map_err(|e| explain(onto.target(), e))?;
+        let compared = if self.compared {
+            Some(self.compare(onto, &reader, &cancel, terminal)?)
         } else {
-            OverwritePolicy::Refuse
-        },
-        owners: if args.no_owner { OwnerPolicy::Restorer } else { OwnerPolicy::AsBackedUp },
-        ..RestoreOptions::default()
-    };
-    let cancel = on_ctrl_c(terminal.quiet)?;
-    let started = now();
-    let meter = Meter::new(terminal, "restore");
-    let outcome = restore(&RestoreRequest {
-        snapshot: reader,
-        fallback,
-        target: &args.target,
-        include: include.clone(),
-        options,
-        progress: &meter,
-        cancel: &cancel,
-    });
-    meter.finish();
-    let elapsed = meter.elapsed();
-    let outcome = outcome.map_err(|e| explain(&args.target, e))?;
-    let compared = if comparing {
+            None
+        };
+        let by_default = onto.overwrite.is_none();
+        let (proof, passed_over) = (None, 0);
+        Ok(Some(Done { started, elapsed, outcome, compared, proof, passed_over, by_default }))
+    }
+
+    fn compare(
+        &self,
+        onto: &OntoArgs,
+        reader: &SnapshotReader,
+        cancel: &Cancel,
+        terminal: &Terminal,
+    ) -> Outcome<CompareReport> {
         let meter = Meter::new(terminal, "compare");
-        let report = compare(reader, &args.target, &include, &meter, &cancel);
+        let report = compare(reader, onto.target(), &self.include, &meter, cancel);
         meter.finish();
         if cancel.is_cancelled() {
-            return Err(explain(&args.target, RestoreError::Cancelled));
+            return Err(explain(onto.target(), RestoreError::Cancelled));
         }
-        Some(report.map_err(|e| listing::explain("what was restored could not be compared", e))?)
-    } else {
-        None
-    };
-    Ok(Done { started, elapsed, outcome, compared, proof: None, passed_over: 0 })
+        report.map_err(|e| listing::explain("what was restored could not be compared", e))
+    }
 }
 
-fn explain(target: &Path, error: RestoreError) -> Failure {
+/// What plan and restore are asked alike.
+struct Run<'a> {
+    part: &'a Part<'a>,
+    onto: &'a OntoArgs,
+    reader: &'a SnapshotReader,
+    fallback: Option<Arc<dyn Depot>>,
+    options: RestoreOptions,
+    cancel: &'a Cancel,
+}
+
+impl Run<'_> {
+    fn request<'r>(&'r self, progress: &'r dyn Progress) -> RestoreRequest<'r> {
+        RestoreRequest {
+            snapshot: self.reader,
+            fallback: self.fallback.clone(),
+            target: self.onto.target(),
+            include: self.part.include.clone(),
+            options: self.options.clone(),
+            progress,
+            cancel: self.cancel,
+        }
+    }
+}
+
+fn fallback(onto: &OntoArgs, part: &Part<'_>) -> Outcome<Option<Arc<dyn Depot>>> {
+    let Some(named) = &onto.fallback else { return Ok(None) };
+    let repository = Some(part.unlocked.opened.chain.repository());
+    let access = AccessArgs { repository, ..part.access.clone() };
+    Ok(Some(depot::open(named, &access, part.opener.access())?.depot))
+}
+
+/// What the engine's refusal means at the terminal.
+#[must_use]
+pub(crate) fn explain(target: &Path, error: RestoreError) -> Failure {
     match error {
-        RestoreError::TargetNotEmpty(_) => not_empty(target),
+        RestoreError::DeleteNeedsFolder(path) => Failure::new(
+            Code::Usage,
+            format!("--delete is about folders, and /{path} is none in the snapshot"),
+            "name the folder with --include, or leave --delete out",
+        ),
         RestoreError::Snapshot(error) => listing::explain("the restore ended early", error),
         RestoreError::NothingIncluded => Failure::new(
             Code::UnknownPath,
@@ -228,12 +336,12 @@ fn explain(target: &Path, error: RestoreError) -> Failure {
         RestoreError::Cancelled => Failure::new(
             Code::Interrupted,
             format!("the restore was stopped; {} holds what was written so far", target.display()),
-            "run it again with --overwrite, or into a new target",
+            "run the same command again: what is whole stays, the rest is restored",
         ),
         error => Failure::new(
             Code::Restore,
             "the restore ended early",
-            "check target and disk, then run it again",
+            "check target and disk, then run the same command again: what is whole stays",
         )
         .because(error),
     }
@@ -272,109 +380,8 @@ fn prove(
     Ok(ProofId::from_bytes(id))
 }
 
-fn findings_json<'a>(findings: impl Iterator<Item = (&'a [u8], &'a str)>) -> Vec<Value> {
-    findings
-        .map(|(path, reason)| json!({ "path": String::from_utf8_lossy(&absolute(path)), "reason": reason }))
-        .collect()
-}
-
-fn tell(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> Outcome<()> {
-    let outcome = &done.outcome;
-    let compared = done.compared.as_ref().map(|report| {
-        json!({
-            "equal": report.is_equal(),
-            "entries": report.entries,
-            "bytes": report.bytes,
-            "flagged": report.flagged,
-            "differences": findings_json(report.differences.iter().map(|d| (d.path.as_slice(), d.what.as_str()))),
-            "differences_total": report.differences_total,
-        })
-    });
-    let value = json!({
-        "snapshot": snapshot.id,
-        "dataset": snapshot.dataset,
-        "target": args.target,
-        "started": done.started,
-        "finished": now(),
-        "entries": outcome.entries,
-        "bytes": outcome.bytes,
-        "failures": findings_json(outcome.failures.iter().map(|f| (f.path.as_slice(), f.reason.as_str()))),
-        "failures_total": outcome.failures_total,
-        "warnings": findings_json(outcome.warnings.iter().map(|w| (w.path.as_slice(), w.reason.as_str()))),
-        "warnings_total": outcome.warnings_total,
-        "owner_failures": outcome.owner_failures,
-        "repaired_frames": outcome.repaired_frames,
-        "compared": compared,
-        "proof": done.proof,
-        "unreadable_manifests": done.passed_over,
-    });
-    terminal.result(&value, || text(args, snapshot, done, terminal))?;
-    complain(done, terminal);
+fn tell(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> Outcome<()> {
+    terminal.result(&value(onto, snapshot, done), || text(onto, snapshot, done, terminal))?;
+    complain(onto, done, terminal);
     Ok(())
-}
-
-fn text(args: &RestoreArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) -> String {
-    let speed = ByteSize::bytes(per_second(done.outcome.bytes, done.elapsed));
-    let mut lines = vec![
-        (
-            terminal.pick("Cuplikan", "Snapshot"),
-            format!("{} ({})", snapshot.id, terminal.time(snapshot.finished)),
-        ),
-        (terminal.pick("Tujuan", "Target"), args.target.display().to_string()),
-        (
-            terminal.pick("Dipulihkan", "Restored"),
-            format!(
-                "{} {}, {} ({speed}/s)",
-                done.outcome.entries,
-                terminal.pick("entri", "entries"),
-                ByteSize::bytes(done.outcome.bytes)
-            ),
-        ),
-    ];
-    if let Some(report) = &done.compared {
-        let verdict = if report.is_equal() {
-            terminal.pick("sama", "equal")
-        } else {
-            terminal.pick("BERBEDA", "DIFFERENT")
-        };
-        let entries = terminal.pick("entri", "entries");
-        lines.push((
-            terminal.pick("Dibandingkan", "Compared"),
-            format!("{verdict}, {} {entries}", report.entries),
-        ));
-    }
-    if let Some(proof) = &done.proof {
-        lines.push((terminal.pick("Bukti pulih", "Proof of restore"), proof.to_string()));
-    }
-    pairs(&lines)
-}
-
-/// Failures, differences and warnings, on stderr.
-fn complain(done: &Done, terminal: &Terminal) {
-    let show = |path: &[u8], reason: &str| {
-        terminal.warn(&format!("{}: {}", printable(&absolute(path)), printable(reason.as_bytes())));
-    };
-    let outcome = &done.outcome;
-    outcome.failures.iter().take(SHOWN).for_each(|f| show(&f.path, &f.reason));
-    if let Some(report) = &done.compared {
-        report.differences.iter().take(SHOWN).for_each(|d| show(&d.path, &d.what));
-    }
-    outcome.warnings.iter().take(SHOWN).for_each(|w| show(&w.path, &w.reason));
-    if outcome.repaired_frames > 0 {
-        let frames = outcome.repaired_frames;
-        terminal.warn(&format!(
-            "{frames} frames are missing or damaged in the depot itself and came from --fallback"
-        ));
-    }
-    let differences = done.compared.as_ref().map_or(0, |report| report.differences_total);
-    if outcome.failures_total > 0 {
-        eprintln!(
-            "lumbung: {} entries could not be restored as they were\nnext: read them at another site, and run `lumbung verify` on this one",
-            outcome.failures_total
-        );
-    } else if differences > 0 {
-        eprintln!(
-            "lumbung: {differences} entries differ from the snapshot\nnext: owners need root to be restored (or --no-owner); did something write to the target meanwhile?"
-        );
-    }
 }

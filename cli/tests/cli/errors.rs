@@ -98,18 +98,6 @@ fn latest_of_two_datasets_lists_both() {
 }
 
 #[test]
-fn a_target_that_is_not_empty() {
-    let office = Office::equipped();
-    office.backup("arsip");
-    office.write("out/penting", b"jangan");
-    let (code, error) =
-        office.error(&["restore", "depot", "latest", "--key", "pd.key", "--target", "out"]);
-    assert_eq!(code, "target-not-empty");
-    assert!(message(&error).contains("--overwrite"), "{error}");
-    assert_eq!(files(&office.path("out")), [office.path("out/penting")]);
-}
-
-#[test]
 fn an_agent_of_another_repository() {
     let office = Office::equipped();
     office.ok(&["repo", "init", "other", "--key", "pd.key", "--agent", "other.id"]);

@@ -63,9 +63,9 @@ fn look_inside(office: &Office, data: &Path, first: &str, second: &str) {
         format!("{}\n{}\n{}\n", text("surat"), text("surat/a.txt"), text("surat/b.bin"))
     );
     let found = office.json(&["find", "depot", "*.txt", "--key", "pd.key"]);
-    assert_eq!(found["matches"].as_array().map(Vec::len), Some(2), "{found}");
+    assert_eq!(found["versions"].as_array().map(Vec::len), Some(3), "{found}");
     let found = office.json(&["find", "depot", "c.txt", "--snapshot", "latest", "--key", "pd.key"]);
-    assert_eq!(found["matches"][0]["entries"][0]["path"], text("surat/baru/c.txt"));
+    assert_eq!(found["versions"][0]["entry"]["path"], text("surat/baru/c.txt"));
 
     let diff = office.json(&["diff", "depot", &first[..12], &second[..12], "--key", "pd.key"]);
     let changes: Vec<(String, String)> = diff["changes"]
@@ -147,6 +147,7 @@ fn a_part_is_restored_alone() {
         "--target",
         "out",
         "--overwrite",
+        "if-changed",
         "--verify",
     ];
     assert_eq!(office.json(&again)["compared"]["equal"], true);

@@ -86,6 +86,10 @@ fn every_result_has_its_documented_shape() {
             "restore",
             &["restore", "depot", "latest", "--key", "pd.key", "--target", "out", "--verify"],
         ),
+        (
+            "restore --dry-run",
+            &["restore", "depot", "latest", "--key", "pd.key", "--target", "lain", "--dry-run"],
+        ),
         ("verify", &["verify", "depot"]),
         (
             "media export",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use lumbung_seal::catalogue::{Entry, EntryKind, path_cmp};
+use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind, path_cmp};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -100,7 +100,9 @@ pub fn compare(
         };
         let walked = comparison.run(root, &sources, &excludes);
         drop(comparison);
-        let joined = readers.into_iter().all(|reader| reader.join().is_ok());
+        // Each of them: one that is not joined would take this thread with it.
+        let lost = readers.into_iter().filter_map(|reader| reader.join().err()).count();
+        let joined = lost == 0;
         walked.and(if joined { Ok(()) } else { Err(SnapshotError::Thread) })
     });
     walked.map(|()| findings.0.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -335,7 +337,7 @@ impl<'a> Comparison<'a> {
 }
 
 struct Reader<'a> {
-    chunks: &'a ChunkCache<'a>,
+    chunks: &'a ChunkCache,
     findings: &'a Findings,
     progress: &'a dyn Progress,
 }
@@ -362,28 +364,78 @@ impl Reader<'_> {
             self.findings.differs(&entry.path, "its extended attributes differ");
         }
         let layout = Layout::new(*size, sparse.as_deref());
-        let mut position = 0;
-        let mut buffer = Vec::new();
-        for part in content {
-            let chunk = self.chunks.get(&part.chunk).map_err(|e| with_causes(&e))?;
-            let mut data = piece(&chunk, part).map_err(|e| with_causes(&e))?;
-            while !data.is_empty() {
-                let (offset, room) =
-                    layout.locate(position).ok_or("its content does not fit its sparse map")?;
-                let length = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                buffer.resize(length, 0);
-                read_all(&file, &mut buffer, offset).map_err(told)?;
-                if buffer != data[..length] {
-                    return Err(format!("its content differs after byte {offset}"));
-                }
-                position += length as u64;
-                data = &data[length..];
-                self.progress.bytes(length as u64);
-                self.findings.update(|report| report.bytes += length as u64);
+        let read = |bytes: u64| {
+            self.progress.bytes(bytes);
+            self.findings.update(|report| report.bytes += bytes);
+        };
+        differs(&file, &layout, content, self.chunks, false, &read).map_err(|mismatch| {
+            match mismatch {
+                Mismatch::Different(what) | Mismatch::Unknown(what) => what,
             }
-        }
-        if sparse.is_some() { check_holes(&file, *size, &layout) } else { Ok(()) }
+        })
     }
+}
+
+/// Why a file is not taken for the snapshot's.
+pub(crate) enum Mismatch {
+    /// It differs, or cannot be read.
+    Different(String),
+    /// The snapshot's content cannot be read.
+    Unknown(String),
+}
+
+/// Compares a file with its content in a snapshot. `by_id`: where a chunk lies in the file as a whole, its id is
+/// enough, and it is not read; else every byte is. `read` is told of every byte compared.
+pub(crate) fn differs(
+    file: &OwnedFd,
+    layout: &Layout,
+    content: &[ContentRef],
+    chunks: &ChunkCache,
+    by_id: bool,
+    read: &dyn Fn(u64),
+) -> Result<(), Mismatch> {
+    let different = |errno: Errno| {
+        Mismatch::Different(format!("cannot be read: {}", std::io::Error::from(errno)))
+    };
+    let unknown = |error: SnapshotError| Mismatch::Unknown(with_causes(&error));
+    let misfit = || Mismatch::Different("its content does not fit its sparse map".to_owned());
+    let mut position = 0;
+    let mut buffer = Vec::new();
+    for part in content {
+        let (offset, room) = layout.locate(position).ok_or_else(misfit)?;
+        if by_id && room >= u64::from(part.length) && chunks.is_whole(part).map_err(unknown)? {
+            buffer.resize(part.length as usize, 0);
+            read_all(file, &mut buffer, offset).map_err(different)?;
+            if !chunks.is(&part.chunk, &buffer).map_err(unknown)? {
+                return Err(Mismatch::Different(format!(
+                    "its content differs after byte {offset}"
+                )));
+            }
+            position += u64::from(part.length);
+            read(u64::from(part.length));
+            continue;
+        }
+        let chunk = chunks.get(&part.chunk).map_err(unknown)?;
+        let mut data = piece(&chunk, part).map_err(unknown)?;
+        while !data.is_empty() {
+            let (offset, room) = layout.locate(position).ok_or_else(misfit)?;
+            let length = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            buffer.resize(length, 0);
+            read_all(file, &mut buffer, offset).map_err(different)?;
+            if buffer != data[..length] {
+                return Err(Mismatch::Different(format!(
+                    "its content differs after byte {offset}"
+                )));
+            }
+            position += length as u64;
+            data = &data[length..];
+            read(length as u64);
+        }
+    }
+    if layout.sparse {
+        check_holes(file, layout.size, layout).map_err(Mismatch::Different)?;
+    }
+    Ok(())
 }
 
 fn read_all(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<(), Errno> {

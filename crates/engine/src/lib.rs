@@ -35,12 +35,13 @@ pub use depot::{Commit, Depot, DepotError, HttpDepot, LocalDepot};
 pub use depot::{FaultyDepot, MemoryDepot};
 pub use exclude::{ExcludeError, Excludes};
 pub use restore::{
-    Failure, OverwritePolicy, OwnerPolicy, RestoreError, RestoreOptions, RestoreOutcome,
-    RestoreRequest, restore,
+    Counts, Failure, OverwritePolicy, OwnerPolicy, PlanReport, Planned, RestoreError,
+    RestoreOptions, RestoreOutcome, RestoreRequest, Step, plan, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, Include, Opening, SessionOpener, Snapshot, SnapshotError, SnapshotReader,
-    list_snapshots, read_session, read_wraps, select_snapshot,
+    Change, DiffEntry, HeadCache, Include, OpenedFile, Opening, Query, Search, SessionOpener,
+    Snapshot, SnapshotError, SnapshotFiles, SnapshotReader, TypeFilter, Version, list_snapshots,
+    read_session, read_wraps, select_snapshot,
 };
 pub use state::{StateError, import_rosters, load_rosters};
 pub use verify::{DamagedSnapshot, VerifyReport, verify};

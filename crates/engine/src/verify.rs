@@ -174,7 +174,14 @@ fn open_all(
                 Err(error) => damage.note(manifest.id, lasting(error)?),
             }
         }
-        for chunk in reader.frames().chunks() {
+        let chunks = match reader.frames().chunks() {
+            Ok(chunks) => chunks,
+            Err(error) => {
+                damage.note(manifest.id, lasting(error)?);
+                continue;
+            }
+        };
+        for chunk in &chunks {
             if cancel.is_cancelled() {
                 return Err(SnapshotError::Cancelled);
             }

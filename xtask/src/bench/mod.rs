@@ -8,6 +8,7 @@ mod corpora;
 mod engine;
 mod fuse;
 mod interrupted;
+mod one_file;
 mod stream;
 mod through;
 mod tools;
@@ -32,6 +33,8 @@ pub(crate) enum Bench {
     Stream(stream::Options),
     /// A backup that is killed midway: what the next run reads and sends again.
     Interrupted(interrupted::Options),
+    /// One file out of a snapshot of a million.
+    OneFile(one_file::Options),
     /// The first backup by an agent to a vault over loopback, and the agent when it is idle.
     Through(through::Options),
     /// PUT, `have`, commit, scrub, the pull over a long line, and a vault of ten million chunks.
@@ -50,6 +53,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::Engine(options) => engine::engine(options),
         Bench::Stream(options) => stream::stream(options),
         Bench::Interrupted(options) => interrupted::interrupted(options),
+        Bench::OneFile(options) => one_file::one_file(options),
         Bench::Through(options) => through::through(options),
         Bench::Vault(options) => vault::run(&options.arguments),
         Bench::Controller(options) => controller::run(options),

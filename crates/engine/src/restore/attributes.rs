@@ -8,7 +8,10 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, U
 use rustix::io::Errno;
 
 use super::OwnerPolicy;
+use super::beneath::Target;
 use super::outcome::{Findings, told};
+use super::rules::{OverwritePolicy, Rules, Step};
+use crate::source::{Stat, attributes_of, attributes_of_link};
 
 const SETUID_SETGID: u32 = 0o6000;
 
@@ -81,6 +84,52 @@ impl<'a> Setter<'a> {
     fn mode(entry: &Entry, owned: bool) -> Mode {
         let dropped = if owned { 0 } else { SETUID_SETGID };
         Mode::from_raw_mode(entry.mode & !dropped)
+    }
+
+    /// Extended attributes that the entry does not have, of those that a backup takes: they go.
+    fn superfluous(entry: &Entry, present: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Vec<u8>> {
+        let ours = |name: &[u8]| name.starts_with(b"user.") || comes_late(name);
+        let known = |name: &Vec<u8>| entry.xattrs.iter().any(|(known, _)| known == name);
+        let names = present.into_iter().map(|(name, _)| name);
+        names.filter(|name| ours(name) && !known(name)).collect()
+    }
+
+    /// Gives what is there the entry's attributes, if it does not have them; what was done.
+    pub(super) fn adjust(&self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Step {
+        let owners = self.owners == OwnerPolicy::AsBackedUp && self.is_root;
+        let overwrite = OverwritePolicy::IfChanged;
+        let rules = Rules { overwrite, delete: false, owners, in_place: false };
+        let there = Target::present(parent, name, None, true).ok().flatten();
+        if there.is_some_and(|there| rules.same_attributes(entry, &there, true)) {
+            return Step::Unchanged;
+        }
+        let mut path = format!("/proc/self/fd/{}/", parent.as_fd().as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        let present = attributes_of_link(parent, name).unwrap_or_default();
+        for superfluous in Self::superfluous(entry, present) {
+            let removed = rustix::fs::lremovexattr(&path[..], &superfluous[..]);
+            self.note(entry, "an attribute cannot be removed", removed);
+        }
+        self.set_named(parent, name, entry);
+        Step::Adjust
+    }
+
+    /// Of a directory that was there.
+    pub(super) fn adjust_directory(&self, directory: BorrowedFd<'_>, entry: &Entry) {
+        let present = attributes_of(directory).unwrap_or_default();
+        let stat = rustix::fs::fstat(directory).map(|stat| Stat::from(&stat));
+        let same = stat.is_ok_and(|stat| {
+            (stat.mtime_s, stat.mtime_ns, stat.mode) == (entry.mtime_s, entry.mtime_ns, entry.mode)
+                && (stat.uid, stat.gid) == (entry.uid, entry.gid)
+        });
+        if same && present == entry.xattrs {
+            return;
+        }
+        for superfluous in Self::superfluous(entry, present) {
+            let removed = rustix::fs::fremovexattr(directory, &superfluous[..]);
+            self.note(entry, "an attribute cannot be removed", removed);
+        }
+        self.set_open(directory, entry);
     }
 
     /// Of an opened file or directory.

@@ -1,27 +1,38 @@
 //! Writes the content of files, holes left out; a huge file by several threads at once.
+//!
+//! Invariant: a file gets its name once all of its content is written and its attributes are set. One whose
+//! content cannot be read whole never gets it; what there is of a large one is kept beside its place.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lumbung_seal::catalogue::{ContentRef, Entry, EntryKind, Extent};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::Setter;
-use super::beneath::Target;
+use super::beneath::{Target, split};
 use super::outcome::{Findings, told};
+use super::rules::{Step, bytes_of};
+use super::sweep::Remover;
 use crate::Progress;
+use crate::compare::{Mismatch, differs};
 use crate::snapshot::{ChunkCache, piece};
 use lumbung_model::with_causes;
 
 /// A file of more bytes is written in pieces.
 pub(super) const LARGE_BYTES: u64 = 32 << 20;
+/// What stands behind the name of a large file whose content could not be read whole.
+const PARTIAL_SUFFIX: &[u8] = b".lumbung-partial";
 /// About how many bytes a piece has.
 const PIECE_BYTES: u64 = 8 << 20;
 
 /// A file that several threads write.
 pub(super) struct LargeFile {
     file: OwnedFd,
+    parent: std::sync::Arc<OwnedFd>,
+    step: Step,
     /// Without its content.
     entry: Entry,
     layout: Layout,
@@ -40,8 +51,8 @@ pub(super) struct Piece {
 pub(crate) struct Layout {
     /// Start in the content, start in the file, length; ascending.
     pub(crate) stretches: Vec<(u64, u64, u64)>,
-    size: u64,
-    sparse: bool,
+    pub(crate) size: u64,
+    pub(crate) sparse: bool,
 }
 
 impl Layout {
@@ -74,17 +85,48 @@ impl Layout {
 /// What a writer needs.
 pub(super) struct Content<'a> {
     pub(super) target: &'a Target,
-    pub(super) chunks: &'a ChunkCache<'a>,
+    pub(super) chunks: &'a ChunkCache,
     pub(super) setter: &'a Setter<'a>,
+    pub(super) remover: &'a Remover<'a>,
     pub(super) findings: &'a Findings,
     pub(super) progress: &'a dyn Progress,
+    /// Whether a folder that is in the way goes with all that lies in it.
+    pub(super) delete: bool,
 }
 
 impl Content<'_> {
-    /// Writes a small file.
-    pub(super) fn write(&self, parent: &OwnedFd, name: &[u8], entry: &Entry) {
+    /// Restores a file: whole, or after a look at what is there.
+    pub(super) fn restore(&self, parent: &OwnedFd, entry: &Entry, step: Step) {
+        if step != Step::Compare {
+            return self.write(parent, entry, step);
+        }
+        match self.compare(parent, entry) {
+            Ok(()) => {
+                let step = self.setter.adjust(parent, split(&entry.path).1, entry);
+                self.target.forget_unfinished(parent, split(&entry.path).1);
+                self.progress.files(1);
+                self.findings.done(step, 0);
+            }
+            Err(Mismatch::Different(_)) => self.write(parent, entry, Step::Replace),
+            Err(Mismatch::Unknown(reason)) => self.findings.failed(&entry.path, reason),
+        }
+    }
+
+    fn compare(&self, parent: &OwnedFd, entry: &Entry) -> Result<(), Mismatch> {
+        let EntryKind::File { size, sparse, content } = &entry.kind else { return Ok(()) };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let name = split(&entry.path).1;
+        // What cannot be read is no file as in the snapshot.
+        let file = rustix::fs::openat(parent, name, flags, Mode::empty())
+            .map_err(|errno| Mismatch::Different(told("cannot be read", errno)))?;
+        let layout = Layout::new(*size, sparse.as_deref());
+        differs(&file, &layout, content, self.chunks, true, &|bytes| self.progress.bytes(bytes))
+    }
+
+    fn write(&self, parent: &OwnedFd, entry: &Entry, step: Step) {
         let EntryKind::File { size, sparse, content } = &entry.kind else { return };
-        let file = match self.target.create(parent, name) {
+        let unfinished = self.target.unfinished_name(split(&entry.path).1);
+        let file = match self.target.create(parent, &unfinished) {
             Ok(file) => file,
             Err(errno) => return self.findings.failed(&entry.path, told("cannot be made", errno)),
         };
@@ -93,16 +135,60 @@ impl Content<'_> {
             .prepare(&file)
             .map_err(|errno| told("cannot be written", errno))
             .and_then(|()| self.write_parts(&file, &layout, 0, content));
-        self.finish(&file, entry, *size, written.err());
+        self.finish(&file, parent, entry, step, written.err());
     }
 
-    fn finish(&self, file: &OwnedFd, entry: &Entry, size: u64, failure: Option<String>) {
-        self.setter.set_open(file.as_fd(), entry);
+    fn finish(
+        &self,
+        file: &OwnedFd,
+        parent: &OwnedFd,
+        entry: &Entry,
+        step: Step,
+        failure: Option<String>,
+    ) {
         self.progress.files(1);
-        match failure {
-            None => self.findings.restored(size),
-            Some(reason) => self.findings.failed(&entry.path, reason),
+        let unfinished = self.target.unfinished_name(split(&entry.path).1);
+        if let Some(reason) = failure {
+            let kept = self.keep_partial(parent, entry, &unfinished);
+            return self.findings.failed(&entry.path, format!("{reason}{kept}"));
         }
+        self.setter.set_open(file.as_fd(), entry);
+        match self.place(parent, &unfinished, &entry.path, step) {
+            Ok(()) => self.findings.done(step, bytes_of(entry)),
+            Err(reason) => self.findings.failed(&entry.path, reason),
+        }
+    }
+
+    /// Gives something finished its name.
+    pub(super) fn place(
+        &self,
+        parent: &OwnedFd,
+        unfinished: &[u8],
+        path: &[u8],
+        step: Step,
+    ) -> Result<(), String> {
+        let (name, replace) = (split(path).1, step == Step::Replace);
+        if replace && self.delete && is_directory(parent, name) {
+            self.remover.remove_in(parent, name, path);
+        }
+        match self.target.put_in_place(parent, unfinished, name, replace) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) if !replace => {
+                Err("something else took its place meanwhile: run the restore again".to_owned())
+            }
+            Err(errno) => Err(told("cannot take its place", errno)),
+        }
+    }
+
+    /// Of a large file, what could be read is worth more than nothing; what is told of that.
+    fn keep_partial(&self, parent: &OwnedFd, entry: &Entry, unfinished: &[u8]) -> &'static str {
+        let partial = [split(&entry.path).1, PARTIAL_SUFFIX].concat();
+        let is_large = bytes_of(entry) > LARGE_BYTES;
+        if is_large && rustix::fs::renameat(parent, unfinished, parent, &partial[..]).is_ok() {
+            return "; what could be read of it is beside it, in a file named .lumbung-partial";
+        }
+        let _ = rustix::fs::unlinkat(parent, unfinished, rustix::fs::AtFlags::empty());
+        ""
     }
 
     fn write_parts(
@@ -132,12 +218,20 @@ impl Content<'_> {
     }
 
     /// Makes a large file and divides the work on it.
-    pub(super) fn divide(&self, parent: &OwnedFd, name: &[u8], mut entry: Entry) -> Vec<Piece> {
+    pub(super) fn divide(
+        &self,
+        parent: std::sync::Arc<OwnedFd>,
+        mut entry: Entry,
+        step: Step,
+    ) -> Vec<Piece> {
+        let unfinished = self.target.unfinished_name(split(&entry.path).1);
         let EntryKind::File { size, sparse, content } = &mut entry.kind else { return Vec::new() };
         let (size, content) = (*size, std::mem::take(content));
         let layout = Layout::new(size, sparse.as_deref());
-        let made =
-            self.target.create(parent, name).and_then(|file| layout.prepare(&file).map(|()| file));
+        let made = self
+            .target
+            .create(&parent, &unfinished)
+            .and_then(|file| layout.prepare(&file).map(|()| file));
         let file = match made {
             Ok(file) => file,
             Err(errno) => {
@@ -159,9 +253,10 @@ impl Content<'_> {
             in_share += u64::from(part.length);
         }
         let (left, failure) = (AtomicUsize::new(shares.len()), Mutex::default());
-        let file = std::sync::Arc::new(LargeFile { file, entry, layout, left, failure });
+        let file =
+            std::sync::Arc::new(LargeFile { file, parent, step, entry, layout, left, failure });
         if shares.is_empty() {
-            self.finish(&file.file, &file.entry, size, None);
+            self.finish(&file.file, &file.parent, &file.entry, step, None);
         }
         shares
             .into_iter()
@@ -177,9 +272,14 @@ impl Content<'_> {
         }
         if large.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let failure = large.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-            self.finish(&large.file, &large.entry, large.layout.size, failure);
+            self.finish(&large.file, &large.parent, &large.entry, large.step, failure);
         }
     }
+}
+
+fn is_directory(parent: &OwnedFd, name: &[u8]) -> bool {
+    let found = rustix::fs::statat(parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn write_all(file: &OwnedFd, mut data: &[u8], mut offset: u64) -> Result<(), Errno> {

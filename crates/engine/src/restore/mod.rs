@@ -1,28 +1,27 @@
 //! Restore: from a snapshot to files, beneath a target and nowhere else.
+//!
+//! [`plan()`] tells what [`restore()`] would do, by the same rules and the same look at the target, and changes nothing.
+//! A restore that ended early is taken up again by running it again: what is whole is left alone.
 
 mod attributes;
 mod beneath;
 mod content;
+mod decide;
 mod outcome;
+mod plan;
+mod rules;
+mod sweep;
 mod tree;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use content::Layout;
+pub use plan::{PlanReport, Planned, plan};
+pub use rules::{Counts, OverwritePolicy, Step};
 
 use crate::snapshot::{Include, SnapshotError, SnapshotReader};
 use crate::{Cancel, Depot, Progress, Warning};
-
-/// What happens to entries that are in the target already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OverwritePolicy {
-    /// The target must be empty, or not there.
-    #[default]
-    Refuse,
-    /// They are replaced; what is not in the snapshot stays.
-    Overwrite,
-}
 
 /// Whose the restored files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +38,10 @@ pub enum OwnerPolicy {
 pub struct RestoreOptions {
     /// Existing entries.
     pub overwrite: OverwritePolicy,
+    /// Removes what is in the restored folders and not in the snapshot.
+    pub delete: bool,
+    /// What is never removed, nor a folder above it: the depot, keys, an agent's state.
+    pub protected: Vec<PathBuf>,
     /// Owners.
     pub owners: OwnerPolicy,
     /// Threads that write.
@@ -53,6 +56,8 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             overwrite: OverwritePolicy::default(),
+            delete: false,
+            protected: Vec::new(),
             owners: OwnerPolicy::default(),
             writers: std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)
@@ -93,7 +98,7 @@ pub struct Failure {
 /// What was restored.
 #[derive(Debug, Clone, Default)]
 pub struct RestoreOutcome {
-    /// Entries written.
+    /// Entries that are as in the snapshot now.
     pub entries: u64,
     /// Bytes of content written.
     pub bytes: u64,
@@ -109,6 +114,10 @@ pub struct RestoreOutcome {
     pub owner_failures: u64,
     /// Frames that came from the fallback depot.
     pub repaired_frames: u64,
+    /// How many entries each step was taken for.
+    pub counts: Counts,
+    /// Entries that differ from the snapshot and stay, as the rule says. At most 1,000 are kept.
+    pub kept: Vec<Vec<u8>>,
 }
 
 /// Why nothing (more) was restored.
@@ -117,9 +126,9 @@ pub enum RestoreError {
     /// The snapshot cannot be read.
     #[error("the snapshot cannot be read")]
     Snapshot(#[from] SnapshotError),
-    /// The target holds something.
-    #[error("{0} is not empty: choose an empty target, or allow overwriting")]
-    TargetNotEmpty(String),
+    /// Deletion was asked for, and not in a folder.
+    #[error("/{0} is no folder in the snapshot, so nothing says where to delete")]
+    DeleteNeedsFolder(String),
     /// The target cannot be used.
     #[error("{path} cannot be used as a target")]
     Target {
@@ -147,10 +156,17 @@ pub enum RestoreError {
 /// # Errors
 /// If the snapshot cannot be read at all. Single entries that fail are in the outcome.
 pub fn restore(request: &RestoreRequest<'_>) -> Result<RestoreOutcome, RestoreError> {
-    let target = beneath::Target::prepare(
-        request.target,
-        request.options.overwrite,
-        request.options.use_openat2,
-    )?;
+    decide::check_delete(request)?;
+    let target =
+        beneath::Target::prepare(request.target, request.options.use_openat2, mark(request))?;
     tree::restore_tree(request, &target)
+}
+
+/// What is unfinished carries the snapshot's id in its name.
+fn mark(request: &RestoreRequest<'_>) -> String {
+    request.snapshot.manifest().id.to_string()[..16].to_owned()
+}
+
+fn check(request: &RestoreRequest<'_>) -> Result<(), RestoreError> {
+    if request.cancel.is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(()) }
 }

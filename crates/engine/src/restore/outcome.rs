@@ -1,10 +1,12 @@
 //! What a restore has to tell, collected from several threads.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
+use super::rules::{Counts, Step};
 use super::{Failure, RestoreOutcome};
 use crate::Warning;
 
@@ -14,8 +16,9 @@ const KEPT: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     outcome: Mutex<RestoreOutcome>,
-    entries: AtomicU64,
-    bytes: AtomicU64,
+    counts: Mutex<Counts>,
+    /// What does not have the snapshot's content where it should be: nothing is to be linked to it.
+    other: Mutex<HashSet<Vec<u8>>>,
     owner_failures: AtomicU64,
 }
 
@@ -30,11 +33,16 @@ impl Findings {
     }
 
     pub(super) fn failed(&self, path: &[u8], reason: impl Into<String>) {
+        self.has_other_content(path);
         let mut outcome = self.outcome();
         outcome.failures_total += 1;
         if outcome.failures.len() < KEPT {
             outcome.failures.push(Failure { path: path.to_vec(), reason: reason.into() });
         }
+    }
+
+    pub(super) fn has_failures(&self) -> bool {
+        self.outcome().failures_total > 0
     }
 
     pub(super) fn warn(&self, path: &[u8], reason: impl Into<String>) {
@@ -45,10 +53,33 @@ impl Findings {
         }
     }
 
-    /// An entry is there, with so many bytes of content.
-    pub(super) fn restored(&self, bytes: u64) {
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// A step was taken, and brought so many bytes of content.
+    pub(super) fn done(&self, step: Step, bytes: u64) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).add(step, 1, bytes);
+    }
+
+    /// So many entries were removed.
+    pub(super) fn deleted(&self, entries: u64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.add(Step::Delete, entries, 0);
+    }
+
+    /// An entry that differs stays as it is.
+    pub(super) fn kept(&self, path: &[u8]) {
+        self.done(Step::Keep, 0);
+        let mut outcome = self.outcome();
+        if outcome.kept.len() < KEPT {
+            outcome.kept.push(path.to_vec());
+        }
+    }
+
+    pub(super) fn has_other_content(&self, path: &[u8]) {
+        self.other.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
+    }
+
+    /// Whether the entry does not have the snapshot's content where it should be.
+    pub(super) fn is_other(&self, path: &[u8]) -> bool {
+        self.other.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     /// An owner could not be set. Told once: without the right to, it happens to every entry.
@@ -63,8 +94,10 @@ impl Findings {
 
     pub(super) fn finish(self, repaired_frames: u64) -> RestoreOutcome {
         let mut outcome = self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-        outcome.entries = self.entries.into_inner();
-        outcome.bytes = self.bytes.into_inner();
+        let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.entries = counts.created + counts.replaced + counts.adjusted + counts.unchanged;
+        outcome.bytes = counts.bytes;
+        outcome.counts = counts;
         outcome.owner_failures = self.owner_failures.into_inner();
         outcome.repaired_frames = repaired_frames;
         outcome

@@ -1,12 +1,13 @@
 //! The order of a restore: directories as they come, with files behind them by several writers; then hard
-//! links; last the directories' attributes, deepest first.
+//! links; then what is to be deleted; last the directories' attributes, deepest first.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use lumbung_model::with_causes;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
@@ -14,42 +15,26 @@ use rustix::io::Errno;
 use super::attributes::Setter;
 use super::beneath::{Target, split};
 use super::content::{Content, LARGE_BYTES, Piece};
+use super::decide::{Decided, Decider};
 use super::outcome::{Findings, told};
-use super::{RestoreError, RestoreOutcome, RestoreRequest};
+use super::rules::{Step, bytes_of};
+use super::sweep::{Remover, Sweep};
+use super::{RestoreError, RestoreOutcome, RestoreRequest, check};
 use crate::snapshot::{ChunkCache, SnapshotError};
-use lumbung_model::with_causes;
 
 enum Work {
-    File(Arc<OwnedFd>, Entry),
+    File(Arc<OwnedFd>, Entry, Step),
     Piece(Piece),
-}
-
-/// The directory that was used last: consecutive entries mostly share it.
-struct Parents<'a> {
-    target: &'a Target,
-    last: Option<(Vec<u8>, Arc<OwnedFd>)>,
-}
-
-impl Parents<'_> {
-    fn of(&mut self, path: &[u8]) -> Result<Arc<OwnedFd>, Errno> {
-        let (parent, _) = split(path);
-        if let Some((known, directory)) = &self.last
-            && known == parent
-        {
-            return Ok(directory.clone());
-        }
-        let directory = Arc::new(self.target.directory_made(parent)?);
-        self.last = Some((parent.to_vec(), directory.clone()));
-        Ok(directory)
-    }
 }
 
 struct Tree<'a> {
     request: &'a RestoreRequest<'a>,
     content: &'a Content<'a>,
-    parents: Parents<'a>,
+    decider: Decider<'a>,
+    /// Where superfluous entries are looked for.
+    sweep: Option<Sweep<'a>>,
     work: Option<Sender<Work>>,
-    directories: Vec<Entry>,
+    directories: Vec<(Entry, Step)>,
     links: Vec<(Entry, Vec<u8>)>,
     /// What was unreadable when it was backed up: there is nothing to link to.
     unreadable: HashSet<Vec<u8>>,
@@ -63,6 +48,7 @@ pub(super) fn restore_tree(
 ) -> Result<RestoreOutcome, RestoreError> {
     let findings = Findings::default();
     let setter = Setter::new(request.options.owners, &findings);
+    let remover = Remover::new(&findings, request.cancel, &request.options.protected, false);
     let chunks = ChunkCache::new(
         request.snapshot.frames(),
         request.fallback.clone(),
@@ -72,8 +58,10 @@ pub(super) fn restore_tree(
         target,
         chunks: &chunks,
         setter: &setter,
+        remover: &remover,
         findings: &findings,
         progress: request.progress,
+        delete: request.options.delete,
     };
     let result = std::thread::scope(|scope| {
         let (sender, receiver) = bounded(256);
@@ -87,7 +75,8 @@ pub(super) fn restore_tree(
         let mut tree = Tree {
             request,
             content: &content,
-            parents: Parents { target, last: None },
+            decider: Decider::new(request, Some(target), true),
+            sweep: request.options.delete.then(|| Sweep::new(target, &findings)),
             work: Some(sender),
             directories: Vec::new(),
             links: Vec::new(),
@@ -96,20 +85,18 @@ pub(super) fn restore_tree(
         };
         let read = tree.read_entries();
         tree.work = None;
-        let joined = writers.into_iter().all(|writer| writer.join().is_ok());
+        // Each of them: one that is not joined would take this thread with it.
+        let lost = writers.into_iter().filter_map(|writer| writer.join().err()).count();
+        let joined = lost == 0;
         read?;
         if !joined {
             return Err(RestoreError::Thread);
         }
         check(request)?;
-        tree.finish()
+        tree.finish(target)
     });
     let repaired = chunks.repaired.load(Ordering::Relaxed);
     result.map(|()| findings.finish(repaired))
-}
-
-fn check(request: &RestoreRequest<'_>) -> Result<(), RestoreError> {
-    if request.cancel.is_cancelled() { Err(RestoreError::Cancelled) } else { Ok(()) }
 }
 
 fn write(content: &Content<'_>, work: &Receiver<Work>, request: &RestoreRequest<'_>) {
@@ -118,7 +105,7 @@ fn write(content: &Content<'_>, work: &Receiver<Work>, request: &RestoreRequest<
             return;
         }
         match work {
-            Work::File(parent, entry) => content.write(&parent, split(&entry.path).1, &entry),
+            Work::File(parent, entry, step) => content.restore(&parent, &entry, step),
             Work::Piece(piece) => content.write_piece(&piece),
         }
     }
@@ -136,7 +123,12 @@ impl Tree<'_> {
                     return Err(SnapshotError::Depot(error).into());
                 }
                 // One part of the catalogue is lost: what it names is, the rest is not.
-                Err(error) => self.content.findings.failed(b"", with_causes(&error)),
+                Err(error) => {
+                    if let Some(sweep) = &mut self.sweep {
+                        sweep.catalogue_lost();
+                    }
+                    self.content.findings.failed(b"", with_causes(&error));
+                }
             }
         }
         if self.touched == 0 && !self.request.include.is_all() {
@@ -152,29 +144,98 @@ impl Tree<'_> {
         }
         if entry.path.is_empty() {
             // The target stands for the root directory; it belongs to who restores.
+            let swept = self.decider.is_meant(b"");
+            self.note(&entry, swept);
             return Ok(());
         }
         self.request.progress.current(&entry.path);
         self.warn_if_flagged(&entry);
         if entry.unreadable.is_some() && entry.kind != EntryKind::Directory {
+            findings.done(Step::Skip, 0);
+            self.note(&entry, false);
             self.unreadable.insert(entry.path);
             return Ok(());
         }
-        let parent = match self.parents.of(&entry.path) {
-            Ok(parent) => parent,
-            Err(errno) => {
-                findings.failed(&entry.path, told("its directory cannot be opened", errno));
+        if let EntryKind::HardLink { first } = &entry.kind {
+            let first = first.clone();
+            self.note(&entry, false);
+            self.links.push((entry, first));
+            return Ok(());
+        }
+        let decided = match self.decider.entry(&entry) {
+            Ok(decided) => decided,
+            Err(reason) => {
+                findings.failed(&entry.path, reason);
+                self.note(&entry, false);
                 return Ok(());
             }
         };
-        match &entry.kind {
-            EntryKind::Directory => self.directory(&parent, entry),
-            EntryKind::HardLink { first } => {
-                let first = first.clone();
-                self.links.push((entry, first));
+        let absent = [Step::Create, Step::Replace, Step::Blocked, Step::Skip];
+        let was_there = !absent.contains(&decided.step);
+        self.note(&entry, was_there && self.decider.is_meant(&entry.path));
+        self.act(entry, decided)
+    }
+
+    fn note(&mut self, entry: &Entry, swept: bool) {
+        if let Some(sweep) = &mut self.sweep {
+            sweep.entry(entry, swept);
+        }
+    }
+
+    fn act(&mut self, entry: Entry, decided: Decided) -> Result<(), RestoreError> {
+        let findings = self.content.findings;
+        let Decided { parent, step, same_content, settles, why } = decided;
+        let Some(parent) = parent else {
+            findings.done(step, 0);
+            findings.has_other_content(&entry.path);
+            return Ok(());
+        };
+        let is_directory = entry.kind == EntryKind::Directory;
+        match step {
+            Step::Blocked => {
+                findings.done(step, 0);
+                findings.failed(&entry.path, why);
             }
-            EntryKind::File { .. } => return self.file(parent, entry),
-            _ => self.special(&parent, &entry),
+            Step::Skip | Step::Delete => findings.done(step, 0),
+            Step::Keep => {
+                findings.kept(&entry.path);
+                if !same_content {
+                    findings.has_other_content(&entry.path);
+                }
+                self.pass(&parent, &entry);
+            }
+            // What is made or removed in it changes its times.
+            Step::Unchanged if settles => self.directories.push((entry, step)),
+            Step::Unchanged => {
+                findings.done(step, 0);
+                self.pass(&parent, &entry);
+            }
+            Step::Adjust if !is_directory => {
+                let step = self.content.setter.adjust(&parent, split(&entry.path).1, &entry);
+                findings.done(step, 0);
+                self.pass(&parent, &entry);
+            }
+            Step::Create | Step::Replace | Step::Adjust | Step::Compare => {
+                return self.make(parent, entry, step);
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry that needs no writing.
+    fn pass(&self, parent: &OwnedFd, entry: &Entry) {
+        if entry.kind != EntryKind::Directory {
+            self.content.target.forget_unfinished(parent, split(&entry.path).1);
+            self.request.progress.files(1);
+            self.request.progress.bytes(bytes_of(entry));
+        }
+    }
+
+    fn make(&mut self, parent: Arc<OwnedFd>, entry: Entry, step: Step) -> Result<(), RestoreError> {
+        match &entry.kind {
+            EntryKind::Directory => self.directory(&parent, entry, step),
+            EntryKind::File { .. } => return self.file(parent, entry, step),
+            _ => self.special(&parent, &entry, step),
         }
         Ok(())
     }
@@ -191,20 +252,29 @@ impl Tree<'_> {
         }
     }
 
-    fn directory(&mut self, parent: &OwnedFd, entry: Entry) {
-        match self.content.target.make_directory(parent, split(&entry.path).1) {
-            Ok(()) => self.directories.push(entry),
+    fn directory(&mut self, parent: &OwnedFd, entry: Entry, step: Step) {
+        let name = split(&entry.path).1;
+        if step == Step::Replace {
+            // No folder: it is removed by name, and a link is not followed.
+            match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => {
+                    let reason = told("what is in its place cannot be removed", errno);
+                    return self.content.findings.failed(&entry.path, reason);
+                }
+            }
+        }
+        match self.content.target.make_directory(parent, name) {
+            Ok(()) => self.directories.push((entry, step)),
             Err(errno) => self.content.findings.failed(&entry.path, told("cannot be made", errno)),
         }
     }
 
-    fn file(&mut self, parent: Arc<OwnedFd>, entry: Entry) -> Result<(), RestoreError> {
-        let large = matches!(&entry.kind, EntryKind::File { size, .. } if *size > LARGE_BYTES);
-        if !large {
-            return self.send(Work::File(parent, entry));
+    fn file(&mut self, parent: Arc<OwnedFd>, entry: Entry, step: Step) -> Result<(), RestoreError> {
+        if bytes_of(&entry) <= LARGE_BYTES || step == Step::Compare {
+            return self.send(Work::File(parent, entry, step));
         }
-        let name = split(&entry.path).1.to_vec();
-        for piece in self.content.divide(&parent, &name, entry) {
+        for piece in self.content.divide(parent, entry, step) {
             self.send(Work::Piece(piece))?;
         }
         Ok(())
@@ -220,20 +290,20 @@ impl Tree<'_> {
     }
 
     /// Links, pipes, sockets and devices.
-    fn special(&self, parent: &OwnedFd, entry: &Entry) {
-        let name = split(&entry.path).1;
+    fn special(&self, parent: &OwnedFd, entry: &Entry, step: Step) {
+        let target = self.content.target;
+        let unfinished = target.unfinished_name(split(&entry.path).1);
         let mode = Mode::from_raw_mode(0o600);
         let node = |kind, device| {
-            self.content
-                .target
-                .make(parent, name, || rustix::fs::mknodat(parent, name, kind, mode, device))
+            target.make(parent, &unfinished, || {
+                rustix::fs::mknodat(parent, &unfinished[..], kind, mode, device)
+            })
         };
         let made = match &entry.kind {
-            EntryKind::Symlink { target } if target.is_empty() => return,
-            EntryKind::Symlink { target } => self
-                .content
-                .target
-                .make(parent, name, || rustix::fs::symlinkat(&target[..], parent, name)),
+            EntryKind::Symlink { target: says } if says.is_empty() => return,
+            EntryKind::Symlink { target: says } => target.make(parent, &unfinished, || {
+                rustix::fs::symlinkat(&says[..], parent, &unfinished[..])
+            }),
             EntryKind::Fifo => node(FileType::Fifo, 0),
             EntryKind::Socket => node(FileType::Socket, 0),
             EntryKind::CharDevice { major, minor } => {
@@ -244,35 +314,41 @@ impl Tree<'_> {
             }
             EntryKind::File { .. } | EntryKind::Directory | EntryKind::HardLink { .. } => return,
         };
-        match made {
-            Ok(()) => {
-                self.content.setter.set_named(parent, name, entry);
-                self.content.findings.restored(0);
-            }
-            Err(errno) => self.content.findings.failed(&entry.path, told("cannot be made", errno)),
+        let placed = made.map_err(|errno| told("cannot be made", errno)).and_then(|()| {
+            self.content.setter.set_named(parent, &unfinished, entry);
+            self.content.place(parent, &unfinished, &entry.path, step)
+        });
+        match placed {
+            Ok(()) => self.content.findings.done(step, 0),
+            Err(reason) => self.content.findings.failed(&entry.path, reason),
         }
     }
 
     /// Once all content is written.
-    fn finish(mut self) -> Result<(), RestoreError> {
+    fn finish(mut self, target: &Target) -> Result<(), RestoreError> {
         let mut stand_ins = HashMap::new();
         for (entry, first) in std::mem::take(&mut self.links) {
             check(self.request)?;
             if self.unreadable.contains(&first) {
                 self.content.findings.warn(&entry.path, "could not be read when it was backed up");
+                self.content.findings.done(Step::Skip, 0);
+                continue;
+            }
+            if self.decider.is_blocked(&entry.path) {
+                self.content.findings.done(Step::Skip, 0);
                 continue;
             }
             if let Err(reason) = self.link(&entry, &first, &mut stand_ins) {
                 self.content.findings.failed(&entry.path, reason);
             }
         }
-        for entry in self.directories.iter().rev() {
+        self.delete(target)?;
+        for (entry, step) in self.directories.iter().rev() {
             check(self.request)?;
-            match self.content.target.directory_to_change(&entry.path) {
+            match target.directory_to_change(&entry.path) {
                 Ok(directory) => {
-                    use std::os::fd::AsFd as _;
-                    self.content.setter.set_open(directory.as_fd(), entry);
-                    self.content.findings.restored(0);
+                    self.content.setter.adjust_directory(directory.as_fd(), entry);
+                    self.content.findings.done(*step, 0);
                 }
                 Err(errno) => {
                     self.content
@@ -284,31 +360,35 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Makes a further name of a file. Where its first name is not restored, the first further name that is
-    /// takes its place.
+    /// Removes what the snapshot does not have, unless something could not be restored.
+    fn delete(&mut self, target: &Target) -> Result<(), RestoreError> {
+        let Some(doomed) = self.sweep.take().map(Sweep::finish) else { return Ok(()) };
+        if self.content.findings.has_failures() {
+            let why = "nothing was deleted, as not everything could be restored";
+            self.content.findings.warn(b"", why);
+            return Ok(());
+        }
+        for path in doomed {
+            check(self.request)?;
+            self.content.findings.deleted(self.content.remover.remove(target, &path));
+        }
+        Ok(())
+    }
+
+    /// Makes a further name of a file. Where its first name is not restored, or stays with other content, the
+    /// first further name that is restored takes its place.
     fn link(
         &mut self,
         entry: &Entry,
         first: &[u8],
         stand_ins: &mut HashMap<Vec<u8>, Vec<u8>>,
     ) -> Result<(), String> {
-        let parent =
-            self.parents.of(&entry.path).map_err(|e| told("its directory cannot be opened", e))?;
-        let name = split(&entry.path).1;
-        let restored = self.request.include.contains(first);
-        let existing =
-            if restored { first } else { stand_ins.get(first).map_or(&[][..], Vec::as_slice) };
-        if !existing.is_empty() {
-            let from = self.content.target.directory(split(existing).0);
-            let from = from.map_err(|e| told("its first name cannot be opened", e))?;
-            let old = split(existing).1;
-            let make = || rustix::fs::linkat(&from, old, &parent, name, AtFlags::empty());
-            self.content
-                .target
-                .make(&parent, name, make)
-                .map_err(|e| told("cannot be linked", e))?;
-            self.content.findings.restored(0);
-            return Ok(());
+        let restored =
+            self.request.include.contains(first) && !self.content.findings.is_other(first);
+        let existing = if restored { Some(first) } else { stand_ins.get(first).map(Vec::as_slice) };
+        if let Some(existing) = existing {
+            let decided = self.decider.link(entry, existing)?;
+            return self.further_name(entry, existing, decided);
         }
         let mut whole = self.request.snapshot.entry(first).map_err(|e| with_causes(&e))?;
         if matches!(whole.kind, EntryKind::Directory | EntryKind::HardLink { .. }) {
@@ -318,13 +398,58 @@ impl Tree<'_> {
         self.warn_if_flagged(&whole);
         if whole.unreadable.is_some() {
             self.unreadable.insert(first.to_vec());
+            self.content.findings.done(Step::Skip, 0);
             return Ok(());
         }
-        stand_ins.insert(first.to_vec(), entry.path.clone());
-        match &whole.kind {
-            EntryKind::File { .. } => self.content.write(&parent, name, &whole),
-            _ => self.special(&parent, &whole),
+        let decided = self.decider.entry(&whole)?;
+        let step = decided.step;
+        match (&whole.kind, decided.parent.clone()) {
+            (EntryKind::File { .. }, Some(parent))
+                if matches!(step, Step::Create | Step::Replace | Step::Compare) =>
+            {
+                self.content.restore(&parent, &whole, step);
+            }
+            _ => self.act(whole, decided).map_err(|e| with_causes(&e))?,
         }
+        if !self.content.findings.is_other(&entry.path) {
+            stand_ins.insert(first.to_vec(), entry.path.clone());
+        }
+        Ok(())
+    }
+
+    fn further_name(&self, entry: &Entry, existing: &[u8], decided: Decided) -> Result<(), String> {
+        let findings = self.content.findings;
+        let Decided { parent: Some(parent), step, .. } = decided else {
+            findings.done(decided.step, 0);
+            return Ok(());
+        };
+        let target = self.content.target;
+        let name = split(&entry.path).1;
+        match step {
+            Step::Create | Step::Replace => {}
+            Step::Keep => {
+                findings.kept(&entry.path);
+                target.forget_unfinished(&parent, name);
+                return Ok(());
+            }
+            Step::Blocked => {
+                findings.done(step, 0);
+                return Err(decided.why.to_owned());
+            }
+            _ => {
+                findings.done(step, 0);
+                target.forget_unfinished(&parent, name);
+                return Ok(());
+            }
+        }
+        let from = target.directory(split(existing).0);
+        let from = from.map_err(|e| told("its first name cannot be opened", e))?;
+        let old = split(existing).1;
+        let unfinished = target.unfinished_name(name);
+        let make = || rustix::fs::linkat(&from, old, &parent, &unfinished[..], AtFlags::empty());
+        target.make(&parent, &unfinished, make).map_err(|e| told("cannot be linked", e))?;
+        self.content.place(&parent, &unfinished, &entry.path, step)?;
+        findings.done(step, 0);
         Ok(())
     }
 }

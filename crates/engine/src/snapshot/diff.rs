@@ -92,12 +92,12 @@ fn skip_shared(old: &mut Entries<'_>, new: &mut Entries<'_>) {
     }
 }
 
-struct Contents<'a> {
-    old: ChunkCache<'a>,
-    new: ChunkCache<'a>,
+struct Contents {
+    old: ChunkCache,
+    new: ChunkCache,
 }
 
-impl Contents<'_> {
+impl Contents {
     fn change(&self, before: &Entry, after: &Entry) -> Option<Change> {
         if before == after {
             return None;

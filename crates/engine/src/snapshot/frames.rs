@@ -1,28 +1,31 @@
 //! From a chunk's id to its plaintext: pack, range, hash, tag, chunk id; each checked.
 //!
-//! A frame that is bad in one depot is read from the other, if there is one. Opened chunks are kept for a
+//! Which pack holds a chunk only the packs' heads tell. They are read when a chunk is looked for that none of
+//! those read so far holds, and kept on this machine where that is allowed (`heads.rs`). A frame that is bad in one depot is read from the other, if there is one. Opened chunks are kept for a
 //! while, and a chunk that two threads want is opened once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lumbung_model::{ChunkId, ManifestId, SegmentId, SessionId, with_causes};
+use lumbung_model::{ChunkId, ManifestId, SegmentId, SessionId};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{Kind, Manifest, PackTable, PackUse, RosterChain, Segment, UsageList, decode};
+use lumbung_seal::catalogue::ContentRef;
 use lumbung_seal::{
     FrameOpener, IdKey, Openings, RootPlain, Scratch, SealError, SessionKey, open_root,
     open_root_with,
 };
 
 use super::SnapshotError;
+use super::heads::{Depots, HeadCache, Heads, OpenedPack, in_parallel};
 use super::listing::read_object;
 use super::opening::Opening;
 use super::sessions::SessionOpener;
 use crate::{Depot, DepotError};
 
-/// Threads that read the heads of packs.
-const HEAD_READERS: usize = 4;
+/// Segments read at once.
+const SEGMENT_READERS: usize = 8;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -45,9 +48,10 @@ pub(crate) fn read_usage(
     depot: &dyn Depot,
     manifest: &Manifest,
 ) -> Result<Vec<PackUse>, SnapshotError> {
+    let lines = read_usage_list(depot, manifest)?.segments;
     let mut packs = Vec::new();
-    for line in &read_usage_list(depot, manifest)?.segments {
-        let segment = read_segment(depot, &line.segment)?;
+    let segments = in_parallel(&lines, SEGMENT_READERS, |line| read_segment(depot, &line.segment))?;
+    for (line, segment) in lines.iter().zip(segments) {
         if segment.repository != manifest.repository || segment.domain != manifest.domain {
             let error = lumbung_pack::FormatError::IdMismatch;
             return Err(damaged(depot, format!("segment {}", line.segment))(error));
@@ -89,6 +93,14 @@ pub(crate) fn read_segment(depot: &dyn Depot, id: &SegmentId) -> Result<Segment,
 
 /// Header and table of a pack with that many frames, checked against its id.
 pub(crate) fn read_head(depot: &dyn Depot, pack: &PackUse) -> Result<PackTable, SnapshotError> {
+    head_of(depot, pack).map(|(table, _)| table)
+}
+
+/// As [`read_head`], with its bytes.
+pub(super) fn head_of(
+    depot: &dyn Depot,
+    pack: &PackUse,
+) -> Result<(PackTable, Vec<u8>), SnapshotError> {
     let length = PACK_FIXED_BYTES + FRAME_ENTRY_BYTES * pack.used.bits() as usize;
     let head = depot.read_pack(&pack.pack, 0..length as u64)?;
     let damaged = |source: Option<lumbung_pack::FormatError>| DepotError::Damaged {
@@ -100,15 +112,8 @@ pub(crate) fn read_head(depot: &dyn Depot, pack: &PackUse) -> Result<PackTable, 
     if head.len() != length {
         return Err(damaged(None).into());
     }
-    Ok(PackTable::open(&pack.pack, &head).map_err(|e| damaged(Some(e)))?)
-}
-
-type Head = Result<PackTable, SnapshotError>;
-
-struct OpenedPack {
-    table: PackTable,
-    id: lumbung_model::PackId,
-    opener: Mutex<Option<Arc<FrameOpener>>>,
+    let table = PackTable::open(&pack.pack, &head).map_err(|e| damaged(Some(e)))?;
+    Ok((table, head))
 }
 
 type PackKeys = (Arc<FrameOpener>, Option<Arc<Keys>>);
@@ -119,21 +124,19 @@ pub(crate) struct Frames {
     fallback: Option<Arc<dyn Depot>>,
     manifest: Manifest,
     key: Key,
-    packs: Vec<OpenedPack>,
-    index: HashMap<ChunkId, (u32, u32)>,
-    /// Packs whose head no depot gives: what is in them is lost, the rest is not.
-    lost: Vec<String>,
+    heads: Heads,
     sessions: Mutex<HashMap<SessionId, Arc<Keys>>>,
     scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Frames {
-    /// Reads usage list, segments and heads.
+    /// Reads usage list and segments. `kept`: where the heads of packs are kept on this machine.
     pub(crate) fn open(
         depot: Arc<dyn Depot>,
         fallback: Option<Arc<dyn Depot>>,
         (chain, manifest): (&RosterChain, &Manifest),
         opening: Opening,
+        kept: Option<HeadCache>,
     ) -> Result<Self, SnapshotError> {
         let key = match opening {
             Opening::Recovery(key) => Key::Sessions(SessionOpener::new(chain.clone(), key)),
@@ -143,45 +146,15 @@ impl Frames {
             (Err(_), Some(other)) => read_usage(other, manifest)?,
             (result, _) => result?,
         };
-        let tables = read_heads(depot.as_ref(), fallback.as_deref(), &used)?;
-        let mut frames = Self {
+        Ok(Self {
             depot,
             fallback,
             manifest: manifest.clone(),
             key,
-            packs: Vec::with_capacity(used.len()),
-            index: HashMap::new(),
-            lost: Vec::new(),
+            heads: Heads::new(used, kept),
             sessions: Mutex::default(),
             scratches: Mutex::default(),
-        };
-        let named: HashSet<SessionId> = manifest.sessions.iter().copied().collect();
-        for (pack, table) in used.iter().zip(tables) {
-            let table = match table {
-                Ok(table) => table,
-                Err(error) => {
-                    frames.lost.push(with_causes(&error));
-                    continue;
-                }
-            };
-            let header = &table.header;
-            if !named.contains(&header.session) {
-                return Err(SnapshotError::UnknownSession(header.session));
-            }
-            if header.repository != manifest.repository || header.domain != manifest.domain {
-                let error = lumbung_pack::FormatError::IdMismatch;
-                let (what, depot) = (format!("pack {}", pack.pack), frames.depot.describe());
-                return Err(SnapshotError::Object { what, depot, source: error });
-            }
-            let number = u32::try_from(frames.packs.len()).unwrap_or(u32::MAX);
-            for frame in pack.used.iter_ones() {
-                if let Some(entry) = table.frames.get(frame as usize) {
-                    frames.index.entry(entry.chunk).or_insert((number, frame));
-                }
-            }
-            frames.packs.push(OpenedPack { table, id: pack.pack, opener: Mutex::default() });
-        }
-        Ok(frames)
+        })
     }
 
     /// The root of this manifest, which has that id.
@@ -243,28 +216,24 @@ impl Frames {
         fallback: Option<&dyn Depot>,
     ) -> Result<(Vec<u8>, bool), SnapshotError> {
         let fallback = fallback.or(self.fallback.as_deref());
-        let (pack, frame) = *self.index.get(id).ok_or_else(|| self.unknown(id))?;
-        let pack = self.packs.get(pack as usize).ok_or(SnapshotError::UnknownChunk(*id))?;
-        match (self.read_from(self.depot.as_ref(), pack, frame), fallback) {
+        let (pack, frame) = self.find(id)?;
+        match (self.read_from(self.depot.as_ref(), &pack, frame), fallback) {
             (Ok(plain), _) => Ok((plain, false)),
             (Err(error), None) => Err(error),
-            (Err(error), Some(other)) => match self.read_from(other, pack, frame) {
+            (Err(error), Some(other)) => match self.read_from(other, &pack, frame) {
                 Ok(plain) => Ok((plain, true)),
                 Err(_) => Err(error),
             },
         }
     }
 
-    /// Why a chunk is in no pack that could be read.
-    fn unknown(&self, id: &ChunkId) -> SnapshotError {
-        match self.lost.first() {
-            None => SnapshotError::UnknownChunk(*id),
-            Some(first) => SnapshotError::LostPacks {
-                chunk: *id,
-                packs: self.lost.len(),
-                first: first.clone(),
-            },
-        }
+    fn find(&self, id: &ChunkId) -> Result<(Arc<OpenedPack>, u32), SnapshotError> {
+        let depots = Depots {
+            depot: self.depot.as_ref(),
+            fallback: self.fallback.as_deref(),
+            manifest: &self.manifest,
+        };
+        self.heads.find(id, &depots)
     }
 
     fn read_from(
@@ -298,41 +267,35 @@ impl Frames {
         opened.map_err(|source| SnapshotError::Open { what: what(), source })
     }
 
-    /// Every chunk that the snapshot uses.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkId> {
-        self.index.keys()
+    /// Bytes of a chunk's plaintext, by its pack's table.
+    fn plain_length(&self, id: &ChunkId) -> Result<u32, SnapshotError> {
+        let (pack, frame) = self.find(id)?;
+        let entry = pack.table.frames.get(frame as usize);
+        entry.map(|entry| entry.plain_length).ok_or(SnapshotError::UnknownChunk(*id))
     }
-}
 
-/// The head of each pack, or why there is none. A depot that does not answer is an error.
-fn read_heads(
-    depot: &dyn Depot,
-    fallback: Option<&dyn Depot>,
-    packs: &[PackUse],
-) -> Result<Vec<Head>, SnapshotError> {
-    let read = |pack: &PackUse| {
-        let head = match (read_head(depot, pack), fallback) {
-            (Err(_), Some(other)) => read_head(other, pack),
-            (result, _) => result,
-        };
-        match head {
-            Err(SnapshotError::Depot(error)) if error.is_transient() => Err(error.into()),
-            head => Ok(head),
+    /// Whether these bytes are the chunk, by its id.
+    fn is(&self, id: &ChunkId, bytes: &[u8]) -> Result<bool, SnapshotError> {
+        let (pack, _) = self.find(id)?;
+        match &self.key {
+            Key::Sessions(sessions) => {
+                let keys = self.keys(&pack.table.header.session, sessions)?;
+                Ok(keys.id_key.chunk_id(bytes) == *id)
+            }
+            // A grant has no key that makes ids.
+            Key::Granted(_) => Ok(self.chunk(id, None)?.0 == bytes),
         }
-    };
-    let share = packs.len().div_ceil(HEAD_READERS).max(64);
-    let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = packs
-            .chunks(share)
-            .map(|part| scope.spawn(|| part.iter().map(read).collect::<Result<Vec<_>, _>>()))
-            .collect();
-        threads.into_iter().map(|thread| thread.join().ok()).collect::<Vec<_>>()
-    });
-    let mut heads = Vec::with_capacity(packs.len());
-    for part in parts {
-        heads.extend(part.unwrap_or(Err(SnapshotError::Thread))?);
     }
-    Ok(heads)
+
+    /// Every chunk that the snapshot uses, as far as heads can be read.
+    pub(crate) fn chunks(&self) -> Result<Vec<ChunkId>, SnapshotError> {
+        let depots = Depots {
+            depot: self.depot.as_ref(),
+            fallback: self.fallback.as_deref(),
+            manifest: &self.manifest,
+        };
+        self.heads.all(&depots)
+    }
 }
 
 struct Kept {
@@ -350,8 +313,8 @@ struct CacheState {
 }
 
 /// Opened chunks, the last used ones kept.
-pub(crate) struct ChunkCache<'a> {
-    frames: &'a Frames,
+pub(crate) struct ChunkCache {
+    frames: Arc<Frames>,
     fallback: Option<Arc<dyn Depot>>,
     capacity: usize,
     state: Mutex<CacheState>,
@@ -360,14 +323,25 @@ pub(crate) struct ChunkCache<'a> {
     pub(crate) repaired: AtomicU64,
 }
 
-impl<'a> ChunkCache<'a> {
+impl ChunkCache {
     pub(crate) fn new(
-        frames: &'a Frames,
+        frames: &Arc<Frames>,
         fallback: Option<Arc<dyn Depot>>,
         capacity: usize,
     ) -> Self {
         let (state, opened, repaired) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
+        let frames = frames.clone();
         Self { frames, fallback, capacity, state, opened, repaired }
+    }
+
+    /// Whether a reference names all of its chunk.
+    pub(crate) fn is_whole(&self, part: &ContentRef) -> Result<bool, SnapshotError> {
+        Ok(part.offset == 0 && self.frames.plain_length(&part.chunk)? == part.length)
+    }
+
+    /// Whether these bytes are the chunk, by its id.
+    pub(crate) fn is(&self, id: &ChunkId, bytes: &[u8]) -> Result<bool, SnapshotError> {
+        self.frames.is(id, bytes)
     }
 
     /// A chunk's plaintext.

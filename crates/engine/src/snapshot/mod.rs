@@ -5,10 +5,13 @@
 
 mod diff;
 mod entries;
+mod files;
 mod frames;
+mod heads;
 mod include;
 mod listing;
 mod opening;
+mod search;
 mod sessions;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use lumbung_pack::{Manifest, RosterChain, Signed, Statistics};
 use lumbung_seal::RootPlain;
 use lumbung_seal::catalogue::{Entry, EntryKind, IndexEntry, decode_index};
 
-use crate::{Depot, DepotError, Excludes};
+use crate::{Depot, DepotError};
 use entries::Group;
 
 /// An index of more bytes than this is not believed.
@@ -28,12 +31,15 @@ const INDEX_MAX_BYTES: u64 = 512 << 20;
 
 pub use diff::{Change, DiffEntry};
 pub(crate) use entries::Entries;
+pub use files::{OpenedFile, SnapshotFiles};
 pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage, read_usage_list};
+pub use heads::HeadCache;
 pub use include::Include;
 pub(crate) use include::is_beneath;
 pub use listing::{list_snapshots, select_snapshot};
 pub(crate) use listing::{read_chain, read_manifest, read_object};
 pub use opening::Opening;
+pub use search::{Query, Search, TypeFilter, Version};
 pub use sessions::{SessionOpener, read_session, read_wraps};
 
 /// Why a snapshot cannot be found, opened or read.
@@ -205,7 +211,7 @@ pub struct SnapshotReader {
     chain: RosterChain,
     manifest: Signed<Manifest>,
     root: RootPlain,
-    frames: Frames,
+    frames: Arc<Frames>,
     index: Vec<IndexEntry>,
 }
 
@@ -235,12 +241,29 @@ impl SnapshotReader {
         snapshot: &ManifestId,
         key: impl Into<Opening>,
     ) -> Result<Self, SnapshotError> {
+        Self::open_cached(depot, fallback, repository, snapshot, key, None)
+    }
+
+    /// As [`Self::open_with_fallback`]; the heads of packs are kept on this machine where `cache` says.
+    ///
+    /// # Errors
+    /// As [`Self::open_with_fallback`].
+    pub fn open_cached(
+        depot: Arc<dyn Depot>,
+        fallback: Option<Arc<dyn Depot>>,
+        repository: Option<RepositoryId>,
+        snapshot: &ManifestId,
+        key: impl Into<Opening>,
+        cache: Option<HeadCache>,
+    ) -> Result<Self, SnapshotError> {
         let chain = read_chain(depot.as_ref(), repository)?;
         let manifest = read_manifest(depot.as_ref(), &chain, snapshot)?;
         if manifest.body.partial {
             return Err(SnapshotError::Partial(*snapshot));
         }
-        let frames = Frames::open(depot.clone(), fallback, (&chain, &manifest.body), key.into())?;
+        let (body, opening) = (&manifest.body, key.into());
+        let frames = Frames::open(depot.clone(), fallback, (&chain, body), opening, cache)?;
+        let frames = Arc::new(frames);
         let root = frames.root(snapshot)?;
         let index = read_index(&frames, &root)?;
         Ok(Self { depot, chain, manifest, root, frames, index })
@@ -276,8 +299,12 @@ impl SnapshotReader {
         Snapshot::of(&self.manifest, &self.chain)
     }
 
-    pub(crate) const fn frames(&self) -> &Frames {
+    pub(crate) const fn frames(&self) -> &Arc<Frames> {
         &self.frames
+    }
+
+    fn index(&self) -> &[IndexEntry] {
+        &self.index
     }
 
     pub(crate) fn entries(&self, include: &Include) -> Entries<'_> {
@@ -333,21 +360,6 @@ impl SnapshotReader {
                 |entry: &Entry| lumbung_seal::catalogue::parent(&entry.path) == Some(folder);
             found.extend(entries.into_iter().filter(direct));
         }
-        Ok(found)
-    }
-
-    /// Entries whose path matches a pattern as in [`Excludes`].
-    ///
-    /// # Errors
-    /// If the catalogue cannot be read.
-    pub fn find(&self, pattern: &Excludes) -> Result<Vec<Entry>, SnapshotError> {
-        let mut found = Vec::new();
-        self.for_each::<SnapshotError>(&Include::all(), &mut |entry| {
-            if pattern.matches(&entry.path) {
-                found.push(entry);
-            }
-            Ok(())
-        })?;
         Ok(found)
     }
 

@@ -193,7 +193,7 @@ fn no_catalogue_makes_a_restore_write_outside_its_target() {
             };
             let snapshot = publish(&world, &groups);
             for use_openat2 in [true, false] {
-                for overwrite in [OverwritePolicy::Refuse, OverwritePolicy::Overwrite] {
+                for overwrite in [OverwritePolicy::Never, OverwritePolicy::Always] {
                     let target = tempfile::tempdir_in(outside.path()).unwrap();
                     try_restore(
                         &world,

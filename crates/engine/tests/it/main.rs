@@ -14,6 +14,8 @@ mod faults;
 mod hostile;
 mod model;
 mod reading;
+mod restoring;
+mod resumed;
 mod special;
 mod streams;
 mod world;
