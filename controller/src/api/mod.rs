@@ -13,6 +13,7 @@ mod audit;
 mod capacity;
 mod compliance;
 mod deposits;
+mod drills;
 mod elevation;
 mod entered;
 mod etag;
@@ -162,6 +163,7 @@ pub fn routes() -> Routes {
         audit::routes(),
         approvals::routes(),
         deposits::routes(),
+        drills::routes(),
         policies::routes(),
         retire::routes(),
         uptime::routes(),

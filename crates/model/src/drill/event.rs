@@ -62,7 +62,7 @@ pub enum Happened {
         step: StepId,
         /// What came of it.
         #[serde(default)]
-        outcome: Outcome,
+        outcome: StepOutcome,
     },
     /// It failed.
     StepFailed {
@@ -72,7 +72,7 @@ pub enum Happened {
         reason: String,
         /// What came of it.
         #[serde(default)]
-        outcome: Outcome,
+        outcome: StepOutcome,
     },
     /// Somebody confirmed it.
     StepConfirmed {
@@ -159,7 +159,7 @@ pub enum Happened {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// What was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_point: Option<RecoveryPoint>,
@@ -275,7 +275,7 @@ impl Happened {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         let (needed, others) = self.texts();
-        let few = |outcome: &Outcome| outcome.integrity.len() <= INTEGRITY_MAX;
+        let few = |outcome: &StepOutcome| outcome.integrity.len() <= INTEGRITY_MAX;
         let few = match self {
             Self::StepFinished { outcome, .. } | Self::StepFailed { outcome, .. } => few(outcome),
             _ => true,
@@ -286,7 +286,7 @@ impl Happened {
     }
 }
 
-impl Outcome {
+impl StepOutcome {
     fn texts(&self) -> Vec<&str> {
         let compared = self.integrity.iter();
         let compared = compared.flat_map(|one| [&one.subject, &one.expected, &one.found]);

@@ -26,8 +26,8 @@ pub use acta::{
     ActaService, ActaStep, ActaUndo, Correction, DatasetNames, ServiceNames, Signatory,
 };
 pub use event::{
-    DrillEvent, FailbackWhy, Happened, INTEGRITY_MAX, Integrity, IntegrityKind, Outcome,
-    RecoveryPoint,
+    DrillEvent, FailbackWhy, Happened, INTEGRITY_MAX, Integrity, IntegrityKind, RecoveryPoint,
+    StepOutcome,
 };
 pub use faults::{
     LIMIT_MAX_S, LINE_MAX_CHARS, PARTS_MAX, PlanFault, STEPS_MAX, TEXT_MAX_CHARS, faults, is_text,

@@ -4,7 +4,7 @@
 //! it depends on is over; nothing begins once the run is being put back. Whatever was begun and may have changed something is
 //! put back once, last begun first, also what failed or was cut short. Times never run backward.
 
-use super::event::{DrillEvent, FailbackWhy, Happened, Outcome};
+use super::event::{DrillEvent, FailbackWhy, Happened, StepOutcome};
 use super::plan::{DrillAction, DrillKind, DrillPlan, DrillStep, OnFailure};
 use super::refusal::Refusal;
 use super::word::{StepId, spelled};
@@ -77,7 +77,7 @@ pub struct StepRun {
     /// Why it failed, or what was said.
     pub note: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// How far putting it back has come.
     pub undo: UndoProgress,
     /// How often that was tried.
@@ -99,7 +99,11 @@ impl StepRun {
             ended: None,
             by: String::new(),
             note: String::new(),
-            outcome: Outcome { recovery_point: None, integrity: Vec::new(), note: String::new() },
+            outcome: StepOutcome {
+                recovery_point: None,
+                integrity: Vec::new(),
+                note: String::new(),
+            },
             undo: UndoProgress::None,
             undo_attempts: 0,
             undo_started: None,
@@ -213,9 +217,11 @@ impl<'p> Run<'p> {
     /// Whether a step has failed that the run does not go on without.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.steps().any(|(step, run)| {
+        // At a table one goes on talking about what did not work.
+        let stops = |(step, run): (&DrillStep, &StepRun)| {
             run.progress == StepProgress::Failed && step.on_failure == OnFailure::Stop
-        })
+        };
+        self.mode != DrillMode::Tabletop && self.steps().any(stops)
     }
 
     /// Whether every step is over.
@@ -239,7 +245,10 @@ impl<'p> Run<'p> {
     pub(super) fn is_over(&self, index: usize) -> bool {
         match self.steps[index].progress {
             StepProgress::Done | StepProgress::Skipped => true,
-            StepProgress::Failed => self.plan.steps[index].on_failure == OnFailure::GoOn,
+            StepProgress::Failed => {
+                self.mode == DrillMode::Tabletop
+                    || self.plan.steps[index].on_failure == OnFailure::GoOn
+            }
             StepProgress::Pending | StepProgress::Running => false,
         }
     }
@@ -483,7 +492,12 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    fn finish(&mut self, at: Timestamp, index: usize, outcome: &Outcome) -> Result<(), Refusal> {
+    fn finish(
+        &mut self,
+        at: Timestamp,
+        index: usize,
+        outcome: &StepOutcome,
+    ) -> Result<(), Refusal> {
         self.is_running(index)?;
         if self.is_confirmed_by_hand(index) {
             return Err(Refusal::ByHand(self.id(index)));

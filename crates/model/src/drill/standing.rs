@@ -185,11 +185,17 @@ pub struct PlanStanding {
 }
 
 impl PastRun {
+    /// Whether it was run in the way that a plan of that kind is for: what is carried out is not talked through, nor the
+    /// other way round.
+    #[must_use]
+    pub fn verifies_if_good(&self, kind: DrillKind) -> bool {
+        (self.mode == DrillMode::Tabletop) == (kind == DrillKind::Tabletop)
+    }
+
     /// Whether it can verify a plan of that kind.
     #[must_use]
     pub fn verifies(&self, kind: DrillKind) -> bool {
-        let in_earnest = (self.mode == DrillMode::Tabletop) == (kind == DrillKind::Tabletop);
-        in_earnest && self.verdict == Verdict::Succeeded
+        self.verifies_if_good(kind) && self.verdict == Verdict::Succeeded
     }
 }
 

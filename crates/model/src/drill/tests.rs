@@ -135,12 +135,15 @@ impl<'p> Journal<'p> {
     }
 
     fn finish(&mut self, after_s: i64, step: &str) {
-        self.write(after_s, Happened::StepFinished { step: id(step), outcome: Outcome::default() });
+        self.write(
+            after_s,
+            Happened::StepFinished { step: id(step), outcome: StepOutcome::default() },
+        );
     }
 
     fn fail(&mut self, after_s: i64, step: &str, reason: &str) {
         let (step, reason) = (id(step), reason.to_owned());
-        let outcome = Outcome::default();
+        let outcome = StepOutcome::default();
         self.write(after_s, Happened::StepFailed { step, reason, outcome });
     }
 
@@ -151,7 +154,7 @@ impl<'p> Journal<'p> {
 }
 
 /// A restore of data that was five hours old at nine.
-fn restored() -> Outcome {
+fn restored() -> StepOutcome {
     let compared = |kind, subject: &str, expected: &str| Integrity {
         kind,
         subject: subject.to_owned(),
@@ -159,7 +162,7 @@ fn restored() -> Outcome {
         found: expected.to_owned(),
         good: true,
     };
-    Outcome {
+    StepOutcome {
         recovery_point: Some(RecoveryPoint {
             snapshot: crate::ManifestId::from_bytes([0x5a; 32]),
             taken: NINE.plus_seconds(-5 * 3600),

@@ -125,7 +125,11 @@ fn running(run: &Run<'_>) -> Vec<StepId> {
 fn end(run: &Run<'_>, step: &StepId, choices: &mut Choices) -> Happened {
     let step = step.clone();
     if choices.one_in(6) {
-        return Happened::StepFailed { step, reason: "gagal".into(), outcome: Outcome::default() };
+        return Happened::StepFailed {
+            step,
+            reason: "gagal".into(),
+            outcome: StepOutcome::default(),
+        };
     }
     let action = &run.plan().steps[run.plan().position(&step).unwrap()].action;
     let by_hand = matches!(action, DrillAction::Confirm { .. });

@@ -197,6 +197,16 @@ fn a_tabletop_is_talked_through_and_leaves_nothing() {
 }
 
 #[test]
+fn at_a_table_one_goes_on_talking_about_what_did_not_work() {
+    let plan = plan();
+    let mut journal = Journal::begun(&plan, DrillMode::Tabletop);
+    journal.start(0, "putus");
+    journal.fail(0, "putus", "tidak ada yang tahu caranya");
+    assert_eq!(journal.run.next(), Next::Begin(vec![id("pulihkan")]));
+    assert_eq!(journal.run.verdict().1[1], Ground::StepFailed { step: id("putus") });
+}
+
+#[test]
 fn a_missed_target_makes_it_partly() {
     let plan = changed("rto = \"1 h\", rpo = \"6 h\"", "rto = \"10 min\", rpo = \"1 h\"");
     let (verdict, grounds) = good(&plan).run.verdict();
@@ -265,7 +275,7 @@ fn a_restore_names_its_snapshot_and_a_comparison_that_differs_has_failed() {
     journal.start(0, "pulihkan");
     let finished = |outcome| Happened::StepFinished { step: id("pulihkan"), outcome };
     assert_eq!(
-        journal.try_write(0, finished(Outcome::default())),
+        journal.try_write(0, finished(StepOutcome::default())),
         Err(Refusal::NoRecoveryPoint(id("pulihkan")))
     );
     let mut differs = restored();
