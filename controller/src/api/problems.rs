@@ -390,6 +390,7 @@ impl From<DrillError> for Refused {
             | E::Draft
             | E::OtherRevision(_)
             | E::Active(_)
+            | E::NoAgent
             | E::Over
             | E::GoesOn
             | E::Event(_)

@@ -62,10 +62,10 @@ pub fn enter(db: &Connection, act: &Act, input: &DrillPlanInput) -> Result<PlanR
     Ok(row)
 }
 
-/// Puts a plan in place of what it said.
+/// Puts a plan in place of what it said. A run that goes on stays one of what it was started with.
 ///
 /// # Errors
-/// If something is wrong with it, it is being run, or it was retired.
+/// If something is wrong with it, or it was retired.
 pub fn change(
     db: &Connection,
     act: &Act,

@@ -41,6 +41,9 @@ pub enum DrillError {
     /// It is being run.
     #[error("this plan is being run ({0}): let that end, or close it")]
     Active(DrillRunId),
+    /// Nobody would carry it out.
+    #[error("the plan's runner has no agent: enrol one on that server")]
+    NoAgent,
     /// It is not run so.
     #[error("mode: {0}")]
     Mode(&'static str),
@@ -107,6 +110,7 @@ impl DrillError {
             | Self::Draft
             | Self::OtherRevision(_)
             | Self::Active(_)
+            | Self::NoAgent
             | Self::Over
             | Self::GoesOn
             | Self::NotATabletop

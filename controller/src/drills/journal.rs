@@ -5,7 +5,7 @@
 //! that is ahead lets no run speak longer for its plan.
 
 use lumbung_model::drill::{DrillEvent, DrillMode, Happened, Run};
-use lumbung_model::{AgentId, Timestamp};
+use lumbung_model::{AgentId, ServerId, Timestamp};
 use lumbung_wire::messages::drills::{DrillOrder, DrillReport};
 use rusqlite::Connection;
 
@@ -13,11 +13,16 @@ use super::DrillError;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::drills::{self as rows, RunRow};
-use crate::db::{DbError, register};
+use crate::db::{DbError, agents, register};
 
 /// The run as its journal says.
 pub(super) fn replayed<'p>(row: &'p RunRow, events: &[DrillEvent]) -> Result<Run<'p>, DbError> {
     Run::replay(&row.body, events).map_err(|_| DbError::Corrupt { what: "the journal of a drill" })
+}
+
+/// Whether an agent is the one that the register has for that server now: one that was enrolled again is not the old one.
+fn speaks_for(db: &Connection, agent: &AgentId, server: &ServerId) -> Result<bool, DbError> {
+    Ok(register::server(db, server)?.is_some_and(|row| row.agent == Some(*agent)))
 }
 
 /// What an agent has to carry out: the runs of which its server is the runner.
@@ -25,22 +30,23 @@ pub(super) fn replayed<'p>(row: &'p RunRow, events: &[DrillEvent]) -> Result<Run
 /// # Errors
 /// If the database fails.
 pub fn orders(db: &Connection, agent: &AgentId) -> Result<Vec<DrillOrder>, DbError> {
+    let Some(known) = agents::agent(db, agent)? else { return Ok(Vec::new()) };
+    if !speaks_for(db, agent, &known.server)? {
+        return Ok(Vec::new());
+    }
     let mut orders = Vec::new();
-    let servers = register::servers(db, None)?.into_iter();
-    for server in servers.filter(|server| server.agent == Some(*agent)) {
-        for row in rows::runs_of(db, &server.id)? {
-            let through = rows::events(db, &row.id)?.last().map_or(0, |last| last.number);
-            orders.push(DrillOrder {
-                run: row.id,
-                mode: row.mode,
-                outage: row.outage,
-                revision: row.revision,
-                sha256: row.of.plan,
-                plan: row.body,
-                through,
-                answers: rows::answers(db, &row.id)?,
-            });
-        }
+    for row in rows::runs_of(db, &known.server)? {
+        let through = rows::events(db, &row.id)?.last().map_or(0, |last| last.number);
+        orders.push(DrillOrder {
+            run: row.id,
+            mode: row.mode,
+            outage: row.outage,
+            revision: row.revision,
+            sha256: row.of.plan,
+            plan: row.body,
+            through,
+            answers: rows::answers(db, &row.id)?,
+        });
     }
     Ok(orders)
 }
@@ -56,8 +62,8 @@ pub fn take_from_agent(
     report: &DrillReport,
 ) -> Result<u64, DrillError> {
     let row = rows::run(db, &report.run)?.ok_or(DrillError::UnknownRun)?;
-    let runner = row.runner.as_ref().map(|id| register::server(db, id)).transpose()?.flatten();
-    if runner.is_none_or(|server| server.agent != Some(*agent)) {
+    let is_runner = row.runner.as_ref().map(|server| speaks_for(db, agent, server)).transpose()?;
+    if is_runner != Some(true) {
         return Err(DrillError::UnknownRun);
     }
     take(db, now, row, &report.events)

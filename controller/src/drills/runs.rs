@@ -71,9 +71,7 @@ pub fn may_start(
     if let Some(runner) = row.plan.runner.filter(|_| mode != DrillMode::Tabletop) {
         let agent = register::server(db, &runner)?.and_then(|server| server.agent);
         if agent.is_none() {
-            return Err(DrillError::Mode(
-                "the plan's runner has no agent: enrol one on that server",
-            ));
+            return Err(DrillError::NoAgent);
         }
     }
     Ok(row)

@@ -39,9 +39,6 @@ pub enum Refusal {
     /// Only a failover is real.
     #[error("in earnest only a failover plan is run, and the outage is declared with its time")]
     NotReal,
-    /// It lies ahead.
-    #[error("the outage is declared for a time ahead: give the time at which it began")]
-    OutageAhead,
     /// What the step depends on is not over.
     #[error("step {0} cannot begin: what it depends on is not over")]
     TooEarly(StepId),

@@ -1,8 +1,8 @@
 //! Whether a plan is one that a city can rely on: draft → not verified → verified, and back.
 //!
-//! Invariants: only a run that succeeded, of exactly this revision and of the things as they are now, verifies a plan; every
-//! change of the plan or of what it is about undoes that; a verification lasts as long as the city's profile says, and no
-//! longer. A talk at a table verifies nothing but a plan for talks.
+//! Invariants: only a run that succeeded, of exactly this revision and of the things as they are now, verifies a plan, and
+//! only while none after it has not succeeded; every change of the plan or of what it is about undoes that; a verification
+//! lasts as long as the city's profile says, and no longer. A talk at a table verifies nothing but a plan for talks.
 
 use serde::Serialize;
 
@@ -31,6 +31,8 @@ spelled! {
     NotVerifiedWhy {
         /// It was never run with success.
         Never = "never", "belum pernah berhasil dijalankan", "never run with success";
+        /// It was run since, and did not succeed.
+        LastRun = "last_run", "uji terakhir tidak berhasil sepenuhnya", "the last run did not succeed";
         /// It was changed since.
         PlanChanged = "plan_changed", "rencana berubah sejak uji terakhir", "the plan has changed since";
         /// A dataset, a server or a service that it is about was changed since.
@@ -209,9 +211,12 @@ pub fn standing(
     lasts: impl Fn(Timestamp) -> Timestamp,
 ) -> PlanStanding {
     let newest = runs.iter().filter(|run| run.verifies(plan.kind)).max_by_key(|run| run.ended);
+    let last = runs.iter().filter(|run| run.verifies_if_good(plan.kind)).map(|run| run.ended).max();
     let until = newest.map(|run| lasts(run.ended));
     let why = match (newest, until) {
         (None, _) | (_, None) => Some(NotVerifiedWhy::Never),
+        // Whoever ran it since knows better.
+        (Some(run), _) if Some(run.ended) < last => Some(NotVerifiedWhy::LastRun),
         (Some(run), _) if run.of.plan != is.plan => Some(NotVerifiedWhy::PlanChanged),
         (Some(run), _) if run.of.subjects != is.subjects => Some(NotVerifiedWhy::SubjectChanged),
         (_, Some(until)) if until < now => Some(NotVerifiedWhy::Expired),

@@ -40,6 +40,11 @@ fn only_a_successful_run_of_exactly_this_verifies_and_not_for_ever() {
     let old = run(NINE.plus_seconds(-1), DrillMode::Drill, Verdict::Succeeded);
     assert_eq!(said(&plan, IS, &[old]), (PlanState::NotVerified, Some(Why::Expired)));
     assert_eq!(said(&plan, IS, &[good, old]), (PlanState::Verified, None));
+    // What failed since counts, whatever succeeded before.
+    let later = run(NINE.plus_seconds(1), DrillMode::Drill, Verdict::Partly);
+    assert_eq!(said(&plan, IS, &[later, good]), (PlanState::NotVerified, Some(Why::LastRun)));
+    let talk = run(NINE.plus_seconds(1), DrillMode::Tabletop, Verdict::Failed);
+    assert_eq!(said(&plan, IS, &[talk, good]).0, PlanState::Verified);
     let other = Fingerprint { plan: hash(9), ..IS };
     assert_eq!(said(&plan, other, &[good]).1, Some(Why::PlanChanged));
     let other = Fingerprint { subjects: hash(9), ..IS };
