@@ -3,9 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alerts, anomaly, audit, backup, browse, capacity, care, colocation, deposits, diff, exchange,
-    generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo, restore,
-    roster, snapshots, status, uptime, user, verdicts, verify,
+    alerts, anomaly, audit, backup, browse, capacity, care, colocation, deposits, diff, drill,
+    exchange, generate, hand_in, key, kinds, media, morning, order, people, policy, register, repo,
+    restore, roster, snapshots, status, uptime, user, verdicts, verify,
 };
 use crate::terminal::{Lang, Terminal};
 
@@ -146,6 +146,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Deposit(deposits::DepositCommand),
     Calendar(deposits::CalendarArgs),
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     #[command(subcommand)]
     Alert(alerts::AlertCommand),
     #[command(subcommand)]

@@ -10,6 +10,7 @@ mod bandwidth;
 mod chaos;
 mod colocation;
 mod damage;
+mod drills;
 mod heartbeats;
 mod hosts;
 mod house;

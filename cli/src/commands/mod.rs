@@ -12,6 +12,7 @@ pub(crate) mod colocation;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;
+pub(crate) mod drill;
 mod elevation;
 pub(crate) mod exchange;
 pub(crate) mod generate;

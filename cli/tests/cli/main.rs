@@ -1,5 +1,6 @@
 //! The real binary on a repository in a temporary directory: what people do, what goes wrong, what is printed.
 
+mod drills;
 mod errors;
 mod generated;
 mod keys;
