@@ -184,7 +184,7 @@ impl Page<'_> {
     pub(super) fn signatures(&mut self) {
         self.chapter("TANDA TANGAN", "SIGNATURES");
         let roles = [self.of("Dinas", "Dinas"), "PD", self.of("Saksi", "Witness")];
-        // Whoever signs stands in the journal's data; where nobody is named, there is a line to write on.
+        // Where nobody is named, there is a line to write on.
         let named: Vec<(&str, &str, &str)> = if self.acta.signatories.is_empty() {
             roles.iter().map(|role| (*role, "", "")).collect()
         } else {
