@@ -13,7 +13,7 @@ use lumbung_model::DrillPlanId;
 use lumbung_model::drill::{DrillEvent, DrillMode};
 use lumbung_wire::messages::approvals::{Reasoned, Wanted};
 use lumbung_wire::messages::drills::{
-    ActaDocument, DrillAnswerInput, DrillDue, DrillNotes, DrillOrder, DrillPlanEntry,
+    ActaDocument, DrillAnswerInput, DrillDue, DrillNotes, DrillOrders, DrillPlanEntry,
     DrillPlanInput, DrillReport, DrillReportAck, DrillRun, DrillRunDetail, DrillStart, EVENTS_MAX,
     FailoverRequest,
 };
@@ -90,7 +90,7 @@ pub(super) fn routes() -> Routes {
     let (path, schemas) = ("/api/v1/drill-runs/{id}/close", ("Reasoned", "DrillRunDetail"));
     let close = write(path, WriteRegister, summary, schemas);
     let summary = "The runs that the agent's server is the runner of";
-    let schemas = (None, "[DrillOrder]");
+    let schemas = (None, "DrillOrders");
     let orders = route(Method::GET, "/api/v1/drill-orders", Access::Agent, summary, schemas);
     let summary = "The journal of a run, in order; acknowledged once durable, idempotent by number";
     let schemas = (Some("DrillReport"), "DrillReportAck");
@@ -401,10 +401,10 @@ async fn close(State(app): State<AppState>, who: Who, Named(text): Named, body: 
     .await
 }
 
-async fn orders(State(app): State<AppState>, peer: Peer) -> Result<Json<Vec<DrillOrder>>, Refused> {
+async fn orders(State(app): State<AppState>, peer: Peer) -> Result<Json<DrillOrders>, Refused> {
     let agent = agent_of(&peer)?;
     let read = move |tx: &Transaction<'_>| drills::orders(tx, &agent).map_err(Refused::from);
-    Ok(Json(app.db.read_async(read).await?))
+    Ok(Json(DrillOrders { orders: app.db.read_async(read).await? }))
 }
 
 async fn report(

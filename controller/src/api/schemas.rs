@@ -23,7 +23,7 @@ use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
 use lumbung_wire::messages::drills::{
-    ActaDocument, DrillAnswerInput, DrillDue, DrillEvent, DrillNotes, DrillOrder, DrillPlanEntry,
+    ActaDocument, DrillAnswerInput, DrillDue, DrillEvent, DrillNotes, DrillOrders, DrillPlanEntry,
     DrillPlanInput, DrillReport, DrillReportAck, DrillRun, DrillRunDetail, DrillStart,
     FailoverRequest,
 };
@@ -127,7 +127,7 @@ messages![
     DrillDue,
     DrillEvent,
     DrillNotes,
-    DrillOrder,
+    DrillOrders,
     DrillPlanEntry,
     DrillPlanInput,
     DrillReport,

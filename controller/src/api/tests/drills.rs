@@ -256,15 +256,15 @@ async fn the_runner_alone_writes_the_journal_and_only_what_follows() {
 
     let (status, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(orders[0]["run"], json!(run));
+    assert_eq!(orders["orders"][0]["run"], json!(run));
     assert_eq!(
-        (&orders[0]["through"], &orders[0]["plan"]["title"]),
+        (&orders["orders"][0]["through"], &orders["orders"][0]["plan"]["title"]),
         (&json!(0), &json!("Uji pulih SIMRS"))
     );
     let journal = app.journal();
     // Another agent learns nothing, not even that there is such a run.
     let (_, none) = app.call(&stranger_agent(), Method::GET, "/api/v1/drill-orders", None).await;
-    assert_eq!(none, json!([]));
+    assert_eq!(none["orders"], json!([]));
     let foreign = app.report(&stranger_agent(), &run, &journal).await;
     let missing = app.report(&stranger_agent(), "00000000000000000000000000000000", &journal).await;
     assert_eq!((foreign.0, foreign), (StatusCode::NOT_FOUND, missing));
@@ -307,7 +307,7 @@ async fn the_runner_alone_writes_the_journal_and_only_what_follows() {
         (&json!("succeeded"), &json!(""))
     );
     let (_, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
-    assert_eq!(orders, json!([]), "it is over");
+    assert_eq!(orders["orders"], json!([]), "it is over");
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn what_people_answer_reaches_the_runner() {
     let (status, found) = app.tell(&dinas, &path, answer).await;
     assert_eq!(status, StatusCode::OK, "{found}");
     let (_, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
-    let told = &orders[0]["answers"][0];
+    let told = &orders["orders"][0]["answers"][0];
     assert_eq!((&told["number"], &told["by"]), (&json!(1), &json!("the-operator")));
     // It is a wish: the run is where its journal says.
     assert_eq!(found["run"]["waits"], "the runner has not begun it");
@@ -368,7 +368,7 @@ async fn a_failover_in_earnest_takes_two_people() {
     assert_eq!(runs[0]["mode"], "real");
     assert_eq!(runs[0]["created_by"], "the-operator, the-admin");
     let (_, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
-    assert_eq!(orders[0]["outage"], json!(now - 600));
+    assert_eq!(orders["orders"][0]["outage"], json!(now - 600));
 
     // What was asked for of a plan that is another by now is not done.
     let other = app.planned(app.failover_plan()).await;
@@ -394,7 +394,7 @@ async fn a_tabletop_is_told_by_people_and_verifies_nothing_that_is_carried_out()
     let plan = app.planned(app.restore_plan()).await;
     let run = app.started(&plan, "tabletop").await;
     let (_, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
-    assert_eq!(orders, json!([]), "nothing of it is carried out");
+    assert_eq!(orders["orders"], json!([]), "nothing of it is carried out");
     assert_eq!(app.report(&app.agent(), &run, &app.journal()).await.0, StatusCode::NOT_FOUND);
     let mut number = 0;
     let mut event = |what: Value| {

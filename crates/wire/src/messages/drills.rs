@@ -270,8 +270,15 @@ pub struct DrillAnswer {
     pub note: String,
 }
 
-/// `GET /api/v1/drill-orders`, from an agent: a run that its server is the runner of. Names in it are those of the runner's own
-/// file; what that does not know is not done.
+/// `GET /api/v1/drill-orders`, from an agent: the runs that its server is the runner of and that are not over.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DrillOrders {
+    /// The runs, the oldest first.
+    pub orders: Vec<DrillOrder>,
+}
+
+/// A run that a runner has to carry out. Names in it are those of the runner's own file; what that does not know is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DrillOrder {
