@@ -4,8 +4,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     alerts, anomaly, approve, audit, backup, browse, capacity, care, colocation, database,
-    deposits, diff, exchange, find, generate, hand_in, key, kinds, media, morning, order, people,
-    policy, register, repo, restore, roster, snapshots, status, uptime, user, verdicts, verify,
+    deposits, diff, drill, exchange, find, generate, hand_in, key, kinds, media, morning, order,
+    people, policy, register, repo, restore, roster, snapshots, status, uptime, user, verdicts,
+    verify,
 };
 use crate::mount;
 use crate::terminal::{Lang, Terminal};
@@ -152,6 +153,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Deposit(deposits::DepositCommand),
     Calendar(deposits::CalendarArgs),
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     #[command(subcommand)]
     Alert(alerts::AlertCommand),
     #[command(subcommand)]

@@ -270,6 +270,19 @@ impl Controller {
         runtime()?.block_on(self.client.patch(path, tag, body)).map_err(|e| self.explain(e))
     }
 
+    /// Does something with a row that still has this tag.
+    ///
+    /// # Errors
+    /// If it does not answer or refuses.
+    pub(crate) fn post_seen<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: String,
+        body: &B,
+    ) -> Outcome<T> {
+        runtime()?.block_on(self.client.post_seen(path, tag, body)).map_err(|e| self.explain(e))
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

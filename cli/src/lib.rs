@@ -119,6 +119,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Proof(command) => commands::hand_in::proof(command, terminal),
         Command::Deposit(command) => commands::deposits::deposit(command, terminal),
         Command::Calendar(args) => commands::deposits::calendar(args, terminal),
+        Command::Drill(command) => commands::drill::drill(command, terminal),
         Command::Alert(command) => commands::alerts::alert(command, terminal),
         Command::OnCall(command) => commands::alerts::on_call(command, terminal),
         Command::Policy(command) => commands::policy::run(command, terminal),

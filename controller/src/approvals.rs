@@ -4,7 +4,8 @@
 //! done is checked at the moment of the approval, in its transaction; a request that nobody decided lapses. The console
 //! counts as a person of its own: whoever is there holds the keys anyway.
 
-use lumbung_model::{ApprovalId, SiteId, Timestamp, UserId};
+use lumbung_model::drill::DrillMode;
+use lumbung_model::{ApprovalId, DrillPlanId, PdId, SiteId, Timestamp, UserId};
 use lumbung_wire::audit::ActorKind;
 use lumbung_wire::messages::approvals::{Approval, ApprovalState, Wanted};
 use lumbung_wire::messages::people::UserRole;
@@ -13,7 +14,8 @@ use rusqlite::Connection;
 use crate::act::Act;
 use crate::db::approvals::{self as rows, ApprovalRow};
 use crate::db::audit::{self, Deed};
-use crate::db::{DbError, people, policies as policy_rows, register};
+use crate::db::{DbError, drills as drill_rows, people, policies as policy_rows, register};
+use crate::drills::{self, DrillError};
 use crate::people::access::{Principal, Scope};
 use crate::people::{PeopleError, accounts};
 use crate::policies;
@@ -55,6 +57,9 @@ pub enum ApprovalError {
         "the register asks for something else by now: look at what waits (`GET /api/v1/approvals`)"
     )]
     Outdated,
+    /// A drill's rule.
+    #[error("{0}")]
+    Drill(#[from] DrillError),
     /// An account's rule.
     #[error("{0}")]
     People(#[from] PeopleError),
@@ -146,6 +151,9 @@ fn check(db: &Connection, wanted: &Wanted) -> Result<(), ApprovalError> {
             let is_it = waits.is_some_and(|proposal| proposal.hash == *content);
             if is_it { Ok(()) } else { Err(ApprovalError::Outdated) }
         }
+        Wanted::StartFailover { plan, revision, .. } => {
+            Ok(drills::may_start(db, plan, *revision, DrillMode::Real).map(|_| ())?)
+        }
     }
 }
 
@@ -154,7 +162,9 @@ fn is_for(row: &ApprovalRow, role: UserRole) -> Result<(), ApprovalError> {
     use UserRole as R;
     let (roles, who): (&[UserRole], _) = match row.wanted {
         Wanted::ChangeRole { .. } => (&[R::Admin], "administrators"),
-        Wanted::RemoveSite { .. } => (&[R::Admin, R::Operator], "administrators and operators"),
+        Wanted::RemoveSite { .. } | Wanted::StartFailover { .. } => {
+            (&[R::Admin, R::Operator], "administrators and operators")
+        }
         // Whoever holds the operator's certificate is an operator, and may have an account too.
         Wanted::NarrowPolicy { .. } if row.asked_user.is_none() => {
             (&[R::Admin, R::Custodian], "administrators and the PD's custodian")
@@ -172,6 +182,7 @@ fn is_seen(db: &Connection, wanted: &Wanted, scope: Scope) -> Result<bool, DbErr
     let Scope::Pd(own) = scope else { return Ok(true) };
     match wanted {
         Wanted::NarrowPolicy { server, .. } => Ok(policies::pd_of(db, server)? == Some(own)),
+        Wanted::StartFailover { plan, .. } => Ok(drill_pd(db, plan)? == Some(own)),
         Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => Ok(false),
     }
 }
@@ -180,7 +191,7 @@ fn is_seen(db: &Connection, wanted: &Wanted, scope: Scope) -> Result<bool, DbErr
 fn asked_for_it(row: &ApprovalRow, act: &Act, principal: Option<&Principal>) -> bool {
     let askers = match &row.wanted {
         Wanted::NarrowPolicy { askers, .. } => askers.as_slice(),
-        Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => &[],
+        Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } | Wanted::StartFailover { .. } => &[],
     };
     match principal {
         Some(principal) => {
@@ -256,7 +267,7 @@ pub fn decide(
     }
     let state = if approve { ApprovalState::Approved } else { ApprovalState::Refused };
     if approve {
-        carry_out(db, act, &row.wanted)?;
+        carry_out(db, act, &row)?;
     }
     end(db, act, row, state)
 }
@@ -305,7 +316,8 @@ fn ended(
     Ok(row)
 }
 
-fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), ApprovalError> {
+fn carry_out(db: &Connection, act: &Act, row: &ApprovalRow) -> Result<(), ApprovalError> {
+    let wanted = &row.wanted;
     match wanted {
         // It is checked there again.
         Wanted::ChangeRole { user, role, pd } => {
@@ -317,6 +329,11 @@ fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), Approval
         }
         // The reconciler publishes what was approved: it has the key.
         Wanted::NarrowPolicy { .. } => check(db, wanted)?,
+        Wanted::StartFailover { plan, revision, outage } => {
+            let plan = drills::may_start(db, plan, *revision, DrillMode::Real)?;
+            let by = format!("{}, {}", row.asked_by, act.actor.name);
+            drills::start(db, act, &plan, (DrillMode::Real, Some(*outage)), (by, &row.reason))?;
+        }
     }
     Ok(())
 }
@@ -324,6 +341,7 @@ fn carry_out(db: &Connection, act: &Act, wanted: &Wanted) -> Result<(), Approval
 fn tell(db: &Connection, act: &Act, action: &str, row: &ApprovalRow) -> Result<(), DbError> {
     let pd = match &row.wanted {
         Wanted::NarrowPolicy { server, .. } => policies::pd_of(db, server)?,
+        Wanted::StartFailover { plan, .. } => drill_pd(db, plan)?,
         Wanted::ChangeRole { .. } | Wanted::RemoveSite { .. } => None,
     };
     let deed = Deed { action, kind: "approval", id: &row.id, pd };
@@ -378,7 +396,16 @@ fn words(db: &Connection, wanted: &Wanted) -> Result<String, DbError> {
             let name = register::server(db, server)?.map_or_else(|| server.short(), |one| one.name);
             format!("back up less of {name}: {}", policies::in_words(narrowings))
         }
+        Wanted::StartFailover { plan, revision, outage } => {
+            let title = drill_rows::plan(db, plan)?.map(|row| row.plan.title);
+            let title = title.unwrap_or_else(|| plan.short());
+            format!("failover in earnest: {title} (revision {revision}), outage since {outage}")
+        }
     })
+}
+
+fn drill_pd(db: &Connection, plan: &DrillPlanId) -> Result<Option<PdId>, DbError> {
+    Ok(drill_rows::plan(db, plan)?.and_then(|row| row.pd))
 }
 
 fn site_name(db: &Connection, site: &SiteId) -> Result<String, DbError> {

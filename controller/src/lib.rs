@@ -37,6 +37,7 @@ pub mod config;
 pub mod daemon;
 pub mod db;
 pub mod deadlines;
+pub mod drills;
 pub mod enroll;
 pub mod exchange;
 pub mod heartbeats;

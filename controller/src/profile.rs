@@ -15,6 +15,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use lumbung_model::drill::DrillKind;
 use lumbung_model::schedule::{Tz, parse_zone};
 use lumbung_model::toml_text::{self, TomlError};
 use lumbung_model::{Day, Timestamp};
@@ -53,6 +54,9 @@ pub struct Profile {
     /// When a device needs somebody.
     #[serde(default)]
     pub assets: Assets,
+    /// How often recovery is rehearsed.
+    #[serde(default)]
+    pub drills: Drills,
     /// What is asked for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -169,6 +173,42 @@ impl Default for Assets {
     fn default() -> Self {
         let instrument = String::new();
         Self { max_age_years: 5, warranty_days: 90, reservation_days: 30, instrument }
+    }
+}
+
+/// `[drills]`: no article says how often; what is not set is a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drills {
+    /// A restore is rehearsed every so many months, and a run speaks for its plan as long.
+    pub restore_months: u32,
+    /// A failover likewise.
+    pub failover_months: u32,
+    /// A tabletop likewise.
+    pub tabletop_months: u32,
+    /// A new plan is run within so many days.
+    pub first_days: u32,
+    /// The legal instrument that sets these; empty: they are a proposal.
+    pub instrument: String,
+}
+
+impl Default for Drills {
+    fn default() -> Self {
+        let (restore_months, failover_months, tabletop_months) = (6, 12, 12);
+        let instrument = String::new();
+        Self { restore_months, failover_months, tabletop_months, first_days: 90, instrument }
+    }
+}
+
+impl Drills {
+    /// How long a run of a plan of that kind speaks for it, months.
+    #[must_use]
+    pub const fn months(&self, kind: DrillKind) -> u32 {
+        match kind {
+            DrillKind::Restore => self.restore_months,
+            DrillKind::Failover => self.failover_months,
+            DrillKind::Tabletop => self.tabletop_months,
+        }
     }
 }
 

@@ -410,11 +410,10 @@ fn a_postgresql_server_comes_back_as_it_was_after_one_transaction() {
     fs::remove_dir_all(archive).unwrap();
 }
 
-fn a_gap_in_the_log_is_named(
-    bed: &Bed,
-    archive: &Path,
-    recover: &dyn Fn(&str, &[&str]) -> (Command, PathBuf),
-) {
+/// Makes the command that brings a server back into a folder of that name.
+type Recover<'a> = dyn Fn(&str, &[&str]) -> (Command, PathBuf) + 'a;
+
+fn a_gap_in_the_log_is_named(bed: &Bed, archive: &Path, recover: &Recover<'_>) {
     let mut segments: Vec<PathBuf> = fs::read_dir(archive.join("segments"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

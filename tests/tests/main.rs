@@ -12,6 +12,7 @@ mod chaos;
 mod colocation;
 mod damage;
 mod databases;
+mod drills;
 mod heartbeats;
 mod hosts;
 mod house;

@@ -16,6 +16,7 @@ pub(crate) mod database_recover;
 pub(crate) mod deposits;
 mod deposits_text;
 pub(crate) mod diff;
+pub(crate) mod drill;
 mod elevation;
 mod escrow;
 pub(crate) mod exchange;

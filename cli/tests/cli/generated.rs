@@ -25,6 +25,7 @@ fn every_command_has_its_man_page() {
         "lumbung-order-sign.1",
         "lumbung-deposit-deliver.1",
         "lumbung-calendar.1",
+        "lumbung-drill-plan-check.1",
         "lumbung-capacity.1",
     ] {
         assert!(pages.contains(&page), "{page} is not among {pages:?}");

@@ -1,6 +1,7 @@
 //! The real binary on a repository in a temporary directory: what people do, what goes wrong, what is printed.
 
 mod approvals;
+mod drills;
 mod errors;
 mod escrow;
 mod generated;

@@ -48,6 +48,7 @@ fn every_result_has_its_documented_shape() {
     let office = Office::equipped();
     let snapshot = office.backup("arsip");
     office.write("data/lagi", b"x");
+    office.write("rencana.toml", include_bytes!("../../../config/drill.example.toml"));
     let data = office.path("data").to_str().expect("text").to_owned();
     let commands: &[(&str, &[&str])] = &[
         ("key show", &["key", "show", "pd.key"]),
@@ -98,6 +99,7 @@ fn every_result_has_its_documented_shape() {
         ("media verify", &["media", "verify", "disk"]),
         ("media show", &["media", "show", "disk"]),
         ("media import", &["media", "import", "disk", "masuk"]),
+        ("drill plan check", &["drill", "plan", "check", "rencana.toml"]),
         ("man", &["man", "--dir", "man"]),
     ];
     for (name, args) in commands {

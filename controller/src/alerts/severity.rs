@@ -32,6 +32,8 @@ const KINDS: &[(&str, Severity)] = &[
     ("caps", Warning),
     ("care-overdue", Warning),
     ("certificate", Warning),
+    ("drill-overdue", Warning),
+    ("drill-unfinished", Warning),
     ("channel", Warning),
     ("inventory", Warning),
     ("policy-narrowed", Warning),

@@ -243,6 +243,19 @@ const KINDS: &[Words] = &[
             "Have the access handed back: lumbung handover list.",
         ),
     ),
+    words(
+        "drill-overdue",
+        ("Uji pemulihan terlambat", "A drill is overdue"),
+        ("Jalankan: lumbung drill calendar.", "Run it: lumbung drill calendar."),
+    ),
+    words(
+        "drill-unfinished",
+        ("Uji pemulihan belum tuntas", "A drill's run is not over"),
+        (
+            "Periksa, kembalikan yang tersisa: lumbung drill run show.",
+            "See to it, put back what is left: lumbung drill run show.",
+        ),
+    ),
 ];
 
 fn find(kind: &str) -> Option<&'static Words> {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: each module of handlers lists its routes, and [`routes`], which puts them together, is the only
 //! list: router, access control, OpenAPI document and the test of authorization all come from it. A request is checked against its route's
-//! access before its handler sees it. Handlers hold no SQL. There is no way to make an agent do anything.
+//! access before its handler sees it. Handlers hold no SQL. There is no way to make an agent do anything: a
+//! runner of drills asks for its orders, which name nothing but what its own file knows.
 
 pub mod access;
 mod agents;
@@ -13,6 +14,7 @@ mod audit;
 mod capacity;
 mod compliance;
 mod deposits;
+mod drills;
 mod elevation;
 mod entered;
 mod etag;
@@ -162,6 +164,7 @@ pub fn routes() -> Routes {
         audit::routes(),
         approvals::routes(),
         deposits::routes(),
+        drills::routes(),
         policies::routes(),
         retire::routes(),
         uptime::routes(),

@@ -46,7 +46,13 @@ pub fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let success = match (route.path, route.method.as_str()) {
-        ("/api/v1/poll" | "/api/v1/users/{id}/role" | "/api/v1/sites/{id}/remove", _) => "202",
+        (
+            "/api/v1/poll"
+            | "/api/v1/users/{id}/role"
+            | "/api/v1/sites/{id}/remove"
+            | "/api/v1/drill-plans/{id}/failover",
+            _,
+        ) => "202",
         (
             "/api/v1/sites"
             | "/api/v1/buildings"
@@ -64,7 +70,9 @@ fn operation(route: &Route) -> Value {
             | "/api/v1/retirements"
             | "/api/v1/proofs"
             | "/api/v1/users"
-            | "/api/v1/me/tokens",
+            | "/api/v1/me/tokens"
+            | "/api/v1/drill-plans"
+            | "/api/v1/drill-plans/{id}/start",
             "POST",
         ) => "201",
         _ => "200",

@@ -88,6 +88,7 @@ fn described(path: &str, name: &str) -> Option<(&'static str, Value)> {
             json!({ "type": "string", "pattern": "^[0-9]{4}(-[0-9]{2})?$" }),
         ),
         ("open", _) => ("Only what goes on.", yes_or_no()),
+        ("plan", _) => ("Only runs of this plan.", word("DrillPlanId")),
         ("since", _) => (
             "Only what lasted beyond this moment, seconds since 1970 UTC.",
             json!({ "type": "integer", "format": "int64" }),

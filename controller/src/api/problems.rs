@@ -10,6 +10,7 @@ use crate::anomalies::AnomalyError;
 use crate::approvals::ApprovalError;
 use crate::db::DbError;
 use crate::deadlines::DepositError;
+use crate::drills::DrillError;
 use crate::enroll::EnrollError;
 use crate::exchange::{Fault, ImportError};
 use crate::hosts::HostError;
@@ -244,6 +245,7 @@ impl From<ApprovalError> for Refused {
                 detail,
             )
             .with_field("reason"),
+            E::Drill(error) => return error.into(),
             E::People(error) => return error.into(),
             E::Db(error) => database(&error),
         })
@@ -358,6 +360,43 @@ impl From<DepositError> for Refused {
                 entry("deposit-entry", detail)
             }
             E::Span(_) | E::Far(_) => Problem::bad_request(detail),
+            E::Entry(error) => return error.into(),
+            E::Db(error) => database(&error),
+        };
+        Self(field.into_iter().fold(problem, Problem::with_field))
+    }
+}
+
+impl From<DrillError> for Refused {
+    fn from(error: DrillError) -> Self {
+        use DrillError as E;
+        let (detail, field) = (error.to_string(), error.field());
+        let problem = match error {
+            E::UnknownPlan | E::UnknownRun => Problem::not_found(detail),
+            // All of them: a plan is mended at once.
+            E::Faults(faults) => {
+                let told = |fault: &lumbung_model::drill::PlanFault| FieldError {
+                    field: "plan".to_owned(),
+                    detail: fault.to_string(),
+                    line: None,
+                };
+                return Self(entry("drill-plan", detail).with_errors(faults.iter().map(told)));
+            }
+            E::Probe { .. } => entry("drill-plan", detail),
+            E::Mode(_) | E::Reason | E::Outage | E::Text(_) | E::Many(_) | E::Step(_) => {
+                entry("drill-entry", detail)
+            }
+            E::Retired
+            | E::Draft
+            | E::OtherRevision(_)
+            | E::Active(_)
+            | E::NoAgent
+            | E::Over
+            | E::GoesOn
+            | E::Event(_)
+            | E::Fork(_)
+            | E::OtherStart
+            | E::NotATabletop => Problem::conflict(detail),
             E::Entry(error) => return error.into(),
             E::Db(error) => database(&error),
         };

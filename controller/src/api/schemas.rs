@@ -22,6 +22,11 @@ use lumbung_wire::messages::compliance::{
 use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
+use lumbung_wire::messages::drills::{
+    ActaDocument, DrillAnswerInput, DrillDue, DrillEvent, DrillNotes, DrillOrders, DrillPlanEntry,
+    DrillPlanInput, DrillReport, DrillReportAck, DrillRun, DrillRunDetail, DrillStart,
+    FailoverRequest,
+};
 use lumbung_wire::messages::host::{
     HostInventory, InventoryAcceptance, InventoryAck, ServerInventory,
 };
@@ -79,6 +84,7 @@ macro_rules! messages {
 
 messages![
     AcknowledgeInput,
+    ActaDocument,
     AgentStatus,
     AlarmEntry,
     Anomaly,
@@ -117,10 +123,23 @@ messages![
     DepositInput,
     Device,
     DeviceInput,
+    DrillAnswerInput,
+    DrillDue,
+    DrillEvent,
+    DrillNotes,
+    DrillOrders,
+    DrillPlanEntry,
+    DrillPlanInput,
+    DrillReport,
+    DrillReportAck,
+    DrillRun,
+    DrillRunDetail,
+    DrillStart,
     Elevation,
     EnrollRequest,
     EnrollResponse,
     EnrollmentToken,
+    FailoverRequest,
     Feed,
     FeedInput,
     FollowUpInput,

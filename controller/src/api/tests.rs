@@ -9,6 +9,7 @@ mod capacity;
 mod colocation;
 mod deposits;
 mod documents;
+mod drills;
 mod enrolment;
 mod entered;
 mod etags;

@@ -19,6 +19,7 @@ pub mod colocation;
 mod commit;
 pub mod deliveries;
 pub mod deposits;
+pub mod drills;
 pub mod evidence;
 pub mod facts;
 pub mod figures;

@@ -41,6 +41,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0028_deliveries", include_str!("../../migrations/0028_deliveries.sql")),
     ("0029_site_caps", include_str!("../../migrations/0029_site_caps.sql")),
     ("0030_care", include_str!("../../migrations/0030_care.sql")),
+    ("0032_drills", include_str!("../../migrations/0032_drills.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -1,5 +1,5 @@
-//! The reconciler that makes the records of what is owed, and the alarms about the inventory, which follow from the day as
-//! well: periodic, signalled, taking no argument but the state.
+//! The reconciler that makes the records of what is owed, and the alarms about the inventory and about drills, which follow
+//! from the day as well: periodic, signalled, taking no argument but the state.
 //!
 //! Invariants: a round is one transaction, so that whatever stops it leaves the records as they were; a round that finds
 //! nothing new changes nothing; the city's next day begins with a round.
@@ -19,6 +19,7 @@ use crate::act::Act;
 use crate::assets;
 use crate::db::deposits::{self as rows, DepositRow, Status};
 use crate::db::{Db, DbError, register, services};
+use crate::drills;
 use crate::profile::{Duty, Force, Profile};
 
 /// The longest pause, s: somebody sets the clock, or imports at the console.
@@ -68,6 +69,10 @@ impl Keeper {
             if let Err(error) = assets::keep(&self.db, self.clock.now(), &self.profile).await {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "what the inventory needs could not be written down");
+            }
+            if let Err(error) = drills::keep(&self.db, self.clock.now(), &self.profile).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "what drills need could not be written down");
             }
             let pause = pause(self.clock.now(), self.profile.zone());
             tokio::select! {

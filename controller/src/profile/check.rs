@@ -15,6 +15,7 @@ pub(super) fn check(file: &str, profile: &Profile) -> Result<(), ProfileError> {
         .and_then(|()| evidence(profile))
         .and_then(|()| capacity(profile))
         .and_then(|()| assets(profile))
+        .and_then(|()| drills(profile))
         .and_then(|()| classes(profile))
         .and_then(|()| entries(profile));
     found.map_err(|(place, reason)| ProfileError::Value { file: file.to_owned(), place, reason })
@@ -93,6 +94,23 @@ fn assets(profile: &Profile) -> Result<(), Wrong> {
         if !(1..=3660).contains(&days) {
             return wrong(name, "must be 1 to 3660 days");
         }
+    }
+    Ok(())
+}
+
+fn drills(profile: &Profile) -> Result<(), Wrong> {
+    let drills = &profile.drills;
+    for (name, months) in [
+        ("drills.restore_months", drills.restore_months),
+        ("drills.failover_months", drills.failover_months),
+        ("drills.tabletop_months", drills.tabletop_months),
+    ] {
+        if !(1..=120).contains(&months) {
+            return wrong(name, "must be 1 to 120 months");
+        }
+    }
+    if !(1..=3660).contains(&drills.first_days) {
+        return wrong("drills.first_days", "must be 1 to 3660 days");
     }
     Ok(())
 }

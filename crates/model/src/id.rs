@@ -216,6 +216,8 @@ id!(/** An entry of the log of a server's care. */ CareId, 16, "a care id");
 id!(/** An alert: alarms that are told to people together. */ AlertId, 16, "an alert id");
 id!(/** Somebody on call for a while. */ OnCallId, 16, "an on-call id");
 id!(/** One message to one channel. */ DeliveryId, 16, "a delivery id");
+id!(/** A plan of a drill or of a failover. */ DrillPlanId, 16, "a drill plan id");
+id!(/** One run of a drill's plan. */ DrillRunId, 16, "a drill run id");
 id!(/** The SHA-256 of a document. */ DocumentHash, 32, "a SHA-256");
 
 random_id!(
@@ -254,7 +256,9 @@ random_id!(
     CareId,
     AlertId,
     DeliveryId,
-    OnCallId
+    OnCallId,
+    DrillPlanId,
+    DrillRunId
 );
 
 #[cfg(test)]

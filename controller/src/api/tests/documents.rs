@@ -1,6 +1,8 @@
 //! The OpenAPI document: checked in, complete, and true of what the API takes and answers.
 
 use http::Method;
+use lumbung_model::drill::StepId;
+use lumbung_model::schedule::Period;
 use serde_json::Value;
 
 use super::super::openapi::document;
@@ -130,13 +132,22 @@ fn is_of(kind: &str, value: &Value) -> bool {
     }
 }
 
-/// Patterns are of hexadecimal digits.
+/// Patterns are of names, of lengths of time, or of hexadecimal digits.
 fn text(schema: &Value, text: &str, place: &str) -> Option<String> {
     let pattern = schema.get("pattern")?.as_str().unwrap();
+    let refused = || Some(format!("{place}: {text:?} is not {pattern}"));
+    let by_its_parser = match pattern {
+        "^[a-z0-9][a-z0-9-]{0,39}$" => Some(text.parse::<StepId>().is_ok()),
+        "^[0-9]{1,5} (s|min|h|d)$" => Some(text.parse::<Period>().is_ok()),
+        _ => None,
+    };
+    if let Some(fits) = by_its_parser {
+        return if fits { None } else { refused() };
+    }
     let digits = pattern.trim_start_matches("^[0-9a-f]{").trim_end_matches("}$");
     let digits: usize = digits.parse().unwrap();
     let fits = text.len() == digits && text.bytes().all(|b| b"0123456789abcdef".contains(&b));
-    (!fits).then(|| format!("{place}: {text:?} is not {pattern}"))
+    if fits { None } else { refused() }
 }
 
 fn array(document: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {

@@ -76,6 +76,24 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Period {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .description(Some("A length of time, as in `90 s`, `15 min`, `24 h` or `2 d`."))
+            .pattern(Some("^[0-9]{1,5} (s|min|h|d)$"))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Period {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Period".into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

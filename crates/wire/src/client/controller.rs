@@ -280,6 +280,18 @@ impl ControllerClient {
         self.transport.read_json(call, ANSWER_MAX_BYTES).await
     }
 
+    /// Does something with a row that still has this tag.
+    pub async fn post_seen<B: Serialize + ?Sized + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: String,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        let call = self.transport.json(Method::POST, path.to_owned(), body)?;
+        let call = Call { seen: Some(tag), ..call };
+        self.transport.read_json(call, ANSWER_MAX_BYTES).await
+    }
+
     /// A POST of bytes, for instance of a signed proof to `/api/v1/proofs`.
     pub async fn post_bytes<T: DeserializeOwned>(
         &self,

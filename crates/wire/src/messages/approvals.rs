@@ -1,6 +1,8 @@
 //! What one person asks for and another has to confirm.
 
-use lumbung_model::{ApprovalId, PdId, PolicyHash, ServerId, SiteId, Timestamp, UserId};
+use lumbung_model::{
+    ApprovalId, DrillPlanId, PdId, PolicyHash, ServerId, SiteId, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::people::UserRole;
@@ -53,6 +55,15 @@ pub enum Wanted {
         /// Whoever changed the register so: none of them decides.
         #[serde(default)]
         askers: Vec<UserId>,
+    },
+    /// A failover is run in earnest.
+    StartFailover {
+        /// Its plan.
+        plan: DrillPlanId,
+        /// The revision that was looked at.
+        revision: u64,
+        /// Since when there is an outage.
+        outage: Timestamp,
     },
 }
 

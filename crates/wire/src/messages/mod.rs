@@ -15,6 +15,7 @@ pub mod caps;
 pub mod compliance;
 pub mod control;
 pub mod deposits;
+pub mod drills;
 pub mod host;
 mod object;
 pub mod overview;

@@ -1,0 +1,98 @@
+//! What of drills needs somebody: a drill that is overdue, a run that nobody carries on or that could not be put back.
+//!
+//! Invariant: a round that finds nothing new writes nothing.
+
+use lumbung_model::drill::UndoProgress;
+use lumbung_model::{PdId, Timestamp};
+use rusqlite::{Connection, Transaction};
+
+use super::journal::replayed;
+use super::runs::SILENT_S;
+use super::view;
+use crate::db::alarms::{self, Finding, Wanted};
+use crate::db::drills::{self as rows, Which};
+use crate::db::{Db, DbError};
+use crate::profile::Profile;
+
+/// The kinds of alarms that are raised here.
+pub const ALARMS: [&str; 2] = ["drill-overdue", "drill-unfinished"];
+
+fn finding(subject: String, pd: Option<PdId>, detail: String) -> Finding {
+    Finding { subject, pd, site: None, service: None, detail }
+}
+
+/// The drills that are overdue.
+fn overdue(db: &Connection, now: Timestamp, profile: &Profile) -> Result<Vec<Finding>, DbError> {
+    let mut found = Vec::new();
+    for one in view::calendar(db, None, now, profile)?.into_iter().filter(|one| one.overdue) {
+        let pd = rows::plan(db, &one.plan)?.and_then(|plan| plan.pd);
+        let last = one.last.map_or_else(
+            || "it was never run".to_owned(),
+            |at| format!("last run on {}", lumbung_model::Day::of(at, profile.zone())),
+        );
+        let detail = format!("drill {:?} was due on {} ({last}): run it", one.title, one.due_on);
+        found.push(finding(one.plan.to_string(), pd, detail));
+    }
+    Ok(found)
+}
+
+/// The runs that are not over and that somebody has to see to.
+fn unfinished(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> {
+    let mut found = Vec::new();
+    for row in rows::runs(db, &Which { open: true, ..Which::default() })? {
+        let run = replayed(&row, &rows::events(db, &row.id)?)?;
+        let left = run.steps().filter(|(_, one)| one.undo == UndoProgress::GivenUp);
+        let left: Vec<_> = left.map(|(step, _)| step.id.as_str().to_owned()).collect();
+        let silent_s = now.seconds_since(row.heard.unwrap_or(row.created));
+        let title = &row.body.title;
+        let detail = if !left.is_empty() {
+            format!("run of {title:?}: could not be put back, do it by hand: {}", left.join(", "))
+        } else if silent_s >= SILENT_S {
+            let hours = silent_s / 3600;
+            format!(
+                "run of {title:?} is not over and told nothing for {hours} h: look at its runner"
+            )
+        } else {
+            continue;
+        };
+        let pd = rows::plan(db, &row.plan)?.and_then(|plan| plan.pd);
+        found.push(finding(row.id.to_string(), pd, detail));
+    }
+    Ok(found)
+}
+
+type Told = std::collections::BTreeSet<(String, String)>;
+
+fn told(findings: &[Finding]) -> Told {
+    findings.iter().map(|one| (one.subject.clone(), one.detail.clone())).collect()
+}
+
+fn open(db: &Connection, kind: &str) -> Result<Told, DbError> {
+    let wanted = Wanted { kind: Some(kind.to_owned()), ..Wanted::default() };
+    let rows = alarms::list(db, None, &wanted, u32::MAX)?;
+    Ok(rows.into_iter().map(|row| (row.finding.subject, row.finding.detail)).collect())
+}
+
+/// Makes the open alarms be what is found now.
+///
+/// # Errors
+/// If the database fails; nothing is changed then.
+pub async fn keep(
+    db: &Db,
+    now: Timestamp,
+    profile: &std::sync::Arc<Profile>,
+) -> Result<(), DbError> {
+    let profile = profile.clone();
+    let look = move |tx: &Transaction<'_>| {
+        let found = [overdue(tx, now, &profile)?, unfinished(tx, now)?];
+        let open = ALARMS.iter().map(|kind| open(tx, kind)).collect::<Result<Vec<_>, _>>()?;
+        let same = found.iter().map(|found| told(found)).eq(open);
+        Ok::<_, DbError>((!same).then_some(found))
+    };
+    let Some(found) = db.read_async(look).await? else { return Ok(()) };
+    db.write_async(move |tx| {
+        let mut kinds = ALARMS.iter().zip(&found);
+        kinds.try_for_each(|(kind, found)| alarms::reconcile(tx, now, kind, "", found))
+    })
+    .await
+}
