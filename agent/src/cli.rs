@@ -130,7 +130,7 @@ enum WalCommand {
     Archive {
         /// The segment, as PostgreSQL names it (%p)
         file: PathBuf,
-        /// Where it is kept; a [[job]] backs this folder up
+        /// Where it is kept; a job of its own backs this folder up
         folder: PathBuf,
         /// Take segments away that are older: longer than the time between two base backups
         #[arg(long, value_name = "TIME")]
