@@ -430,6 +430,46 @@ fn a_gap_in_the_log_is_named(bed: &Bed, archive: &Path, recover: &Recover<'_>) {
     assert!(said.contains(&named), "{said}");
 }
 
+#[test]
+fn a_dump_of_a_taken_server_starts_no_program_where_it_is_restored() {
+    let bed = Bed::new();
+    let sign = bed.dir.path().join("taken");
+    let server = Postgresql::start().unwrap();
+    let tools = bed.dir.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    for tool in ["psql", "pg_dumpall", "pg_basebackup"] {
+        std::os::unix::fs::symlink(server.tools().join(tool), tools.join(tool)).unwrap();
+    }
+    let real = server.tools().join("pg_dump");
+    let (real, touch) = (real.display(), format!("\\\\! touch {}", sign.display()));
+    let hostile = format!(
+        "[ \"$1\" = --version ] && exec {real} --version; {real} \"$@\" | sed 's|^SET row_security.*|&\\n{touch}|'"
+    );
+    script(&tools.join("pg_dump"), &hostile);
+    bed.job("pg", &postgresql_job(&server, &format!("tools = {tools:?}")));
+    let run = bed.backup("pg");
+    let dump = bed.restore(&run, "pg").join("postgresql/dumps/postgres.sql");
+    assert!(fs::read_to_string(dump).unwrap().contains("\\! touch"), "the dump is not hostile");
+    let to = to_postgresql(&server);
+    let said = error(&mut bed.database(&run, &["--database", "postgres", "--as", "x"], &to));
+    assert!(said.contains("backslash commands are restricted"), "{said}");
+    assert!(!sign.exists());
+
+    let server = Mariadb::start().unwrap();
+    server.sql("mysql", "CREATE DATABASE simpeg; CREATE TABLE simpeg.t (n INT)").unwrap();
+    let hostile = format!(
+        "[ \"$1\" = --version ] && exec mariadb-dump --version; mariadb-dump \"$@\" | sed 's|^DROP TABLE.*|&\\n{touch}|'"
+    );
+    script(&tools.join("mariadb-dump"), &hostile);
+    std::os::unix::fs::symlink("/usr/bin/mariadb", tools.join("mariadb")).unwrap();
+    bed.job("maria", &mariadb_job(&server, &format!("tools = {tools:?}\ngrants = false")));
+    let run = bed.backup("maria");
+    let to = to_mariadb(&server);
+    let said = error(&mut bed.database(&run, &["--database", "simpeg", "--as", "x"], &to));
+    assert!(said.contains("sandbox"), "{said}");
+    assert!(!sign.exists());
+}
+
 const ACCOUNTS: &str = "CREATE DATABASE simpeg; USE simpeg; \
      CREATE TABLE account (id INT PRIMARY KEY, balance BIGINT NOT NULL, note VARCHAR(80)) ENGINE=InnoDB; \
      INSERT INTO account SELECT seq, 1000, CONCAT('it''s (', seq, '); ', REPEAT('é', 20)) FROM seq_1_to_20000; \

@@ -83,6 +83,9 @@ pub(crate) struct RestoreArgs {
     /// Stands for the second one: the name of the database to be replaced
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Let an old client program run what a dump tells it to: only if the server that was backed up was never in other hands
+    #[arg(long)]
+    trust_dump: bool,
     /// Replay a binary log onto it (MariaDB): a snapshot of the folder of the logs
     #[arg(long, value_name = "SNAPSHOT")]
     log: Option<String>,
@@ -234,7 +237,14 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let cancel = on_ctrl_c(terminal.quiet)?;
     let mark = u64::try_from(now().0).unwrap_or_default();
     let database = args.database.clone();
-    let wanted = Wanted { database, name, replaces: args.replace, roles: args.roles, mark };
+    let wanted = Wanted {
+        database,
+        name,
+        replaces: args.replace,
+        roles: args.roles,
+        trusts: args.trust_dump,
+        mark,
+    };
     let places = Places { credentials: None, scratch: std::env::temp_dir() };
     let log = log.as_ref().map(|log| Replayed { log, until: &until });
     let halt = Halt::by(&cancel);

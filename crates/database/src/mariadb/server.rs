@@ -6,7 +6,7 @@ use std::process::Command;
 use lumbung_engine::Halt;
 
 use super::MariadbSettings;
-use crate::child::bare;
+use crate::child::{Running, bare};
 use crate::description::Database;
 use crate::settings::Places;
 use crate::source::ask;
@@ -96,6 +96,13 @@ impl MariadbServer {
         let mut command = bare(&find(["mariadb-binlog", "mysqlbinlog"], self.tools.as_deref())?);
         command.arg("--no-defaults");
         Ok(command)
+    }
+
+    /// Whether the client can be kept from starting programs and reading files.
+    pub(crate) fn restricts(&self, halt: &Halt) -> Result<bool, SourceError> {
+        let mut command = bare(&self.client);
+        command.args(["--no-defaults", "--help"]);
+        Ok(Running::answer(command, halt.clone())?.contains("--sandbox"))
     }
 
     /// A session of another account, by its own option file.

@@ -4,14 +4,41 @@ use std::collections::BTreeMap;
 
 use crate::Table;
 
-/// Kept of a line: a `COPY` of 1,600 columns with long names fits.
-const LINE_MAX_BYTES: usize = 256 << 10;
+/// Where in a dump a line stands: among the rows of a table, or not.
+#[derive(Debug, Default)]
+pub(crate) struct CopyState {
+    table: Option<String>,
+}
+
+impl CopyState {
+    /// Kept of a line outside of rows: a `COPY` of 1,600 columns with long names fits.
+    pub(crate) const LINE_MAX_BYTES: usize = 256 << 10;
+
+    /// Whether the next line is a row, or their end.
+    pub(crate) const fn in_rows(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Takes a line without its end; the table, if it is one of its rows.
+    pub(crate) fn line(&mut self, line: &[u8]) -> Option<&str> {
+        if self.table.is_none() {
+            self.table = table_of(line);
+            return None;
+        }
+        if line == b"\\." {
+            self.table = None;
+        }
+        self.table.as_deref()
+    }
+}
 
 /// Counts rows between `COPY … FROM stdin;` and `\.`.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     line: Vec<u8>,
-    within: Option<(String, u64)>,
+    state: CopyState,
+    /// Of the table whose rows pass.
+    rows: u64,
     tables: BTreeMap<String, u64>,
 }
 
@@ -21,7 +48,7 @@ impl Rows {
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
             // Of a row nothing counts but whether it is the end.
-            let most = if self.within.is_some() { 3 } else { LINE_MAX_BYTES };
+            let most = if self.state.in_rows() { 3 } else { CopyState::LINE_MAX_BYTES };
             let room = most.saturating_sub(self.line.len());
             self.line.extend_from_slice(&line[..line.len().min(room)]);
             bytes = rest.get(1..).unwrap_or_default();
@@ -32,12 +59,13 @@ impl Rows {
     }
 
     fn line_ends(&mut self) {
-        match self.within.take() {
-            Some((table, rows)) if self.line == b"\\." => {
-                *self.tables.entry(table).or_default() += rows;
-            }
-            Some((table, rows)) => self.within = Some((table, rows + 1)),
-            None => self.within = table_of(&self.line).map(|table| (table, 0)),
+        let ended = self.state.in_rows() && self.line == b"\\.";
+        let table = if ended { self.state.table.clone() } else { None };
+        if self.state.line(&self.line).is_some() {
+            self.rows += 1;
+        }
+        if let Some(table) = table {
+            *self.tables.entry(table).or_default() += std::mem::take(&mut self.rows);
         }
         self.line.clear();
     }

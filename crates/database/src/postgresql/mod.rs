@@ -12,6 +12,7 @@ mod session;
 mod settings;
 pub mod wal;
 
+pub(crate) use copy::CopyState;
 pub use server::Server;
 pub use settings::{PostgresqlCheck, PostgresqlSettings};
 

@@ -7,7 +7,7 @@ use lumbung_engine::Halt;
 use serde::Deserialize;
 
 use super::PostgresqlSettings;
-use crate::child::bare;
+use crate::child::{Running, bare};
 use crate::description::Database;
 use crate::settings::Places;
 use crate::source::ask;
@@ -100,6 +100,13 @@ impl Server {
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         command.args(["--set", "ON_ERROR_STOP=1"]);
         command
+    }
+
+    /// Whether `psql` can be kept from running its own commands.
+    pub(crate) fn restricts(&self, halt: &Halt) -> Result<bool, SourceError> {
+        let mut command = bare(&self.psql);
+        command.arg("--help=commands");
+        Ok(Running::answer(command, halt.clone())?.contains("\\restrict"))
     }
 
     /// The database that is connected to for what is about the server.

@@ -47,6 +47,17 @@ pub enum RestoreError {
     /// The snapshot cannot be read.
     #[error("the snapshot cannot be read to its end; the server is as it was")]
     Read(#[source] ReadError),
+    /// A client program that would run commands of the dump.
+    #[error(
+        "{0} is too old to be kept from running programs that a dump names: install a newer one, or, if the server that was backed up was \
+         never in other hands, say --trust-dump"
+    )]
+    Unrestricted(&'static str),
+    /// A table's name that is none.
+    #[error(
+        "the snapshot's description names a table {0:?}, which is no name: it was tampered with; restore the files, and look at them"
+    )]
+    TableName(String),
     /// A statement of the log reaches further than the database.
     #[error(
         "a statement of the log reaches beyond the database ({0}), so nothing more of it is replayed: end the replay before it with \

@@ -4,6 +4,7 @@
 //! and it is loaded again, and the copy stays until that was counted as well.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use lumbung_engine::Halt;
 
@@ -40,7 +41,11 @@ pub(super) fn restore(
     if exists && !wanted.replaces {
         return Err(RestoreError::Exists(wanted.name.clone()));
     }
-    let target = Loading { server, halt, copy, database, dump, log };
+    let restricts = server.restricts(halt)?;
+    if !restricts && !wanted.trusts {
+        return Err(RestoreError::Unrestricted("mariadb"));
+    }
+    let target = Loading { server, halt, copy, database, dump, log, restricts };
     if wanted.roles {
         let grants = file(description, "accounts", |made| made.path.ends_with("/grants.sql"))?;
         target.make_accounts(grants)?;
@@ -67,6 +72,7 @@ struct Loading<'a> {
     database: &'a Database,
     dump: &'a str,
     log: Option<Replayed<'a>>,
+    restricts: bool,
 }
 
 impl Loading<'_> {
@@ -74,6 +80,15 @@ impl Loading<'_> {
         let mut command = self.server.session();
         command.args(["--batch", "--skip-column-names"]).arg(format!("--execute={statements}"));
         ask(command, self.halt, &self.server.name())
+    }
+
+    /// A session that runs SQL and nothing else.
+    fn session(&self) -> Command {
+        let mut session = self.server.session();
+        if self.restricts {
+            session.arg("--sandbox");
+        }
+        session
     }
 
     /// Makes the accounts that are missing; those that are there keep their passwords and rights.
@@ -87,7 +102,7 @@ impl Loading<'_> {
         let mut text = Vec::new();
         self.copy.write(grants, &mut text).map_err(RestoreError::Read)?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        feed(self.server.session(), self.halt, |out| -> Result<(), ReadError> {
+        feed(self.session(), self.halt, |out| -> Result<(), ReadError> {
             for line in text.lines().filter(|line| is_wanted(line, &there)) {
                 writeln!(out, "{line}")?;
             }
@@ -109,7 +124,7 @@ impl Loading<'_> {
             statement.push_str(&format!(" CHARACTER SET {encoding} COLLATE {collation}"));
         }
         self.run(&statement)?;
-        let mut load = self.server.session();
+        let mut load = self.session();
         load.arg(format!("--database={name}"));
         feed(load, self.halt, |out| {
             let mut section = Section::new(&self.database.name, out);

@@ -7,6 +7,7 @@ mod binlog;
 mod error;
 mod mariadb;
 mod postgresql;
+mod restricted;
 mod section;
 
 pub use binlog::{Place, Until};
@@ -59,6 +60,8 @@ pub struct Wanted {
     pub replaces: bool,
     /// Whether roles or accounts that are missing are made first.
     pub roles: bool,
+    /// Whether the dump may run commands of the client program, where that one cannot be kept from it.
+    pub trusts: bool,
     /// Makes names of copies differ from each other.
     pub mark: u64,
 }

@@ -1,9 +1,11 @@
 //! A PostgreSQL database back: loaded beside, counted, and renamed into its place in one transaction.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use lumbung_engine::Halt;
 
+use super::restricted::Restricted;
 use super::{Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file};
 use crate::description::Database;
 use crate::postgresql::{PostgresqlSettings, Server};
@@ -28,7 +30,12 @@ pub(super) fn restore(
     if exists && !wanted.replaces {
         return Err(RestoreError::Exists(wanted.name.clone()));
     }
-    let target = Loading { server, halt, copy, database, wanted };
+    let restricts = server.restricts(halt)?;
+    if !restricts && !wanted.trusts {
+        return Err(RestoreError::Unrestricted("psql"));
+    }
+    check_names(database)?;
+    let target = Loading { server, halt, copy, database, wanted, restricts };
     if wanted.roles {
         let globals = file(description, "roles", |made| made.path.ends_with("/globals.sql"))?;
         target.make_roles(globals)?;
@@ -64,6 +71,7 @@ struct Loading<'a> {
     copy: &'a dyn Copy,
     database: &'a Database,
     wanted: &'a Wanted,
+    restricts: bool,
 }
 
 impl Loading<'_> {
@@ -102,7 +110,7 @@ impl Loading<'_> {
     fn load_and_compare(&self, name: &str, dump: &str) -> Result<Restored, RestoreError> {
         let mut load = self.server.psql(name);
         load.args(["--single-transaction", "--file=-"]);
-        feed(load, self.halt, |out| self.copy.write(dump, out))?;
+        feed(load, self.halt, |out| self.pass_on(out, |out| self.copy.write(dump, out)))?;
         let count = |table: &str| self.ask(name, &format!("SELECT count(*) FROM {table}"));
         let (tables, rows) = compare(self.database, count)?;
         for check in &self.database.checks {
@@ -155,13 +163,67 @@ impl Loading<'_> {
         let mut load = self.server.psql(self.server.maintenance());
         // A membership that is there already, or a tablespace whose folder is not, keeps no role from being made.
         load.args(["--set", "ON_ERROR_STOP=0", "--file=-"]);
-        feed(load, self.halt, |out| -> Result<(), ReadError> {
-            for line in text.lines().filter(|line| is_wanted(line, &there)) {
-                writeln!(out, "{line}")?;
-            }
-            Ok(())
+        feed(load, self.halt, |out| {
+            self.pass_on(out, |out| {
+                for line in text.lines().filter(|line| is_wanted(line, &there)) {
+                    writeln!(out, "{line}")?;
+                }
+                Ok(())
+            })
         })
     }
+
+    /// Lets `psql` run what is SQL, and nothing else.
+    fn pass_on(
+        &self,
+        out: &mut dyn Write,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        if !self.restricts {
+            return fill(out);
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| ReadError::from(error.to_string()))?;
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut restricted = Restricted::new(&key, out)?;
+        fill(&mut restricted)?;
+        Ok(restricted.finish()?)
+    }
+}
+
+/// Whether every table's name is one or two identifiers: they are put into statements.
+fn check_names(database: &Database) -> Result<(), RestoreError> {
+    let wrong = database.tables.iter().find(|table| !is_name(&table.name));
+    wrong.map_or(Ok(()), |table| Err(RestoreError::TableName(table.name.clone())))
+}
+
+fn is_name(name: &str) -> bool {
+    let mut rest = name;
+    loop {
+        let end = match rest.strip_prefix('"') {
+            Some(_) => quoted_end(rest),
+            None => Some(rest.find('.').unwrap_or(rest.len())).filter(|end| {
+                let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+                *end > 0 && rest[..*end].chars().all(plain)
+            }),
+        };
+        match end.map(|end| &rest[end..]) {
+            Some("") => return true,
+            Some(behind) if behind.starts_with('.') => rest = &behind[1..],
+            _ => return false,
+        }
+    }
+}
+
+/// Where a quoted identifier ends, behind its last quote.
+fn quoted_end(text: &str) -> Option<usize> {
+    let mut letters = text.char_indices().skip(1).peekable();
+    while let Some((at, letter)) = letters.next() {
+        if letter == '"' && letters.next_if(|(_, next)| *next == '"').is_none() {
+            return Some(at + 1);
+        }
+    }
+    None
 }
 
 /// Whether a statement of `pg_dumpall --globals-only` is about a role that has to be made.
@@ -210,6 +272,26 @@ mod tests {
             ("SET standard_conforming_strings = on;", true),
         ] {
             assert_eq!(is_wanted(line, &there), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_names_are_names() {
+        for name in ["public.pasien", "t", "\"a \"\"b\"\"; c\".\"D\"", "skema.tabel_1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "t;",
+            "t; DROP TABLE x",
+            "\"a",
+            "\"a\"b",
+            "a..b",
+            "t WHERE true",
+            "(SELECT 1)",
+        ] {
+            assert!(!is_name(name), "{name}");
         }
     }
 

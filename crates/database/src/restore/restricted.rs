@@ -1,0 +1,90 @@
+//! A plain dump of PostgreSQL on its way into `psql`, which may run nothing but SQL.
+//!
+//! A dump comes from a server that somebody may have taken, and `psql` has commands of its own that start programs on this machine.
+//! In its restricted mode (since 13.22, 14.19, 15.14, 16.10 and 17.6; CVE-2025-8714) it refuses them until it is told a key, which is made here and
+//! which no dump knows. Newer dumps ask for the same with a key of theirs: those lines are left out, since the mode is on already.
+
+use std::io::{self, Write};
+
+use crate::postgresql::CopyState;
+
+/// Lines that a newer dump begins and ends with.
+const OWN: [&[u8]; 2] = [b"\\restrict ", b"\\unrestrict "];
+
+/// Passes a dump on behind the command that restricts.
+pub(super) struct Restricted<'a> {
+    out: &'a mut dyn Write,
+    state: CopyState,
+    line: Vec<u8>,
+    /// Set while the rest of a long line goes where its beginning went.
+    within_line: Option<bool>,
+}
+
+impl<'a> Restricted<'a> {
+    /// Begins with the command; the key is 64 random hexadecimal digits.
+    pub(super) fn new(key: &str, out: &'a mut dyn Write) -> io::Result<Self> {
+        writeln!(out, "\\restrict {key}")?;
+        Ok(Self { out, state: CopyState::default(), line: Vec::new(), within_line: None })
+    }
+
+    /// What is left of a last line without an end.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        if self.line.is_empty() { Ok(()) } else { self.line_begins() }
+    }
+
+    fn line_begins(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        let asks = !self.state.in_rows() && OWN.iter().any(|own| line.starts_with(own));
+        self.state.line(line.strip_suffix(b"\n").unwrap_or(&line));
+        self.within_line = Some(!asks);
+        if asks { Ok(()) } else { self.out.write_all(&line) }
+    }
+}
+
+impl Write for Restricted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+            let (piece, behind) = rest.split_at(end);
+            rest = behind;
+            let ends = piece.ends_with(b"\n");
+            match self.within_line {
+                Some(true) => self.out.write_all(piece)?,
+                Some(false) => {}
+                None => {
+                    self.line.extend_from_slice(piece);
+                    if ends || self.line.len() >= CopyState::LINE_MAX_BYTES {
+                        self.line_begins()?;
+                    }
+                }
+            }
+            if ends {
+                self.within_line = None;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumps_own_restriction_is_left_out_and_its_rows_are_not() {
+        let dump = "\\restrict abc\nCOPY t (a) FROM stdin;\n\\restrict x\n\\.\n\\unrestrict abc\nSELECT 1;\n\\! touch x\nlast";
+        let expected = "\\restrict KEY\nCOPY t (a) FROM stdin;\n\\restrict x\n\\.\nSELECT 1;\n\\! touch x\nlast";
+        for piece in [1, 2, 7, 4096] {
+            let mut out = Vec::new();
+            let mut restricted = Restricted::new("KEY", &mut out).unwrap();
+            dump.as_bytes().chunks(piece).for_each(|bytes| restricted.write_all(bytes).unwrap());
+            restricted.finish().unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{piece}");
+        }
+    }
+}
