@@ -69,6 +69,15 @@ pub enum RunError {
         "another backup of this agent is running: wait until it has finished (`lumbung-agent status` shows it)"
     )]
     Busy,
+    /// The file that one run at a time holds.
+    #[error("{} cannot be locked: is the state directory writable?", path.display())]
+    Lock {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The thread died.
     #[error("the run stopped unexpectedly: look at the log, and report this if it repeats")]
     Thread,
@@ -143,8 +152,10 @@ impl Runner {
     pub fn run(&self, job: &Job, progress: &dyn Progress, cancel: &Cancel) -> Finished {
         let started = self.clock.now();
         let mut notes = Vec::new();
-        let result = hooks::around(job, cancel, &mut notes, |notes| {
-            self.try_run(job, progress, cancel, notes)
+        let result = self.alone().and_then(|_alone| {
+            hooks::around(job, cancel, &mut notes, |notes| {
+                self.try_run(job, progress, cancel, notes)
+            })
         });
         let ending = ending(&result, &notes);
         Finished { ending, result, notes, started, ended: self.clock.now() }
@@ -212,6 +223,19 @@ impl Runner {
             BackupError::State(EngineState::Locked(_)) => RunError::Busy,
             other => RunError::Backup(other),
         })
+    }
+
+    /// One run at a time on this host, its hooks included: they would stop and start applications in the middle of another run.
+    fn alone(&self) -> Result<std::fs::File, RunError> {
+        let path = self.state.path().join("run.lock");
+        let failed = |source| RunError::Lock { path: path.clone(), source };
+        let mut options = std::fs::File::options();
+        let lock = options.write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Busy),
+            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
 
     /// The job's database, looked at; none if it backs up files.

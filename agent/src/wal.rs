@@ -70,11 +70,17 @@ pub fn archive(
         if !is_same(file, &target)? {
             return Err(WalError::Differs(target));
         }
+        // Whoever put it there may have died before it was durable.
+        sync(folder)?;
     } else {
         put(file, folder, &target)?;
     }
-    let removed =
-        keep.map_or(Ok(0), |keep| prune(folder, now.plus_seconds(-i64::from(keep.as_seconds()))))?;
+    let until = keep.map(|keep| now.plus_seconds(-i64::from(keep.as_seconds())));
+    // The segment is safe; what could not be taken away is tried again with the next one.
+    let removed = until.map_or(Ok(0), |until| prune(folder, until)).unwrap_or_else(|error| {
+        tracing::warn!("{}", lumbung_model::with_causes(&error));
+        0
+    });
     Ok(Archived { was_there, removed })
 }
 
@@ -132,6 +138,10 @@ fn put(file: &Path, folder: &Path, target: &Path) -> Result<(), WalError> {
         let _ = std::fs::remove_file(&part);
     }
     io("written", target, written)?;
+    sync(folder)
+}
+
+fn sync(folder: &Path) -> Result<(), WalError> {
     io("made durable", folder, File::open(folder).and_then(|folder| folder.sync_all()))
 }
 

@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use crate::terminal::plain;
+
 /// How a command ended, as the shell sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -188,7 +190,7 @@ impl Failure {
         let mut text = format!("lumbung: {}", self.message);
         for cause in self.causes() {
             // Writing to a String cannot fail.
-            let _ = write!(text, ": {cause}");
+            let _ = write!(text, ": {}", plain(&cause));
         }
         text.push('\n');
         for line in &self.details {

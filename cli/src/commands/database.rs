@@ -86,6 +86,9 @@ pub(crate) struct RestoreArgs {
     /// Let an old client program run what a dump tells it to: only if the server that was backed up was never in other hands
     #[arg(long)]
     trust_dump: bool,
+    /// Put it in place although rows or checks differ from what was backed up
+    #[arg(long)]
+    accept_differences: bool,
     /// Replay a binary log onto it (MariaDB): a snapshot of the folder of the logs
     #[arg(long, value_name = "SNAPSHOT")]
     log: Option<String>,
@@ -243,6 +246,7 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         replaces: args.replace,
         roles: args.roles,
         trusts: args.trust_dump,
+        accepts: args.accept_differences,
         mark,
     };
     let places = Places { credentials: None, scratch: std::env::temp_dir() };

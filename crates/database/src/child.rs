@@ -22,6 +22,8 @@ use crate::SourceError;
 const SAID_BYTES: usize = 4 << 10;
 /// Between asking a program to end and ending it.
 const GRACE: Duration = Duration::from_secs(10);
+/// What was said is there when a program has ended, unless something that it started has taken its standard error along.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// An answer that is no dump: lists of databases, versions, checks.
 const ANSWER_MAX_BYTES: u64 = 64 << 20;
 
@@ -43,7 +45,9 @@ pub(crate) struct Running {
     group: Pid,
     pub(crate) stdout: Option<ChildStdout>,
     pub(crate) stdin: Option<ChildStdin>,
-    said: Option<JoinHandle<String>>,
+    said: Option<Receiver<String>>,
+    /// Whether what it started may outlive it.
+    lets_live: bool,
     watch: Option<(Sender<Infallible>, JoinHandle<Waited>)>,
 }
 
@@ -67,10 +71,21 @@ impl Running {
             .map_err(|source| SourceError::io(format!("{name} cannot be started"), source))?;
         let group = Pid::from_child(&child);
         let (stdout, stdin) = (child.stdout.take(), child.stdin.take());
-        let said = child.stderr.take().map(|pipe| std::thread::spawn(move || drain(pipe)));
+        let said = child.stderr.take().map(|pipe| {
+            let (told, said) = bounded(1);
+            std::thread::spawn(move || told.send(drain(pipe)));
+            said
+        });
         let (held, over) = bounded(0);
         let watching = std::thread::spawn(move || watch(&halt, &over, limit, group));
-        Ok(Self { name, child, group, stdout, stdin, said, watch: Some((held, watching)) })
+        let watch = Some((held, watching));
+        Ok(Self { name, child, group, stdout, stdin, said, lets_live: false, watch })
+    }
+
+    /// What it starts may go on when it has ended: a hook starts an application again.
+    pub(crate) const fn letting_live(mut self) -> Self {
+        self.lets_live = true;
+        self
     }
 
     /// Reads some of the output; 0 at its end.
@@ -90,7 +105,12 @@ impl Running {
         let waited = waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         waited.map_err(|e| SourceError::io(format!("waiting for {}", self.name), e.into()))?;
         let waited = self.unwatch();
-        let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        if !self.lets_live {
+            // What it left behind holds the pipes open. It is not reaped yet, so the group is still its own.
+            let _ = kill_process_group(self.group, Signal::KILL);
+        }
+        let said = self.said.take().and_then(|said| said.recv_timeout(LAST_WORDS).ok());
+        let said = said.unwrap_or_default();
         let program = self.name.clone();
         let status = self
             .child

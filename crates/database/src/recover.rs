@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use lumbung_engine::Halt;
 
@@ -105,20 +107,16 @@ pub fn recover(
     let first: Option<Segment> = description.log_segment.as_ref().and_then(|it| it.parse().ok());
     let first = first.ok_or(RestoreError::NoFile("place in the log"))?;
     let data = plain_path(&wanted.data)?;
-    make_empty(&wanted.data)?;
+    make_empty(wanted)?;
     let tar = description.made.iter().find(|made| made.path.ends_with("/base.tar"));
     let tar = tar.ok_or(RestoreError::NoFile("base.tar"))?;
-    let mut unpack = bare(Path::new("tar"));
+    let mut unpack = as_owner(Path::new("tar"), wanted);
     unpack
         .args(["--extract", "--file=-", "--no-same-owner", "--same-permissions", "--directory"])
         .arg(&wanted.data);
     feed(unpack, halt, |out| base.write(&tar.path, out))?;
-    let last = bring_log(log, &wanted.data, first)?;
-    settle(&wanted.data, data, wanted)?;
-    if let Some(owner) = wanted.owner {
-        give(&wanted.data, owner)
-            .map_err(|e| failed("given to the server's user", &wanted.data, e))?;
-    }
+    let last = bring_log(log, wanted, first)?;
+    settle(data, wanted)?;
     Ok(Recovered {
         data: wanted.data.clone(),
         version: description.server_version.clone(),
@@ -137,20 +135,17 @@ fn recover_mariadb(
         return Err(RestoreError::NoPoint);
     }
     let description = base.description();
-    make_empty(&wanted.data)?;
+    make_empty(wanted)?;
     let stream = description.made.iter().find(|made| made.path.ends_with("/base.mbstream"));
     let stream = stream.ok_or(RestoreError::NoFile("base.mbstream"))?;
     let program = |name| tool::find(name, None, &[], "mariadb-backup in the server's version");
-    let mut unpack = bare(&program("mbstream")?);
+    let mut unpack = as_owner(&program("mbstream")?, wanted);
     unpack.arg("--extract").arg("--directory").arg(&wanted.data);
     feed(unpack, halt, |out| base.write(&stream.path, out))?;
-    let mut prepare = bare(&program("mariadb-backup")?);
+    check_settings(wanted)?;
+    let mut prepare = as_owner(&program("mariadb-backup")?, wanted);
     prepare.args(["--prepare", "--target-dir"]).arg(&wanted.data);
     feed(prepare, halt, |_| Ok(()))?;
-    if let Some(owner) = wanted.owner {
-        give(&wanted.data, owner)
-            .map_err(|e| failed("given to the server's user", &wanted.data, e))?;
-    }
     let place = description.log_position.clone().unwrap_or_default();
     Ok(Recovered {
         data: wanted.data.clone(),
@@ -172,22 +167,72 @@ fn plain_path(path: &Path) -> Result<&str, RestoreError> {
     text.ok_or_else(|| RestoreError::Path(path.to_owned()))
 }
 
-fn make_empty(data: &Path) -> Result<(), RestoreError> {
+/// A program that has no more rights than the server: what it reads may have been made by somebody who took the server that it is of.
+fn as_owner(program: &Path, wanted: &Recovery) -> Command {
+    let mut command = bare(program);
+    command.current_dir("/");
+    if let Some((user, group)) = wanted.owner {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+fn make_empty(wanted: &Recovery) -> Result<(), RestoreError> {
+    let data = &wanted.data;
     match std::fs::DirBuilder::new().mode(0o700).create(data) {
-        Ok(()) => Ok(()),
+        Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let mut there = std::fs::read_dir(data).map_err(|e| failed("listed", data, e))?;
             if there.next().is_some() {
                 return Err(RestoreError::NotEmpty(data.to_owned()));
             }
-            Ok(())
         }
-        Err(error) => Err(failed("made", data, error)),
+        Err(error) => return Err(failed("made", data, error)),
     }
+    give(data, wanted)
+}
+
+/// Gives what was made to the server's user; never what a link leads to.
+fn give(path: &Path, wanted: &Recovery) -> Result<(), RestoreError> {
+    let Some((user, group)) = wanted.owner else { return Ok(()) };
+    lchown(path, Some(user), Some(group)).map_err(|e| failed("given to the server's user", path, e))
+}
+
+/// Opens a file of the data directory to be written; a link in its place is an error.
+fn open_own(
+    path: &Path,
+    wanted: &Recovery,
+    options: &mut std::fs::OpenOptions,
+) -> Result<std::fs::File, RestoreError> {
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let file = options.mode(0o600).custom_flags(flags).open(path);
+    let file = file.map_err(|e| failed("written", path, e))?;
+    if let Some((user, group)) = wanted.owner {
+        std::os::unix::fs::fchown(&file, Some(user), Some(group))
+            .map_err(|e| failed("given to the server's user", path, e))?;
+    }
+    Ok(file)
+}
+
+/// Settings that came with the files: the program that prepares them loads the libraries that they name.
+fn check_settings(wanted: &Recovery) -> Result<(), RestoreError> {
+    let path = wanted.data.join("backup-my.cnf");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("read", &path, error)),
+    };
+    let plugin = text.lines().find(|line| line.to_lowercase().contains("plugin"));
+    plugin.map_or(Ok(()), |line| Err(RestoreError::Plugin(line.trim().to_owned())))
 }
 
 /// Brings the archived log beside the one that came with the base; the last segment without a gap.
-fn bring_log(log: Option<&dyn Log>, data: &Path, first: Segment) -> Result<Segment, RestoreError> {
+fn bring_log(
+    log: Option<&dyn Log>,
+    wanted: &Recovery,
+    first: Segment,
+) -> Result<Segment, RestoreError> {
+    let data = &wanted.data;
     let own = data.join("pg_wal");
     let mut there: BTreeSet<Segment> = std::fs::read_dir(&own)
         .map_err(|e| failed("listed", &own, e))?
@@ -198,6 +243,7 @@ fn bring_log(log: Option<&dyn Log>, data: &Path, first: Segment) -> Result<Segme
         .mode(0o700)
         .create(&folder)
         .map_err(|e| failed("made", &folder, e))?;
+    give(&folder, wanted)?;
     let mut segment_bytes = 16 << 20;
     for (name, bytes) in log.into_iter().flat_map(Log::files) {
         let segment: Option<Segment> = name.parse().ok();
@@ -212,8 +258,7 @@ fn bring_log(log: Option<&dyn Log>, data: &Path, first: Segment) -> Result<Segme
         }
         let path = folder.join(name);
         let mut options = std::fs::File::options();
-        let file = options.write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = file.map_err(|e| failed("made", &path, e))?;
+        let mut file = open_own(&path, wanted, options.write(true).create_new(true))?;
         if let Some(log) = log {
             log.write(name, &mut file).map_err(RestoreError::Read)?;
         }
@@ -226,30 +271,26 @@ fn bring_log(log: Option<&dyn Log>, data: &Path, first: Segment) -> Result<Segme
 }
 
 /// Tells the server what to do when it is started.
-fn settle(data: &Path, shown: &str, wanted: &Recovery) -> Result<(), RestoreError> {
-    let mut text = format!("\nrestore_command = 'cp \"{shown}/{LOG_FOLDER}/%f\" \"%p\"'\n");
+fn settle(shown: &str, wanted: &Recovery) -> Result<(), RestoreError> {
+    // A copy that is tried out must not archive its log into the folder of the server that it is a copy of.
+    let mut text = format!(
+        "\narchive_mode = off\nrestore_command = 'cp \"{shown}/{LOG_FOLDER}/%f\" \"%p\"'\n\
+         recovery_target_timeline = 'current'\n"
+    );
     if let Some((name, value)) = wanted.point.setting() {
         let inclusive = if wanted.inclusive { "on" } else { "off" };
         text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
         text.push_str(&format!("recovery_target_inclusive = {inclusive}\n"));
         text.push_str("recovery_target_action = 'promote'\n");
     }
-    let settings = data.join("postgresql.auto.conf");
+    let settings = wanted.data.join("postgresql.auto.conf");
     let mut options = std::fs::File::options();
-    let file = options.append(true).create(true).mode(0o600).open(&settings);
-    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+    let mut file = open_own(&settings, wanted, options.append(true).create(true))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
         .map_err(|e| failed("written", &settings, e))?;
-    let signal = data.join("recovery.signal");
-    std::fs::write(&signal, "").map_err(|e| failed("written", &signal, e))
-}
-
-/// Gives a tree to a user; links themselves, not where they lead.
-fn give(path: &Path, (user, group): (u32, u32)) -> std::io::Result<()> {
-    lchown(path, Some(user), Some(group))?;
-    if std::fs::symlink_metadata(path)?.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            give(&entry?.path(), (user, group))?;
-        }
-    }
+    let signal = wanted.data.join("recovery.signal");
+    let mut options = std::fs::File::options();
+    open_own(&signal, wanted, options.write(true).create_new(true))?;
     Ok(())
 }

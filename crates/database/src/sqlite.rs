@@ -65,7 +65,7 @@ struct Copy {
 
 impl Part for Copy {
     fn begin(&self, halt: Halt) -> Result<(Origin, Box<dyn Inspect>), SourceError> {
-        let place = self.scratch.join(format!(".sqlite-{}", std::process::id()));
+        let place = self.scratch.join(".sqlite-copy");
         let begun = self.copy_to(&place, &halt);
         // Without a name it cannot outlive the run. What a run that was killed left is written over here.
         let file = begun.and_then(|looked| {
@@ -111,12 +111,17 @@ impl Copy {
 
     fn copy(&self, from: &Connection, to: &mut Connection, halt: &Halt) -> Result<(), SourceError> {
         let backup = Backup::new(from, to).map_err(|e| self.fail(e))?;
-        let mut locked = 0;
+        let (mut locked, mut steps) = (0, 0_u32);
         loop {
             if halt.is_called() {
                 return Err(SourceError::Halted { program: "the copy of a database".to_owned() });
             }
-            match backup.step(PAGES).map_err(|e| self.fail(e))? {
+            // Whoever writes meanwhile makes it begin anew. In the end it is done in one go, while writers wait.
+            let pages = backup.progress().pagecount / PAGES;
+            let patience = u32::try_from(pages).unwrap_or(0).saturating_mul(3).saturating_add(50);
+            let pages = if steps > patience { -1 } else { PAGES };
+            steps += 1;
+            match backup.step(pages).map_err(|e| self.fail(e))? {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
                 _ => {

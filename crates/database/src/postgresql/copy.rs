@@ -6,21 +6,21 @@ use crate::Table;
 
 /// Where in a dump a line stands: among the rows of a table, or not.
 #[derive(Debug, Default)]
-pub(crate) struct CopyState {
+struct CopyState {
     table: Option<String>,
 }
 
 impl CopyState {
     /// Kept of a line outside of rows: a `COPY` of 1,600 columns with long names fits.
-    pub(crate) const LINE_MAX_BYTES: usize = 256 << 10;
+    const LINE_MAX_BYTES: usize = 256 << 10;
 
     /// Whether the next line is a row, or their end.
-    pub(crate) const fn in_rows(&self) -> bool {
+    const fn in_rows(&self) -> bool {
         self.table.is_some()
     }
 
     /// Takes a line without its end; the table, if it is one of its rows.
-    pub(crate) fn line(&mut self, line: &[u8]) -> Option<&str> {
+    fn line(&mut self, line: &[u8]) -> Option<&str> {
         if self.table.is_none() {
             self.table = table_of(line);
             return None;
@@ -84,7 +84,37 @@ fn table_of(line: &[u8]) -> Option<String> {
         quoted ^= *letter == '"';
         *letter == ' ' && !quoted
     });
-    end.map(|(at, _)| rest[..at].to_owned())
+    end.map(|(at, _)| rest[..at].to_owned()).filter(|name| is_name(name))
+}
+
+/// Whether a table's name is one or two identifiers, as they stand in a dump.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut rest = name;
+    loop {
+        let end = match rest.strip_prefix('"') {
+            Some(_) => quoted_end(rest),
+            None => Some(rest.find('.').unwrap_or(rest.len())).filter(|end| {
+                let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+                *end > 0 && rest[..*end].chars().all(plain)
+            }),
+        };
+        match end.map(|end| &rest[end..]) {
+            Some("") => return true,
+            Some(behind) if behind.starts_with('.') => rest = &behind[1..],
+            _ => return false,
+        }
+    }
+}
+
+/// Where a quoted identifier ends, behind its last quote.
+fn quoted_end(text: &str) -> Option<usize> {
+    let mut letters = text.char_indices().skip(1).peekable();
+    while let Some((at, letter)) = letters.next() {
+        if letter == '"' && letters.next_if(|(_, next)| *next == '"').is_none() {
+            return Some(at + 1);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -108,6 +138,26 @@ mod tests {
         let expected = expected.map(|(name, rows)| (name.to_owned(), rows));
         for piece in [1, 2, 3, 7, 64, 4096] {
             assert_eq!(counted(DUMP, piece), expected, "{piece}");
+        }
+    }
+
+    #[test]
+    fn only_names_are_names() {
+        for name in ["public.pasien", "t", "\"a \"\"b\"\"; c\".\"D\"", "skema.tabel_1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "t;",
+            "t; DROP TABLE x",
+            "\"a",
+            "\"a\"b",
+            "a..b",
+            "t WHERE true",
+            "(SELECT 1)",
+        ] {
+            assert!(!is_name(name), "{name}");
         }
     }
 

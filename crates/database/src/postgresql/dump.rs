@@ -3,7 +3,7 @@
 use lumbung_engine::Halt;
 
 use super::copy::Rows;
-use super::session::Session;
+use super::session::{self, Session};
 use super::{PostgresqlCheck, Server};
 use crate::child::Running;
 use crate::description::Description;
@@ -27,11 +27,9 @@ impl Part for DatabaseDump {
         let mut answers = Vec::new();
         let mut session = None;
         if !self.checks.is_empty() {
-            let mut open = Session::begin(&self.server, &self.database, halt.clone())?;
+            let open = Session::begin(&self.server, &self.database, halt.clone())?;
             for check in &self.checks {
-                let (next, answer) = open.check(check)?;
-                open = next;
-                answers.push(answer);
+                answers.push(self.ask(check, &open, &halt)?);
             }
             command.arg(format!("--snapshot={}", open.snapshot));
             session = Some(open);
@@ -50,6 +48,27 @@ impl Part for DatabaseDump {
 
     fn database(&self) -> Option<&str> {
         Some(&self.database)
+    }
+}
+
+impl DatabaseDump {
+    /// Asks what the owner wants to have asked, in the transaction of the dump.
+    fn ask(
+        &self,
+        check: &PostgresqlCheck,
+        session: &Session,
+        halt: &Halt,
+    ) -> Result<Check, SourceError> {
+        let fail = |why: String| SourceError::Check { name: check.name.clone(), why };
+        let seen = (Some(session.snapshot.as_str()), None);
+        let value = session::value(&self.server, &self.database, seen, &check.query, halt)
+            .map_err(|error| fail(error.to_string()))?;
+        if value.contains('\n') {
+            let why =
+                "its answer is not one value: write a query that gives one row with one column";
+            return Err(fail(why.to_owned()));
+        }
+        Ok(Check { name: check.name.clone(), query: check.query.clone(), value })
     }
 }
 

@@ -8,11 +8,11 @@ mod base;
 mod copy;
 mod dump;
 mod server;
-mod session;
+pub(crate) mod session;
 mod settings;
 pub mod wal;
 
-pub(crate) use copy::CopyState;
+pub(crate) use copy::is_name;
 pub use server::Server;
 pub use settings::{PostgresqlCheck, PostgresqlSettings};
 

@@ -1,23 +1,23 @@
-//! A transaction that is kept open beside a dump: the dump sees exactly what it sees.
+//! A transaction that is kept open beside a dump: the dump, and what is asked beside it, see exactly what it sees.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdout, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::Stdio;
+use std::time::Duration;
 
 use lumbung_engine::Halt;
 
-use super::{PostgresqlCheck, Server};
+use super::Server;
+use crate::SourceError;
 use crate::child::Running;
-use crate::{Check, SourceError};
 
-/// Answers end with this line.
-const END: &str = "lumbung: end of answer";
+/// What is asked is one value, and has an answer in this time: an open quote swallows everything behind it.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// A check's answer is a number, a sum, a date.
-const VALUE_MAX_BYTES: usize = 64 << 10;
+const VALUE_MAX_BYTES: u64 = 64 << 10;
 
 /// An open transaction.
 pub(super) struct Session {
-    running: Running,
-    answers: BufReader<ChildStdout>,
+    _running: Running,
     /// What `pg_dump --snapshot` takes.
     pub(super) snapshot: String,
 }
@@ -28,65 +28,55 @@ impl Session {
         let mut command = server.psql(database);
         command.stdin(Stdio::piped());
         let mut running = Running::start(command, halt)?;
-        let Some(stdout) = running.stdout.take() else { return Err(gone("psql")) };
-        let mut session =
-            Self { running, answers: BufReader::new(stdout), snapshot: String::new() };
         let begin =
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\nSELECT pg_export_snapshot();";
-        match session.ask(begin) {
-            Ok(snapshot) => session.snapshot = snapshot,
-            Err(error) => return Err(session.why(error)),
-        }
-        Ok(session)
-    }
-
-    /// Asks what the owner wants to have asked.
-    pub(super) fn check(mut self, check: &PostgresqlCheck) -> Result<(Self, Check), SourceError> {
-        let query = check.query.trim().trim_end_matches(';');
-        let fail = |why: String| SourceError::Check { name: check.name.clone(), why };
-        match self.ask(&format!("{query};")) {
-            Ok(value) if value.len() <= VALUE_MAX_BYTES && !value.contains('\n') => {
-                let (name, query) = (check.name.clone(), check.query.clone());
-                Ok((self, Check { name, query, value }))
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\nSELECT pg_export_snapshot();\n";
+        let asked =
+            running.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(begin.as_bytes()));
+        let mut snapshot = String::new();
+        let answered = running
+            .stdout
+            .as_mut()
+            .map_or(Ok(0), |stdout| BufReader::new(stdout).read_line(&mut snapshot));
+        match asked.and(answered) {
+            Ok(read) if read > 0 => {
+                Ok(Self { _running: running, snapshot: snapshot.trim_end().to_owned() })
             }
-            Ok(_) => Err(fail(
-                "its answer is not one value: write a query that gives one row with one column"
-                    .to_owned(),
-            )),
-            Err(error) => Err(fail(self.why(error).to_string())),
-        }
-    }
-
-    fn ask(&mut self, query: &str) -> Result<String, std::io::Error> {
-        let Some(stdin) = &mut self.running.stdin else {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        };
-        writeln!(stdin, "{query}\n\\echo {END}")?;
-        stdin.flush()?;
-        let mut answer = String::new();
-        loop {
-            let mut line = String::new();
-            if self.answers.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            // It ended, and says why.
+            other => {
+                running.end()?;
+                let error = other.err().unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into());
+                Err(SourceError::io("asking psql", error))
             }
-            if line.trim_end() == END {
-                return Ok(answer.trim_end_matches('\n').to_owned());
-            }
-            if answer.len() <= VALUE_MAX_BYTES {
-                answer.push_str(&line);
-            }
-        }
-    }
-
-    /// What `psql` said, if it ended; or else the error of the pipe.
-    fn why(self, error: std::io::Error) -> SourceError {
-        match self.running.end() {
-            Err(ended) => ended,
-            Ok(()) => SourceError::io("asking psql", error),
         }
     }
 }
 
-fn gone(program: &str) -> SourceError {
-    SourceError::io(format!("asking {program}"), std::io::ErrorKind::BrokenPipe.into())
+/// Asks for one value, in a transaction that changes nothing.
+///
+/// `snapshot`: what another transaction exported. `key`: `psql` is restricted by it, and runs nothing but SQL.
+pub(crate) fn value(
+    server: &Server,
+    database: &str,
+    (snapshot, key): (Option<&str>, Option<&str>),
+    query: &str,
+    halt: &Halt,
+) -> Result<String, SourceError> {
+    let mut command = server.psql(database);
+    command.arg("--file=-").stdin(Stdio::piped());
+    let mut running = Running::start_within(command, halt.clone(), Some(PATIENCE))?;
+    let restrict = key.map(|key| format!("\\restrict {key}\n")).unwrap_or_default();
+    let set = snapshot.map(|id| format!("SET TRANSACTION SNAPSHOT '{id}';\n")).unwrap_or_default();
+    let text = format!(
+        "{restrict}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{set}{}\n;\n",
+        query.trim().trim_end_matches(';')
+    );
+    let asked = running.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
+    let mut answer = Vec::new();
+    let read = running
+        .stdout
+        .take()
+        .map_or(Ok(0), |stdout| stdout.take(VALUE_MAX_BYTES).read_to_end(&mut answer));
+    running.end()?;
+    asked.and(read).map_err(|error| SourceError::io("asking psql", error))?;
+    Ok(String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned())
 }

@@ -10,7 +10,7 @@ use std::io::{Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::process::Stdio;
 
-use lumbung_engine::Halt;
+use lumbung_engine::{Cancel, Halt};
 
 use super::mariadb::identifier;
 use super::{ReadError, RestoreError, feed};
@@ -119,12 +119,12 @@ impl Account {
         // By its standard input: on a command line everybody would see the password.
         let statements = format!(
             "CREATE USER {name} IDENTIFIED BY '{secret}'; GRANT ALL ON {}.* TO {name}; GRANT BINLOG REPLAY ON *.* TO {name};\n",
-            identifier(database)
+            identifier(&database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
         );
         let made = Self { name, password };
         let fed = feed(server.session(), halt, |out| Ok(out.write_all(statements.as_bytes())?));
         if let Err(error) = fed {
-            let _ = made.drop(server, halt);
+            let _ = made.drop(server);
             return Err(error);
         }
         Ok(made)
@@ -134,7 +134,9 @@ impl Account {
         format!("/proc/{}/fd/{}", std::process::id(), self.password.as_raw_fd())
     }
 
-    fn drop(&self, server: &MariadbServer, halt: &Halt) -> Result<(), RestoreError> {
+    /// Also when the restore was stopped.
+    fn drop(&self, server: &MariadbServer) -> Result<(), RestoreError> {
+        let halt = &Halt::by(&Cancel::default());
         let statement = format!("DROP USER IF EXISTS {};\n", self.name);
         feed(server.session(), halt, |out| Ok(out.write_all(statement.as_bytes())?))
     }
@@ -154,7 +156,7 @@ impl Replay<'_> {
     pub(super) fn run(&self, server: &MariadbServer, halt: &Halt) -> Result<(), RestoreError> {
         let account = Account::make(server, self.names.1, halt)?;
         let replayed = self.replay(server, &account, halt);
-        account.drop(server, halt)?;
+        account.drop(server)?;
         replayed.map_err(|error| match error {
             RestoreError::Server(SourceError::Failed { said, .. }) if said.contains("denied") => {
                 RestoreError::Elsewhere(said)

@@ -80,6 +80,11 @@ pub enum RestoreError {
     /// A path that cannot stand in a setting.
     #[error("{} cannot be named in the server's settings: use an absolute path of letters, digits, '.', '-' and '_'", .0.display())]
     Path(PathBuf),
+    /// Settings that name a library.
+    #[error(
+        "the copy's settings name a library ({0}) that would be loaded: if the server uses it, prepare the files by hand on a machine that may be lost"
+    )]
+    Plugin(String),
     /// The log does not lead on.
     #[error(
         "segment {0} of the log is missing, so the server cannot be brought beyond it: name a later snapshot of the log, or one of \

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use lumbung_engine::Halt;
+use lumbung_engine::{Cancel, Halt};
 
 use super::binlog::{Replay, place_of_dump};
 use super::section::Section;
@@ -45,14 +45,15 @@ pub(super) fn restore(
     if !restricts && !wanted.trusts {
         return Err(RestoreError::Unrestricted("mariadb"));
     }
-    let target = Loading { server, halt, copy, database, dump, log, restricts };
+    let target =
+        Loading { server, halt, copy, database, dump, log, restricts, accepts: wanted.accepts };
     if wanted.roles {
         let grants = file(description, "accounts", |made| made.path.ends_with("/grants.sql"))?;
         target.make_accounts(grants)?;
     }
     let temporary = format!("lumbung_restore_{}", wanted.mark);
     let first = if exists { &temporary } else { &wanted.name };
-    let (tables, rows) = target.make(first).inspect_err(|_| target.drop(first))?;
+    let (tables, rows) = target.make(first)?;
     if exists {
         target.drop(&wanted.name);
         target.make(&wanted.name).map_err(|error| RestoreError::Halfway {
@@ -73,6 +74,7 @@ struct Loading<'a> {
     dump: &'a str,
     log: Option<Replayed<'a>>,
     restricts: bool,
+    accepts: bool,
 }
 
 impl Loading<'_> {
@@ -112,7 +114,10 @@ impl Loading<'_> {
 
     /// What failed counts; that something cannot be dropped shows with the next statement.
     fn drop(&self, name: &str) {
-        let _ = self.run(&format!("DROP DATABASE IF EXISTS {}", identifier(name)));
+        let mut command = self.server.session();
+        command.arg(format!("--execute=DROP DATABASE IF EXISTS {}", identifier(name)));
+        // Also when the restore was stopped.
+        let _ = ask(command, &Halt::by(&Cancel::default()), &self.server.name());
     }
 
     /// Makes a database, loads it and counts it.
@@ -123,7 +128,12 @@ impl Loading<'_> {
         if plain(encoding) && plain(collation) && !encoding.is_empty() {
             statement.push_str(&format!(" CHARACTER SET {encoding} COLLATE {collation}"));
         }
+        // Only what was made here is taken away again: the server may take two names for one.
         self.run(&statement)?;
+        self.fill(name).inspect_err(|_| self.drop(name))
+    }
+
+    fn fill(&self, name: &str) -> Result<(usize, u64), RestoreError> {
         let mut load = self.session();
         load.arg(format!("--database={name}"));
         feed(load, self.halt, |out| {
@@ -131,7 +141,7 @@ impl Loading<'_> {
             self.copy.write(self.dump, &mut section)?;
             Ok(section.finish()?)
         })?;
-        let counted = compare(self.database, |table| {
+        let counted = compare(self.database, self.accepts, |table| {
             self.run(&format!("SELECT COUNT(*) FROM {}.{}", identifier(name), identifier(table)))
         })?;
         if let Some(Replayed { log, until }) = self.log {
