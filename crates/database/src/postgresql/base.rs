@@ -19,7 +19,7 @@ pub(super) struct BaseBackup {
 
 impl Part for BaseBackup {
     fn begin(&self, halt: Halt) -> Result<(Origin, Box<dyn Inspect>), SourceError> {
-        let mut command = self.server.client(&self.server.pg_basebackup, "postgres");
+        let mut command = self.server.client(self.server.basebackup()?, "postgres");
         command.args(["--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"]);
         command.args(["--no-estimate-size", "--label=lumbung"]);
         Ok((Origin::Program(Running::start(command, halt)?), Box::new(Based::default())))

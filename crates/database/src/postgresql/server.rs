@@ -36,7 +36,8 @@ pub struct Server {
     psql: PathBuf,
     pub(super) pg_dump: PathBuf,
     pub(super) pg_dumpall: PathBuf,
-    pub(super) pg_basebackup: PathBuf,
+    /// Only base backups need it.
+    pg_basebackup: Option<PathBuf>,
 }
 
 /// What a server says of itself.
@@ -73,8 +74,15 @@ impl Server {
             psql: find("psql")?,
             pg_dump: find("pg_dump")?,
             pg_dumpall: find("pg_dumpall")?,
-            pg_basebackup: find("pg_basebackup")?,
+            pg_basebackup: find("pg_basebackup").ok(),
         })
+    }
+
+    /// The program that copies the whole server.
+    pub(super) fn basebackup(&self) -> Result<&Path, SourceError> {
+        let missing =
+            || SourceError::ToolMissing { tool: "pg_basebackup".to_owned(), package: PACKAGE };
+        self.pg_basebackup.as_deref().ok_or_else(missing)
     }
 
     /// For messages.
