@@ -1,8 +1,9 @@
 //! `lumbung find`: every version of what is looked for, over all snapshots and sites; restored at once if that is
 //! wanted.
 //!
-//! Invariants: a version is told once, with the snapshots and sites that have it; a snapshot that one site cannot
-//! open is searched at another; what could not be searched is named, and makes the exit code say so.
+//! Invariants: a version is told once, with the snapshots and sites that have it; a snapshot that no roster vouches
+//! for (belum disahkan) is searched only if that is asked for, and marked; a snapshot that one site cannot open is
+//! searched, and restored from, at another; what could not be searched is named, and makes the exit code say so.
 
 use std::path::PathBuf;
 
@@ -43,6 +44,9 @@ pub(crate) struct FindArgs {
     /// Only snapshots that finished on this day or later
     #[arg(long, value_name = "WHEN")]
     snapshots_since: Option<Moment>,
+    /// Also in snapshots that are not authorised (belum disahkan): anybody may have made them
+    #[arg(long)]
+    all: bool,
     /// Of at least this size, for instance 10MiB
     #[arg(long, value_name = "SIZE")]
     min_size: Option<ByteSize>,
@@ -177,7 +181,11 @@ fn snapshots(
                 continue;
             }
             match placed.iter_mut().find(|known| known.snapshot.id == snapshot.id) {
-                Some(known) => known.sites.push(number),
+                Some(known) => {
+                    // Where the rosters differ, the doubt counts.
+                    known.snapshot.authorized &= snapshot.authorized;
+                    known.sites.push(number);
+                }
                 None => placed.push(Placed { snapshot, sites: vec![number] }),
             }
         }
@@ -199,7 +207,19 @@ fn meant(
         return Ok(vec![list.select(&args.snapshot, dataset, terminal)?]);
     }
     let wanted = |s: &&Snapshot| !s.partial && dataset.is_none_or(|named| list.is_of(s, named));
-    Ok(list.snapshots.iter().filter(wanted).cloned().collect())
+    let (counted, others): (Vec<_>, Vec<_>) =
+        list.snapshots.iter().filter(wanted).cloned().partition(|s| s.authorized);
+    if args.all {
+        return Ok([counted, others].concat());
+    }
+    if !others.is_empty() {
+        let hidden = terminal.pick(
+            "cuplikan belum disahkan, tidak dicari (--all)",
+            "snapshots are not authorised and not searched (--all)",
+        );
+        terminal.note(&format!("{} {hidden}", others.len()));
+    }
+    Ok(counted)
 }
 
 /// Searches a snapshot at the first site that can open it; whether one could.
@@ -239,10 +259,35 @@ impl Found {
         find_text::tell(self, &command, terminal)
     }
 
-    /// The snapshot, and a depot that keeps it.
-    fn placed(&self, id: &ManifestId) -> Option<(&Snapshot, &Unlocked)> {
-        let placed = self.placed.iter().find(|placed| placed.snapshot.id == *id)?;
-        Some((&placed.snapshot, self.sites.get(*placed.sites.first()?)?))
+    /// Whether the newest rosters vouch for a snapshot.
+    pub(super) fn is_authorized(&self, id: &ManifestId) -> bool {
+        self.placed.iter().any(|placed| placed.snapshot.id == *id && placed.snapshot.authorized)
+    }
+
+    /// The snapshot, the first site that can open it, and another one that keeps it.
+    fn placed(
+        &self,
+        id: &ManifestId,
+        terminal: &Terminal,
+    ) -> Outcome<Option<(&Snapshot, usize, Option<usize>)>> {
+        let Some(placed) = self.placed.iter().find(|placed| placed.snapshot.id == *id) else {
+            return Ok(None);
+        };
+        let mut failed = None;
+        for number in &placed.sites {
+            match open_reader(&self.sites[*number], &placed.snapshot) {
+                Ok(_) => {
+                    let other = placed.sites.iter().find(|other| *other != number).copied();
+                    return Ok(Some((&placed.snapshot, *number, other)));
+                }
+                Err(failure) => {
+                    if let Some(before) = failed.replace(failure) {
+                        terminal.warn(before.text().trim_end());
+                    }
+                }
+            }
+        }
+        failed.map_or(Ok(None), Err)
     }
 
     /// The versions to restore.
@@ -284,22 +329,26 @@ fn restore(args: &FindArgs, found: &Found, opener: &Opener, terminal: &Terminal)
             None => parts.push((version.last.0, vec![path])),
         }
     }
-    let onto = OntoArgs {
+    let named = |number: usize| match number.checked_sub(1) {
+        None => Some(args.depot.depot.clone()),
+        Some(more) => args.site.get(more).cloned(),
+    };
+    let onto = |other: Option<usize>| OntoArgs {
         target: args.back.target.clone(),
         in_place: false,
         overwrite: args.back.overwrite,
         delete: false,
         dry_run: false,
         yes: false,
-        fallback: None,
+        fallback: other.and_then(named),
         no_owner: args.back.no_owner,
     };
     let mut exit = Exit::Fine;
     let (mut values, mut texts) = (Vec::new(), String::new());
     for (id, paths) in &parts {
-        let Some((snapshot, unlocked)) = found.placed(id) else { continue };
+        let Some((snapshot, site, other)) = found.placed(id, terminal)? else { continue };
         let part = Part {
-            unlocked,
+            unlocked: &found.sites[site],
             opener,
             access: &args.depot.access,
             key: args.chosen.key.file(),
@@ -307,7 +356,7 @@ fn restore(args: &FindArgs, found: &Found, opener: &Opener, terminal: &Terminal)
             include: Include::paths(paths),
             compared: false,
         };
-        let (value, text, ended) = part.run(&onto, terminal)?;
+        let (value, text, ended) = part.run(&onto(other), terminal)?;
         values.push(value);
         texts.push_str(&text);
         exit = exit.worse(ended);

@@ -60,8 +60,8 @@ fn site_name(opened: &Opened) -> String {
     }
 }
 
-fn place((id, finished): (ManifestId, Timestamp)) -> Value {
-    json!({ "snapshot": id, "finished": finished })
+fn place(found: &Found, (id, finished): (ManifestId, Timestamp)) -> Value {
+    json!({ "snapshot": id, "finished": finished, "authorized": found.is_authorized(&id) })
 }
 
 /// Prints what was found.
@@ -85,8 +85,9 @@ pub(super) fn tell(
             json!({
                 "number": number,
                 "entry": to_json(&version.entry),
-                "first": place(version.first),
-                "last": place(version.last),
+                "first": place(found, version.first),
+                "last": place(found, version.last),
+                "authorized": found.is_authorized(&version.last.0),
                 "snapshots": version.snapshots,
                 "sites": sites_of(version),
                 "restore": command(version),
@@ -113,7 +114,8 @@ fn text<'a>(
             text.push_str(&format!("{}\n", printable(&absolute(&version.entry.path))));
             path = Some(&version.entry.path);
         }
-        text.push_str(&line(version, number, &sites_of(version), terminal));
+        let vouched = found.is_authorized(&version.last.0);
+        text.push_str(&line(version, number, &sites_of(version), vouched, terminal));
     }
     if found.left_out > 0 {
         let more = terminal.pick(
@@ -127,7 +129,13 @@ fn text<'a>(
     text
 }
 
-fn line(version: &Version, number: usize, sites: &[&str], terminal: &Terminal) -> String {
+fn line(
+    version: &Version,
+    number: usize,
+    sites: &[&str],
+    vouched: bool,
+    terminal: &Terminal,
+) -> String {
     let of = size(&version.entry)
         .map_or_else(|| kind(&version.entry).to_owned(), |size| ByteSize::bytes(size).to_string());
     let (first, last) = (terminal.time(version.first.1), terminal.time(version.last.1));
@@ -139,8 +147,9 @@ fn line(version: &Version, number: usize, sites: &[&str], terminal: &Terminal) -
         format!("{from} ({first}) … {until} ({last}), {} {word}", version.snapshots)
     };
     let sites: Vec<String> = sites.iter().map(|site| printable(site.as_bytes())).collect();
+    let doubt = if vouched { "" } else { terminal.pick("  BELUM DISAHKAN", "  NOT AUTHORISED") };
     format!(
-        "{number:>5}  {}  {of:>10}  {seen}  [{}]\n",
+        "{number:>5}  {}  {of:>10}  {seen}  [{}]{doubt}\n",
         terminal.time(Timestamp(version.entry.mtime_s)),
         sites.join(", ")
     )

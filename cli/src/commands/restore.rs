@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 use lumbung_engine::{
     Cancel, CompareReport, Depot, Include, OverwritePolicy, OwnerPolicy, Progress, RestoreError,
-    RestoreOptions, RestoreRequest, Snapshot, SnapshotReader, compare, restore,
+    RestoreOptions, RestoreRequest, Snapshot, SnapshotReader, compare, is_live_root, restore,
 };
 use lumbung_model::{ProofId, SiteId};
 use lumbung_pack::{Kind, Proof, object_id, sign};
@@ -32,12 +32,23 @@ use crate::progress::Meter;
 use crate::terminal::Terminal;
 
 /// What Lumbung's own programs keep on a machine: `--delete` leaves it, wherever it lies.
-const OWN_DIRECTORIES: [&str; 4] = [
+const OWN_DIRECTORIES: [&str; 5] = [
+    "/etc/lumbung",
     "/var/lib/lumbung-agent",
     "/var/lib/lumbung-vault",
     "/var/lib/lumbung-controller",
     "/var/lib/lumbung-watch",
 ];
+
+/// Where an agent is told what to do, unless its unit says otherwise.
+const AGENT_CONFIG: &str = "/etc/lumbung/agent.toml";
+
+/// Where an agent's configuration says that its state lies. What cannot be read says nothing: the usual place is
+/// protected anyway.
+fn agent_state(config: &str) -> Option<PathBuf> {
+    let config: toml::Table = toml::from_str(config).ok()?;
+    Some(PathBuf::from(config.get("agent")?.get("state")?.as_str()?))
+}
 
 /// Restore a snapshot, or a part of it, beneath a target or in place
 #[derive(Debug, Args)]
@@ -136,8 +147,8 @@ impl OntoArgs {
     }
 
     /// Whether somebody has to agree first.
-    const fn asks(&self) -> bool {
-        !self.dry_run && (self.in_place || self.delete)
+    fn asks(&self) -> bool {
+        !self.dry_run && (self.in_place || self.delete || is_live_root(self.target()))
     }
 
     fn options<'d>(
@@ -146,6 +157,8 @@ impl OntoArgs {
         key: &Path,
     ) -> RestoreOptions {
         let mut protected: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).to_vec();
+        let config = std::fs::read_to_string(AGENT_CONFIG).ok();
+        protected.extend(config.as_deref().and_then(agent_state));
         protected.extend(depots.filter_map(Depot::local_path));
         protected.push(key.to_owned());
         RestoreOptions {
@@ -228,6 +241,12 @@ impl Part<'_> {
     /// Nothing comes back of a dry run.
     fn restore(&self, onto: &OntoArgs, terminal: &Terminal) -> Outcome<Option<Done>> {
         let opened = &self.unlocked.opened;
+        if !self.snapshot.authorized {
+            terminal.warn(&format!(
+                "snapshot {} is not authorised (belum disahkan): the newest roster does not vouch for who made it; look at what it holds before you use it",
+                self.snapshot.id.short()
+            ));
+        }
         let fallback = fallback(onto, self)?;
         let reader = SnapshotReader::open_cached(
             Arc::clone(&opened.depot),
@@ -384,4 +403,36 @@ fn tell(onto: &OntoArgs, snapshot: &Snapshot, done: &Done, terminal: &Terminal) 
     terminal.result(&value(onto, snapshot, done), || text(onto, snapshot, done, terminal))?;
     complain(onto, done, terminal);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_own_words_say_where_its_state_is() {
+        let config = "[agent]\nstate = \"/data/agent\"\n[[site]]\nurl = \"x\"\n";
+        assert_eq!(agent_state(config), Some(PathBuf::from("/data/agent")));
+        assert_eq!(agent_state("[agent]\n"), None);
+        assert_eq!(agent_state("no toml"), None);
+    }
+
+    #[test]
+    fn the_root_by_any_name_asks_as_in_place_does() {
+        let onto = |target: &str| OntoArgs {
+            target: Some(PathBuf::from(target)),
+            in_place: false,
+            overwrite: None,
+            delete: false,
+            dry_run: false,
+            yes: false,
+            fallback: None,
+            no_owner: false,
+        };
+        for root in ["/", "//", "/tmp/..", "/proc/self/root"] {
+            assert!(onto(root).asks(), "{root}");
+        }
+        assert!(!onto("/tmp").asks());
+        assert!(!onto("/not/there").asks());
+    }
 }

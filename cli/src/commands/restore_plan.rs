@@ -154,6 +154,7 @@ pub(crate) fn tell(
     let value = json!({
         "dry_run": true,
         "snapshot": snapshot.id,
+        "authorized": snapshot.authorized,
         "dataset": snapshot.dataset,
         "target": request.target,
         "overwrite": request.options.overwrite.as_str(),

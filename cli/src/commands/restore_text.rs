@@ -72,6 +72,7 @@ pub(super) fn value(onto: &OntoArgs, snapshot: &Snapshot, done: &Done) -> Value 
     });
     json!({
         "snapshot": snapshot.id,
+        "authorized": snapshot.authorized,
         "dataset": snapshot.dataset,
         "target": onto.target(),
         "overwrite": onto.policy().as_str(),

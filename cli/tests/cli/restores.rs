@@ -216,3 +216,43 @@ fn what_was_found_is_restored_at_once() {
     assert_eq!(office.error(&find(&["x", "--pick", "3"])).0, "usage");
     assert!(!office.path("x").exists());
 }
+
+#[test]
+fn what_no_roster_vouches_for_is_searched_only_if_asked_and_marked() {
+    let office = Office::equipped();
+    office.backup("arsip");
+    let repository = office.json(&["snapshots", "depot"])["repository"].clone();
+    let repository = repository.as_str().expect("an id").parse().expect("an id");
+    let unlisted = lumbung_seal::AgentIdentity::generate(repository).to_text();
+    office.write("thief.id", unlisted.as_bytes());
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(office.path("thief.id"), private).expect("the mode is set");
+    office.write("data/surat/a.txt", b"surat yang dipalsukan\n");
+    let made = office.run(&["backup", "depot", "--agent", "thief.id", "data", "--json"]);
+    let made: Value = serde_json::from_str(&made.stdout).expect("a document");
+    assert_eq!(made["authorized"], false, "{made}");
+
+    let find = ["find", "depot", "a.txt", "--key", "pd.key"];
+    let found = office.json(&find);
+    assert_eq!(found["versions"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["versions"][0]["authorized"], true, "{found}");
+    let all = office.json(&[&find[..], &["--all"]].concat());
+    assert_eq!(all["versions"].as_array().map(Vec::len), Some(2), "{all}");
+    // Both are of one second, maybe.
+    let doubted = all["versions"].as_array().expect("versions").iter();
+    let doubted: Vec<&Value> = doubted.filter(|one| one["authorized"] == false).collect();
+    assert_eq!(doubted.len(), 1, "{all}");
+    assert_eq!(doubted[0]["last"]["snapshot"], made["snapshot"], "{all}");
+    let shown = office.ok(&[&find[..], &["--all", "--lang", "en"]].concat());
+    assert_eq!(shown.matches("NOT AUTHORISED").count(), 1, "{shown}");
+
+    office.json(&[&find[..], &["--restore", "--newest", "--target", "out"]].concat());
+    let inner = office.path("data/surat/a.txt");
+    let inner = inner.strip_prefix("/").expect("absolute");
+    let restored = std::fs::read(office.path("out").join(inner)).expect("restored");
+    assert_eq!(restored, b"surat keputusan\n");
+
+    let id = made["snapshot"].as_str().expect("an id");
+    let back = office.run(&["restore", "depot", id, "--key", "pd.key", "--target", "palsu"]);
+    assert!(back.stderr.contains("belum disahkan"), "{}", back.stderr);
+}

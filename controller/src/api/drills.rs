@@ -403,8 +403,14 @@ async fn close(State(app): State<AppState>, who: Who, Named(text): Named, body: 
 
 async fn orders(State(app): State<AppState>, peer: Peer) -> Result<Json<DrillOrders>, Refused> {
     let agent = agent_of(&peer)?;
-    let read = move |tx: &Transaction<'_>| drills::orders(tx, &agent).map_err(Refused::from);
-    Ok(Json(DrillOrders { orders: app.db.read_async(read).await? }))
+    let now = app.clock.now();
+    let waiting = move |tx: &Transaction<'_>| drills::has_orders(tx, &agent).map_err(Refused::from);
+    // Agents ask all the time, and mostly there is nothing to note.
+    if !app.db.read_async(waiting).await? {
+        return Ok(Json(DrillOrders { orders: Vec::new() }));
+    }
+    let give = move |tx: &Transaction<'_>| drills::orders(tx, now, &agent).map_err(Refused::from);
+    Ok(Json(DrillOrders { orders: app.db.write_async(give).await? }))
 }
 
 async fn report(

@@ -391,6 +391,7 @@ impl From<DrillError> for Refused {
             | E::OtherRevision(_)
             | E::Active(_)
             | E::NoAgent
+            | E::SamePerson
             | E::Over
             | E::GoesOn
             | E::Event(_)

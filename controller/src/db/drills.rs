@@ -128,6 +128,8 @@ pub struct RunRow {
     pub finished: Option<Timestamp>,
     /// What it has shown.
     pub verdict: Option<Verdict>,
+    /// When its runner was first given it.
+    pub ordered: Option<Timestamp>,
     /// When the last event came in.
     pub heard: Option<Timestamp>,
     /// Why it was closed.
@@ -141,8 +143,8 @@ pub struct RunRow {
 }
 
 const RUN: &str = "SELECT r.id, r.plan, r.revision, r.body, r.sha256, r.subjects, r.mode, r.runner, r.outage_s, r.reason, r.created_s,
-    r.created_by, r.started_s, r.finished_s, r.verdict, r.heard_s, r.closed, r.number, r.corrections, r.signatories
-    FROM drill_runs AS r JOIN drill_plans AS p ON p.id = r.plan";
+    r.created_by, r.started_s, r.finished_s, r.verdict, r.heard_s, r.closed, r.number, r.corrections, r.signatories,
+    r.ordered_s FROM drill_runs AS r JOIN drill_plans AS p ON p.id = r.plan";
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let at = |index| row.get::<_, Option<i64>>(index).map(|at| at.map(Timestamp));
@@ -170,6 +172,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         number: row.get(17)?,
         corrections: json(row, 18)?,
         signatories: json(row, 19)?,
+        ordered: at(20)?,
     })
 }
 
@@ -208,11 +211,12 @@ pub fn runs_of(db: &Connection, runner: &ServerId) -> Result<Vec<RunRow>, DbErro
     Ok(statement.query_map([runner.as_bytes()], run_row)?.collect::<Result<_, _>>()?)
 }
 
-/// The runs of a plan that are over, as far as they say how far it has come.
+/// The runs of a plan that are over, as far as they say how far it has come. One that was closed before it began says
+/// nothing; one that had begun did not succeed.
 pub fn past(db: &Connection, plan: &DrillPlanId) -> Result<Vec<PastRun>, DbError> {
     let mut statement = db.prepare_cached(
         "SELECT id, mode, sha256, subjects, finished_s, verdict FROM drill_runs
-         WHERE plan = ? AND finished_s IS NOT NULL AND closed IS NULL",
+         WHERE plan = ? AND finished_s IS NOT NULL AND (closed IS NULL OR started_s IS NOT NULL)",
     )?;
     let rows = statement.query_map([plan.as_bytes()], |row| {
         Ok(PastRun {
@@ -269,6 +273,28 @@ pub fn events(db: &Connection, run: &DrillRunId) -> Result<Vec<DrillEvent>, DbEr
         db.prepare_cached("SELECT event FROM drill_events WHERE run = ? ORDER BY number")?;
     let rows = statement.query_map([run.as_bytes()], |row| json(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many bytes the events of a run have as they are kept.
+pub fn events_bytes(db: &Connection, run: &DrillRunId) -> Result<u64, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT coalesce(sum(length(CAST(event AS BLOB))), 0) FROM drill_events WHERE run = ?",
+    )?;
+    Ok(statement.query_row([run.as_bytes()], |row| count(row, 0))?)
+}
+
+/// Notes that a runner was given these runs, unless it was given them before.
+pub fn handed_out(db: &Connection, now: Timestamp, run: &DrillRunId) -> Result<(), DbError> {
+    db.prepare_cached("UPDATE drill_runs SET ordered_s = ? WHERE id = ? AND ordered_s IS NULL")?
+        .execute(params![now.0, run.as_bytes()])?;
+    Ok(())
+}
+
+/// Who made a revision of a plan.
+pub fn made_by(db: &Connection, plan: &DrillPlanId, revision: u64) -> Result<String, DbError> {
+    let mut statement =
+        db.prepare_cached("SELECT made_by FROM drill_revisions WHERE plan = ? AND revision = ?")?;
+    Ok(statement.query_row(params![plan.as_bytes(), signed(revision)], |row| row.get(0))?)
 }
 
 /// Adds an event to the journal.

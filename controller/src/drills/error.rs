@@ -47,6 +47,11 @@ pub enum DrillError {
     /// It is not run so.
     #[error("mode: {0}")]
     Mode(&'static str),
+    /// One person alone would cut something off.
+    #[error(
+        "this drill changes something outside a scratch place, and whoever made this revision of the plan does not start it alone: let somebody else start it"
+    )]
+    SamePerson,
     /// Nobody said why.
     #[error("reason: write the number of a letter or a sentence, up to 1000 characters")]
     Reason,
@@ -64,7 +69,7 @@ pub enum DrillError {
     Over,
     /// It goes on.
     #[error(
-        "this run goes on: it was heard of within a day; answer `failback`, and what was changed is put back"
+        "this run goes on: it was given to its runner, or heard of, within a day; answer `failback`, and what was changed is put back"
     )]
     GoesOn,
     /// The events do not follow.
@@ -111,6 +116,7 @@ impl DrillError {
             | Self::OtherRevision(_)
             | Self::Active(_)
             | Self::NoAgent
+            | Self::SamePerson
             | Self::Over
             | Self::GoesOn
             | Self::NotATabletop

@@ -1,10 +1,11 @@
 //! The journal of a run, as its one writer tells it.
 //!
 //! Invariants: hostile input until each event was checked against those before it; what was told before is told the same, or
-//! refused; an event is kept or none after it is. A run is over by the earlier of the runner's clock and ours, so that a clock
-//! that is ahead lets no run speak longer for its plan.
+//! refused; an event is kept or none after it is; a journal has bounds. A run begins and is over between the time at which it
+//! was asked for and now, whatever the runner's clock says: one that is ahead lets no run speak longer for its plan, and one
+//! that is behind hides no failure.
 
-use lumbung_model::drill::{DrillEvent, DrillMode, Happened, Run};
+use lumbung_model::drill::{DrillEvent, DrillMode, Happened, Refusal, Run};
 use lumbung_model::{AgentId, ServerId, Timestamp};
 use lumbung_wire::messages::drills::{DrillOrder, DrillReport};
 use rusqlite::Connection;
@@ -14,6 +15,9 @@ use crate::act::Act;
 use crate::db::audit::{self, Deed};
 use crate::db::drills::{self as rows, RunRow};
 use crate::db::{DbError, agents, register};
+
+/// Most bytes that the journal of a run has.
+const RUN_BYTES_MAX: u64 = 16 << 20;
 
 /// The run as its journal says.
 pub(super) fn replayed<'p>(row: &'p RunRow, events: &[DrillEvent]) -> Result<Run<'p>, DbError> {
@@ -25,17 +29,24 @@ fn speaks_for(db: &Connection, agent: &AgentId, server: &ServerId) -> Result<boo
     Ok(register::server(db, server)?.is_some_and(|row| row.agent == Some(*agent)))
 }
 
-/// What an agent has to carry out: the runs of which its server is the runner.
+/// What an agent has to carry out: the runs of which its server is the runner. That it was given them is noted.
 ///
 /// # Errors
 /// If the database fails.
-pub fn orders(db: &Connection, agent: &AgentId) -> Result<Vec<DrillOrder>, DbError> {
+pub fn orders(
+    db: &Connection,
+    now: Timestamp,
+    agent: &AgentId,
+) -> Result<Vec<DrillOrder>, DbError> {
     let Some(known) = agents::agent(db, agent)? else { return Ok(Vec::new()) };
     if !speaks_for(db, agent, &known.server)? {
         return Ok(Vec::new());
     }
     let mut orders = Vec::new();
     for row in rows::runs_of(db, &known.server)? {
+        if row.ordered.is_none() {
+            rows::handed_out(db, now, &row.id)?;
+        }
         let through = rows::events(db, &row.id)?.last().map_or(0, |last| last.number);
         orders.push(DrillOrder {
             run: row.id,
@@ -49,6 +60,15 @@ pub fn orders(db: &Connection, agent: &AgentId) -> Result<Vec<DrillOrder>, DbErr
         });
     }
     Ok(orders)
+}
+
+/// Whether there is something for an agent to carry out.
+///
+/// # Errors
+/// If the database fails.
+pub fn has_orders(db: &Connection, agent: &AgentId) -> Result<bool, DbError> {
+    let Some(known) = agents::agent(db, agent)? else { return Ok(false) };
+    Ok(speaks_for(db, agent, &known.server)? && !rows::runs_of(db, &known.server)?.is_empty())
 }
 
 /// Takes what an agent tells of a run of which its server is the runner.
@@ -100,7 +120,9 @@ fn take(
     let mut through = known.last().map_or(0, |last| last.number);
     let mut fresh = Vec::new();
     for event in told {
-        match known.iter().find(|one| one.number == event.number) {
+        // They are numbered from 1, without gaps.
+        let before = event.number.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        match before.and_then(|index| known.get(index)) {
             Some(one) if one == event => {}
             Some(_) => return Err(DrillError::Fork(event.number)),
             None => fresh.push(event),
@@ -125,8 +147,11 @@ fn take(
         through = event.number;
     }
     let (started, finished, verdict) = (run.started(), run.finished(), run.verdict().0);
-    row.started = started.map(|at| at.min(now));
-    row.finished = finished.map(|at| at.min(now));
+    if rows::events_bytes(db, &row.id)? > RUN_BYTES_MAX {
+        return Err(DrillError::Event(Refusal::TooMany));
+    }
+    row.started = started.map(|at| at.max(row.created).min(now));
+    row.finished = finished.map(|at| at.max(row.created).min(now));
     row.verdict = finished.map(|_| verdict);
     row.heard = Some(now);
     rows::put_run(db, &row)?;

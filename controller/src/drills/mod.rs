@@ -16,7 +16,7 @@ mod view;
 
 pub use desk::{change, enter, find, retire, sees};
 pub use error::DrillError;
-pub use journal::{orders, take_from_agent, take_from_people};
+pub use journal::{has_orders, orders, take_from_agent, take_from_people};
 pub use keeper::{ALARMS, keep};
 pub use runs::{answer, close, find_run, may_start, note, start};
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Runs as people start, answer, close and annotate them.
 //!
 //! Invariants: a plan has one run at a time, of the revision that it has then; in earnest it is started by an approval alone
-//! (`crate::approvals`); a run is only closed unfinished if nothing is under way: nobody began it, or nobody has heard of it
-//! for a day.
+//! (`crate::approvals`), and a drill that changes something outside a scratch place by somebody else than who made the
+//! revision; a run is only closed unfinished if nothing is under way: its runner was never given it, or nobody has heard of
+//! it for a day.
 
 use lumbung_model::drill::{
-    DrillKind, DrillMode, LINE_MAX_CHARS, TEXT_MAX_CHARS, Verdict, faults, is_text,
+    DrillKind, DrillMode, DrillStep, LINE_MAX_CHARS, TEXT_MAX_CHARS, Verdict, faults, is_text,
 };
 use lumbung_model::{DrillPlanId, DrillRunId, Timestamp};
 use lumbung_wire::messages::drills::{DrillAnswer, DrillAnswerInput, DrillNotes, DrillReply};
@@ -89,6 +90,13 @@ pub fn start(
     (by, reason): (String, &str),
 ) -> Result<RunRow, DrillError> {
     let plan = may_start(db, &plan.id, plan.revision, mode)?;
+    let changes = plan.plan.steps.iter().any(DrillStep::changes_something);
+    if mode == DrillMode::Drill
+        && changes
+        && rows::made_by(db, &plan.id, plan.revision)? == act.actor.name
+    {
+        return Err(DrillError::SamePerson);
+    }
     let reason = sentence(reason).ok_or(DrillError::Reason)?;
     if outage.is_some_and(|outage| outage > act.now) {
         return Err(DrillError::Outage);
@@ -108,6 +116,7 @@ pub fn start(
         started: None,
         finished: None,
         verdict: None,
+        ordered: None,
         heard: None,
         closed: None,
         number: String::new(),
@@ -147,7 +156,9 @@ pub fn close(
         return Err(DrillError::Over);
     }
     let reason = sentence(reason).ok_or(DrillError::Reason)?;
-    if row.heard.is_some_and(|heard| act.now.seconds_since(heard) < SILENT_S) {
+    // Whoever was given it may have begun, and be cut off from here by the drill itself.
+    let heard = row.heard.max(row.ordered);
+    if heard.is_some_and(|heard| act.now.seconds_since(heard) < SILENT_S) {
         return Err(DrillError::GoesOn);
     }
     (row.finished, row.verdict) = (Some(act.now), Some(Verdict::Failed));

@@ -36,7 +36,7 @@ pub use depot::{FaultyDepot, MemoryDepot};
 pub use exclude::{ExcludeError, Excludes};
 pub use restore::{
     Counts, Failure, OverwritePolicy, OwnerPolicy, PlanReport, Planned, RestoreError,
-    RestoreOptions, RestoreOutcome, RestoreRequest, Step, plan, restore,
+    RestoreOptions, RestoreOutcome, RestoreRequest, Step, is_live_root, plan, restore,
 };
 pub use snapshot::{
     Change, DiffEntry, HeadCache, Include, OpenedFile, Opening, Query, Search, SessionOpener,

@@ -499,6 +499,62 @@ async fn what_is_overdue_or_left_lying_is_an_alarm() {
     assert_eq!(status, StatusCode::CONFLICT);
     app.wait(86_400);
     assert_eq!(app.post(&operator(), &close, json!({ "reason": "x" })).await.0, StatusCode::OK);
+    assert_eq!(app.standing(&plan).await, (json!("not_verified"), json!("last_run")));
+
+    // Nor is what its runner was given: it may have begun, and be cut off from here.
+    let run = app.started(&plan, "drill").await;
+    let (_, orders) = app.call(&app.agent(), Method::GET, "/api/v1/drill-orders", None).await;
+    assert_eq!(orders["orders"][0]["run"], json!(run));
+    let close = format!("/api/v1/drill-runs/{run}/close");
+    let (status, _) = app.post(&operator(), &close, json!({ "reason": "x" })).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    app.wait(86_400);
+    assert_eq!(app.post(&operator(), &close, json!({ "reason": "x" })).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_runner_whose_clock_is_behind_hides_no_failure() {
+    let app = App::new();
+    let plan = app.planned(app.restore_plan()).await;
+    app.rehearsed(&plan).await;
+    let run = app.started(&plan, "drill").await;
+    let what = [
+        json!({ "event": "started", "mode": "drill" }),
+        json!({ "event": "step_started", "step": "pulihkan" }),
+        json!({ "event": "step_failed", "step": "pulihkan", "reason": "rusak", "outcome": {} }),
+        json!({ "event": "failback", "why": "failed" }),
+        json!({ "event": "undo_started", "step": "pulihkan" }),
+        json!({ "event": "undo_finished", "step": "pulihkan" }),
+        json!({ "event": "cleaned" }),
+        json!({ "event": "finished" }),
+    ];
+    // In 1970.
+    let journal: Vec<Value> =
+        (1..).zip(what).map(|(n, what)| json!({ "number": n, "at": n, "what": what })).collect();
+    let (status, told) = app.report(&app.agent(), &run, &journal).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(app.standing(&plan).await, (json!("not_verified"), json!("last_run")));
+    let found = app.get(&format!("/api/v1/drill-runs/{run}")).await;
+    assert_eq!(found["run"]["started"], found["run"]["created"]);
+}
+
+#[tokio::test]
+async fn whoever_made_a_plan_that_cuts_something_off_does_not_start_its_drill_alone() {
+    let app = App::new();
+    let plan = app.planned(app.failover_plan()).await;
+    let start = format!("{PLANS}/{plan}/start");
+    let body = json!({ "mode": "drill", "reason": "jadwal 2027" });
+    let (status, refused) = app.post(&operator(), &start, body.clone()).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{refused}");
+    assert!(detail(&refused).contains("somebody else"), "{refused}");
+    // Who corrects a telephone number has not made the revision.
+    let (dinas, mut other) = (app.log_in(UserRole::Operator), app.failover_plan());
+    other["participants"][0]["contact"] = json!("0813");
+    let (status, changed) = app.changed(&dinas, &plan, other).await;
+    assert_eq!((status, &changed["revision"]), (StatusCode::OK, &json!(1)), "{changed}");
+    assert_eq!(app.post(&operator(), &start, body.clone()).await.0, StatusCode::CONFLICT);
+    let (status, run) = app.tell(&dinas, &start, body).await;
+    assert_eq!(status, StatusCode::CREATED, "{run}");
 }
 
 #[tokio::test]

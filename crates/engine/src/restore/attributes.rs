@@ -80,9 +80,14 @@ impl<'a> Setter<'a> {
         }
     }
 
-    /// A mode that gives nobody the rights of somebody else than was meant.
+    /// A mode that gives nobody the rights of somebody else than was meant. Beside an access list the group's
+    /// bits are the list's mask, which without the list would be the rights of the owning group: the list sets
+    /// them, and where it cannot be set the group has none.
     fn mode(entry: &Entry, owned: bool) -> Mode {
-        let dropped = if owned { 0 } else { SETUID_SETGID };
+        let mut dropped = if owned { 0 } else { SETUID_SETGID };
+        if entry.xattrs.iter().any(|(name, _)| name == b"system.posix_acl_access") {
+            dropped |= 0o070;
+        }
         Mode::from_raw_mode(entry.mode & !dropped)
     }
 
@@ -179,4 +184,32 @@ fn change_mode(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
         Mode::empty(),
     )?;
     rustix::fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_never_stands_as_the_rights_of_the_group() {
+        let mut entry = Entry {
+            path: b"file".to_vec(),
+            kind: EntryKind::Fifo,
+            mode: 0o4670,
+            uid: 0,
+            gid: 0,
+            user: Vec::new(),
+            group: Vec::new(),
+            mtime_s: 0,
+            mtime_ns: 0,
+            xattrs: Vec::new(),
+            changed_while_read: false,
+            unreadable: None,
+        };
+        assert_eq!(Setter::mode(&entry, true).as_raw_mode(), 0o4670);
+        assert_eq!(Setter::mode(&entry, false).as_raw_mode(), 0o670);
+        entry.xattrs = vec![(b"system.posix_acl_access".to_vec(), vec![2, 0, 0, 0])];
+        assert_eq!(Setter::mode(&entry, true).as_raw_mode(), 0o4600);
+        assert_eq!(Setter::mode(&entry, false).as_raw_mode(), 0o600);
+    }
 }

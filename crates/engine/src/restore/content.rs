@@ -169,7 +169,11 @@ impl Content<'_> {
     ) -> Result<(), String> {
         let (name, replace) = (split(path).1, step == Step::Replace);
         if replace && self.delete && is_directory(parent, name) {
-            self.remover.remove_in(parent, name, path);
+            let removed = self.remover.remove_in(parent, name, path);
+            self.findings.deleted(removed.entries);
+            if removed.stays {
+                return Err("what lies in the folder in its place stays".to_owned());
+            }
         }
         match self.target.put_in_place(parent, unfinished, name, replace) {
             Ok(()) => Ok(()),
@@ -277,7 +281,7 @@ impl Content<'_> {
     }
 }
 
-fn is_directory(parent: &OwnedFd, name: &[u8]) -> bool {
+pub(super) fn is_directory(parent: &OwnedFd, name: &[u8]) -> bool {
     let found = rustix::fs::statat(parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
     found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }

@@ -3,10 +3,11 @@
 //! Invariant: nothing is changed here, except that a restore makes the directories that a damaged catalogue
 //! has lost.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 
+use lumbung_model::with_causes;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use super::RestoreRequest;
 use super::beneath::{Target, split};
 use super::outcome::told;
 use super::rules::{Rules, Step, same_content};
-use super::{OwnerPolicy, RestoreError};
+use super::{OwnerPolicy, RestoreError, is_live_root};
 use crate::snapshot::is_beneath;
 use crate::source::Stat;
 
@@ -44,6 +45,8 @@ pub(super) struct Decider<'a> {
     last: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// Folders of the snapshot in whose place something else stands, in path order.
     blocked: Vec<Vec<u8>>,
+    /// First names of hard links that are files of the snapshot.
+    confirmed: HashSet<Vec<u8>>,
     /// Whether directories that are missing on the way are made.
     makes: bool,
 }
@@ -62,10 +65,11 @@ impl<'a> Decider<'a> {
             overwrite: request.options.overwrite,
             delete: request.options.delete,
             owners,
-            in_place: request.target == Path::new("/"),
+            in_place: is_live_root(request.target),
         };
+        let (sources, confirmed) = (sources.collect(), HashSet::new());
         let (last, blocked) = (None, Vec::new());
-        Self { request, target, rules, sources: sources.collect(), last, blocked, makes }
+        Self { request, target, rules, sources, last, blocked, confirmed, makes }
     }
 
     /// Whether a path is restored itself, not only on the way to what is.
@@ -112,6 +116,30 @@ impl<'a> Decider<'a> {
     /// Whether something stands in the place of a folder that a path lies in.
     pub(super) fn is_blocked(&self, path: &[u8]) -> bool {
         self.blocked.iter().any(|folder| is_beneath(path, folder))
+    }
+
+    /// The entry that a further name is of, as the snapshot has it under its first name: never a folder, nor
+    /// itself a further name.
+    pub(super) fn first_name(&self, first: &[u8]) -> Result<Entry, String> {
+        let entry = self.request.snapshot.entry(first).map_err(|e| with_causes(&e))?;
+        if matches!(entry.kind, EntryKind::Directory | EntryKind::HardLink { .. }) {
+            return Err("its first name is not a file in the snapshot".to_owned());
+        }
+        Ok(entry)
+    }
+
+    /// Whether a first name is a file of the snapshot that is restored itself: a snapshot may name anything, and a
+    /// link to what merely lies there would hand it out under another name.
+    pub(super) fn confirm_first(&mut self, first: &[u8]) -> Result<(), String> {
+        if self.confirmed.contains(first) {
+            return Ok(());
+        }
+        self.first_name(first)?;
+        if !self.sources.iter().any(|source| is_beneath(first, source)) {
+            return Err("its first name lies outside of what was backed up".to_owned());
+        }
+        self.confirmed.insert(first.to_vec());
+        Ok(())
     }
 
     /// What is to be done with a further name of a file whose first name stands at `first` in the target.

@@ -9,6 +9,7 @@ mod content;
 mod decide;
 mod outcome;
 mod plan;
+mod protect;
 mod rules;
 mod sweep;
 mod tree;
@@ -40,7 +41,7 @@ pub struct RestoreOptions {
     pub overwrite: OverwritePolicy,
     /// Removes what is in the restored folders and not in the snapshot.
     pub delete: bool,
-    /// What is never removed, nor a folder above it: the depot, keys, an agent's state.
+    /// What is never removed, nor what lies in it, nor a folder above it: the depot, keys, an agent's state.
     pub protected: Vec<PathBuf>,
     /// Owners.
     pub owners: OwnerPolicy,
@@ -160,6 +161,18 @@ pub fn restore(request: &RestoreRequest<'_>) -> Result<RestoreOutcome, RestoreEr
     let target =
         beneath::Target::prepare(request.target, request.options.use_openat2, mark(request))?;
     tree::restore_tree(request, &target)
+}
+
+/// Whether a target is the root of the live system, whatever it is called: what is restored there comes back in
+/// place.
+#[must_use]
+pub fn is_live_root(target: &Path) -> bool {
+    let identity = |path: &Path| {
+        let stat = rustix::fs::stat(path).ok()?;
+        Some(crate::source::Stat::from(&stat).identity())
+    };
+    target == Path::new("/")
+        || identity(target).is_some_and(|found| Some(found) == identity(Path::new("/")))
 }
 
 /// What is unfinished carries the snapshot's id in its name.

@@ -1,11 +1,15 @@
 //! What a restore would do, told entry by entry; nothing is changed.
 
+use std::os::fd::OwnedFd;
+
 use lumbung_model::with_causes;
 use lumbung_seal::catalogue::{Entry, EntryKind};
 
-use super::beneath::Target;
+use super::beneath::{Target, split};
+use super::content::is_directory;
 use super::decide::{Decided, Decider, check_delete};
 use super::outcome::Findings;
+use super::protect::Protected;
 use super::rules::{Counts, Step, bytes_of};
 use super::sweep::{Remover, Sweep};
 use super::{Failure, RestoreError, RestoreRequest, check, mark};
@@ -50,12 +54,15 @@ pub fn plan<E: From<RestoreError>>(
     check_delete(request)?;
     let target = Target::look_at(request.target, request.options.use_openat2, mark(request))?;
     let findings = Findings::default();
+    let protected = Protected::new(&request.options.protected);
+    let remover = Remover::new(&findings, request.cancel, &protected, true);
     let mut planner = Planner {
         decider: Decider::new(request, target.as_ref(), false),
         sweep: target
             .as_ref()
             .filter(|_| request.options.delete)
-            .map(|target| Sweep::new(target, &findings)),
+            .map(|target| Sweep::new(target, &findings, &protected)),
+        remover: &remover,
         request,
         findings: &findings,
         counts: Counts::default(),
@@ -63,7 +70,6 @@ pub fn plan<E: From<RestoreError>>(
     };
     planner.read(visit)?;
     if let (Some(target), Some(sweep)) = (&target, planner.sweep.take()) {
-        let remover = Remover::new(&findings, request.cancel, &request.options.protected, true);
         for path in sweep.finish() {
             check(request)?;
             let entries = remover.remove(target, &path);
@@ -80,6 +86,8 @@ pub fn plan<E: From<RestoreError>>(
 }
 
 struct Planner<'a> {
+    /// Counts only.
+    remover: &'a Remover<'a>,
     request: &'a RestoreRequest<'a>,
     decider: Decider<'a>,
     sweep: Option<Sweep<'a>>,
@@ -131,10 +139,12 @@ impl Planner<'_> {
         }
         self.request.progress.current(&entry.path);
         let decided = match &entry.kind {
-            EntryKind::HardLink { first } => self.decider.link(entry, first),
+            EntryKind::HardLink { first } => {
+                self.decider.confirm_first(first).and_then(|()| self.decider.link(entry, first))
+            }
             _ => self.decider.entry(entry),
         };
-        let Decided { step, why, .. } = match decided {
+        let Decided { step, why, parent, .. } = match decided {
             Ok(decided) => decided,
             Err(reason) => {
                 self.findings.failed(&entry.path, reason);
@@ -153,7 +163,32 @@ impl Planner<'_> {
         if step == Step::Unchanged {
             return Ok(());
         }
+        if let (Step::Replace, Some(parent)) = (step, parent) {
+            self.folder_in_the_way(&parent, entry, visit)?;
+        }
         visit(Planned { path: &entry.path, step, bytes, entries: 1 })
+    }
+
+    /// A folder in the place of something else goes with all that lies in it.
+    fn folder_in_the_way<E: From<RestoreError>>(
+        &mut self,
+        parent: &OwnedFd,
+        entry: &Entry,
+        visit: &mut dyn FnMut(Planned<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (path, name) = (&entry.path[..], split(&entry.path).1);
+        if !self.request.options.delete || !is_directory(parent, name) {
+            return Ok(());
+        }
+        let removed = self.remover.remove_in(parent, name, path);
+        if removed.stays {
+            self.findings.failed(path, "what lies in the folder in its place stays");
+        }
+        if removed.entries == 0 {
+            return Ok(());
+        }
+        self.counts.add(Step::Delete, removed.entries, 0);
+        visit(Planned { path, step: Step::Delete, bytes: 0, entries: removed.entries })
     }
 
     fn note(&mut self, entry: &Entry, swept: bool) {

@@ -1,13 +1,12 @@
 //! What `delete` removes: names in the restored folders that the snapshot does not have.
 //!
-//! Invariants: only folders that were backed up, are restored, and whose entries were all read are swept; no link
-//! is followed; another file system is neither entered nor emptied; what the caller protects stays, and so
-//! does every folder above it; once a part of the catalogue is lost nothing is removed any more. What is to go
+//! Invariants: only folders that were backed up, are restored, and whose entries were all read are swept; a folder
+//! that the snapshot has as empty never is, as it may be one that the backup did not enter; no link is
+//! followed; another mount is neither entered nor emptied; what the caller protects stays, with all that lies in
+//! it and every folder above it; once a part of the catalogue is lost nothing is removed any more. What is to go
 //! is written down first and removed when everything else is in place.
 
-use std::collections::HashSet;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
 
 use lumbung_seal::catalogue::{Entry, parent};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -15,6 +14,7 @@ use rustix::io::Errno;
 
 use super::beneath::{Target, split};
 use super::outcome::{Findings, told};
+use super::protect::{Mount, Protected};
 use crate::Cancel;
 use crate::snapshot::is_beneath;
 use crate::source::{FileKind, Listing, Stat};
@@ -31,14 +31,19 @@ struct Open {
 pub(super) struct Sweep<'a> {
     target: &'a Target,
     findings: &'a Findings,
+    protected: &'a Protected,
     open: Vec<Open>,
     doomed: Vec<Vec<u8>>,
     whole: bool,
 }
 
 impl<'a> Sweep<'a> {
-    pub(super) const fn new(target: &'a Target, findings: &'a Findings) -> Self {
-        Self { target, findings, open: Vec::new(), doomed: Vec::new(), whole: true }
+    pub(super) const fn new(
+        target: &'a Target,
+        findings: &'a Findings,
+        protected: &'a Protected,
+    ) -> Self {
+        Self { target, findings, protected, open: Vec::new(), doomed: Vec::new(), whole: true }
     }
 
     /// Takes note of an entry, in path order. `swept`: it is a folder that is restored and was there before.
@@ -87,38 +92,40 @@ impl<'a> Sweep<'a> {
 
     fn compare(&mut self, open: &Open) -> Result<(), Errno> {
         let directory = self.target.directory_to_change(&open.path)?;
-        if open.names.is_empty() && !open.path.is_empty() {
-            let above = self.target.directory(split(&open.path).0)?;
-            if device(&above)? != device(&directory)? {
-                let why = "is the root of a file system that the backup did not enter: nothing in it is deleted";
-                self.findings.warn(&open.path, why);
-                return Ok(());
-            }
-        }
         let listing = Listing::read(&directory)?;
-        for name in (0..listing.len()).filter_map(|i| listing.get(i)) {
-            let known = open.names.binary_search_by(|known| known[..].cmp(name)).is_ok();
-            if !known && !self.target.is_unfinished(name) {
-                self.doomed.push(join(&open.path, name));
-            }
+        let superfluous: Vec<&[u8]> = (0..listing.len())
+            .filter_map(|i| listing.get(i))
+            .filter(|name| open.names.binary_search_by(|known| known[..].cmp(name)).is_err())
+            .filter(|name| !self.target.is_unfinished(name))
+            .collect();
+        if superfluous.is_empty() {
+            return Ok(());
+        }
+        // Depots and an agent's state are in a snapshot as empty folders.
+        if self.protected.covers(&directory)? {
+            self.findings.warn(&open.path, "left as it is: Lumbung itself needs it");
+        } else if open.names.is_empty() {
+            let why = "left: the snapshot has it as empty, which may mean that it was not entered; nothing in it is deleted";
+            self.findings.warn(&open.path, why);
+        } else {
+            self.doomed.extend(superfluous.into_iter().map(|name| join(&open.path, name)));
         }
         Ok(())
     }
-}
-
-fn device(directory: &OwnedFd) -> Result<u64, Errno> {
-    Ok(Stat::from(&rustix::fs::fstat(directory)?).dev)
 }
 
 fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
+const STAYS: &str = "stays: Lumbung itself needs it";
+const FOREIGN: &str = "stays: another file system is mounted there";
+
 /// Removes trees.
 pub(super) struct Remover<'a> {
     findings: &'a Findings,
     cancel: &'a Cancel,
-    protected: HashSet<(u64, u64)>,
+    protected: &'a Protected,
     /// Nothing is removed, only counted.
     dry: bool,
 }
@@ -128,18 +135,17 @@ pub(super) struct Remover<'a> {
 pub(super) struct Removed {
     pub(super) entries: u64,
     /// Something in it stays.
-    stays: bool,
+    pub(super) stays: bool,
 }
 
 impl<'a> Remover<'a> {
-    pub(super) fn new(
+    pub(super) const fn new(
         findings: &'a Findings,
         cancel: &'a Cancel,
-        protected: &[PathBuf],
+        protected: &'a Protected,
         dry: bool,
     ) -> Self {
-        let identity = |path: &PathBuf| Some(Stat::from(&rustix::fs::stat(path).ok()?).identity());
-        Self { findings, cancel, protected: protected.iter().filter_map(identity).collect(), dry }
+        Self { findings, cancel, protected, dry }
     }
 
     /// Removes what a path beneath the target names, and counts its entries.
@@ -157,8 +163,13 @@ impl<'a> Remover<'a> {
     /// As [`Self::remove`], in an opened directory.
     pub(super) fn remove_in(&self, folder: impl AsFd, name: &[u8], path: &[u8]) -> Removed {
         let folder = folder.as_fd();
-        let removed = rustix::fs::fstat(folder)
-            .and_then(|stat| self.tree(folder, name, path, Stat::from(&stat).dev));
+        let removed = self.protected.covers(folder).and_then(|covered| {
+            if covered {
+                self.findings.warn(path, STAYS);
+                return Ok(Removed { entries: 0, stays: true });
+            }
+            self.tree(folder, name, path, Mount::of(folder))
+        });
         removed.unwrap_or_else(|errno| {
             self.findings.failed(path, told("cannot be removed", errno));
             Removed { entries: 0, stays: true }
@@ -170,7 +181,7 @@ impl<'a> Remover<'a> {
         folder: impl AsFd,
         name: &[u8],
         path: &[u8],
-        device: u64,
+        mount: Mount,
     ) -> Result<Removed, Errno> {
         let folder = folder.as_fd();
         let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -178,10 +189,11 @@ impl<'a> Remover<'a> {
             Err(Errno::NOENT) => return Ok(Removed::default()),
             Err(errno) => return Err(errno),
         };
-        let reason = if self.protected.contains(&stat.identity()) {
-            "stays: Lumbung itself needs it"
-        } else if stat.dev != device {
-            "stays: another file system is mounted there"
+        let device = Stat::from(&rustix::fs::fstat(folder)?).dev;
+        let reason = if self.protected.holds(folder, name, &stat) {
+            STAYS
+        } else if stat.dev != device || Mount::of_name(folder, name) != mount {
+            FOREIGN
         } else if self.cancel.is_cancelled() {
             return Ok(Removed { entries: 0, stays: true });
         } else {
@@ -199,10 +211,15 @@ impl<'a> Remover<'a> {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let inside = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+        // Something may have been mounted meanwhile.
+        if Mount::of(&inside) != mount {
+            self.findings.warn(path, FOREIGN);
+            return Ok(Removed { entries: 0, stays: true });
+        }
         let listing = Listing::read(&inside)?;
         let mut removed = Removed::default();
         for child in (0..listing.len()).filter_map(|i| listing.get(i)) {
-            let below = self.tree(&inside, child, &join(path, child), device)?;
+            let below = self.tree(&inside, child, &join(path, child), mount)?;
             removed.entries += below.entries;
             removed.stays |= below.stays;
         }

@@ -17,6 +17,7 @@ use super::beneath::{Target, split};
 use super::content::{Content, LARGE_BYTES, Piece};
 use super::decide::{Decided, Decider};
 use super::outcome::{Findings, told};
+use super::protect::Protected;
 use super::rules::{Step, bytes_of};
 use super::sweep::{Remover, Sweep};
 use super::{RestoreError, RestoreOutcome, RestoreRequest, check};
@@ -48,7 +49,8 @@ pub(super) fn restore_tree(
 ) -> Result<RestoreOutcome, RestoreError> {
     let findings = Findings::default();
     let setter = Setter::new(request.options.owners, &findings);
-    let remover = Remover::new(&findings, request.cancel, &request.options.protected, false);
+    let protected = Protected::new(&request.options.protected);
+    let remover = Remover::new(&findings, request.cancel, &protected, false);
     let chunks = ChunkCache::new(
         request.snapshot.frames(),
         request.fallback.clone(),
@@ -76,7 +78,7 @@ pub(super) fn restore_tree(
             request,
             content: &content,
             decider: Decider::new(request, Some(target), true),
-            sweep: request.options.delete.then(|| Sweep::new(target, &findings)),
+            sweep: request.options.delete.then(|| Sweep::new(target, &findings, &protected)),
             work: Some(sender),
             directories: Vec::new(),
             links: Vec::new(),
@@ -387,13 +389,11 @@ impl Tree<'_> {
             self.request.include.contains(first) && !self.content.findings.is_other(first);
         let existing = if restored { Some(first) } else { stand_ins.get(first).map(Vec::as_slice) };
         if let Some(existing) = existing {
+            self.decider.confirm_first(first)?;
             let decided = self.decider.link(entry, existing)?;
             return self.further_name(entry, existing, decided);
         }
-        let mut whole = self.request.snapshot.entry(first).map_err(|e| with_causes(&e))?;
-        if matches!(whole.kind, EntryKind::Directory | EntryKind::HardLink { .. }) {
-            return Err("its first name is not a file in the snapshot".to_owned());
-        }
+        let mut whole = self.decider.first_name(first)?;
         whole.path.clone_from(&entry.path);
         self.warn_if_flagged(&whole);
         if whole.unreadable.is_some() {

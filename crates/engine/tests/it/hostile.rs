@@ -234,6 +234,25 @@ fn try_restore(world: &World, snapshot: &ManifestId, target: &Path, options: Res
 }
 
 #[test]
+fn what_merely_lies_in_the_target_gets_no_further_name() {
+    let world = World::new();
+    let bytes = [
+        raw_entry(b"", 2, b""),
+        raw_entry(b"a", 2, b""),
+        raw_entry(b"y", 8, b"secret"),
+        raw_entry(b"z", 8, b"a"),
+    ]
+    .concat();
+    let snapshot = publish(&world, &[(Vec::new(), 4, bytes)]);
+    let reader = world.open(&snapshot);
+    let target = tempfile::tempdir().unwrap();
+    std::fs::write(target.path().join("secret"), "not yours").unwrap();
+    let outcome = world.restore_with(&reader, target.path(), RestoreOptions::default());
+    assert_eq!(outcome.failures_total, 2, "{outcome:?}");
+    assert!(!target.path().join("y").exists() && !target.path().join("z").exists());
+}
+
+#[test]
 fn a_wholesome_crafted_catalogue_does_restore() {
     // What the attacks above are made with works: they fail for what they are.
     let world = World::new();

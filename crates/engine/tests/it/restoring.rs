@@ -176,7 +176,14 @@ fn expected(snapshot: &Tree, there: &Tree, rule: OverwritePolicy, delete: bool) 
                 .skip(1)
                 .any(|above| snapshot.get(above).is_some_and(|n| *n != Node::Folder))
         };
-        result.retain(|path, _| snapshot.contains_key(path) || kept(path));
+        // So does what lies in a folder that the snapshot has as empty.
+        let in_empty = |path: &Path| {
+            let known =
+                |above: &&Path| above.as_os_str().is_empty() || snapshot.contains_key(*above);
+            let folder = path.ancestors().skip(1).find(known).unwrap();
+            beneath(snapshot, folder).is_empty()
+        };
+        result.retain(|path, _| snapshot.contains_key(path) || kept(path) || in_empty(path));
     }
     (result, is_blocked)
 }
@@ -337,6 +344,80 @@ fn what_is_protected_is_not_deleted_nor_a_folder_above_it() {
     assert_eq!(outcome.failures, []);
     assert_eq!(std::fs::read(at.join("folder/store/deep/key")).unwrap(), b"secret");
     assert!(!at.join("folder/store/junk").exists());
+}
+
+#[test]
+fn a_protected_folder_is_not_swept_whether_the_snapshot_has_it_empty_or_with_content() {
+    let world = World::new();
+    world.write("folder/other", "right");
+    std::fs::create_dir_all(world.source().join("folder/depot")).unwrap();
+    world.write("folder/state/once", "x");
+    let reader = world.open(&world.backup().manifest);
+    let target = tempfile::tempdir().unwrap();
+    let at = world.restored(target.path()).join("folder");
+    let there = ["depot/packs/pack", "state/key", "state/deep/key", "state/once", "gone"];
+    for path in there {
+        std::fs::create_dir_all(at.join(path).parent().unwrap()).unwrap();
+        std::fs::write(at.join(path), "kept").unwrap();
+    }
+    symlink("depot", at.join("link")).unwrap();
+    let cancel = Cancel::default();
+    let options = RestoreOptions {
+        delete: true,
+        // The depot by a link that leads to it, as people name them.
+        protected: vec![at.join("link"), at.join("state")],
+        ..RestoreOptions::default()
+    };
+    let request = request(&reader, target.path(), options, &cancel);
+    let (counts, failures, _) = planned(&request);
+    assert_eq!((counts.deleted, failures), (1, 0));
+    let outcome = run(&request);
+    assert_eq!((outcome.counts.deleted, outcome.failures_total), (1, 0), "{outcome:?}");
+    for path in &there[..4] {
+        assert_eq!(std::fs::read(at.join(path)).unwrap(), b"kept", "{path}");
+    }
+    assert!(at.join("link").is_symlink());
+    assert!(!at.join("gone").exists());
+}
+
+#[test]
+fn what_lies_in_a_folder_that_the_snapshot_has_as_empty_is_left_and_told() {
+    let world = World::new();
+    world.write("folder/other", "right");
+    std::fs::create_dir_all(world.source().join("folder/mount")).unwrap();
+    let reader = world.open(&world.backup().manifest);
+    let target = tempfile::tempdir().unwrap();
+    let at = world.restored(target.path()).join("folder");
+    std::fs::create_dir_all(at.join("mount")).unwrap();
+    std::fs::write(at.join("mount/precious"), "kept").unwrap();
+    let cancel = Cancel::default();
+    let options = RestoreOptions { delete: true, ..RestoreOptions::default() };
+    let outcome = run(&request(&reader, target.path(), options, &cancel));
+    assert_eq!((outcome.counts.deleted, outcome.failures_total), (0, 0), "{outcome:?}");
+    assert_eq!(std::fs::read(at.join("mount/precious")).unwrap(), b"kept");
+    assert!(outcome.warnings.iter().any(|told| told.reason.contains("not entered")), "{outcome:?}");
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_is_planned_with_all_that_lies_in_it() {
+    let world = World::new();
+    let (reader, target, at) = folder_of(&world);
+    std::fs::create_dir_all(at.join("folder/other/deep")).unwrap();
+    std::fs::write(at.join("folder/other/deep/x"), "x").unwrap();
+    let cancel = Cancel::default();
+    let options = RestoreOptions {
+        overwrite: OverwritePolicy::IfChanged,
+        delete: true,
+        ..RestoreOptions::default()
+    };
+    let request = request(&reader, target.path(), options, &cancel);
+    let (counts, failures, steps) = planned(&request);
+    assert_eq!((counts.deleted, counts.replaced, failures), (3, 1, 0));
+    let of = |step| steps.iter().any(|(path, s)| path.ends_with(b"folder/other") && *s == step);
+    assert!(of(Step::Delete) && of(Step::Replace), "{steps:?}");
+    let done = run(&request);
+    assert_eq!((done.counts.deleted, done.counts.replaced), (3, 1), "{done:?}");
+    assert_eq!(std::fs::read(at.join("folder/other")).unwrap(), b"right");
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub use plan::{
 };
 pub use refusal::Refusal;
 pub use run::{
-    ATTEMPTS_MAX, DrillMode, Reconciliation, Run, StepProgress, StepRun, UNDO_ATTEMPTS_MAX,
-    UndoProgress,
+    ATTEMPTS_MAX, DrillMode, INTERRUPTIONS_MAX, RUN_EVENTS_MAX, Reconciliation, Run, StepProgress,
+    StepRun, UNDO_ATTEMPTS_MAX, UndoProgress,
 };
 pub use standing::{
     DatasetFacts, Essence, Fingerprint, NotVerifiedWhy, PastRun, PlanStanding, PlanState,

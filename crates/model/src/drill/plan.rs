@@ -169,6 +169,20 @@ const fn yes() -> bool {
     true
 }
 
+impl DrillStep {
+    /// Whether it changes something outside the scratch place: a site, a name, a standby, or what a hook changes.
+    #[must_use]
+    pub const fn changes_something(&self) -> bool {
+        let by_kind = matches!(
+            self.action,
+            DrillAction::Isolate { .. }
+                | DrillAction::Switch { .. }
+                | DrillAction::Hook { changes: true, .. }
+        );
+        by_kind || self.undo.is_some()
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

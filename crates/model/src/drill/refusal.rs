@@ -27,6 +27,14 @@ pub enum Refusal {
     /// It has not.
     #[error("the run has not begun: `started` is its first event")]
     NotStarted,
+    /// A journal without end.
+    #[error(
+        "the journal is full: a run has at most 10,000 events, 1,000 interruptions and 16 MiB; look at its runner, put back by hand what is left, and close it"
+    )]
+    TooMany,
+    /// The sites were compared.
+    #[error("what both sites hold was compared already: the run is to be finished")]
+    ReconciledAlready,
     /// It is over.
     #[error("the run is over: start another")]
     Finished,

@@ -14,6 +14,10 @@ use crate::Timestamp;
 
 /// How often a step that was cut short is begun again.
 pub const ATTEMPTS_MAX: u32 = 3;
+/// Events that a run has at most: every step begun, ended and put back a few times stays far below it.
+pub const RUN_EVENTS_MAX: u64 = 10_000;
+/// How often the runner may be cut short in one run.
+pub const INTERRUPTIONS_MAX: usize = 1_000;
 /// How often putting a step back is tried before people have to do it.
 pub const UNDO_ATTEMPTS_MAX: u32 = 3;
 

@@ -211,12 +211,16 @@ pub fn standing(
     lasts: impl Fn(Timestamp) -> Timestamp,
 ) -> PlanStanding {
     let newest = runs.iter().filter(|run| run.verifies(plan.kind)).max_by_key(|run| run.ended);
-    let last = runs.iter().filter(|run| run.verifies_if_good(plan.kind)).map(|run| run.ended).max();
+    // One that ended in the same second came after it, as far as anybody can say.
+    let failed = |good: &PastRun| {
+        let others = runs.iter().filter(|run| run.verdict != Verdict::Succeeded);
+        others.filter(|run| run.verifies_if_good(plan.kind)).any(|run| run.ended >= good.ended)
+    };
     let until = newest.map(|run| lasts(run.ended));
     let why = match (newest, until) {
         (None, _) | (_, None) => Some(NotVerifiedWhy::Never),
         // Whoever ran it since knows better.
-        (Some(run), _) if Some(run.ended) < last => Some(NotVerifiedWhy::LastRun),
+        (Some(run), _) if failed(run) => Some(NotVerifiedWhy::LastRun),
         (Some(run), _) if run.of.plan != is.plan => Some(NotVerifiedWhy::PlanChanged),
         (Some(run), _) if run.of.subjects != is.subjects => Some(NotVerifiedWhy::SubjectChanged),
         (_, Some(until)) if until < now => Some(NotVerifiedWhy::Expired),

@@ -54,6 +54,17 @@ impl Page<'_> {
         self.language.of(indonesian, english)
     }
 
+    /// What stands behind the name of somebody whom the runner alone vouches for: it writes the journal, and could
+    /// write any name into it. At a tabletop people write it.
+    fn as_the_runner_says(&self) -> &'static str {
+        match self.acta.mode {
+            DrillMode::Tabletop => "",
+            DrillMode::Drill | DrillMode::Real => {
+                self.language.of(" (menurut pelaksana)", " (as the runner says)")
+            }
+        }
+    }
+
     /// A paragraph: `first` in front of its first line, as many spaces in front of the others.
     fn paragraph(&mut self, first: &str, text: &str) {
         let indent = " ".repeat(first.chars().count());
@@ -300,7 +311,8 @@ impl Page<'_> {
             text += &format!("; {} {}", step.attempts, self.of("kali dicoba", "attempts"));
         }
         if !step.by.is_empty() {
-            text += &format!("; {} {}", self.of("oleh", "by"), step.by);
+            let says = self.as_the_runner_says();
+            text += &format!("; {} {}{says}", self.of("oleh", "by"), step.by);
         }
         if !step.note.is_empty() {
             text += &format!("; {}", step.note);

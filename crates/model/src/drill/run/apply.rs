@@ -3,8 +3,8 @@
 //! Invariant: what is refused has changed nothing: everything is asked before anything is set.
 
 use super::{
-    ATTEMPTS_MAX, DrillMode, Reconciliation, Run, StepProgress, StepRun, UNDO_ATTEMPTS_MAX,
-    UndoProgress,
+    ATTEMPTS_MAX, DrillMode, INTERRUPTIONS_MAX, RUN_EVENTS_MAX, Reconciliation, Run, StepProgress,
+    StepRun, UNDO_ATTEMPTS_MAX, UndoProgress,
 };
 use crate::Timestamp;
 use crate::drill::event::{DrillEvent, FailbackWhy, Happened, StepOutcome};
@@ -20,6 +20,9 @@ impl Run<'_> {
     pub fn apply(&mut self, event: &DrillEvent) -> Result<(), Refusal> {
         if event.number != self.next_number() {
             return Err(Refusal::Number { expected: self.next_number(), found: event.number });
+        }
+        if event.number > RUN_EVENTS_MAX {
+            return Err(Refusal::TooMany);
         }
         if !event.what.is_bounded() {
             return Err(Refusal::Text);
@@ -48,6 +51,9 @@ impl Run<'_> {
     fn of_run(&mut self, at: Timestamp, what: &Happened) -> Result<(), Refusal> {
         match what {
             Happened::Started { mode, outage } => self.start(at, *mode, *outage),
+            Happened::Interrupted { .. } if self.interruptions.len() >= INTERRUPTIONS_MAX => {
+                Err(Refusal::TooMany)
+            }
             Happened::Interrupted { reason } => {
                 self.interrupt(at, reason);
                 Ok(())
@@ -61,6 +67,9 @@ impl Run<'_> {
             Happened::Reconciled { both, missing, note } => {
                 if self.cleaned.is_none() {
                     return Err(Refusal::NotCleaned);
+                }
+                if self.reconciled.is_some() {
+                    return Err(Refusal::ReconciledAlready);
                 }
                 let (both, missing, note) = (*both, *missing, note.clone());
                 self.reconciled = Some(Reconciliation { at, both, missing, note });

@@ -120,6 +120,38 @@ fn what_is_cut_short_every_time_fails_in_the_end_and_people_are_asked_again() {
 }
 
 #[test]
+fn a_journal_has_an_end() {
+    let plan = plan();
+    let mut journal = Journal::begun(&plan, DrillMode::Drill);
+    for _ in 0..INTERRUPTIONS_MAX {
+        journal.write(0, Happened::Interrupted { reason: "mati".into() });
+    }
+    let again = Happened::Interrupted { reason: "mati".into() };
+    assert_eq!(journal.try_write(0, again), Err(Refusal::TooMany));
+    journal.start(0, "putus");
+
+    let mut journal = Journal::begun(&plan, DrillMode::Real);
+    let tried = |number: u64| match number % 3 {
+        2 => Happened::StepStarted { step: id("pulihkan") },
+        0 => Happened::StepFailed {
+            step: id("pulihkan"),
+            reason: "rusak".into(),
+            outcome: StepOutcome::default(),
+        },
+        _ => Happened::StepRetried { step: id("pulihkan"), by: "Budi".into() },
+    };
+    for number in 2..=RUN_EVENTS_MAX {
+        journal.write(0, tried(number));
+    }
+    assert_eq!(journal.try_write(0, tried(RUN_EVENTS_MAX + 1)), Err(Refusal::TooMany));
+
+    let mut journal = good(&plan);
+    journal.run = Run::replay(&plan, &journal.events[..journal.events.len() - 1]).unwrap();
+    let again = Happened::Reconciled { both: 1, missing: 0, note: String::new() };
+    assert_eq!(journal.try_write(0, again), Err(Refusal::ReconciledAlready));
+}
+
+#[test]
 fn what_cannot_be_put_back_waits_for_somebody() {
     let plan = plan();
     let mut journal = carried_through(&plan);

@@ -43,6 +43,8 @@ fn only_a_successful_run_of_exactly_this_verifies_and_not_for_ever() {
     // What failed since counts, whatever succeeded before.
     let later = run(NINE.plus_seconds(1), DrillMode::Drill, Verdict::Partly);
     assert_eq!(said(&plan, IS, &[later, good]), (PlanState::NotVerified, Some(Why::LastRun)));
+    let at_once = run(NINE, DrillMode::Drill, Verdict::Failed);
+    assert_eq!(said(&plan, IS, &[good, at_once]).1, Some(Why::LastRun));
     let talk = run(NINE.plus_seconds(1), DrillMode::Tabletop, Verdict::Failed);
     assert_eq!(said(&plan, IS, &[talk, good]).0, PlanState::Verified);
     let other = Fingerprint { plan: hash(9), ..IS };

@@ -3,7 +3,7 @@
 use super::super::ActaUndo;
 use super::{Page, or_dash};
 use crate::DocumentHash;
-use crate::drill::{DrillMode, StepProgress, Verdict, lasted};
+use crate::drill::{DrillMode, StepProgress, UndoProgress, Verdict, lasted};
 
 impl Page<'_> {
     pub(super) fn figures(&mut self) {
@@ -81,7 +81,7 @@ impl Page<'_> {
                 let by = if failback.by.is_empty() {
                     String::new()
                 } else {
-                    format!(", {}", failback.by)
+                    format!(", {}{}", failback.by, self.as_the_runner_says())
                 };
                 let text =
                     format!("{} ({}{by})", self.times.moment(began), why.name(self.language));
@@ -129,6 +129,9 @@ impl Page<'_> {
         }
         if !one.note.is_empty() {
             text += &format!("; {}", one.note);
+        }
+        if one.progress == UndoProgress::ByHand {
+            text += self.as_the_runner_says();
         }
         text
     }
