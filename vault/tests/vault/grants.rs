@@ -526,3 +526,26 @@ async fn wraps_are_the_owners_and_reach_the_other_site() {
         assert_eq!(listed(at, &root, &owner, Kind::Wrap).await, Some(names([id])));
     }
 }
+
+/// What no longer holds is heard of however full the repository is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_repository_takes_a_revocation() {
+    let city = City::new();
+    let site = Site::start(&city, "quota = \"64 kB\"\n").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let from = SystemClock.now().plus_seconds(-60);
+    let grant = |bytes: usize| {
+        let grant = consent(&owner, &SigningKey::generate(), from, &[]);
+        Grant { snapshots: vec![ManifestId::from_bytes(random())], sealed: vec![7; bytes], ..grant }
+    };
+    let held = grant(60_000);
+    assert_eq!(put(&site, &owner, Kind::Grant, sign(&held, &owner.root)).await.0, 201);
+    let more = put(&site, &owner, Kind::Grant, sign(&grant(60_000), &owner.root)).await;
+    assert_eq!(more, (507, "quota".to_owned()));
+    let revoked = put(&site, &owner, Kind::Revocation, sign(&revocation(&held), &owner.root)).await;
+    assert_eq!(revoked.0, 201);
+    // It may be sent again.
+    let again = put(&site, &owner, Kind::Revocation, sign(&revocation(&held), &owner.root)).await;
+    assert_eq!(again.0, 200);
+}
