@@ -1,7 +1,8 @@
 //! `lumbung key rewrap` and `key rotate`: what was backed up before, opened to a recipient who came later; and a whole
 //! bundle replaced by another one.
 //!
-//! Invariants: nothing is taken away before what takes its place is in the depot and opens; every step is repeated without
+//! Invariants: nothing is taken away before what takes its place is in the depot and opens, but a stolen root key, which goes
+//! first; every step is repeated without
 //! harm, so that a rotation that broke off is finished by the same command; wraps go out signed by a root key of the newest roster.
 
 use std::collections::{BTreeMap, BTreeSet};

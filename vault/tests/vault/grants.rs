@@ -531,21 +531,33 @@ async fn wraps_are_the_owners_and_reach_the_other_site() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_repository_takes_a_revocation() {
     let city = City::new();
-    let site = Site::start(&city, "quota = \"64 kB\"\n").await;
+    let site = Site::start(&city, "quota = \"400 kB\"\n").await;
     let agent = Agent::new();
     let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
     let from = SystemClock.now().plus_seconds(-60);
     let grant = |bytes: usize| {
-        let grant = consent(&owner, &SigningKey::generate(), from, &[]);
-        Grant { snapshots: vec![ManifestId::from_bytes(random())], sealed: vec![7; bytes], ..grant }
+        let grant = consent(&owner, &SigningKey::generate(), from, &[&snapshot]);
+        Grant { sealed: vec![7; bytes], ..grant }
     };
-    let held = grant(60_000);
+    let held = grant(80);
     assert_eq!(put(&site, &owner, Kind::Grant, sign(&held, &owner.root)).await.0, 201);
-    let more = put(&site, &owner, Kind::Grant, sign(&grant(60_000), &owner.root)).await;
-    assert_eq!(more, (507, "quota".to_owned()));
-    let revoked = put(&site, &owner, Kind::Revocation, sign(&revocation(&held), &owner.root)).await;
+    // Until not even a small one finds room.
+    for bytes in [60_000, 6000, 600, 20] {
+        let mut answer = (201, String::new());
+        while answer.0 == 201 {
+            answer = put(&site, &owner, Kind::Grant, sign(&grant(bytes), &owner.root)).await;
+        }
+        assert_eq!(answer, (507, "quota".to_owned()));
+    }
+    // Longer than the smallest grant of those: there is no room for it either.
+    let revocation = Revocation { reason: "selesai ".repeat(31), ..revocation(&held) };
+    let revocation = sign(&revocation, &owner.root);
+    let revoked = put(&site, &owner, Kind::Revocation, revocation.clone()).await;
     assert_eq!(revoked.0, 201);
     // It may be sent again.
-    let again = put(&site, &owner, Kind::Revocation, sign(&revocation(&held), &owner.root)).await;
+    let again = put(&site, &owner, Kind::Revocation, revocation).await;
     assert_eq!(again.0, 200);
 }
