@@ -1,6 +1,6 @@
 //! What a snapshot's sealed root says of it: host, label, sources. Needs the recovery key.
 
-use lumbung_engine::{Depot, DepotError, SessionOpener, SnapshotError};
+use lumbung_engine::{Depot, DepotError, Sealed, SessionOpener, SnapshotError};
 use lumbung_model::ManifestId;
 use lumbung_pack::{FormatError, Kind, Manifest, object_id, open_signed};
 use lumbung_seal::{Openings, RootPlain, SealError, open_root, open_root_with};
@@ -36,7 +36,8 @@ pub(crate) fn open(
 ) -> Result<RootPlain, LabelError> {
     let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
     let first = manifest.sessions.first().ok_or(LabelError::WrongBytes)?;
-    let opened = opener.open(depot, &manifest, first)?;
+    let opened = opener.open((depot, None), &manifest, first, Sealed::Root(&manifest))?;
+    let opened = opened.first().ok_or(LabelError::WrongBytes)?;
     Ok(open_root(&opened.key, &manifest)?)
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn explain(what: &str, error: SnapshotError) -> Failure {
         | SnapshotError::Catalogue(_)
         | SnapshotError::LostPacks { .. }
         | SnapshotError::UnknownChunk(_)
+        | SnapshotError::WrapUnreadable { .. }
         | SnapshotError::UnknownSession(_) => {
             (Code::Damaged, "read it at another site; `lumbung verify` tells what is damaged")
         }

@@ -1,21 +1,26 @@
 //! `lumbung key rewrap` and `key rotate`: what was backed up before, opened to a recipient who came later; and a whole
 //! bundle replaced by another one.
 //!
-//! Invariants: nothing is taken away before what takes its place is in the depot and opens; every step is repeated without
+//! Invariants: nothing is taken away before what takes its place is in the depot and opens, but a stolen root key, which goes
+//! first; every step is repeated without
 //! harm, so that a rotation that broke off is finished by the same command; wraps go out signed by a root key of the newest roster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lumbung_engine::{SessionOpener, read_session, read_wraps};
+use lumbung_engine::{
+    Depot, SessionOpener, SnapshotError, Wraps, authorized_manifests, read_session, read_wraps,
+    session_fits,
+};
 use lumbung_model::{PublicKey, SessionId};
 use lumbung_pack::limits::WRAP_MAX_SESSIONS;
+use lumbung_pack::wrap::was_root_key;
 use lumbung_pack::{
-    Kind, Recipient, RootKey, RootRole, Roster, Session, SigningKey, Wrap, WrappedSession,
-    object_id, sign,
+    Kind, Manifest, Recipient, RootKey, RootRole, Roster, Session, SigningKey, Wrap,
+    WrappedSession, object_id, sign,
 };
-use lumbung_seal::{KeyBundle, wrap_session};
+use lumbung_seal::{KeyBundle, OpenedSession, SealError, wrap_session};
 use serde_json::json;
 
 use crate::chain::{self, now};
@@ -35,6 +40,12 @@ pub(crate) struct RewrapArgs {
     /// Only to this recipient of the newest roster: a key bundle (its public half is used), or a recovery public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     to: Option<String>,
+    /// The bundle that took the place of --key and signs, where a rotation took the root key of --key out of the roster
+    #[arg(long, value_name = "FILE")]
+    new: Option<PathBuf>,
+    /// File with the new bundle's passphrase (else LUMBUNG_NEW_PASSPHRASE, LUMBUNG_NEW_PASSPHRASE_FILE, or the terminal)
+    #[arg(long, value_name = "FILE", requires = "new")]
+    new_passphrase_file: Option<PathBuf>,
     /// Say what would be sealed, and seal nothing
     #[arg(long)]
     dry_run: bool,
@@ -71,8 +82,33 @@ pub(crate) struct RotateArgs {
 struct Rewrapped {
     /// Sessions sealed again, by recipient.
     sealed: BTreeMap<PublicKey, usize>,
-    /// Sessions that the bundle itself does not open.
+    /// Sessions of snapshots that are sealed to others than the bundle.
     closed: BTreeSet<SessionId>,
+    /// Sessions that are damaged, or closed and of no snapshot; and why.
+    unread: BTreeMap<SessionId, String>,
+}
+
+impl Rewrapped {
+    /// Leaves out a session that cannot be read or opened; gives back what ends it all: a depot that does not answer.
+    fn unread(&mut self, id: SessionId, error: SnapshotError) -> Result<(), SnapshotError> {
+        match error {
+            SnapshotError::Depot(error) if error.is_transient() => Err(error.into()),
+            error => {
+                self.unread.insert(id, lumbung_model::with_causes(&error));
+                Ok(())
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.closed.is_empty() && self.unread.is_empty() { Exit::Fine } else { Exit::Warnings }
+    }
+
+    fn warn_unread(&self, terminal: &Terminal) {
+        for (id, reason) in &self.unread {
+            terminal.warn(&format!("session {id} was left out: {reason}"));
+        }
+    }
 }
 
 /// Runs `lumbung key rewrap`.
@@ -81,11 +117,18 @@ struct Rewrapped {
 /// If the depot cannot be read or written, or the bundle may not do that.
 pub(crate) fn rewrap(args: &RewrapArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.key.open()?;
-    let opened = args.depot.open(Access::Bundle(&bundle))?;
+    let new = match &args.new {
+        Some(new) => Some(keys::open_new(new, args.new_passphrase_file.as_deref())?),
+        None => None,
+    };
+    let signer = new.as_ref().unwrap_or(&bundle);
+    let opened = args.depot.open(Access::Bundle(signer))?;
     let recipients = recipients(args.to.as_deref(), &opened)?;
-    let done = seal_again(&opened, &bundle, bundle.root(), &recipients, args.dry_run)?;
-    tell(&done, args.dry_run, terminal)?;
-    Ok(if done.closed.is_empty() { Exit::Fine } else { Exit::Warnings })
+    let (from, dry_run) = (&bundle, args.dry_run);
+    let again = Again { from, signer: signer.root(), new: new.as_ref(), leaving: None, dry_run };
+    let done = seal_again(&opened, &again, &recipients)?;
+    tell(&done, dry_run, terminal)?;
+    Ok(done.exit())
 }
 
 /// To whom is sealed again.
@@ -108,65 +151,166 @@ fn recipients(to: Option<&str>, opened: &Opened) -> Outcome<Vec<PublicKey>> {
     ))
 }
 
-/// Seals every session that is closed to a recipient to it again.
-fn seal_again(
-    opened: &Opened,
-    from: &KeyBundle,
-    signer: &SigningKey,
-    recipients: &[PublicKey],
+/// Who opens, who signs, and whose wraps count.
+struct Again<'a> {
+    /// Opens what was sealed before.
+    from: &'a KeyBundle,
+    signer: &'a SigningKey,
+    /// The bundle that takes the place, where it is at hand: what it opens is held against what `from` opens.
+    new: Option<&'a KeyBundle>,
+    /// The root key that goes: what it signed does not count as done.
+    leaving: Option<PublicKey>,
     dry_run: bool,
-) -> Outcome<Rewrapped> {
-    if !opened.chain.is_root_key(&signer.public()) {
-        let message = format!("{} is no root key of the repository", signer.public());
-        let next = "use the custodian's bundle: only a root key signs what is sealed again";
+}
+
+/// The sessions of a depot, and what tells whether secrets are theirs.
+struct Sessions<'a> {
+    depot: &'a dyn Depot,
+    manifests: Vec<Manifest>,
+    /// The manifests that name a session.
+    named: BTreeMap<SessionId, Vec<usize>>,
+}
+
+impl<'a> Sessions<'a> {
+    fn read(opened: &'a Opened) -> Result<Self, SnapshotError> {
+        let depot = opened.depot.as_ref();
+        let (manifests, _) = authorized_manifests(depot, &opened.chain)?;
+        let mut named: BTreeMap<SessionId, Vec<usize>> = BTreeMap::new();
+        for (place, manifest) in manifests.iter().enumerate() {
+            for session in &manifest.sessions {
+                named.entry(*session).or_default().push(place);
+            }
+        }
+        Ok(Self { depot, manifests, named })
+    }
+
+    fn is_named(&self, id: &SessionId) -> bool {
+        self.named.contains_key(id)
+    }
+
+    /// All that may be the session's secrets.
+    fn open(
+        &self,
+        opener: &SessionOpener,
+        (id, session): (&SessionId, &Session),
+    ) -> Result<Vec<OpenedSession>, SnapshotError> {
+        let places = self.named.get(id).into_iter().flatten();
+        let manifests: Vec<&Manifest> =
+            places.filter_map(|place| self.manifests.get(*place)).collect();
+        let fits = |opened: &OpenedSession| {
+            // Of a session that no snapshot names nothing can be told, and nothing is lost.
+            manifests.is_empty() || session_fits(self.depot, id, &manifests, opened)
+        };
+        opener.open_read((self.depot, None), id, session, &fits)
+    }
+}
+
+/// Seals every session that is closed to a recipient to it again.
+fn seal_again(opened: &Opened, again: &Again<'_>, recipients: &[PublicKey]) -> Outcome<Rewrapped> {
+    if !opened.chain.is_root_key(&again.signer.public()) {
+        let message = format!("{} is no root key of the repository", again.signer.public());
+        let next = "use the custodian's bundle: only a root key signs what is sealed again; after a rotation, with the old bundle as --key and the new one as --new";
         return Err(Failure::new(Code::NotEntitled, message, next));
     }
     let what = || format!("the sessions of {} could not be read", opened.name());
     let next = "run `lumbung verify` here, or do it at another site";
     let depot = opened.depot.as_ref();
-    let mut sessions: Vec<(SessionId, Session)> = Vec::new();
+    let sessions = Sessions::read(opened).map_err(|e| listing::explain(&what(), e))?;
+    let read = read_wraps(depot, &opened.chain).map_err(|e| listing::explain(&what(), e))?;
+    let known = known(opened, &read, again.leaving);
+    let opener = SessionOpener::new(opened.chain.clone(), again.from.recovery().duplicate());
+    let check = again.new.map(|new| {
+        let reader = SessionOpener::new(opened.chain.clone(), new.recovery().duplicate());
+        (new.recovery_public(), reader)
+    });
+    let mut done = Rewrapped::default();
+    let mut wrapped: BTreeMap<PublicKey, Vec<WrappedSession>> = BTreeMap::new();
     for id in depot.list(Kind::Session).explain(Code::Depot, what, next)? {
         let id = SessionId::from_bytes(id);
-        let session = read_session(depot, &id).map_err(|e| listing::explain(&what(), e))?;
-        sessions.push((id, session));
-    }
-    let wraps = read_wraps(depot, &opened.chain).map_err(|e| listing::explain(&what(), e))?;
-    let opener = SessionOpener::new(opened.chain.clone(), from.recovery().duplicate());
-    let mut done = Rewrapped::default();
-    for recipient in recipients {
-        let known: BTreeSet<SessionId> = wraps
-            .iter()
-            .filter(|wrap| wrap.body.recipient == *recipient)
-            .flat_map(|wrap| wrap.body.sessions.iter().map(|wrapped| wrapped.session))
-            .collect();
-        let lacks = |(id, session): &&(SessionId, Session)| {
-            !known.contains(id) && session.sealed.iter().all(|to| to.recipient != *recipient)
+        let session = match read_session(depot, &id) {
+            Ok(session) => session,
+            Err(error) => {
+                done.unread(id, error).map_err(|e| listing::explain(&what(), e))?;
+                continue;
+            }
         };
-        let mut wrapped = Vec::new();
-        for (id, session) in sessions.iter().filter(lacks) {
-            match opener.open_read(depot, id, session) {
-                Ok(secrets) => {
-                    let repository = opened.chain.repository();
-                    wrapped.push(wrap_session(&repository, id, &secrets, recipient).explain(
-                        Code::NotEntitled,
-                        || format!("nothing can be sealed to {recipient}"),
-                        "take that recipient out of the roster",
-                    )?);
-                }
-                Err(lumbung_engine::SnapshotError::Open { .. }) => {
-                    done.closed.insert(*id);
-                }
-                Err(error) => return Err(listing::explain(&what(), error)),
+        let is_sealed = |to: &PublicKey| session.sealed.iter().any(|s| s.recipient == *to);
+        let one = (&id, &session);
+        let mut lacking = Vec::new();
+        for recipient in recipients.iter().filter(|recipient| !is_sealed(recipient)) {
+            let fine = known.contains(&(*recipient, id))
+                && match &check {
+                    Some((key, reader)) if key == recipient => {
+                        agree(&sessions, one, reader, &opener)
+                    }
+                    _ => true,
+                };
+            if !fine {
+                lacking.push(*recipient);
             }
         }
-        if !wrapped.is_empty() {
-            done.sealed.insert(*recipient, wrapped.len());
-            if !dry_run {
-                store(opened, signer, *recipient, wrapped)?;
+        if lacking.is_empty() {
+            continue;
+        }
+        let secrets = match sessions.open(&opener, one) {
+            Ok(secrets) => secrets.into_iter().next(),
+            Err(SnapshotError::Open { source: SealError::NotRecipient(_), .. })
+                if sessions.is_named(&id) =>
+            {
+                done.closed.insert(id);
+                continue;
             }
+            Err(error) => {
+                done.unread(id, error).map_err(|e| listing::explain(&what(), e))?;
+                continue;
+            }
+        };
+        let Some(secrets) = secrets else { continue };
+        for recipient in lacking {
+            let sealed = wrap_session(&opened.chain.repository(), &id, &secrets, &recipient);
+            wrapped.entry(recipient).or_default().push(sealed.explain(
+                Code::NotEntitled,
+                || format!("nothing can be sealed to {recipient}"),
+                "take that recipient out of the roster",
+            )?);
+        }
+    }
+    for (recipient, wrapped) in wrapped {
+        done.sealed.insert(recipient, wrapped.len());
+        if !again.dry_run {
+            store(opened, again.signer, recipient, wrapped)?;
         }
     }
     Ok(done)
+}
+
+/// What counts as sealed again: what a root key of the newest roster signed, but for the one that goes.
+fn known(
+    opened: &Opened,
+    read: &Wraps,
+    leaving: Option<PublicKey>,
+) -> BTreeSet<(PublicKey, SessionId)> {
+    let counts = |key: &PublicKey| opened.chain.is_root_key(key) && Some(*key) != leaving;
+    let wraps = read.wraps.iter().filter(|wrap| counts(&wrap.signer));
+    wraps
+        .flat_map(|wrap| {
+            wrap.body.sessions.iter().map(|wrapped| (wrap.body.recipient, wrapped.session))
+        })
+        .collect()
+}
+
+/// Whether the new bundle opens a session to what the old one opens, or opens it where the old one does not.
+fn agree(
+    sessions: &Sessions<'_>,
+    one: (&SessionId, &Session),
+    new: &SessionOpener,
+    old: &SessionOpener,
+) -> bool {
+    match (sessions.open(new, one), sessions.open(old, one)) {
+        (Err(_), _) => false,
+        (Ok(_), Err(_)) => true,
+        (Ok(new), Ok(old)) => old.first().is_none_or(|old| new.iter().any(|new| new.is_same(old))),
+    }
 }
 
 fn store(
@@ -199,8 +343,17 @@ fn tell(done: &Rewrapped, dry_run: bool, terminal: &Terminal) -> Outcome<()> {
         "dry_run": dry_run,
         "sealed": sealed.map(|(key, count)| json!({ "recipient": key, "sessions": count })).collect::<Vec<_>>(),
         "closed": done.closed,
+        "unread": done.unread,
     });
     terminal.result(&value, || {
+        if done.sealed.is_empty() && !(done.closed.is_empty() && done.unread.is_empty()) {
+            return terminal
+                .pick(
+                    "Tidak ada yang dapat disegel ulang dengan berkas kunci ini, tetapi tidak semuanya terbuka.\n",
+                    "Nothing can be sealed again with this bundle, and not everything is open.\n",
+                )
+                .to_owned();
+        }
         if done.sealed.is_empty() {
             return terminal
                 .pick(
@@ -223,6 +376,7 @@ fn tell(done: &Rewrapped, dry_run: bool, terminal: &Terminal) -> Outcome<()> {
             done.closed.len()
         ));
     }
+    done.warn_unread(terminal);
     Ok(())
 }
 
@@ -247,8 +401,11 @@ pub(crate) fn rotate(args: &RotateArgs, terminal: &Terminal) -> Outcome<Exit> {
             Err(error)
         }
     })?;
+    check_old(&opened, args)?;
     confirm(&words(&opened, &new, (old_root, old_recipient), terminal), args.yes, terminal)?;
     let signer = if opened.chain.is_root_key(&bundle.root_public()) { &bundle } else { &new };
+    // Somebody else has it: from this roster on it signs nothing. The new one signs what is sealed again.
+    let stolen = old_root != bundle.root_public();
     // Agents seal to the new recipient, and no longer to the old one, from this roster on.
     step(&mut opened, signer.root(), |roster| {
         let added = add_root(roster, &new);
@@ -257,13 +414,21 @@ pub(crate) fn rotate(args: &RotateArgs, terminal: &Terminal) -> Outcome<Exit> {
         if !listed {
             roster.recipients.push(recipient);
         }
-        let before = roster.recipients.len();
+        let before = (roster.recipients.len(), roster.root_keys.len());
         roster.recipients.retain(|one| one.key != old_recipient);
-        Ok(added | !listed | (roster.recipients.len() != before))
+        roster.root_keys.retain(|one| !stolen || one.key != old_root);
+        Ok(added | !listed | ((roster.recipients.len(), roster.root_keys.len()) != before))
     })?;
     let to: Vec<PublicKey> = opened.chain.current().body.recipients.iter().map(|r| r.key).collect();
     let mut opened = reopen(&args.depot, &new, opened)?;
-    let done = seal_again(&opened, &bundle, new.root(), &to, false)?;
+    let again = Again {
+        from: &bundle,
+        signer: new.root(),
+        new: Some(&new),
+        leaving: Some(old_root),
+        dry_run: false,
+    };
+    let done = seal_again(&opened, &again, &to)?;
     if done.closed.is_empty() {
         step(&mut opened, new.root(), |roster| {
             let before = roster.root_keys.len();
@@ -271,8 +436,30 @@ pub(crate) fn rotate(args: &RotateArgs, terminal: &Terminal) -> Outcome<Exit> {
             Ok(roster.root_keys.len() != before)
         })?;
     }
-    told(&done, &opened, old_root, terminal)?;
-    Ok(if done.closed.is_empty() { Exit::Fine } else { Exit::Warnings })
+    told(&done, &opened, (old_root, old_recipient), terminal)?;
+    Ok(done.exit())
+}
+
+/// Refuses keys that never stood in the repository's rosters: mistyped, they would take nothing away.
+fn check_old(opened: &Opened, args: &RotateArgs) -> Outcome<()> {
+    let refused = |what: &str, key: PublicKey| {
+        let message =
+            format!("{key} was never a {what} of repository {}", opened.chain.repository());
+        let next = "`lumbung roster show DEPOT` lists the keys; copy both from there";
+        Err(Failure::new(Code::NotInRoster, message, next))
+    };
+    if let Some(root) = args.old_root
+        && !was_root_key(&opened.chain, &root)
+    {
+        return refused("root key", root);
+    }
+    let mut recipients = opened.chain.all().iter().flat_map(|roster| &roster.body.recipients);
+    if let Some(recipient) = args.old_recipient
+        && !recipients.any(|listed| listed.key == recipient)
+    {
+        return refused("recipient", recipient);
+    }
+    Ok(())
 }
 
 /// The depot once more, as the new bundle, with the rosters that are there now.
@@ -322,29 +509,37 @@ fn words(
 fn told(
     done: &Rewrapped,
     opened: &Opened,
-    old_root: PublicKey,
+    (old_root, old_recipient): (PublicKey, PublicKey),
     terminal: &Terminal,
 ) -> Outcome<()> {
+    let roster = &opened.chain.current().body;
     let gone = !opened.chain.is_root_key(&old_root);
     let value = json!({
         "repository": opened.chain.repository(),
-        "roster": opened.chain.current().body.number,
+        "roster": roster.number,
         "sealed": done.sealed.values().sum::<usize>(),
         "closed": done.closed,
+        "unread": done.unread,
         "old_root_gone": gone,
+        "old_recipient_gone": roster.recipients.iter().all(|one| one.key != old_recipient),
     });
     terminal.result(&value, || {
-        let number = opened.chain.current().body.number;
         let word = terminal.pick("Diganti; roster", "Replaced; roster");
-        format!("{word} {number}\n")
+        format!("{word} {}\n", roster.number)
     })?;
     if gone {
-        terminal.note("Publish the rosters where else this repository is kept (`lumbung roster publish FROM TO`); print the new bundle (`lumbung key paper`).\nThe old bundle opens what was backed up until now, as long as a copy of it exists: destroy file and paper.");
-    } else {
-        terminal.warn(&format!(
-            "{} sessions open with neither bundle, so the old root key stays: run `lumbung key rewrap` with the bundle that opens them, then this again",
-            done.closed.len()
+        terminal.note(terminal.pick(
+            "Bawa roster ke tempat lain yang menyimpan repositori ini (`lumbung roster export DARI BERKAS --key BARU`, lalu `lumbung roster import KE BERKAS --key LAMA`; dengan berkas kunci cadangan: `lumbung roster publish DARI KE`), kemudian jalankan `lumbung key rewrap KE --key LAMA --new BARU` di sana; penggantian hanya sekali, di satu lokasi. Cetak berkas kunci baru (`lumbung key paper`).\nSimpan berkas kunci lama dan kertasnya sampai `lumbung key rewrap --dry-run` di setiap lokasi dan media menyatakan tidak ada lagi yang perlu disegel ulang: sesi yang hanya ada di sana tidak terbuka dengan yang lain. Setelah itu musnahkan.",
+            "Bring the rosters to where else this repository is kept (`lumbung roster export FROM FILE --key NEW`, `lumbung roster import TO FILE --key OLD`; with the spare bundle: `lumbung roster publish FROM TO`), then run `lumbung key rewrap TO --key OLD --new NEW` there; rotate once only, at one site. Print the new bundle (`lumbung key paper`).\nKeep the old bundle and its paper until `lumbung key rewrap --dry-run` says at every site and medium that nothing is left: sessions that are only there open with nothing else. Then destroy both.",
         ));
     }
+    if !done.closed.is_empty() {
+        let (count, stays) =
+            (done.closed.len(), if gone { "" } else { ", so the old root key stays" });
+        terminal.warn(&format!(
+            "{count} sessions open with neither bundle{stays}: run `lumbung key rewrap` with the bundle that opens them, then this again"
+        ));
+    }
+    done.warn_unread(terminal);
     Ok(())
 }

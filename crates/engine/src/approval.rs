@@ -10,7 +10,7 @@ use lumbung_pack::{Bitmap, Manifest, PackTable, PackUse, RosterChain};
 use lumbung_seal::{OpenedSession, Openings, RecoveryKey, SealError};
 
 use crate::snapshot::{read_head, read_manifest, read_usage};
-use crate::{Depot, SessionOpener, SnapshotError};
+use crate::{Depot, Sealed, SessionOpener, SnapshotError};
 
 /// Threads that read the heads of packs.
 const HEAD_READERS: usize = 4;
@@ -94,7 +94,8 @@ pub fn open_for_consent(
             return Err(closed(SnapshotError::Partial(*snapshot)));
         }
         let first = manifest.body.sessions.first().copied().unwrap_or(SessionId::ZERO);
-        let session = sessions.get(&manifest.body, &first).map_err(closed)?;
+        let session =
+            sessions.get(&manifest.body, &first, Sealed::Root(&manifest.body)).map_err(closed)?;
         openings.add_root(*snapshot, session.key.root_key(&manifest.body.root_salt));
         for pack in read_usage(depot, &manifest.body).map_err(closed)? {
             let place = manifests.len();
@@ -132,7 +133,8 @@ impl Consented {
         {
             return Err(closed(SnapshotError::UnknownSession(header.session)));
         }
-        let session = sessions.get(manifest, &header.session).map_err(closed)?;
+        let session =
+            sessions.get(manifest, &header.session, Sealed::Pack(header)).map_err(closed)?;
         self.openings
             .add_pack(table, used, &session.key)
             .map_err(|source| ApprovalError::Pack { pack: table.id(), source })?;
@@ -156,12 +158,13 @@ impl Sessions<'_> {
         &mut self,
         manifest: &Manifest,
         id: &SessionId,
+        sealed: Sealed<'_>,
     ) -> Result<&OpenedSession, SnapshotError> {
         if !self.opened.contains_key(id) {
-            let opened = self.opener.open(self.depot, manifest, id)?;
-            self.opened.insert(*id, opened);
+            let opened = self.opener.open((self.depot, None), manifest, id, sealed)?;
+            self.opened.extend(opened.into_iter().next().map(|opened| (*id, opened)));
         }
-        Ok(&self.opened[id])
+        self.opened.get(id).ok_or(SnapshotError::UnknownSession(*id))
     }
 }
 

@@ -39,9 +39,10 @@ pub use restore::{
     RestoreOptions, RestoreOutcome, RestoreRequest, Step, is_live_root, plan, restore,
 };
 pub use snapshot::{
-    Change, DiffEntry, HeadCache, Include, OpenedFile, Opening, Query, Search, SessionOpener,
-    Snapshot, SnapshotError, SnapshotFiles, SnapshotReader, TypeFilter, Version, list_snapshots,
-    read_session, read_wraps, select_snapshot,
+    Change, DiffEntry, HeadCache, Include, OpenedFile, Opening, Query, Sealed, Search,
+    SessionOpener, Snapshot, SnapshotError, SnapshotFiles, SnapshotReader, TypeFilter, Version,
+    Wraps, authorized_manifests, list_snapshots, read_session, read_wraps, select_snapshot,
+    session_fits,
 };
 pub use state::{StateError, import_rosters, load_rosters};
 pub use verify::{DamagedSnapshot, VerifyReport, verify};

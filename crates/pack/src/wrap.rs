@@ -94,7 +94,7 @@ impl Object for Wrap {
 }
 
 /// Whether the owner made a wrap: a roster of the chain lists its signer as a root key. One that was withdrawn since
-/// made it while it was entitled, or somebody else did, whose wraps open nothing.
+/// made it while it was entitled, or a thief did: readers hold what such a wrap opens to against what the session sealed.
 #[must_use]
 pub fn is_owners(chain: &RosterChain, wrap: &Signed<Wrap>) -> bool {
     wrap.body.repository == chain.repository() && was_root_key(chain, &wrap.signer)
@@ -103,6 +103,13 @@ pub fn is_owners(chain: &RosterChain, wrap: &Signed<Wrap>) -> bool {
 /// Whether a roster of the chain lists this key as a root key.
 #[must_use]
 pub fn was_root_key(chain: &RosterChain, key: &PublicKey) -> bool {
+    last_listed(chain, key).is_some()
+}
+
+/// The number of the newest roster that lists this key as a root key.
+#[must_use]
+pub fn last_listed(chain: &RosterChain, key: &PublicKey) -> Option<u32> {
     let lists = |roster: &Roster| roster.root_keys.iter().any(|root| root.key == *key);
-    chain.all().iter().any(|roster| lists(&roster.body))
+    let mut newest_first = chain.all().iter().rev();
+    newest_first.find(|roster| lists(&roster.body)).map(|roster| roster.body.number)
 }

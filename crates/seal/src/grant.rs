@@ -4,6 +4,7 @@
 //! used frames. No session key and no domain secret ever stands in a grant. Everything is bound to the grant's scope.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 
 use hpke::rand_core::TryCryptoRng;
@@ -86,6 +87,38 @@ impl PackOpening {
                 Ok(Self::Frames(count, keys))
             }
             _ => Err(FormatError::Field { field, reason: "it is opened in no known way" }),
+        }
+    }
+
+    /// What two consents open of one pack: all that either opens.
+    fn join(&mut self, other: Self) -> Result<(), FormatError> {
+        let contested = |reason| FormatError::Field { field: "a grant's pack", reason };
+        match (self, other) {
+            (Self::Whole(_), Self::Frames(..)) => Ok(()),
+            (this @ Self::Frames(..), whole @ Self::Whole(_)) => {
+                *this = whole;
+                Ok(())
+            }
+            (Self::Whole(held), Self::Whole(key)) => {
+                if held.expose() == key.expose() {
+                    return Ok(());
+                }
+                Err(contested("two grants open it with different keys"))
+            }
+            (Self::Frames(count, held), Self::Frames(other, keys)) => {
+                if *count != other {
+                    return Err(contested(
+                        "two grants say that it has different numbers of frames",
+                    ));
+                }
+                for (frame, key) in keys {
+                    let held = held.entry(frame).or_insert_with(|| Secret::new(*key.expose()));
+                    if held.expose() != key.expose() {
+                        return Err(contested("two grants open a frame with different keys"));
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -202,7 +235,11 @@ impl Openings {
         for _ in 0..reader.count32("a grant's packs", plain.len(), PACK_BYTES)? {
             let id = PackId::from_bytes(reader.array()?);
             ascends("a grant's packs", &mut before, *id.as_bytes())?;
-            self.packs.insert(id, PackOpening::read(&mut reader)?);
+            let opening = PackOpening::read(&mut reader)?;
+            match self.packs.entry(id) {
+                Entry::Vacant(entry) => drop(entry.insert(opening)),
+                Entry::Occupied(mut entry) => entry.get_mut().join(opening)?,
+            }
         }
         reader.finish()
     }
@@ -468,6 +505,45 @@ mod tests {
             change(&mut bad);
             assert!(matches!(open_grants([&bad], identity.recipient()), Err(SealError::Grant)));
         }
+    }
+
+    /// Two consents to one requester, whose snapshots share packs: neither takes away what the other gives.
+    #[test]
+    fn consents_that_share_packs_open_what_either_opens() {
+        let mut fixture = Fixture::new();
+        let packs = [fixture.pack(), fixture.pack()];
+        let identity = RequesterIdentity::generate("Inspektorat");
+        let mut consent = |of: [&[u32]; 2]| {
+            let mut given = Openings::new();
+            for (pack, frames) in packs.iter().zip(of) {
+                given.add_pack(&pack.table, &used(frames), &fixture.session).unwrap();
+            }
+            seal_grants(&grant(identity.grantee()), &given).unwrap().remove(0)
+        };
+        let (one, other) = (consent([&[0, 1, 2], &[0]]), consent([&[1], &[2]]));
+        for order in [[&one, &other], [&other, &one]] {
+            let got = open_grants(order, identity.recipient()).unwrap();
+            assert_eq!(fixture.opens(&got, &packs[0]), [true; 3]);
+            assert_eq!(fixture.opens(&got, &packs[1]), [true, false, true]);
+        }
+    }
+
+    #[test]
+    fn consents_that_contradict_each_other_are_refused() {
+        let pack = |form: &[u8]| [&[0; 4][..], &[1, 0, 0, 0], &[7; 32], form].concat();
+        let whole = |key: u8| pack(&[&[1][..], &[key; 32]].concat());
+        let frame =
+            |count: u8, key: u8| pack(&[&[2, count, 0, 0, 0, 0b010][..], &[key; 32]].concat());
+        let both = |one: &[u8], other: &[u8]| {
+            let mut openings = Openings::new();
+            openings.read_into(one).unwrap();
+            openings.read_into(other)
+        };
+        assert!(both(&frame(3, 1), &frame(3, 1)).is_ok());
+        assert!(both(&whole(1), &whole(1)).is_ok());
+        assert!(both(&frame(3, 1), &frame(4, 1)).is_err(), "another count");
+        assert!(both(&frame(3, 1), &frame(3, 2)).is_err(), "another key of a frame");
+        assert!(both(&whole(1), &whole(2)).is_err(), "another key of the pack");
     }
 
     #[test]

@@ -224,6 +224,14 @@ pub(crate) fn seal_session_with(
     Ok(session)
 }
 
+impl OpenedSession {
+    /// Whether these are the same secrets.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.expose() == other.key.expose() && self.domain.expose() == other.domain.expose()
+    }
+}
+
 /// Opens a session's secrets with one recipient's key. The caller has verified its signature.
 ///
 /// # Errors

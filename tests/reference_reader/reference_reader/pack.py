@@ -94,9 +94,9 @@ def read_table(depot: Depot, pack_id: bytes, repository: bytes) -> PackTable:
 class PackOpener:
     """Opens the frames of one pack; made only if the session key fits the pack's commitment."""
 
-    def __init__(self, table: PackTable, session_key: bytes, id_key: bytes):
+    def __init__(self, table: PackTable, session_key: bytes, *id_keys: bytes):
         self.table = table
-        self.id_key = id_key
+        self.id_keys = id_keys
         self.pack_key = derive("lumbung v1 pack key", session_key + table.salt)
         if derive("lumbung v1 pack commitment", self.pack_key) != table.commitment:
             raise FormatError(f"pack {table.id.hex()}: its session's key does not fit its commitment")
@@ -115,7 +115,7 @@ class PackOpener:
         if encoded is None:
             raise FormatError(f"{what}: does not open: it was not sealed for this place")
         plain = encoded if frame.encoding == ENCODING_RAW else _decompress(encoded, frame.plain_length, what)
-        if len(plain) != frame.plain_length or keyed_hash(self.id_key, plain) != frame.chunk:
+        if len(plain) != frame.plain_length or all(keyed_hash(key, plain) != frame.chunk for key in self.id_keys):
             raise FormatError(f"{what}: the content is not the chunk that the table names")
         return plain
 

@@ -55,13 +55,17 @@ class Repository:
         """Sessions that the owner sealed again to this key (section 23), the newest roster's signers first."""
         if recipient not in self._wraps:
             found = []
-            for wrap_id, data in self.depot.all(Kind.WRAP):
-                wrap = decode_wrap(data, wrap_id, self.id)
-                signers = [roster for roster in self.chain.rosters if roster.is_root_key(wrap.signer)]
-                if wrap.recipient == recipient and signers:
-                    found.append((not self.chain.newest.is_root_key(wrap.signer), wrap.made, wrap_id, wrap))
+            for wrap_id in self.depot.list(Kind.WRAP):
+                try:
+                    wrap = decode_wrap(self.depot.get(Kind.WRAP, wrap_id), wrap_id, self.id)
+                except LumbungError as error:
+                    self.warn(f"left aside: {error}")
+                    continue
+                listed = [place for place, roster in enumerate(self.chain.rosters) if roster.is_root_key(wrap.signer)]
+                if wrap.recipient == recipient and listed:
+                    found.append((listed[-1], wrap.made, wrap_id, wrap))
             by_session: dict[bytes, list[WrappedSession]] = {}
-            for *_, wrap in sorted(found, key=lambda item: item[:3]):
+            for *_, wrap in sorted(found, key=lambda item: item[:3], reverse=True):
                 for wrapped in wrap.sessions:
                     by_session.setdefault(wrapped.session, []).append(wrapped)
             self._wraps[recipient] = by_session

@@ -5,7 +5,8 @@ if it is there, since no site would keep it for this snapshot.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from .catalogue import Entry, decode_index, read_catalogue
 from .crypto import derive
@@ -27,14 +28,16 @@ class SnapshotReader:
     def __init__(self, repository: Repository, manifest: Manifest, recovery_public: bytes, recovery_private: bytes):
         self.repository = repository
         self.manifest = manifest
-        self._secrets = _open_sessions(repository, manifest, recovery_public, recovery_private)
+        packs = list(_used_packs(repository, manifest))
+        tables = [table for table, _ in packs]
+        secrets = _open_sessions(repository, manifest, tables, recovery_public, recovery_private)
+        self._secrets = {session: candidates[0] for session, candidates in secrets.items()}
         self.root = open_root(manifest, self._secrets[manifest.sessions[0]].session_key)
-        domain_secret = self._secrets[manifest.sessions[0]].domain_secret
-        self._id_key = derive("lumbung v1 chunk id", domain_secret)
+        id_keys = [derive("lumbung v1 chunk id", secret) for secret in _domain_secrets(manifest, secrets)]
         self._frames: dict[tuple[int, bytes], tuple[PackOpener, Frame]] = {}
         self._cache: OrderedDict[tuple[int, bytes], bytes] = OrderedDict()
-        for table, use in _used_packs(repository, manifest):
-            opener = PackOpener(table, self._secrets[table.session].session_key, self._id_key)
+        for table, use in packs:
+            opener = PackOpener(table, self._secrets[table.session].session_key, *id_keys)
             for number in use.used:
                 frame = table.frames[number]
                 self._frames.setdefault((table.content, frame.chunk), (opener, frame))
@@ -95,27 +98,53 @@ def _check_session(repository: Repository, manifest: Manifest, session: Session)
         raise FormatError(f"{what}: is not sealed to exactly the recipients of roster number {session.roster_number}")
 
 
-def _open_session(repository: Repository, session: Session, public: bytes, private: bytes) -> SessionSecrets:
+def _open_session(repository: Repository, session: Session, fits: Callable[[SessionSecrets], bool],
+                  public: bytes, private: bytes) -> list[SessionSecrets]:
+    """The session's secrets; of wraps, which whoever had a root key can have made falsely, all that fit."""
     if any(sealed.recipient == public for sealed in session.sealed):
-        return open_session(session, public, private)
+        return [open_session(session, public, private)]
     wrapped = repository.wraps(public).get(session.id, [])
     opened = (open_wrapped(repository.id, one, private) for one in wrapped)
-    found = next((secrets for secrets in opened if secrets is not None), None)
-    if found is None:
+    found = [secrets for secrets in opened if secrets is not None and fits(secrets)]
+    if not found:
         raise FormatError(f"session {session.id.hex()}: is neither sealed nor wrapped to this key bundle")
     return found
 
 
-def _open_sessions(repository: Repository, manifest: Manifest, public: bytes, private: bytes) -> dict[bytes, SessionSecrets]:
+def _fits(manifest: Manifest, tables: list[PackTable], session: bytes, secrets: SessionSecrets) -> bool:
+    """Whether the secrets open what the session sealed: the root, or else a pack."""
+    try:
+        if session == manifest.sessions[0]:
+            open_root(manifest, secrets.session_key)
+        else:
+            for table in (table for table in tables if table.session == session):
+                PackOpener(table, secrets.session_key)
+    except FormatError:
+        return False
+    return True
+
+
+def _open_sessions(repository: Repository, manifest: Manifest, tables: list[PackTable],
+                   public: bytes, private: bytes) -> dict[bytes, list[SessionSecrets]]:
     secrets = {}
     for session_id in manifest.sessions:
         data = repository.depot.get(Kind.SESSION, session_id)
         session = decode_session(data, session_id, repository.id)
         _check_session(repository, manifest, session)
-        secrets[session_id] = _open_session(repository, session, public, private)
-    if len({opened.domain_secret for opened in secrets.values()}) != 1:
-        raise FormatError(f"manifest {manifest.id.hex()}: its sessions do not agree on the domain's secret")
+        fits = partial(_fits, manifest, tables, session_id)
+        secrets[session_id] = _open_session(repository, session, fits, public, private)
     return secrets
+
+
+def _domain_secrets(manifest: Manifest, secrets: dict[bytes, list[SessionSecrets]]) -> list[bytes]:
+    """Those that every session has among its candidates: one, but where wraps differ; the chunks' ids tell which."""
+    common = [opened.domain_secret for opened in secrets[manifest.sessions[0]]]
+    for candidates in secrets.values():
+        of_one = {opened.domain_secret for opened in candidates}
+        common = [secret for secret in common if secret in of_one]
+    if not common:
+        raise FormatError(f"manifest {manifest.id.hex()}: its sessions do not agree on the domain's secret")
+    return common
 
 
 def _check_segment(ref: SegmentRef, packs: tuple[PackUse, ...], tables: list[PackTable]) -> None:

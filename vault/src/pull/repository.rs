@@ -1,4 +1,7 @@
-//! The pull of one repository from one source: rosters, sessions, then snapshot by snapshot.
+//! The pull of one repository from one source: rosters, what the owner opened and took back, sessions, then snapshot by
+//! snapshot.
+//!
+//! Invariant: what the owner signed does not wait for data, and data not for that: when one fails, the rest is still asked for.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -46,16 +49,36 @@ impl RepositoryPull<'_> {
     pub(super) async fn run(&mut self) -> Result<(), PullError> {
         self.rosters().await?;
         let repository = self.vault.repository(&self.id)?;
-        let cursor = self.cursor(&repository).await?;
+        // Small, and not to wait behind days of packs: a grant that was taken back, a bundle that was replaced.
+        let mut ended = Ok(());
+        for kind in [Kind::Revocation, Kind::Wrap] {
+            let part = self.objects(&repository, kind).await;
+            ended = ended.and(self.unless_stopping(part)?);
+        }
+        let part = self.history(&repository).await;
+        ended = ended.and(self.unless_stopping(part)?);
+        for kind in [Kind::Proof, Kind::Grant] {
+            let part = self.objects(&repository, kind).await;
+            ended = ended.and(self.unless_stopping(part)?);
+        }
+        ended
+    }
+
+    async fn history(&mut self, repository: &Arc<Repository>) -> Result<(), PullError> {
+        let cursor = self.cursor(repository).await?;
         if cursor.is_none() {
-            self.own_receipts(&repository).await?;
+            self.own_receipts(repository).await?;
         }
-        self.objects(&repository, Kind::Session).await?;
-        self.snapshots(&repository, cursor).await?;
-        for kind in [Kind::Wrap, Kind::Proof, Kind::Revocation, Kind::Grant] {
-            self.objects(&repository, kind).await?;
-        }
-        Ok(())
+        self.objects(repository, Kind::Session).await?;
+        self.snapshots(repository, cursor).await
+    }
+
+    /// How a part of the pull went; `Err` where this site stops.
+    fn unless_stopping(
+        &self,
+        part: Result<(), PullError>,
+    ) -> Result<Result<(), PullError>, PullError> {
+        if self.stop.is_cancelled() { part.map(Ok) } else { Ok(part) }
     }
 
     /// A failure that leaves out one thing; `Err` if it ends the pull.

@@ -526,3 +526,38 @@ async fn wraps_are_the_owners_and_reach_the_other_site() {
         assert_eq!(listed(at, &root, &owner, Kind::Wrap).await, Some(names([id])));
     }
 }
+
+/// What no longer holds is heard of however full the repository is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_repository_takes_a_revocation() {
+    let city = City::new();
+    let site = Site::start(&city, "quota = \"400 kB\"\n").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&site]);
+    let client = site.client(Some(&city.agent_identity(&owner, &agent)));
+    let snapshot = Snapshot::new(&owner, &agent, None);
+    publish(&client, &owner, &snapshot).await;
+    let from = SystemClock.now().plus_seconds(-60);
+    let grant = |bytes: usize| {
+        let grant = consent(&owner, &SigningKey::generate(), from, &[&snapshot]);
+        Grant { sealed: vec![7; bytes], ..grant }
+    };
+    let held = grant(80);
+    assert_eq!(put(&site, &owner, Kind::Grant, sign(&held, &owner.root)).await.0, 201);
+    // Until not even a small one finds room.
+    for bytes in [60_000, 6000, 600, 20] {
+        let mut answer = (201, String::new());
+        while answer.0 == 201 {
+            answer = put(&site, &owner, Kind::Grant, sign(&grant(bytes), &owner.root)).await;
+        }
+        assert_eq!(answer, (507, "quota".to_owned()));
+    }
+    // Longer than the smallest grant of those: there is no room for it either.
+    let revocation = Revocation { reason: "selesai ".repeat(31), ..revocation(&held) };
+    let revocation = sign(&revocation, &owner.root);
+    let revoked = put(&site, &owner, Kind::Revocation, revocation.clone()).await;
+    assert_eq!(revoked.0, 201);
+    // It may be sent again.
+    let again = put(&site, &owner, Kind::Revocation, revocation).await;
+    assert_eq!(again.0, 200);
+}

@@ -8,8 +8,10 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header;
-use lumbung_model::{ManifestId, PackId};
-use lumbung_pack::{Kind, Receipt, SigningKey, UsageBuilder, object_id, open_signed, sign};
+use lumbung_model::{ConsentId, ManifestId, PackId, Timestamp};
+use lumbung_pack::{
+    Kind, Receipt, Revocation, SigningKey, UsageBuilder, object_id, open_signed, sign,
+};
 use lumbung_vault::pull::Pulled;
 use lumbung_vault::scrub::{FullSpeed, NoCopies};
 use lumbung_wire::messages::ManifestSummary;
@@ -394,4 +396,50 @@ async fn a_repository_is_pulled_only_from_sites_that_its_owner_names() {
     root.put(&owner.repository, Kind::Roster, &object_id(&listed), listed.into()).await.unwrap();
     lumbung_vault::admit(&drc.data, &admitted.repository).unwrap();
     assert_eq!(drc.pull().await, Pulled { snapshots: 2, packs: 4, failures: 0 });
+}
+
+/// A source that does not give one kind keeps none of the others back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_owner_signed_comes_without_the_data_and_the_data_without_that() {
+    let city = City::new();
+    let centre = Site::start(&city, "").await;
+    let agent = Agent::new();
+    let owner = Owner::new(&[&agent], &[&centre]);
+    let client = centre.client(Some(&city.agent_identity(&owner, &agent)));
+    publish(&client, &owner, &Snapshot::new(&owner, &agent, None)).await;
+    let revocation = sign(
+        &Revocation {
+            repository: owner.repository,
+            consent: ConsentId::random(),
+            revoked: Timestamp(1_900_000_000),
+            reason: "selesai".into(),
+        },
+        &owner.root,
+    );
+    let id = object_id(&revocation);
+    let root = centre.root_client(&owner);
+    root.put(&owner.repository, Kind::Revocation, &id, revocation.into()).await.unwrap();
+    for (failing, snapshots, revoked) in
+        [(Kind::Manifest, 0, true), (Kind::Revocation, 1, false), (Kind::Wrap, 1, true)]
+    {
+        let list = format!("/v1/repositories/{}/{}", owner.repository, failing.folder());
+        let between = axum::middleware::from_fn(move |request: Request, next: Next| {
+            let fails = request.uri().path() == list;
+            async move {
+                if fails {
+                    return http::StatusCode::INTERNAL_SERVER_ERROR.into_response_like();
+                }
+                next.run(request).await
+            }
+        });
+        let stop = CancellationToken::new();
+        let url = centre.serve_behind(|router| router.layer(between), &stop).await;
+        let drc = Site::start(&city, &centre.as_source_at(&url)).await;
+        let pulled = drc.pull().await;
+        assert_eq!(pulled.snapshots, snapshots, "{failing:?}");
+        assert!(pulled.failures > 0, "{failing:?}");
+        let here = drc.repository(&owner).store().contains(Kind::Revocation, &id).unwrap();
+        assert_eq!(here, revoked, "{failing:?}");
+        stop.cancel();
+    }
 }

@@ -21,7 +21,7 @@ use super::SnapshotError;
 use super::heads::{Depots, HeadCache, Heads, OpenedPack, in_parallel};
 use super::listing::read_object;
 use super::opening::Opening;
-use super::sessions::SessionOpener;
+use super::sessions::{Sealed, SessionOpener};
 use crate::{Depot, DepotError};
 
 /// Segments read at once.
@@ -40,7 +40,14 @@ enum Key {
 /// An opened session.
 struct Keys {
     key: SessionKey,
-    id_key: IdKey,
+    /// Of the domain. More than one only where wraps differ in it: an id that either makes is the chunk's.
+    id_keys: Vec<IdKey>,
+}
+
+impl Keys {
+    fn name(&self, plain: &[u8], id: &ChunkId) -> bool {
+        self.id_keys.iter().any(|id_key| id_key.chunk_id(plain) == *id)
+    }
 }
 
 /// The packs that a usage list names, in its order.
@@ -166,7 +173,7 @@ impl Frames {
         match &self.key {
             Key::Sessions(sessions) => {
                 let first = self.manifest.sessions.first().copied().unwrap_or(SessionId::ZERO);
-                let keys = self.keys(&first, sessions)?;
+                let keys = self.keys(&first, sessions, Sealed::Root(&self.manifest))?;
                 open_root(&keys.key, &self.manifest).map_err(closed)
             }
             Key::Granted(openings) => openings
@@ -177,12 +184,22 @@ impl Frames {
     }
 
     /// A session's keys; opened once.
-    fn keys(&self, id: &SessionId, opener: &SessionOpener) -> Result<Arc<Keys>, SnapshotError> {
+    fn keys(
+        &self,
+        id: &SessionId,
+        opener: &SessionOpener,
+        sealed: Sealed<'_>,
+    ) -> Result<Arc<Keys>, SnapshotError> {
         if let Some(keys) = lock(&self.sessions).get(id) {
             return Ok(keys.clone());
         }
-        let opened = opener.open(self.depot.as_ref(), &self.manifest, id)?;
-        let keys = Arc::new(Keys { key: opened.key, id_key: opened.domain.id_key() });
+        let depots = (self.depot.as_ref(), self.fallback.as_deref());
+        let opened = opener.open(depots, &self.manifest, id, sealed)?;
+        let id_keys = opened.iter().map(|opened| opened.domain.id_key()).collect();
+        let Some(first) = opened.into_iter().next() else {
+            return Err(SnapshotError::UnknownSession(*id));
+        };
+        let keys = Arc::new(Keys { key: first.key, id_keys });
         lock(&self.sessions).insert(*id, keys.clone());
         Ok(keys)
     }
@@ -190,7 +207,10 @@ impl Frames {
     /// What opens the frames of a pack, and the keys of its session where they are known.
     fn opener(&self, pack: &OpenedPack) -> Result<PackKeys, SnapshotError> {
         let keys = match &self.key {
-            Key::Sessions(sessions) => Some(self.keys(&pack.table.header.session, sessions)?),
+            Key::Sessions(sessions) => {
+                let header = &pack.table.header;
+                Some(self.keys(&header.session, sessions, Sealed::Pack(header))?)
+            }
             Key::Granted(_) => None,
         };
         let mut kept = lock(&pack.opener);
@@ -259,10 +279,13 @@ impl Frames {
             })?,
         };
         let entry = &pack.table.frames[number];
-        let opened = match &keys {
-            Some(keys) => opener.open(frame, entry, &stored, &keys.id_key, &mut scratch),
-            None => opener.open_named(frame, entry, &stored, &mut scratch),
-        };
+        let opened = opener.open_named(frame, entry, &stored, &mut scratch);
+        let opened = opened.and_then(|plain| match &keys {
+            Some(keys) if !keys.name(&plain, &entry.chunk) => {
+                Err(SealError::ChunkId { frame, chunk: entry.chunk })
+            }
+            _ => Ok(plain),
+        });
         lock(&self.scratches).push(scratch);
         opened.map_err(|source| SnapshotError::Open { what: what(), source })
     }
@@ -279,8 +302,9 @@ impl Frames {
         let (pack, _) = self.find(id)?;
         match &self.key {
             Key::Sessions(sessions) => {
-                let keys = self.keys(&pack.table.header.session, sessions)?;
-                Ok(keys.id_key.chunk_id(bytes) == *id)
+                let header = &pack.table.header;
+                let keys = self.keys(&header.session, sessions, Sealed::Pack(header))?;
+                Ok(keys.name(bytes, id))
             }
             // A grant has no key that makes ids.
             Key::Granted(_) => Ok(self.chunk(id, None)?.0 == bytes),

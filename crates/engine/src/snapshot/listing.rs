@@ -120,6 +120,27 @@ pub fn list_snapshots(
     Ok((snapshots, bad))
 }
 
+/// The manifests that count, partial ones too: those that an agent of the newest roster signed. What does not verify is
+/// told beside.
+///
+/// # Errors
+/// If the depot does not answer.
+pub fn authorized_manifests(
+    depot: &dyn Depot,
+    chain: &RosterChain,
+) -> Result<(Vec<Manifest>, Vec<SnapshotError>), SnapshotError> {
+    let (mut manifests, mut bad) = (Vec::new(), Vec::new());
+    for id in depot.manifests(None)? {
+        match read_manifest(depot, chain, &id) {
+            Ok(manifest) if chain.authorizes(&manifest) => manifests.push(manifest.body),
+            Ok(_) => {}
+            Err(SnapshotError::Depot(error)) if error.is_transient() => return Err(error.into()),
+            Err(error) => bad.push(error),
+        }
+    }
+    Ok((manifests, bad))
+}
+
 /// Chooses a snapshot: `latest`, `latest:<dataset>`, or the beginning of an id.
 ///
 /// # Errors

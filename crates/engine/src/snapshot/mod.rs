@@ -36,11 +36,11 @@ pub(crate) use frames::{ChunkCache, Frames, read_head, read_segment, read_usage,
 pub use heads::HeadCache;
 pub use include::Include;
 pub(crate) use include::is_beneath;
-pub use listing::{list_snapshots, select_snapshot};
+pub use listing::{authorized_manifests, list_snapshots, select_snapshot};
 pub(crate) use listing::{read_chain, read_manifest, read_object};
 pub use opening::Opening;
 pub use search::{Query, Search, TypeFilter, Version};
-pub use sessions::{SessionOpener, read_session, read_wraps};
+pub use sessions::{Sealed, SessionOpener, Wraps, read_session, read_wraps, session_fits};
 
 /// Why a snapshot cannot be found, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,16 @@ pub enum SnapshotError {
         /// Why.
         #[source]
         source: lumbung_seal::SealError,
+    },
+    /// Only a wrap could open a session, and one cannot be read.
+    #[error(
+        "session {session} is not sealed to this key, and a wrap cannot be read that may open it ({reason}): try another site, or run `lumbung key rewrap`"
+    )]
+    WrapUnreadable {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: String,
     },
     /// The catalogue is not valid.
     #[error("the snapshot's catalogue is not valid; try another site")]

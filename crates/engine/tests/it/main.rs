@@ -19,3 +19,4 @@ mod resumed;
 mod special;
 mod streams;
 mod world;
+mod wraps;
