@@ -513,7 +513,7 @@ mod tests {
         let mut fixture = Fixture::new();
         let packs = [fixture.pack(), fixture.pack()];
         let identity = RequesterIdentity::generate("Inspektorat");
-        let mut consent = |of: [&[u32]; 2]| {
+        let consent = |of: [&[u32]; 2]| {
             let mut given = Openings::new();
             for (pack, frames) in packs.iter().zip(of) {
                 given.add_pack(&pack.table, &used(frames), &fixture.session).unwrap();

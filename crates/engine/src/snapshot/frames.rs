@@ -33,7 +33,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What opens the packs and the root.
 enum Key {
-    Sessions(SessionOpener),
+    Sessions(Box<SessionOpener>),
     Granted(Arc<Openings>),
 }
 
@@ -146,7 +146,9 @@ impl Frames {
         kept: Option<HeadCache>,
     ) -> Result<Self, SnapshotError> {
         let key = match opening {
-            Opening::Recovery(key) => Key::Sessions(SessionOpener::new(chain.clone(), key)),
+            Opening::Recovery(key) => {
+                Key::Sessions(Box::new(SessionOpener::new(chain.clone(), key)))
+            }
             Opening::Granted(openings) => Key::Granted(openings),
         };
         let used = match (read_usage(depot.as_ref(), manifest), fallback.as_deref()) {
