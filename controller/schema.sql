@@ -481,6 +481,8 @@ CREATE TABLE drill_runs (
     finished_s INTEGER,
     verdict TEXT CHECK (verdict IN ('succeeded', 'partly', 'failed')),
     heard_s INTEGER,
+    -- When its runner was first given it: from then on somebody may be carrying it out.
+    ordered_s INTEGER,
     -- Why it was closed before it was over.
     closed TEXT,
     -- What people add to the berita acara.
