@@ -64,7 +64,7 @@ fn objects_are_kept_once_under_their_hash() {
         repository.put(Kind::Usage, &object_id(&huge), &huge),
         Err(StoreError::TooLarge { .. })
     ));
-    for kind in [Kind::Pack, Kind::Wrap, Kind::KeyBundle] {
+    for kind in [Kind::Pack, Kind::AgentIdentity, Kind::KeyBundle] {
         assert!(
             matches!(repository.put(kind, &id, b"an object"), Err(StoreError::NotKept { .. })),
             "{kind}"
