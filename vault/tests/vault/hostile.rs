@@ -290,7 +290,7 @@ async fn ids_and_folders_cannot_leave_the_repository() {
         (format!("/v1/repositories/{r}/manifests/{long}"), 400),
         (format!("/v1/repositories/{r}/manifests/%00"), 400),
         (format!("/v1/repositories/{r}/manifests/.tmp-000000000000000000000000"), 400),
-        (format!("/v1/repositories/{r}/wraps/{id}"), 404),
+        (format!("/v1/repositories/{r}/lists/{id}"), 404),
         (format!("/v1/repositories/{r}/MANIFESTS/{id}"), 404),
         (format!("/v1/repositories/{r}/manifests/{}", PackId::from_bytes([0; 32])), 404),
     ] {
