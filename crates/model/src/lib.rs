@@ -26,6 +26,7 @@ mod target;
 pub mod toml_text;
 pub mod transfer;
 pub mod uptime;
+mod vocabulary;
 
 pub use causes::with_causes;
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
@@ -44,3 +45,4 @@ pub use secret::Secret;
 pub use size::ByteSize;
 pub use steady::Steady;
 pub use target::{Target, TargetError};
+pub use vocabulary::UnknownWord;

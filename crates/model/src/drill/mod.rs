@@ -47,4 +47,4 @@ pub use standing::{
     ServerFacts, ServiceFacts, Subjects, essence, standing,
 };
 pub use verdict::{DatasetRpo, DrillFigures, Ground, Verdict, lasted};
-pub use word::{Language, PartKey, RunnerName, StepId, UnknownSpelling, WORD_MAX_BYTES, WordError};
+pub use word::{Language, PartKey, RunnerName, StepId, WORD_MAX_BYTES, WordError};

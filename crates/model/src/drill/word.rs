@@ -90,25 +90,15 @@ word!(/** A step, within its plan. */ StepId, "step id");
 word!(/** A dataset or a service, as the steps of a plan call it. */ PartKey, "key");
 word!(/** A hook, a check or a place, as the runner's own file knows it: never a command line. */ RunnerName, "name in the runner's file");
 
-/// Words with one spelling in JSON, TOML and the database, and how they are read out in both languages.
+/// A [`vocabulary`](crate::vocabulary!), and how its words are read out in both languages.
 macro_rules! spelled {
     ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $item_doc:literal])* $item:ident = $text:literal, $id:literal, $en:literal;)+ }) => {
-        $(#[doc = $doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name {
-            $($(#[doc = $item_doc])* #[serde(rename = $text)] $item),+
+        $crate::vocabulary! {
+            $(#[doc = $doc])*
+            $name { $($(#[doc = $item_doc])* $item = $text),+ }
         }
 
         impl $name {
-            /// Every value, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$item),+];
-
-            /// As it stands in JSON, TOML and the database.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$item => $text),+ }
-            }
-
             /// As it is read out.
             #[must_use]
             pub const fn name(self, language: $crate::drill::Language) -> &'static str {
@@ -118,51 +108,10 @@ macro_rules! spelled {
                 }
             }
         }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = $crate::drill::UnknownSpelling;
-            fn from_str(text: &str) -> Result<Self, $crate::drill::UnknownSpelling> {
-                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| $crate::drill::UnknownSpelling {
-                    found: text.chars().take(64).collect(),
-                    allowed: concat!($($text, " "),+).trim_end(),
-                })
-            }
-        }
-
-        #[cfg(feature = "openapi")]
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                let words = [$(($text, concat!($($item_doc),*))),+];
-                $crate::openapi::words(concat!($($doc),*), &words).into()
-            }
-        }
-
-        #[cfg(feature = "openapi")]
-        impl utoipa::ToSchema for $name {
-            fn name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-        }
     };
 }
 
 pub(super) use spelled;
-
-/// A word that is not known here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not known here; use one of: {allowed}")]
-pub struct UnknownSpelling {
-    /// What was given.
-    pub found: String,
-    /// What there is, separated by spaces.
-    pub allowed: &'static str,
-}
 
 /// In which language something is read out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,6 +3,7 @@
 //! Alarms that belong together are one alert. It is told by steps (the PD's contact first, then the Dinas), until somebody
 //! says that it is looked after, or it is over.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{AlertId, DeliveryId, OnCallId, PdId, ServiceId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 

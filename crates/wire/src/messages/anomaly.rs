@@ -3,6 +3,7 @@
 //! Figures and names of folders are what the agent says; the snapshots that are held are what sites signed for.
 
 use lumbung_model::anomaly::{FolderFigures, Reason};
+use lumbung_model::vocabulary;
 use lumbung_model::{AgentId, AnomalyId, DatasetId, HoldId, ManifestId, PdId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! What one person asks for and another has to confirm.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{
     ApprovalId, DrillPlanId, PdId, PolicyHash, ServerId, SiteId, Timestamp, UserId,
 };

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is evidence: vaults say how full they are, agents say how much they sent.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{Day, PdId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 

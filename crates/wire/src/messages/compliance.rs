@@ -3,6 +3,7 @@
 //!
 //! Texts that come in a language come in that of the request (`lang`), Indonesian unless it says otherwise.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{PdId, ReminderId, Timestamp, WaiverId};
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,7 @@
 //!
 //! A document itself is never sent: its SHA-256, name and size are. Requests refuse unknown fields; answers may grow.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{ApplicationId, Day, DepositId, DocumentHash, PdId, ServiceId, Timestamp};
 use serde::{Deserialize, Serialize};
 

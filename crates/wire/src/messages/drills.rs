@@ -7,6 +7,7 @@ pub use lumbung_model::drill::{
     Acta, Correction, DrillEvent, DrillFigures, DrillKind, DrillMode, DrillPlan, NotVerifiedWhy,
     PlanState, Signatory, StepId, Verdict,
 };
+use lumbung_model::vocabulary;
 use lumbung_model::{Day, DocumentHash, DrillPlanId, DrillRunId, PdId, Timestamp};
 use serde::{Deserialize, Serialize};
 

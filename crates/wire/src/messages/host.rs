@@ -4,6 +4,7 @@
 //! which whoever receives an inventory calls first. It is the agent's word (*menurut agen*) and no evidence. Nothing in it says what
 //! lies on a disk, which programs run or who is logged in. Temperatures, hours and the time of a reading are no difference.
 
+use lumbung_model::vocabulary;
 use std::net::IpAddr;
 
 use lumbung_model::Timestamp;

@@ -4,9 +4,6 @@
 //! ignore them, so that an older client understands a newer server. Ids are lower-case hex, times
 //! are seconds since 1970 UTC, units stand in the names. Nothing here decides anything.
 
-#[macro_use]
-mod vocabulary;
-
 pub mod alerts;
 pub mod anomaly;
 pub mod approvals;
@@ -30,10 +27,10 @@ pub use control::{
     JobPhase, JobState, Outcome, RenewRequest, RenewResponse, Report, ReportId, ReportKind,
     ReportsAck, RunCause, SiteEntry,
 };
+pub use lumbung_model::UnknownWord;
 pub use lumbung_pack::{Missing, PackUse, Statistics};
 pub use register::SiteKind;
 pub use vault::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
     ManifestSummary, SiteInfo, VAULT_JSON_MAX_BYTES, VaultAlarm, VaultAlarms, VaultCapacity,
 };
-pub use vocabulary::UnknownWord;

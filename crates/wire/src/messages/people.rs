@@ -3,6 +3,7 @@
 //! No password, code or token text is ever in an answer, save a new token's, once.
 
 use data_encoding::BASE32_NOPAD;
+use lumbung_model::vocabulary;
 use lumbung_model::{ApiTokenId, PdId, Secret, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@
 //! key: whoever signs policies can ask for more backups, and for nothing else. Its text is signed as it stands
 //! ([`crate::policy`]), so that it never has to be written the same way twice.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{
     AgentId, ApprovalId, DatasetId, PdId, PolicyHash, PublicKey, ServerId, Timestamp,
 };

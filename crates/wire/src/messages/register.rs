@@ -4,6 +4,7 @@
 //! without an agent has its row and is *belum mencadangkan*. Steps of proof rest on what the sites
 //! signed; what only the agent says stands apart, in `menurut_agen`. Inputs refuse unknown fields.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{
     AgentId, ApplicationId, DatasetId, ManifestId, PdId, PoolId, PublicKey, RepositoryId, RoomId,
     ServerId, SiteId, Timestamp, TlsPin,

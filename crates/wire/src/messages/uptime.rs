@@ -4,6 +4,7 @@
 //! A vantage point looks by itself and keeps what it saw until the controller has acknowledged it durably, so that a
 //! controller that was down for a day learns of that day. What it saw is stamped with its own clock.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{CheckId, IncidentId, MaintenanceId, PdId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 

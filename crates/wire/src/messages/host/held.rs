@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here is evidence; a difference says from what, so that a reader sees whose word stands against whose.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{AgentId, ServerId, Timestamp};
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an entry tells of what was done. What is due follows from the newest entry of a kind, and is entered nowhere else.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{CareId, Day, PdId, ServerId};
 use serde::{Deserialize, Serialize};
 

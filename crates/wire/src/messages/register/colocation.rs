@@ -3,6 +3,7 @@
 //! Invariant: units are numbered from the bottom of a rack, beginning with 1; days are the city's.
 
 use lumbung_model::colocation::{Span, usable_w};
+use lumbung_model::vocabulary;
 use lumbung_model::{Day, DeviceId, FeedId, PdId, RackId, ReservationId, RoomId, ServerId};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! A rack as one sees it: unit by unit, from the front and from the rear.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{Day, DeviceId, PdId, RackId, ReservationId};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! How rows of the register came to be as they are: who changed what, and when.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{PdId, Timestamp};
 use serde::{Deserialize, Serialize};
 

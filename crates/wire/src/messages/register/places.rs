@@ -1,5 +1,6 @@
 //! Where things stand: buildings of a site, and their rooms.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{BuildingId, RoomId, SiteId};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! What is no more, and stays in the register for questions about the past.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{PdId, Timestamp};
 use serde::{Deserialize, Serialize};
 

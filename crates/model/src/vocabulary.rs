@@ -1,9 +1,13 @@
 //! Words with one spelling everywhere: JSON, TOML, the database, the command line.
 
+/// Makes an enum of words; each has one spelling, and its documentation is its meaning in the API's document.
+///
+/// The crate that uses it has `serde`, and for its feature `openapi` `utoipa` and this crate's feature of that name.
+#[macro_export]
 macro_rules! vocabulary {
     ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $item_doc:literal])* $item:ident = $text:literal),+ $(,)? }) => {
         $(#[doc = $doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[doc = $item_doc])* #[serde(rename = $text)] $item),+
         }
@@ -21,14 +25,14 @@ macro_rules! vocabulary {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::messages::UnknownWord;
-            fn from_str(text: &str) -> Result<Self, $crate::messages::UnknownWord> {
-                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| $crate::messages::UnknownWord {
+            type Err = $crate::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, $crate::UnknownWord> {
+                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| $crate::UnknownWord {
                     found: text.chars().take(64).collect(),
                     allowed: concat!($($text, " "),+).trim_end(),
                 })
@@ -39,7 +43,7 @@ macro_rules! vocabulary {
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 let words = [$(($text, concat!($($item_doc),*))),+];
-                lumbung_model::openapi::words(concat!($($doc),*), &words).into()
+                $crate::openapi::words(concat!($($doc),*), &words).into()
             }
         }
 
