@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use lumbung_database::Kind;
 use lumbung_database::recover::{Log, Point, Recovered, Recovery, recover};
 use lumbung_database::restore::ReadError;
 use lumbung_engine::{Halt, Include, SnapshotError, SnapshotReader};
@@ -129,15 +130,23 @@ pub(crate) fn run(args: &RecoverArgs, terminal: &Terminal) -> Outcome<Exit> {
 }
 
 fn told(recovered: &Recovered, lang: Lang) -> String {
-    let Recovered { data, version, first_segment, last_segment } = recovered;
-    let (data, version) = (data.display(), plain(version));
-    match lang {
-        Lang::Id => format!(
-            "{data}: PostgreSQL {version}, log {first_segment} sampai {last_segment} utuh\n\
+    let Recovered { kind, data, version, first_segment, last_segment } = recovered;
+    let (data, version, place) = (data.display(), plain(version), plain(first_segment));
+    match (kind, lang) {
+        (Kind::MariadbBase, Lang::Id) => format!(
+            "{data}: {version}, keadaan pada {place}\n\
+             jalankan server di atasnya (mariadbd --datadir={data}); log binernya diputar dari tempat itu dengan mariadb-binlog\n"
+        ),
+        (Kind::MariadbBase, Lang::En) => format!(
+            "{data}: {version}, as it was at {place}\n\
+             start a server on it (mariadbd --datadir={data}); its binary log is replayed from there with mariadb-binlog\n"
+        ),
+        (_, Lang::Id) => format!(
+            "{data}: PostgreSQL {version}, log {place} sampai {last_segment} utuh\n\
              jalankan server di atasnya (pg_ctl -D {data} start); ia memutar log sampai titik itu dan lalu menerima penulisan\n"
         ),
-        Lang::En => format!(
-            "{data}: PostgreSQL {version}, log {first_segment} to {last_segment} without a gap\n\
+        (_, Lang::En) => format!(
+            "{data}: PostgreSQL {version}, log {place} to {last_segment} without a gap\n\
              start a server on it (pg_ctl -D {data} start): it replays the log to that point, then takes writes\n"
         ),
     }

@@ -78,13 +78,15 @@ pub struct Recovery {
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Recovered {
+    /// Of which kind of server.
+    pub kind: Kind,
     /// The data directory.
     pub data: PathBuf,
     /// The server's version.
     pub version: String,
-    /// The first segment that is needed.
+    /// The first segment that is needed; of MariaDB, the place in its binary log.
     pub first_segment: String,
-    /// The last one that there is without a gap.
+    /// The last one that there is without a gap; of MariaDB, the same place.
     pub last_segment: String,
 }
 
@@ -118,6 +120,7 @@ pub fn recover(
     let last = bring_log(log, wanted, first)?;
     settle(data, wanted)?;
     Ok(Recovered {
+        kind: description.kind,
         data: wanted.data.clone(),
         version: description.server_version.clone(),
         first_segment: first.to_string(),
@@ -148,6 +151,7 @@ fn recover_mariadb(
     feed(prepare, halt, |_| Ok(()))?;
     let place = description.log_position.clone().unwrap_or_default();
     Ok(Recovered {
+        kind: description.kind,
         data: wanted.data.clone(),
         version: description.server_version.clone(),
         first_segment: place.clone(),

@@ -4,68 +4,40 @@ use std::collections::BTreeMap;
 
 use crate::Table;
 
-/// Where in a dump a line stands: among the rows of a table, or not.
-#[derive(Debug, Default)]
-struct CopyState {
-    table: Option<String>,
-}
-
-impl CopyState {
-    /// Kept of a line outside of rows: a `COPY` of 1,600 columns with long names fits.
-    const LINE_MAX_BYTES: usize = 256 << 10;
-
-    /// Whether the next line is a row, or their end.
-    const fn in_rows(&self) -> bool {
-        self.table.is_some()
-    }
-
-    /// Takes a line without its end; the table, if it is one of its rows.
-    fn line(&mut self, line: &[u8]) -> Option<&str> {
-        if self.table.is_none() {
-            self.table = table_of(line);
-            return None;
-        }
-        if line == b"\\." {
-            self.table = None;
-        }
-        self.table.as_deref()
-    }
-}
+/// Kept of a line outside of rows: a `COPY` of 1,600 columns with long names fits.
+const LINE_MAX_BYTES: usize = 256 << 10;
 
 /// Counts rows between `COPY … FROM stdin;` and `\.`.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     line: Vec<u8>,
-    state: CopyState,
-    /// Of the table whose rows pass.
-    rows: u64,
+    /// The table whose rows pass, and how many have.
+    within: Option<(String, u64)>,
     tables: BTreeMap<String, u64>,
 }
 
 impl Rows {
-    pub(super) fn see(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = piece.strip_suffix(b"\n");
+            let begun = line.unwrap_or(piece);
             // Of a row nothing counts but whether it is the end.
-            let most = if self.state.in_rows() { 3 } else { CopyState::LINE_MAX_BYTES };
+            let most = if self.within.is_some() { 3 } else { LINE_MAX_BYTES };
             let room = most.saturating_sub(self.line.len());
-            self.line.extend_from_slice(&line[..line.len().min(room)]);
-            bytes = rest.get(1..).unwrap_or_default();
-            if end.is_some() {
+            self.line.extend_from_slice(&begun[..begun.len().min(room)]);
+            if line.is_some() {
                 self.line_ends();
             }
         }
     }
 
     fn line_ends(&mut self) {
-        let ended = self.state.in_rows() && self.line == b"\\.";
-        let table = if ended { self.state.table.clone() } else { None };
-        if self.state.line(&self.line).is_some() {
-            self.rows += 1;
-        }
-        if let Some(table) = table {
-            *self.tables.entry(table).or_default() += std::mem::take(&mut self.rows);
+        match self.within.take() {
+            Some((table, rows)) if self.line == b"\\." => {
+                *self.tables.entry(table).or_default() += rows;
+            }
+            Some((table, rows)) => self.within = Some((table, rows + 1)),
+            None => self.within = table_of(&self.line).map(|table| (table, 0)),
         }
         self.line.clear();
     }

@@ -9,9 +9,9 @@ use std::process::Command;
 use lumbung_engine::{Cancel, Halt};
 
 use super::binlog::{Replay, place_of_dump};
-use super::section::Section;
+use super::section::section;
 use super::{
-    Copy, ReadError, Replayed, RestoreError, Restored, Wanted, chosen, compare, feed, file,
+    Copy, Replayed, RestoreError, Restored, Wanted, chosen, compare, feed, file, write_wanted,
 };
 use crate::description::Database;
 use crate::mariadb::{MariadbServer, MariadbSettings, unhex};
@@ -101,14 +101,8 @@ impl Loading<'_> {
             .filter_map(|line| line.split_once('\t'))
             .filter_map(|(user, host)| Some((unhex(user)?, unhex(host)?)))
             .collect();
-        let mut text = Vec::new();
-        self.copy.write(grants, &mut text).map_err(RestoreError::Read)?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        feed(self.session(), self.halt, |out| -> Result<(), ReadError> {
-            for line in text.lines().filter(|line| is_wanted(line, &there)) {
-                writeln!(out, "{line}")?;
-            }
-            Ok(())
+        feed(self.session(), self.halt, |out| {
+            write_wanted(self.copy, grants, out, |line| is_wanted(line, &there))
         })
     }
 
@@ -137,7 +131,7 @@ impl Loading<'_> {
         let mut load = self.session();
         load.arg(format!("--database={name}"));
         feed(load, self.halt, |out| {
-            let mut section = Section::new(&self.database.name, out);
+            let mut section = section(&self.database.name, out);
             self.copy.write(self.dump, &mut section)?;
             Ok(section.finish()?)
         })?;

@@ -5,6 +5,7 @@
 
 mod binlog;
 mod error;
+mod lines;
 mod mariadb;
 mod postgresql;
 mod restricted;
@@ -139,6 +140,21 @@ fn file<'a>(
 ) -> Result<&'a str, RestoreError> {
     let found = description.made.iter().find(|made| of(made));
     found.map(|made| made.path.as_str()).ok_or(RestoreError::NoFile(what))
+}
+
+/// Writes the lines of a small file of statements that are wanted.
+fn write_wanted(
+    copy: &dyn Copy,
+    path: &str,
+    out: &mut dyn Write,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<(), ReadError> {
+    let mut text = Vec::new();
+    copy.write(path, &mut text)?;
+    for line in String::from_utf8_lossy(&text).lines().filter(|line| is_wanted(line)) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
 }
 
 /// Feeds a program with what `fill` writes.

@@ -5,8 +5,10 @@ use std::io::Write;
 
 use lumbung_engine::{Cancel, Halt};
 
-use super::restricted::Restricted;
-use super::{Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file};
+use super::restricted::restricted;
+use super::{
+    Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file, write_wanted,
+};
 use crate::description::Database;
 use crate::postgresql::{PostgresqlSettings, Server, is_name, session};
 use crate::source::ask;
@@ -175,18 +177,12 @@ impl Loading<'_> {
     /// Makes the roles that are missing; those that are there keep their passwords and rights.
     fn make_roles(&self, globals: &str) -> Result<(), RestoreError> {
         let there = self.roles()?;
-        let mut text = Vec::new();
-        self.copy.write(globals, &mut text).map_err(RestoreError::Read)?;
-        let text = String::from_utf8_lossy(&text).into_owned();
         let mut load = self.server.psql(self.server.maintenance());
         // A membership that is there already, or a tablespace whose folder is not, keeps no role from being made.
         load.args(["--set", "ON_ERROR_STOP=0", "--file=-"]);
         feed(load, self.halt, |out| {
             self.pass_on(out, |out| {
-                for line in text.lines().filter(|line| is_wanted(line, &there)) {
-                    writeln!(out, "{line}")?;
-                }
-                Ok(())
+                write_wanted(self.copy, globals, out, |line| is_wanted(line, &there))
             })
         })
     }
@@ -210,7 +206,7 @@ impl Loading<'_> {
         fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let Some(key) = self.key()? else { return fill(out) };
-        let mut restricted = Restricted::new(&key, out)?;
+        let mut restricted = restricted(&key, out)?;
         fill(&mut restricted)?;
         Ok(restricted.finish()?)
     }

@@ -1,43 +1,28 @@
 //! One database out of a dump of several, without the lines that choose its name.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-/// Kept of a line until it is clear what it is.
-const HEAD_BYTES: usize = 1 << 10;
+use super::lines::Lines;
 
 /// Passes on what stands before the first database, and what stands in the one that is wanted.
-pub(super) struct Section<'a> {
+pub(super) fn section<'a>(
+    database: &str,
     out: &'a mut dyn Write,
-    /// `` `name`; `` and `` `name` `` as the dump quotes it.
+) -> Lines<'a, impl FnMut(&[u8]) -> bool + use<>> {
+    let quoted = format!("`{}`", database.replace('`', "``"));
+    let mut state = State { quoted, in_body: false, passes: true };
+    Lines::new(out, move |line: &[u8]| state.passes(line))
+}
+
+struct State {
+    /// The database's name as the dump quotes it.
     quoted: String,
-    line: Vec<u8>,
-    /// Set while the rest of a long line goes where its beginning went.
-    within_line: Option<bool>,
     in_body: bool,
     passes: bool,
 }
 
-impl<'a> Section<'a> {
-    pub(super) fn new(database: &str, out: &'a mut dyn Write) -> Self {
-        let quoted = format!("`{}`", database.replace('`', "``"));
-        Self { out, quoted, line: Vec::new(), within_line: None, in_body: false, passes: true }
-    }
-
-    /// What is left of a last line without an end.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        if self.line.is_empty() { Ok(()) } else { self.line_begins() }
-    }
-
-    /// Decides about the line whose beginning has come together, and passes it on.
-    fn line_begins(&mut self) -> io::Result<()> {
-        let line = std::mem::take(&mut self.line);
-        let passes = self.look(&line);
-        self.within_line = Some(passes);
-        if passes { self.out.write_all(&line) } else { Ok(()) }
-    }
-
-    fn look(&mut self, line: &[u8]) -> bool {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
+impl State {
+    fn passes(&mut self, line: &[u8]) -> bool {
         match line {
             b"DELIMITER ;;" => self.in_body = true,
             b"DELIMITER ;" => self.in_body = false,
@@ -55,36 +40,6 @@ impl<'a> Section<'a> {
     }
 }
 
-impl Write for Section<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
-            let (piece, behind) = rest.split_at(end);
-            rest = behind;
-            let ends = piece.ends_with(b"\n");
-            if let Some(passes) = self.within_line {
-                if passes {
-                    self.out.write_all(piece)?;
-                }
-            } else {
-                self.line.extend_from_slice(piece);
-                if ends || self.line.len() >= HEAD_BYTES {
-                    self.line_begins()?;
-                }
-            }
-            if ends {
-                self.within_line = None;
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,9 +48,9 @@ mod tests {
          DELIMITER ;;\nUSE `x`;\n-- Current Database: `b`\nDELIMITER ;\n-- Current Database: `b`\nUSE `b`;\nINSERT INTO `u` VALUES (2);\n\
          -- Current Database: `a`\nUSE `a`;\nCREATE VIEW v AS SELECT 1;\nlast";
 
-    fn section(name: &str, piece: usize) -> String {
+    fn taken(name: &str, piece: usize) -> String {
         let mut out = Vec::new();
-        let mut section = Section::new(name, &mut out);
+        let mut section = section(name, &mut out);
         for bytes in DUMP.as_bytes().chunks(piece) {
             section.write_all(bytes).unwrap();
         }
@@ -110,8 +65,8 @@ mod tests {
         let b =
             "-- head\nSET NAMES utf8mb4;\n-- Current Database: `b`\nINSERT INTO `u` VALUES (2);\n";
         for piece in [1, 2, 5, 17, 4096] {
-            assert_eq!(section("a", piece), a);
-            assert_eq!(section("b", piece), b);
+            assert_eq!(taken("a", piece), a);
+            assert_eq!(taken("b", piece), b);
         }
     }
 
@@ -120,7 +75,7 @@ mod tests {
         let long = format!("INSERT INTO `t` VALUES ('{}');\n", "x".repeat(5000));
         let dump = format!("-- Current Database: `a`\n{long}-- Current Database: `b`\n{long}");
         let mut out = Vec::new();
-        let mut section = Section::new("b", &mut out);
+        let mut section = section("b", &mut out);
         section.write_all(dump.as_bytes()).unwrap();
         section.finish().unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("-- Current Database: `b`\n{long}"));
