@@ -184,19 +184,24 @@ impl Opener {
     }
 }
 
+/// The label of a snapshot, where its sealed root opens.
+type LabelOf<'a> = dyn Fn(&ManifestId) -> Option<String> + 'a;
+
 impl Unlocked {
-    /// What the sealed root of a snapshot says of it; nothing if it does not open.
+    /// Asks the sealed roots of snapshots for their labels; nothing of one that does not open. The owner's wraps are read once for
+    /// all of them.
     #[must_use]
-    pub(crate) fn label(&self, id: &ManifestId) -> Option<String> {
+    pub(crate) fn labels(&self) -> Box<LabelOf<'_>> {
         let depot = self.opened.depot.as_ref();
-        let root = match &self.opening {
-            Opening::Granted(openings) => labels::granted(depot, id, openings),
+        match &self.opening {
+            Opening::Granted(openings) => {
+                Box::new(move |id| Some(labels::granted(depot, id, openings).ok()?.label))
+            }
             Opening::Recovery(key) => {
                 let opener = SessionOpener::new(self.opened.chain.clone(), key.duplicate());
-                labels::open(depot, id, &opener)
+                Box::new(move |id| Some(labels::open(depot, id, &opener).ok()?.label))
             }
-        };
-        root.map(|root| root.label).ok()
+        }
     }
 
     /// The snapshots to choose from.

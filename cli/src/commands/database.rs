@@ -19,7 +19,7 @@ use lumbung_model::ByteSize;
 use super::database_recover::{self, RecoverArgs, Segments};
 use crate::chain::now;
 use crate::commands::browse::{self, ChosenArgs};
-use crate::confirm::confirm;
+use crate::confirm::{Asked, confirm_as};
 use crate::depot::DepotArgs;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
@@ -314,7 +314,7 @@ fn ask_twice(args: &RestoreArgs, name: &str, terminal: &Terminal) -> Outcome<()>
             "Database {shown} of the server will be replaced by the snapshot's; all its sessions are ended."
         ),
     };
-    confirm(&what, args.yes, terminal)?;
+    confirm_as(Asked::Restore, &what, args.yes, terminal)?;
     let typed = match &args.confirm {
         Some(typed) => typed.clone(),
         None if io::stdin().is_terminal() => {

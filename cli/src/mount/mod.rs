@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::commands::browse::ChosenArgs;
 use crate::depot::DepotArgs;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
+use crate::opening::Unlocked;
 use crate::remote::runtime;
 use crate::terminal::Terminal;
 use filesystem::Snapshots;
@@ -48,15 +49,7 @@ pub(crate) struct MountArgs {
 pub(crate) fn run(args: &MountArgs, terminal: &Terminal) -> Outcome<Exit> {
     check(&args.mountpoint)?;
     let unlocked = args.chosen.key.open()?.unlock(&args.depot, terminal)?;
-    let list = unlocked.list()?;
-    list.warn_unreadable(terminal);
-    let dataset = args.chosen.dataset.as_deref();
-    let wanted = list.counted().filter(|s| dataset.is_none_or(|named| list.is_of(s, named)));
-    let labelled = wanted.map(|snapshot| {
-        // The newest of each dataset names it; one that does not open shows when it is entered.
-        Labelled { snapshot: snapshot.clone(), label: unlocked.label(&snapshot.id) }
-    });
-    let shelf = Shelf::new(labelled.collect(), &|at| terminal.stamp(at));
+    let shelf = shelf(&unlocked, args.chosen.dataset.as_deref(), terminal)?;
     if shelf.datasets.is_empty() {
         let next = "`lumbung snapshots DEPOT --all` lists every one, also partial ones and those that no roster vouches for";
         return Err(Failure::new(Code::UnknownSnapshot, "there is no snapshot to mount", next));
@@ -91,6 +84,19 @@ pub(crate) fn run(args: &MountArgs, terminal: &Terminal) -> Outcome<Exit> {
         "unmount what is left of it (umount), and mount it again",
     )?;
     Ok(Exit::Fine)
+}
+
+/// The snapshots that are shown, with their names.
+fn shelf(unlocked: &Unlocked, dataset: Option<&str>, terminal: &Terminal) -> Outcome<Shelf> {
+    let list = unlocked.list()?;
+    list.warn_unreadable(terminal);
+    let wanted = list.counted().filter(|s| dataset.is_none_or(|named| list.is_of(s, named)));
+    let label_of = unlocked.labels();
+    let labelled = wanted.map(|snapshot| {
+        // The newest of each dataset names it; one that does not open shows when it is entered.
+        Labelled { snapshot: snapshot.clone(), label: label_of(&snapshot.id) }
+    });
+    Ok(Shelf::new(labelled.collect(), &|at| terminal.stamp(at)))
 }
 
 const MOUNT_NEXT: &str = "the kernel needs /dev/fuse (`modprobe fuse`); without root, the package fuse3; --allow-other without root, `user_allow_other` in /etc/fuse.conf";

@@ -249,13 +249,16 @@ impl Frames {
         }
     }
 
-    fn find(&self, id: &ChunkId) -> Result<(Arc<OpenedPack>, u32), SnapshotError> {
-        let depots = Depots {
+    fn depots(&self) -> Depots<'_> {
+        Depots {
             depot: self.depot.as_ref(),
             fallback: self.fallback.as_deref(),
             manifest: &self.manifest,
-        };
-        self.heads.find(id, &depots)
+        }
+    }
+
+    fn find(&self, id: &ChunkId) -> Result<(Arc<OpenedPack>, u32), SnapshotError> {
+        self.heads.find(id, &self.depots())
     }
 
     fn read_from(
@@ -315,12 +318,7 @@ impl Frames {
 
     /// Every chunk that the snapshot uses, as far as heads can be read.
     pub(crate) fn chunks(&self) -> Result<Vec<ChunkId>, SnapshotError> {
-        let depots = Depots {
-            depot: self.depot.as_ref(),
-            fallback: self.fallback.as_deref(),
-            manifest: &self.manifest,
-        };
-        self.heads.all(&depots)
+        self.heads.all(&self.depots())
     }
 }
 
