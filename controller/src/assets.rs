@@ -13,9 +13,9 @@ use std::fmt::Write as _;
 
 use lumbung_model::{Day, PdId, Timestamp};
 use lumbung_wire::messages::register::{Care, Condition, Device, Handover, Reservation, Server};
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
-use crate::db::alarms::{self, Finding, Wanted};
+use crate::db::alarms::{self, Finding};
 use crate::db::{Db, DbError, care as rows, colocation, pools, register, retired};
 use crate::profile::{Assets, Profile};
 
@@ -146,30 +146,7 @@ fn not_returned(row: &Handover) -> Finding {
 /// If the database fails; nothing is changed then.
 pub async fn keep(db: &Db, now: Timestamp, profile: &Profile) -> Result<(), DbError> {
     let (today, asked) = (profile.today(now), profile.assets.clone());
-    let look = move |tx: &Transaction<'_>| {
-        let found = findings(&inventory(tx)?, today, &asked);
-        let open = ALARMS.iter().map(|kind| open(tx, kind)).collect::<Result<Vec<_>, _>>()?;
-        let same = found.iter().map(|found| told(found.iter())).eq(open);
-        Ok::<_, DbError>((!same).then_some(found))
-    };
-    let Some(found) = db.read_async(look).await? else { return Ok(()) };
-    db.write_async(move |tx| {
-        let mut kinds = ALARMS.iter().zip(&found);
-        kinds.try_for_each(|(kind, found)| alarms::reconcile(tx, now, kind, "", found))
-    })
-    .await
-}
-
-type Told = std::collections::BTreeSet<(String, String)>;
-
-fn told<'a>(findings: impl Iterator<Item = &'a Finding>) -> Told {
-    findings.map(|one| (one.subject.clone(), one.detail.clone())).collect()
-}
-
-fn open(db: &Connection, kind: &str) -> Result<Told, DbError> {
-    let wanted = Wanted { kind: Some(kind.to_owned()), ..Wanted::default() };
-    let rows = alarms::list(db, None, &wanted, u32::MAX)?;
-    Ok(told(rows.iter().map(|row| &row.finding)))
+    alarms::keep(db, now, ALARMS, move |tx| Ok(findings(&inventory(tx)?, today, &asked))).await
 }
 
 fn inventory(db: &Connection) -> Result<Inventory, DbError> {

@@ -4,9 +4,9 @@
 //! now; what it no longer says is cleared, and stays in the table.
 
 use lumbung_model::{PdId, ServiceId, SiteId, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
-use super::{DbError, maybe_id};
+use super::{Db, DbError, maybe_id};
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,43 @@ pub fn subjects(db: &Connection, kind: &str) -> Result<Vec<String>, DbError> {
     let mut statement =
         db.prepare_cached("SELECT subject FROM alarms WHERE kind = ? AND cleared_s IS NULL")?;
     Ok(statement.query_map([kind], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Makes the open alarms of some kinds be what is found now, of each kind in its place. Where nothing differs, nothing is written.
+///
+/// # Errors
+/// If the database fails; nothing is changed then.
+pub async fn keep<const N: usize>(
+    db: &Db,
+    now: Timestamp,
+    kinds: [&'static str; N],
+    find: impl FnOnce(&Transaction<'_>) -> Result<[Vec<Finding>; N], DbError> + Send + 'static,
+) -> Result<(), DbError> {
+    let look = move |tx: &Transaction<'_>| {
+        let found = find(tx)?;
+        let open = kinds.iter().map(|kind| open(tx, kind)).collect::<Result<Vec<_>, _>>()?;
+        let same = found.iter().map(|found| told(found.iter())).eq(open);
+        Ok::<_, DbError>((!same).then_some(found))
+    };
+    let Some(found) = db.read_async(look).await? else { return Ok(()) };
+    db.write_async(move |tx| {
+        let mut kinds = kinds.iter().zip(&found);
+        kinds.try_for_each(|(kind, found)| reconcile(tx, now, kind, "", found))
+    })
+    .await
+}
+
+/// Subjects, and what is said of them.
+type Told = std::collections::BTreeSet<(String, String)>;
+
+fn told<'a>(findings: impl Iterator<Item = &'a Finding>) -> Told {
+    findings.map(|one| (one.subject.clone(), one.detail.clone())).collect()
+}
+
+fn open(db: &Connection, kind: &str) -> Result<Told, DbError> {
+    let wanted = Wanted { kind: Some(kind.to_owned()), ..Wanted::default() };
+    let rows = list(db, None, &wanted, u32::MAX)?;
+    Ok(told(rows.iter().map(|row| &row.finding)))
 }
 
 /// Makes the open alarms of one kind whose subjects begin with `scope` be exactly these.

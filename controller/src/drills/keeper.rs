@@ -9,7 +9,7 @@ use rusqlite::{Connection, Transaction};
 use super::journal::replayed;
 use super::runs::SILENT_S;
 use super::view;
-use crate::db::alarms::{self, Finding, Wanted};
+use crate::db::alarms::{self, Finding};
 use crate::db::drills::{self as rows, Which};
 use crate::db::{Db, DbError};
 use crate::profile::Profile;
@@ -61,18 +61,6 @@ fn unfinished(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> 
     Ok(found)
 }
 
-type Told = std::collections::BTreeSet<(String, String)>;
-
-fn told(findings: &[Finding]) -> Told {
-    findings.iter().map(|one| (one.subject.clone(), one.detail.clone())).collect()
-}
-
-fn open(db: &Connection, kind: &str) -> Result<Told, DbError> {
-    let wanted = Wanted { kind: Some(kind.to_owned()), ..Wanted::default() };
-    let rows = alarms::list(db, None, &wanted, u32::MAX)?;
-    Ok(rows.into_iter().map(|row| (row.finding.subject, row.finding.detail)).collect())
-}
-
 /// Makes the open alarms be what is found now.
 ///
 /// # Errors
@@ -83,16 +71,6 @@ pub async fn keep(
     profile: &std::sync::Arc<Profile>,
 ) -> Result<(), DbError> {
     let profile = profile.clone();
-    let look = move |tx: &Transaction<'_>| {
-        let found = [overdue(tx, now, &profile)?, unfinished(tx, now)?];
-        let open = ALARMS.iter().map(|kind| open(tx, kind)).collect::<Result<Vec<_>, _>>()?;
-        let same = found.iter().map(|found| told(found)).eq(open);
-        Ok::<_, DbError>((!same).then_some(found))
-    };
-    let Some(found) = db.read_async(look).await? else { return Ok(()) };
-    db.write_async(move |tx| {
-        let mut kinds = ALARMS.iter().zip(&found);
-        kinds.try_for_each(|(kind, found)| alarms::reconcile(tx, now, kind, "", found))
-    })
-    .await
+    let find = move |tx: &Transaction<'_>| Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?]);
+    alarms::keep(db, now, ALARMS, find).await
 }
