@@ -86,7 +86,7 @@ pub(super) fn routes() -> Routes {
     let summary = "Give the berita acara its number, corrections and signatories";
     let (path, schemas) = ("/api/v1/drill-runs/{id}/notes", ("DrillNotes", "DrillRunDetail"));
     let note = write(path, WriteRegister, summary, schemas);
-    let summary = "Close a run that nobody began, or that nobody has heard of for a day";
+    let summary = "Close a run that was handed to nobody, or that nobody has heard of for a day";
     let (path, schemas) = ("/api/v1/drill-runs/{id}/close", ("Reasoned", "DrillRunDetail"));
     let close = write(path, WriteRegister, summary, schemas);
     let summary = "The runs that the agent's server is the runner of";

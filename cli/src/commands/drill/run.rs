@@ -56,7 +56,7 @@ pub(crate) enum RunCommand {
     Answer(AnswerArgs),
     /// Give the berita acara its number, corrections and signatories, from a TOML file
     Note(NoteArgs),
-    /// Close a run that nobody began, or that nobody has heard of for a day
+    /// Close a run that was handed to nobody, or that nobody has heard of for a day
     Close(CloseArgs),
 }
 
