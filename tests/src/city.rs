@@ -194,6 +194,35 @@ impl Controller {
         Ok(controller)
     }
 
+    /// As [`Self::alone`], with a register of this text.
+    ///
+    /// # Errors
+    /// If it does not start, or the register is refused.
+    pub fn with_register(dir: &Path, register: &str) -> Result<Self> {
+        let file = dir.join("register.toml");
+        fs::write(&file, register)?;
+        Self::alone(dir, &file)
+    }
+
+    /// `lumbung` of an operator who knows this controller, with a home of its own.
+    ///
+    /// # Panics
+    /// If it was not built.
+    #[must_use]
+    pub fn lumbung(&self, home: &Path) -> Command {
+        let mut command = self.host.command(&program("lumbung").expect("built"));
+        command.env("HOME", home).env_remove("XDG_CONFIG_HOME");
+        self.operate(&mut command);
+        command
+    }
+
+    /// Lets `lumbung` know this controller, as an operator.
+    fn operate(&self, command: &mut Command) {
+        command.env("LUMBUNG_CONTROLLER", &self.url);
+        command.env("LUMBUNG_IDENTITY", self.operator());
+        command.env("LUMBUNG_CA_FINGERPRINT", &self.ca_fingerprint);
+    }
+
     /// What its daemon has written.
     ///
     /// # Errors
@@ -524,9 +553,7 @@ impl City {
     #[must_use]
     pub fn operator(&self) -> Command {
         let mut command = self.lumbung();
-        command.env("LUMBUNG_CONTROLLER", &self.controller.url);
-        command.env("LUMBUNG_IDENTITY", self.controller.operator());
-        command.env("LUMBUNG_CA_FINGERPRINT", &self.controller.ca_fingerprint);
+        self.controller.operate(&mut command);
         command
     }
 

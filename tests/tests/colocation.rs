@@ -4,7 +4,7 @@
 use std::fs;
 
 use lumbung_tests::city::Controller;
-use lumbung_tests::process::{any_output, eventually, output, program};
+use lumbung_tests::process::{any_output, eventually, output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,21 +38,13 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let directory = TempDir::with_prefix("lumbung-colocation-").unwrap();
-        let register = directory.path().join("register.toml");
-        fs::write(&register, REGISTER).unwrap();
-        let controller = Controller::alone(directory.path(), &register).unwrap();
+        let controller = Controller::with_register(directory.path(), REGISTER).unwrap();
         Self { controller, directory }
     }
 
     fn command(&self, words: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(program("lumbung").unwrap());
-        command
-            .env("HOME", self.directory.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env("LUMBUNG_CONTROLLER", &self.controller.url)
-            .env("LUMBUNG_IDENTITY", self.controller.operator())
-            .env("LUMBUNG_CA_FINGERPRINT", &self.controller.ca_fingerprint)
-            .args(words);
+        let mut command = self.controller.lumbung(self.directory.path());
+        command.args(words);
         command
     }
 

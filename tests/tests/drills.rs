@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use lumbung_tests::city::Controller;
-use lumbung_tests::process::{any_output, eventually, output, program};
+use lumbung_tests::process::{any_output, eventually, output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,9 +56,7 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let directory = TempDir::with_prefix("lumbung-drills-").unwrap();
-        let register = directory.path().join("register.toml");
-        fs::write(&register, REGISTER).unwrap();
-        let controller = Controller::alone(directory.path(), &register).unwrap();
+        let controller = Controller::with_register(directory.path(), REGISTER).unwrap();
         Self { controller, directory }
     }
 
@@ -68,16 +66,8 @@ impl Bed {
 
     /// `lumbung drill` of an operator.
     fn drill(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program("lumbung").unwrap());
-        command
-            .env("HOME", self.directory.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env("LUMBUNG_TIME_ZONE", "Asia/Jakarta")
-            .env("LUMBUNG_CONTROLLER", &self.controller.url)
-            .env("LUMBUNG_IDENTITY", self.controller.operator())
-            .env("LUMBUNG_CA_FINGERPRINT", &self.controller.ca_fingerprint)
-            .arg("drill")
-            .args(words);
+        let mut command = self.controller.lumbung(self.directory.path());
+        command.env("LUMBUNG_TIME_ZONE", "Asia/Jakarta").arg("drill").args(words);
         command
     }
 

@@ -1,5 +1,7 @@
 //! Requests, grants and revocations: what is written comes back, and what breaks a rule does not.
 
+mod signed;
+
 use lumbung_model::{
     ConsentId, DatasetId, ManifestId, PublicKey, RepositoryId, RosterId, SessionId, ShareSetId,
     Timestamp,
@@ -9,10 +11,11 @@ use lumbung_pack::grant::{
     write_request,
 };
 use lumbung_pack::{
-    ChunkerParams, FormatError, Grant, GrantRequest, Grantee, Object, Recipient, Rehearsal,
-    Revocation, RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, Wrap, WrappedSession,
-    encode, open_signed, sign,
+    ChunkerParams, FormatError, Grant, GrantRequest, Grantee, Recipient, Rehearsal, Revocation,
+    RootKey, RootRole, Roster, RosterChain, SigningKey, Wanted, Wrap, WrappedSession, encode,
+    open_signed, sign,
 };
+use signed::check_signed;
 
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 32]);
 
@@ -94,21 +97,6 @@ fn a_wrap_names_each_session_once() {
 }
 
 type Change = fn(&mut Grant);
-
-fn check_signed<T: Object + PartialEq + std::fmt::Debug>(object: &T) {
-    let key = SigningKey::generate();
-    let bytes = sign(object, &key);
-    let opened = open_signed::<T>(&bytes).expect("it is whole");
-    assert_eq!((&opened.body, opened.signer), (object, key.public()));
-    for bit in 0..bytes.len() * 8 {
-        let mut damaged = bytes.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        assert!(open_signed::<T>(&damaged).is_err(), "bit {bit} of a {}", T::KIND);
-    }
-    for length in 0..bytes.len() {
-        assert!(open_signed::<T>(&bytes[..length]).is_err(), "a {} cut to {length}", T::KIND);
-    }
-}
 
 #[test]
 fn they_are_whole_or_refused() {

@@ -94,19 +94,6 @@ impl Mariadb {
         ]);
         Ok(output(client.arg(statements))?.trim().to_owned())
     }
-
-    /// Runs a file of statements.
-    ///
-    /// # Errors
-    /// If one of them fails.
-    pub fn load(&self, file: &Path) -> Result<()> {
-        let mut client = self.client("mariadb");
-        client.arg("--default-character-set=utf8mb4").stdin(std::fs::File::open(file)?);
-        // `output` gives a program no input, so it is given here.
-        let done = client.output()?;
-        anyhow::ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        Ok(())
-    }
 }
 
 fn serve(dir: &Path, data: &Path) -> Result<Daemon> {

@@ -18,7 +18,7 @@ const PASSWORD: &str = "rahasia sekali";
 pub struct Postgresql {
     dir: tempfile::TempDir,
     tools: PathBuf,
-    daemon: Daemon,
+    _daemon: Daemon,
 }
 
 impl Postgresql {
@@ -51,7 +51,7 @@ impl Postgresql {
         let passwords = format!("*:*:*:*:{PASSWORD}\n");
         secret(&dir.path().join("pgpass"), &passwords)?;
         let daemon = serve(&tools, dir.path(), &data, settings)?;
-        let server = Self { dir, tools, daemon };
+        let server = Self { dir, tools, _daemon: daemon };
         server.sql(
             "postgres",
             &format!("CREATE ROLE {BACKUP_ROLE} SUPERUSER LOGIN PASSWORD '{PASSWORD}'"),
@@ -71,7 +71,7 @@ impl Postgresql {
         secret(&dir.path().join("pgpass"), &format!("*:*:*:*:{PASSWORD}\n"))?;
         let tools = tools()?;
         let daemon = serve(&tools, dir.path(), data, &[])?;
-        Ok(Self { dir, tools, daemon })
+        Ok(Self { dir, tools, _daemon: daemon })
     }
 
     /// The folder of its socket.
@@ -90,12 +90,6 @@ impl Postgresql {
     #[must_use]
     pub fn tools(&self) -> &Path {
         &self.tools
-    }
-
-    /// Its process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.daemon.id()
     }
 
     /// One of its programs, connected as superuser.
@@ -118,24 +112,6 @@ impl Postgresql {
         let mut psql = self.client("psql");
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statements]);
         Ok(output(&mut psql)?.trim().to_owned())
-    }
-
-    /// Runs a file of statements.
-    ///
-    /// # Errors
-    /// If one of them fails, where `strict`.
-    pub fn load(&self, database: &str, file: &Path, strict: bool) -> Result<()> {
-        let mut psql = self.client("psql");
-        psql.args([
-            "-Xq",
-            "-d",
-            database,
-            "-v",
-            &format!("ON_ERROR_STOP={}", u8::from(strict)),
-            "-f",
-        ]);
-        output(psql.arg(file))?;
-        Ok(())
     }
 }
 
