@@ -155,6 +155,19 @@ fn connect(
     Ok(ControllerClient::with_timeouts(url, &config, TIMEOUTS)?)
 }
 
+/// A client of the controller of the configuration, else of the enrolment, as this agent.
+///
+/// # Errors
+/// If the agent is not enrolled, or its certificate cannot be used.
+pub fn client(
+    state: &StateDir,
+    url: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> Result<ControllerClient, LinkError> {
+    let (_, tls, enrolment) = state.enrolled()?;
+    connect(url.unwrap_or(&enrolment.controller), &enrolment, &tls, clock)
+}
+
 impl Link {
     /// A line to the controller of the configuration, else of the enrolment. Connects when first used.
     ///
