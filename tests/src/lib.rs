@@ -11,5 +11,6 @@ pub mod figures;
 pub mod hosts;
 pub mod people;
 pub mod process;
+pub mod ransomware;
 pub mod relay;
 pub mod tree;

@@ -25,6 +25,7 @@ mod orders;
 mod people;
 mod policies;
 mod questions;
+mod ransomware;
 mod reader;
 mod replicated;
 mod retirement;

@@ -175,8 +175,13 @@ impl Bed {
         let mut add = self.city.operator();
         output(add.args(["drill", "plan", "add"]).arg(&file)).unwrap();
         let title = plan.lines().find_map(|line| line.strip_prefix("title = ")).unwrap();
+        self.begin_again(title.trim_matches('"'))
+    }
+
+    /// Has a plan that was entered started; the run's id.
+    fn begin_again(&self, title: &str) -> String {
         let mut start = self.sari();
-        start.args(["--json", "drill", "start", title.trim_matches('"'), "--reason", "uji"]);
+        start.args(["--json", "drill", "start", title, "--reason", "uji"]);
         let run: Value = serde_json::from_str(&output(&mut start).unwrap()).unwrap();
         run["id"].as_str().unwrap().to_owned()
     }
@@ -433,4 +438,178 @@ fn what_cannot_be_done_fails_with_its_own_reason() {
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.contains("line") && said.contains("place"), "{said}");
     assert!(Path::new(&bed.path("runner.toml")).exists());
+}
+
+const SWITCHES: &str = r#"
+title = "Alih layanan"
+kind = "failover"
+scenario = "Pusat Data padam."
+runner = "DISKOMINFO/srv-diskominfo"
+isolates = "Pusat Data"
+targets = { rto = "4 h", rpo = "24 h" }
+
+[[datasets]]
+key = "berkas"
+dataset = "RSUD/Data Rumah Sakit"
+
+[[steps]]
+id = "putus"
+title = "Putuskan"
+limit = "1 min"
+action = { kind = "isolate", hook = "putus" }
+undo = { hook = "sambung", limit = "1 min" }
+
+[[steps]]
+id = "pulih"
+title = "Pulihkan"
+after = ["putus"]
+limit = "2 min"
+action = { kind = "restore", dataset = "berkas", to = "scratch", place = "uji" }
+
+[[steps]]
+id = "jalankan"
+title = "Jalankan"
+after = ["pulih"]
+limit = "1 min"
+action = { kind = "hook", hook = "jalankan" }
+undo = { hook = "hentikan", limit = "1 min" }
+
+[[steps]]
+id = "alih"
+title = "Alihkan"
+after = ["jalankan"]
+limit = "1 min"
+action = { kind = "switch", hook = "alih" }
+undo = { hook = "kembali", limit = "1 min" }
+
+[[steps]]
+id = "cek"
+title = "Cek"
+after = ["alih"]
+limit = "1 min"
+action = { kind = "check", health = { named = "cek" } }
+
+[[steps]]
+id = "isi"
+title = "Cek isi"
+after = ["alih"]
+limit = "1 min"
+action = { kind = "check", health = { named = "isi" } }
+"#;
+
+/// A city with a plan that cuts off, starts and switches, each by a file of the world; a gate holds each of its programs up.
+struct Switching {
+    bed: Bed,
+    world: TempDir,
+    scratch: TempDir,
+}
+
+impl Switching {
+    /// A program that tells that it was begun, waits at its gate, and then does something.
+    fn gated(world: &Path, name: &str, does: &str) -> String {
+        let world = world.display();
+        format!(
+            "cd {world}; touch di-{name}; while test -e gerbang-{name}; do sleep 0.05; done; {does}"
+        )
+    }
+
+    fn new() -> Self {
+        let world = TempDir::with_prefix("lumbung-dunia-").unwrap();
+        let scratched = TempDir::with_prefix("lumbung-uji-").unwrap();
+        let hook = |name: &str, does: &str| {
+            let script = Self::gated(world.path(), name, does);
+            format!("[[hook]]\nname = \"{name}\"\nrun = [\"/bin/sh\", \"-c\", \"{script}\"]\n")
+        };
+        let file = scratch(&format!("folder = \"{}\"", scratched.path().display()))
+            + &hook("putus", "touch terputus")
+            + &hook("sambung", "rm -f terputus")
+            + &hook("jalankan", "touch berjalan")
+            + &hook("hentikan", "rm -f berjalan")
+            + &hook("alih", "touch beralih")
+            + &hook("kembali", "rm -f beralih")
+            + &check("isi", "test -s $LUMBUNG_PLACE/berkas/*/*/*/pasien.csv")
+            + &format!(
+                "[[check]]\nname = \"cek\"\nrun = [\"/bin/sh\", \"-c\", \"{}\"]\n",
+                Self::gated(world.path(), "cek", "test -e beralih")
+            );
+        let mut bed = Bed::new(&Wanted { databases: &[], file });
+        bed.start();
+        Self { bed, world, scratch: scratched }
+    }
+
+    fn is_there(&self, name: &str) -> bool {
+        self.world.path().join(name).exists()
+    }
+
+    fn clear(&self) {
+        for entry in fs::read_dir(self.world.path()).unwrap().flatten() {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+
+    /// Nothing is cut off, runs or is switched, no data lies around, nothing of the run goes on.
+    fn is_as_it_was(&self, run: &str) {
+        for name in ["terputus", "berjalan", "beralih"] {
+            assert!(!self.is_there(name), "{name}\n{}", self.bed.log());
+        }
+        assert_eq!(fs::read_dir(self.scratch.path()).unwrap().count(), 0, "{}", self.bed.log());
+        assert!(!lives(run), "{}", self.bed.log());
+    }
+}
+
+#[test]
+fn a_runner_that_is_killed_at_any_step_leaves_nothing_half_switched() {
+    let mut all = Switching::new();
+    let mut run = String::new();
+    for at in ["putus", "jalankan", "alih", "cek", "kembali", "hentikan", "sambung"] {
+        all.clear();
+        fs::write(all.world.path().join(format!("gerbang-{at}")), "").unwrap();
+        run = if run.is_empty() {
+            all.bed.begin(SWITCHES)
+        } else {
+            all.bed.begin_again("Alih layanan")
+        };
+        eventually(&format!("{at} is under way"), || {
+            Ok(if all.is_there(&format!("di-{at}")) { Ok(()) } else { Err(all.bed.log()) })
+        })
+        .unwrap();
+        all.bed.kill();
+        fs::remove_file(all.world.path().join(format!("gerbang-{at}"))).unwrap();
+        all.bed.start();
+        let found = all.bed.over(&run);
+        all.is_as_it_was(&run);
+        assert_eq!(events(&found, "interrupted").count(), 1, "{at}: {found}");
+        // What was cut short going forward has failed; going back it is put back once more.
+        let forward = ["putus", "jalankan", "alih", "cek"].contains(&at);
+        let expected = if forward { "failed" } else { "partly" };
+        let verdict = found["run"]["verdict"].as_str().unwrap();
+        assert!(verdict == expected || !forward, "{at}: {verdict}\n{found}");
+        let acta = all.bed.acta(&run);
+        assert!(acta.contains("pelaksana berhenti saat menjalankan"), "{acta}");
+    }
+}
+
+#[test]
+fn a_place_that_dies_under_a_run_fails_its_checks_and_the_run_is_put_back() {
+    let all = Switching::new();
+    fs::write(all.world.path().join("gerbang-alih"), "").unwrap();
+    let run = all.bed.begin(SWITCHES);
+    eventually("the switch is under way", || {
+        Ok(if all.is_there("di-alih") { Ok(()) } else { Err(all.bed.log()) })
+    })
+    .unwrap();
+    // Somebody kills the first process of the namespaces: with it the place is gone.
+    let holders = fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains(&*all.scratch.path().to_string_lossy()) && !line.contains("unshare")
+    });
+    for holder in holders {
+        output(Command::new("kill").arg("-9").arg(holder.file_name())).unwrap();
+    }
+    fs::remove_file(all.world.path().join("gerbang-alih")).unwrap();
+    let found = all.bed.over(&run);
+    assert!(events(&found, "step_failed").any(|what| what["step"] == "isi"), "{found}");
+    assert_eq!(found["run"]["verdict"], "failed");
+    all.is_as_it_was(&run);
 }
