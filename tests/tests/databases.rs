@@ -143,11 +143,26 @@ fn postgresql_job(server: &Postgresql, more: &str) -> String {
     )
 }
 
+/// What belongs to a database and not to its content.
+const BELONGINGS: [&str; 5] = [
+    "REVOKE ALL ON DATABASE \"sim rs\" FROM PUBLIC",
+    "GRANT CONNECT ON DATABASE \"sim rs\" TO pg_monitor WITH GRANT OPTION",
+    "ALTER DATABASE \"sim rs\" SET search_path TO \"$user\", \"a\"\"b\", public",
+    "ALTER ROLE simrs IN DATABASE \"sim rs\" SET work_mem TO '8MB'",
+    "ALTER DATABASE \"sim rs\" CONNECTION LIMIT 90",
+];
+const BELONGS: &str = "SELECT datconnlimit, (SELECT string_agg(pg_get_userbyid(grantee) || privilege_type || is_grantable, ',' ORDER BY grantee, privilege_type) \
+     FROM aclexplode(datacl) WHERE grantee <> datdba), (SELECT string_agg(setconfig::text, ',' ORDER BY setrole = 0) FROM pg_db_role_setting WHERE setdatabase = d.oid) \
+     FROM pg_database d WHERE datname = 'sim rs'";
+
 #[test]
 fn postgresql_is_backed_up_under_load_and_every_balance_comes_back() {
     let server = Postgresql::start().unwrap();
     server.sql("postgres", "CREATE ROLE simrs LOGIN").unwrap();
     server.sql("postgres", "CREATE DATABASE \"sim rs\" OWNER simrs").unwrap();
+    for statement in BELONGINGS {
+        server.sql("postgres", statement).unwrap();
+    }
     output(server.client("pgbench").args(["-q", "-i", "-s", "4", "--foreign-keys", "sim rs"]))
         .unwrap();
     let bed = Bed::new();
@@ -181,6 +196,10 @@ fn postgresql_is_backed_up_under_load_and_every_balance_comes_back() {
     assert_eq!((&restored["tables"], &restored["checks"]), (&4.into(), &1.into()), "{restored}");
     let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'sim rs'";
     assert_eq!(again.sql("postgres", owner).unwrap(), "simrs");
+    let belongs = [&server, &again].map(|server| server.sql("postgres", BELONGS).unwrap());
+    assert_eq!(belongs[0], belongs[1]);
+    assert!(belongs[0].contains("CONNECT") && belongs[0].contains("search_path"), "{belongs:?}");
+    assert_eq!(restored["left_out"], serde_json::json!([]), "{restored}");
     let balances = again.sql("sim rs", BALANCES).unwrap();
     let sums: Vec<&str> = balances.split('|').collect();
     assert!(sums.iter().all(|sum| sum == &sums[0]) && sums[0] != "0", "{balances}");

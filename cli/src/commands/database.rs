@@ -268,7 +268,10 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         "correct what the message says and run the command again",
     )?;
     terminal.result(&restored, || told(&restored, terminal))?;
-    Ok(Exit::Fine)
+    for one in &restored.left_out {
+        terminal.warn(&format!("not given to the database: {}", plain(one)));
+    }
+    Ok(if restored.left_out.is_empty() { Exit::Fine } else { Exit::Warnings })
 }
 
 fn until(args: &RestoreArgs) -> Outcome<Until> {
@@ -285,7 +288,7 @@ fn until(args: &RestoreArgs) -> Outcome<Until> {
 }
 
 fn told(restored: &Restored, terminal: &Terminal) -> String {
-    let Restored { name, tables, rows, checks, kept_as } = restored;
+    let Restored { name, tables, rows, checks, kept_as, .. } = restored;
     let name = plain(name);
     let mut out = match terminal.lang {
         Lang::Id => {

@@ -71,6 +71,18 @@ pub struct Database {
     /// The role that owns it, where databases have owners.
     #[serde(default)]
     pub owner: String,
+    /// Its ICU locale, where it has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub icu_locale: String,
+    /// How many sessions it takes at a time; none: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<i32>,
+    /// What is set for its sessions (`ALTER DATABASE … SET`, `ALTER ROLE … IN DATABASE … SET`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Setting>,
+    /// Who may do what with it as a whole (`GRANT … ON DATABASE`); none: nobody ever said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Vec<Right>>,
     /// Its size on the server, bytes.
     #[serde(default)]
     pub size_bytes: u64,
@@ -80,6 +92,29 @@ pub struct Database {
     /// What the owner had asked of it, in the same transaction as the copy.
     #[serde(default)]
     pub checks: Vec<Check>,
+}
+
+/// Something that is set for sessions in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// For sessions of this role; empty: of all.
+    #[serde(default)]
+    pub role: String,
+    /// `name=value`, as the server keeps it.
+    pub setting: String,
+}
+
+/// A right on a database as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Right {
+    /// The role that has it; empty: everybody.
+    #[serde(default)]
+    pub role: String,
+    /// `CONNECT`, `CREATE` or `TEMPORARY`.
+    pub privilege: String,
+    /// Whether it may be passed on.
+    #[serde(default)]
+    pub grantable: bool,
 }
 
 /// A table.

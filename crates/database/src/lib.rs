@@ -23,7 +23,7 @@ mod tool;
 pub use child::{Ended, Running, bare};
 pub use command::CommandSettings;
 pub use credentials::Credentials;
-pub use description::{Check, Database, Description, FORMAT, Kind, Made, Table};
+pub use description::{Check, Database, Description, FORMAT, Kind, Made, Right, Setting, Table};
 pub use error::SourceError;
 pub use hook::Hook;
 pub use settings::{Method, Places, Settings};

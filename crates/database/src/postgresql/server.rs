@@ -20,9 +20,15 @@ const FOLDERS: [&str; 2] = ["/usr/lib/postgresql", "/usr"];
 /// What is asked of a server: one JSON value, so that no name can be taken for something else.
 const LOOK: &str = "SELECT json_build_object('version', current_setting('server_version'), \
      'number', current_setting('server_version_num')::int, 'databases', (SELECT coalesce(json_agg(json_build_object(\
-     'name', datname, 'encoding', pg_encoding_to_char(encoding), 'collation', datcollate, 'ctype', datctype, 'owner', pg_get_userbyid(datdba), 'size_bytes', \
-     CASE WHEN has_database_privilege(datname, 'CONNECT') THEN pg_database_size(oid) ELSE 0 END) ORDER BY datname), '[]') \
-     FROM pg_database WHERE datallowconn AND NOT datistemplate))";
+     'name', datname, 'encoding', pg_encoding_to_char(encoding), 'collation', datcollate, 'ctype', datctype, 'owner', pg_get_userbyid(datdba), \
+     'icu_locale', CASE to_jsonb(d)->>'datlocprovider' WHEN 'i' THEN coalesce(to_jsonb(d)->>'daticulocale', to_jsonb(d)->>'datlocale', '') ELSE '' END, \
+     'connection_limit', nullif(datconnlimit, -1), \
+     'settings', (SELECT coalesce(json_agg(json_build_object('role', CASE setrole WHEN 0 THEN '' ELSE pg_get_userbyid(setrole) END, 'setting', one) ORDER BY setrole, one), '[]') \
+     FROM pg_db_role_setting, unnest(setconfig) one WHERE setdatabase = d.oid), \
+     'rights', CASE WHEN datacl IS NOT NULL THEN (SELECT coalesce(json_agg(json_build_object('role', CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee) END, \
+     'privilege', privilege_type, 'grantable', is_grantable) ORDER BY grantee, privilege_type), '[]') FROM aclexplode(datacl)) END, 'size_bytes', \
+     CASE WHEN has_database_privilege(datname, 'CONNECT') THEN pg_database_size(d.oid) ELSE 0 END) ORDER BY datname), '[]') \
+     FROM pg_database d WHERE datallowconn AND NOT datistemplate))";
 
 /// How to reach a server.
 #[derive(Debug, Clone)]

@@ -63,7 +63,8 @@ pub(super) fn restore(
         })?;
         target.drop(&temporary);
     }
-    Ok(Restored { name: wanted.name.clone(), tables, rows, checks: 0, kept_as: None })
+    let (name, left_out) = (wanted.name.clone(), Vec::new());
+    Ok(Restored { name, tables, rows, checks: 0, kept_as: None, left_out })
 }
 
 struct Loading<'a> {

@@ -3,6 +3,7 @@
 //! Invariants: a database is loaded under a name of its own and counted before anything takes its place; whatever fails leaves the
 //! server as it was, but for that copy, which is dropped. What is replaced in PostgreSQL is kept under another name.
 
+mod belongings;
 mod binlog;
 mod error;
 mod lines;
@@ -91,6 +92,8 @@ pub struct Restored {
     pub checks: usize,
     /// Under which name the one that was replaced is kept.
     pub kept_as: Option<String>,
+    /// What belonged to it on its server and could not be given here: rights, and what was set for its sessions.
+    pub left_out: Vec<String>,
 }
 
 /// Restores one database.

@@ -7,7 +7,8 @@ use lumbung_engine::{Cancel, Halt};
 
 use super::restricted::restricted;
 use super::{
-    Copy, ReadError, RestoreError, Restored, Wanted, chosen, compare, feed, file, write_wanted,
+    Copy, ReadError, RestoreError, Restored, Wanted, belongings, chosen, compare, feed, file,
+    write_wanted,
 };
 use crate::description::Database;
 use crate::postgresql::{PostgresqlSettings, Server, is_name, session};
@@ -46,6 +47,8 @@ pub(super) fn restore(
     target.create(&temporary)?;
     let loaded = target.load_and_compare(&temporary, dump);
     let done = loaded.and_then(|restored| {
+        let left_out = target.give_belongings(&temporary)?;
+        let restored = Restored { left_out, ..restored };
         let kept_as = exists.then(|| kept_name(&wanted.name, wanted.mark));
         target.put_in_place(&temporary, kept_as.as_deref())?;
         Ok(Restored { kept_as, ..restored })
@@ -110,11 +113,28 @@ impl Loading<'_> {
                 literal(ctype)
             ));
         }
+        if !self.database.icu_locale.is_empty() {
+            let locale = literal(&self.database.icu_locale);
+            statement.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}"));
+        }
         if !owner.is_empty() && self.roles()?.contains(owner) {
             statement.push_str(&format!(" OWNER {}", identifier(owner)));
         }
         self.run(&statement)?;
         Ok(())
+    }
+
+    /// Gives the copy what belonged to the database; what cannot be given here comes back.
+    fn give_belongings(&self, name: &str) -> Result<Vec<String>, RestoreError> {
+        let (statements, mut left_out) =
+            belongings::statements(self.database, name, &self.roles()?);
+        for statement in statements {
+            // A setting of an extension that is not here, for instance, keeps the data from nobody.
+            if let Err(error) = self.run(&statement) {
+                left_out.push(format!("{statement}: {error}"));
+            }
+        }
+        Ok(left_out)
     }
 
     fn load_and_compare(&self, name: &str, dump: &str) -> Result<Restored, RestoreError> {
@@ -140,7 +160,7 @@ impl Loading<'_> {
         // Plans of a database that was never analysed are bad ones.
         self.ask(name, "ANALYZE")?;
         let (name, checks) = (self.wanted.name.clone(), self.database.checks.len());
-        Ok(Restored { name, tables, rows, checks, kept_as: None })
+        Ok(Restored { name, tables, rows, checks, kept_as: None, left_out: Vec::new() })
     }
 
     /// Gives the copy its name; whoever has it gets another one, in the same transaction.
@@ -253,11 +273,11 @@ fn kept_name(name: &str, mark: u64) -> String {
     format!("{}{suffix}", &name[..most])
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
