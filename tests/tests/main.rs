@@ -27,6 +27,7 @@ mod questions;
 mod reader;
 mod replicated;
 mod retirement;
+mod standby;
 mod stolen_controller;
 mod thieves;
 mod uptime;

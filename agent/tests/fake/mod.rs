@@ -220,8 +220,14 @@ async fn heartbeat(
         true => InstanceId::random(),
         false => InstanceId::from_bytes([1; 16]),
     };
-    Json(HeartbeatResponse { now, sites: Vec::new(), instance: Some(instance), policy: None })
-        .into_response()
+    Json(HeartbeatResponse {
+        now,
+        sites: Vec::new(),
+        instance: Some(instance),
+        policy: None,
+        epoch: None,
+    })
+    .into_response()
 }
 
 async fn inventory(State(shared): State<Arc<Shared>>, Json(seen): Json<Value>) -> Response {

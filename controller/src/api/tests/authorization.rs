@@ -23,6 +23,8 @@ const ANYONE: &[&str] = &[
     "auditor",
 ];
 const HOLDERS: &[&str] = &["agent", "site", "certificate"];
+const MEMBERS: &[&str] = &["agent", "site", "controller", "certificate"];
+const CONTROLLERS: &[&str] = &["controller"];
 const AGENTS: &[&str] = &["agent"];
 const SITES: &[&str] = &["site"];
 const PEOPLE: &[&str] = &["certificate", "admin", "operator", "pd", "custodian", "auditor"];
@@ -44,6 +46,9 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/heartbeat", AGENTS),
     ("POST", "/api/v1/reports", AGENTS),
     ("POST", "/api/v1/inventory", AGENTS),
+    ("GET", "/api/v1/succession", MEMBERS),
+    ("PUT", "/api/v1/succession", MEMBERS),
+    ("GET", "/api/v1/succession/copy", CONTROLLERS),
     ("GET", "/api/v1/policy", AGENTS),
     ("GET", "/api/v1/policies", PEOPLE),
     ("GET", "/api/v1/policies/{id}", PEOPLE),
