@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post};
 use http::{Method, header};
 use lumbung_wire::messages::overview::ControllerState;
 use lumbung_wire::messages::succession::Succession;
@@ -42,13 +42,13 @@ pub(super) fn routes() -> Routes {
         ),
         (
             route(
-                Method::PUT,
+                Method::POST,
                 path,
                 Member,
                 "Tell who acts; a newer succession that two officers signed is taken, by it another controller may act",
                 (Some("Succession"), "Succession"),
             ),
-            put(tell),
+            post(tell),
         ),
         (
             route(

@@ -22,6 +22,7 @@ mod paging;
 mod people;
 mod policies;
 mod retire;
+mod succession;
 mod tenancy;
 mod uptime;
 

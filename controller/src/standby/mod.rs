@@ -16,11 +16,12 @@ use axum::{Json, Router};
 use http::StatusCode;
 use lumbung_model::{Clock, Timestamp, TlsPin, with_causes};
 use lumbung_wire::ControllerClient;
+use lumbung_wire::certs::Authority;
 use lumbung_wire::messages::overview::{ControllerHealth, ControllerState};
 use lumbung_wire::messages::succession::Succession;
 use lumbung_wire::server::{RemoteAddr, ServeOptions, read_json, serve_with};
 use lumbung_wire::succession::{Chain, SUCCESSION_MAX_BYTES};
-use lumbung_wire::tls::{self, ClientAccess, ServerTrust, TlsIdentity};
+use lumbung_wire::tls::{self, ClientAccess, ServerTrust};
 use lumbung_wire::{Peer, Problem};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ use crate::act::Act;
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::db::Db;
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateError};
 use crate::succession::{self, TakeError};
 use copy::CopyError;
 
@@ -56,8 +57,7 @@ struct Waiting {
     clock: Arc<dyn Clock>,
     config: Config,
     own: TlsPin,
-    ca_fingerprint: String,
-    identity: TlsIdentity,
+    authority: Authority,
     view: RwLock<View>,
 }
 
@@ -86,8 +86,7 @@ pub async fn run(
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let own = identity.pin()?;
     let view = RwLock::new(View { chain, copied: state.copied() });
-    let ca_fingerprint = authority.fingerprint().to_owned();
-    let waiting = Arc::new(Waiting { state, clock, config, own, ca_fingerprint, identity, view });
+    let waiting = Arc::new(Waiting { state, clock, config, own, authority, view });
     let standing = waiting.standing();
     tracing::warn!(%bound, state = %standing, "not acting: {}", waiting.words());
     ready(bound, standing);
@@ -111,7 +110,7 @@ pub async fn run(
 fn router(waiting: Arc<Waiting>) -> Router {
     Router::new()
         .route("/api/v1/health", get(health))
-        .route("/api/v1/succession", get(succession).put(tell))
+        .route("/api/v1/succession", get(succession).post(tell))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
         .with_state(waiting)
@@ -153,15 +152,20 @@ async fn tell(
     let presented: Succession = read_json(body, SUCCESSION_MAX_BYTES).await?;
     let act = Act::stranger(waiting.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let taking = waiting.clone();
-    let taken = tokio::task::spawn_blocking(move || taking.take(&act, &presented)).await;
-    match taken {
-        Ok(Ok(())) => Ok(Json(waiting.view().chain.to_message())),
-        Ok(Err(TakeError::Db(error))) => {
-            tracing::error!("{}", with_causes(&error));
-            Err(Problem::internal("the statement could not be kept; the log says why"))
-        }
-        Ok(Err(refused)) => Err(Problem::conflict(refused.to_string())),
-        Err(_) => Err(Problem::internal("the statement could not be kept")),
+    let taken = tokio::task::spawn_blocking(move || {
+        let held = taking.state.lock_copy()?;
+        let taken = taking.take(&act, &presented);
+        drop(held);
+        Ok::<_, StateError>(taken)
+    });
+    let failed = |error: &dyn std::error::Error| {
+        tracing::error!("{}", with_causes(error));
+        Problem::internal("the statement could not be kept; the log says why")
+    };
+    match taken.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))? {
+        Ok(()) => Ok(Json(waiting.view().chain.to_message())),
+        Err(TakeError::Db(error)) => Err(failed(&error)),
+        Err(refused) => Err(Problem::conflict(refused.to_string())),
     }
 }
 
@@ -215,11 +219,11 @@ impl Waiting {
         }
     }
 
+    /// Takes what somebody hands in, for whoever holds the lock.
     fn take(&self, act: &Act, presented: &Succession) -> Result<(), TakeError> {
-        let held = self.state.lock_copy();
-        let _held = held.map_err(|_| crate::db::DbError::Corrupt { what: "a lock" })?;
         let db = Db::open(&self.state.database())?;
-        let taken = db.write(|tx| succession::take(tx, act, &self.ca_fingerprint, presented))?;
+        let taken =
+            db.write(|tx| succession::take(tx, act, self.authority.fingerprint(), presented))?;
         if let Some(newer) = taken {
             self.note(newer);
         }
@@ -233,8 +237,12 @@ impl Waiting {
                 () = over.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let place = self.state.database();
-            match tokio::task::spawn_blocking(move || copy::peek(&place)).await {
+            let state = self.state.clone();
+            let look = move || {
+                let _held = state.lock_copy()?;
+                copy::peek(&state.database())
+            };
+            match tokio::task::spawn_blocking(look).await {
                 Ok(Ok(Some(chain))) => self.note(chain),
                 Ok(Ok(None)) | Err(_) => {}
                 Ok(Err(error)) => tracing::error!("{}", with_causes(&error)),
@@ -268,9 +276,11 @@ impl Waiting {
     async fn copy_once(&self) -> Result<(), CopyError> {
         let seat = self.view().chain.newest().controller.clone();
         let trust = ServerTrust::Pins(vec![seat.pin]);
-        let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone())
-            .map_err(crate::state_dir::StateError::from)?;
         let from = self.clock.now();
+        // Renewed when it is due: a standby may wait for years.
+        let identity = self.state.server_identity(&self.authority, &self.config.names, from)?;
+        let tls = tls::client_config(Some(&identity), trust, self.clock.clone())
+            .map_err(StateError::from)?;
         let download = ControllerClient::new(&seat.url, &tls)?.copy().await?;
         copy::receive(self.state.path(), download).await?;
         let state = self.state.clone();

@@ -194,7 +194,7 @@ impl ControllerClient {
 
     /// Tells who acts; what the controller knows then comes back.
     pub async fn tell_succession(&self, known: &Succession) -> Result<Succession, ClientError> {
-        self.put("/api/v1/succession", known).await
+        self.post("/api/v1/succession", known).await
     }
 
     /// The controller's whole database, as it is now: for a standby.

@@ -74,7 +74,7 @@ pub struct SignedStatement {
     pub signatures: Vec<OfficerSignature>,
 }
 
-/// `GET` and `PUT /api/v1/succession`, `/v1/succession`: all statements, the first one first; none where no officers were ever
+/// `GET` and `POST /api/v1/succession`, `GET` and `PUT /v1/succession`: all statements, the first one first; none where no officers were ever
 /// named. As a file: the last one may still lack signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
