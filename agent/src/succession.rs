@@ -43,8 +43,8 @@ pub enum SuccessionRefused {
         /// What is known here.
         known: u64,
     },
-    /// It keeps a copy.
-    #[error("{0} is a standby that nobody has promoted yet")]
+    /// It knows as much, and is another one.
+    #[error("{0} does not act: it is a standby that nobody has promoted yet, or was superseded")]
     Waits(String),
     /// Its statements contradict what is known.
     #[error("{0} shows statements that contradict those known here: tell the Dinas")]

@@ -394,10 +394,16 @@ impl Pd {
     /// # Errors
     /// If it does not end in order, or does not start.
     pub fn restart(&mut self) -> Result<()> {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.stop()?;
-        }
+        self.stop()?;
         self.start()
+    }
+
+    /// Stops the daemon in order, if it runs.
+    ///
+    /// # Errors
+    /// If it does not end in order.
+    pub fn stop(&mut self) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), |mut daemon| daemon.stop())
     }
 
     /// Its process id, while it runs.

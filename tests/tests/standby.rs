@@ -9,7 +9,7 @@ use std::process::Command;
 use lumbung_tests::city::{City, Controller, PdPlan};
 use lumbung_tests::process::{any_output, eventually, output};
 use rusqlite::{Connection, OpenFlags};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// What is in a controller's backup.
@@ -194,7 +194,7 @@ fn two_officers_put_the_standby_in_the_place_of_a_controller_that_is_gone() {
     })
     .unwrap();
     let health = asked(&standby, "/api/v1/health");
-    assert_eq!((&health["state"], &health["epoch"]), (&"standby".into(), &1.into()), "{health}");
+    assert_eq!((&health["state"], &health["epoch"]), (&json!("standby"), &json!(1)), "{health}");
     assert!(health["copied"].as_i64() > Some(0), "{health}");
     let refusal = asked(&standby, "/api/v1/compliance");
     assert_eq!(refusal["status"], 503, "{refusal}");
@@ -240,7 +240,7 @@ fn two_officers_put_the_standby_in_the_place_of_a_controller_that_is_gone() {
         )
         .map(|text: String| serde_json::from_str(&text).unwrap())
         .unwrap();
-    assert_eq!(promoted["after"]["signed_by"], serde_json::json!(["Sekdis", "Auditor"]));
+    assert_eq!(promoted["after"]["signed_by"], json!(["Sekdis", "Auditor"]));
 
     // The old one comes back: before it answers anybody it learns that its time is over.
     city.controller.start_as("run", "superseded").unwrap();
@@ -249,7 +249,8 @@ fn two_officers_put_the_standby_in_the_place_of_a_controller_that_is_gone() {
     assert!(refusal["detail"].as_str().unwrap().contains(&standby.url), "{refusal}");
     city.controller.stop().unwrap();
 
-    // Put back as it was, and alone with an agent that was started anew: nobody else can tell it, and it gets no report.
+    // Put back as it was, and alone with one agent, which was started anew: nobody else can tell it, and it gets no report.
+    city.pds.iter_mut().for_each(|pd| pd.stop().unwrap());
     standby.kill().unwrap();
     city.pusat.kill().unwrap();
     city.drc.kill().unwrap();
@@ -262,7 +263,7 @@ fn two_officers_put_the_standby_in_the_place_of_a_controller_that_is_gone() {
             .unwrap()
     };
     let heard = beats(&city.controller);
-    city.pds[0].restart().unwrap();
+    city.pds[0].start().unwrap();
     city.controller.becomes("superseded").unwrap();
     let log = fs::read_to_string(city.pds[0].server.join("log")).unwrap();
     assert!(log.contains("it knows epoch 1 only, and epoch 2 was seen here"), "{log}");
@@ -273,6 +274,7 @@ fn two_officers_put_the_standby_in_the_place_of_a_controller_that_is_gone() {
     standby.start_as("standby", "listening").unwrap();
     city.pusat.start().unwrap();
     city.drc.start().unwrap();
+    city.pds[1].start().unwrap();
     back_up(&city, "and on it goes");
     assert!(until_known(&standby, 7, 6).holds(&after));
 }
@@ -315,7 +317,7 @@ fn a_controller_recovered_from_a_vault_acts_once_two_officers_say_so() {
     let copy = fs::read_dir(copies).unwrap().next().unwrap().unwrap().path();
     let from = restored.join("data").join(data.strip_prefix("/").unwrap());
     let made = recover(&city.controller, &from, &copy);
-    assert_eq!((&made["state"], &made["epoch"]), (&"unnamed".into(), &1.into()), "{made}");
+    assert_eq!((&made["state"], &made["epoch"]), (&json!("unnamed"), &json!(1)), "{made}");
     assert_eq!(made["ca_fingerprint"], city.controller.ca_fingerprint);
     let twice =
         any_output(city.controller.command().args(["recover", "--from"]).arg(&from)).unwrap();
