@@ -231,7 +231,7 @@ impl Waiting {
     }
 
     /// Resolves once the database says that this one acts, or at the end.
-    async fn until_promoted(self: &Arc<Self>, over: &CancellationToken) {
+    async fn until_promoted(&self, over: &CancellationToken) {
         while self.standing() != ControllerState::Acting {
             tokio::select! {
                 () = over.cancelled() => return,
@@ -250,7 +250,7 @@ impl Waiting {
         }
     }
 
-    async fn keep_copying(self: &Arc<Self>, over: &CancellationToken) {
+    async fn keep_copying(&self, over: &CancellationToken) {
         let period = Duration::from_secs(u64::from(self.config.standby.interval_s));
         let mut failing = false;
         loop {
