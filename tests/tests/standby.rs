@@ -43,8 +43,12 @@ impl Officers {
         let mut draft = city.controller.command();
         draft.args(["succession", "draft", "--reason", "SK Kadis 12/2026"]).arg(&file);
         draft.args(["--url", &city.controller.url]);
-        self.0.iter().for_each(|(_, named)| drop(draft.args(["--officer", named])));
-        standby.iter().for_each(|seat| drop(draft.args(["--standby", seat])));
+        for (_, named) in &self.0 {
+            draft.args(["--officer", named]);
+        }
+        for seat in &standby {
+            draft.args(["--standby", seat]);
+        }
         output(&mut draft).unwrap();
         self.sign(city, &file, 0);
         assert_eq!(self.sign(city, &file, 1)["complete"], true);
