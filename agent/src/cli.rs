@@ -16,8 +16,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{Config, DEFAULT_CONFIG, SiteUrl};
 use crate::output::{Exit, print};
 use crate::policy::{self, Ledger};
+use crate::runner::config::RunnerFile;
 use crate::state::StateDir;
-use crate::{daemon, enroll, run, status, wal};
+use crate::{daemon, enroll, run, runner, status, wal};
 
 /// Backs up this server: encrypted here, kept at the sites of the city.
 #[derive(Debug, Parser)]
@@ -79,6 +80,17 @@ enum Command {
         #[command(subcommand)]
         command: WalCommand,
     },
+    /// Carry out drills and failovers on this host, as the controller's plans and the runner's own file say
+    Runner {
+        #[command(subcommand)]
+        command: RunnerCommand,
+    },
+    /// Work of the runner in its scratch places
+    #[command(hide = true)]
+    Scratch {
+        #[command(subcommand)]
+        command: ScratchCommand,
+    },
     /// Print the manual page
     Man {
         /// Write the pages of all commands into this directory instead
@@ -125,6 +137,44 @@ enum PolicyCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum RunnerCommand {
+    /// Run as a daemon
+    Run {
+        /// The runner's own file: hooks, checks and places
+        #[arg(long, value_name = "FILE", default_value = runner::config::DEFAULT_FILE)]
+        file: PathBuf,
+    },
+    /// Check the runner's own file
+    Check {
+        /// The file
+        #[arg(default_value = runner::config::DEFAULT_FILE)]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ScratchCommand {
+    /// Make the place and hold it until standard input ends
+    Hold {
+        /// How much it may hold in memory, bytes
+        #[arg(long, default_value_t = 0)]
+        memory: u64,
+        /// The folder that it lies in
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    /// Become a program without rights of root
+    Run {
+        /// The user
+        #[arg(long)]
+        user: String,
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        program: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum WalCommand {
     /// Keep a finished segment: archive_command = 'lumbung-agent wal archive %p FOLDER'
     Archive {
@@ -156,7 +206,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    init_log(cli.common.verbose, matches!(cli.command, Command::Run));
+    init_log(cli.common.verbose, matches!(cli.command, Command::Run | Command::Runner { .. }));
     match dispatch(cli) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
@@ -220,6 +270,33 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             if archived.removed > 0 {
                 tracing::info!("{} old segments removed", archived.removed);
             }
+            Ok(Exit::Fine)
+        }
+        Command::Runner { command: RunnerCommand::Run { file } } => {
+            let (config, file) = (load(&common)?, RunnerFile::load(&file)?);
+            runtime()?.block_on(runner::run(&config, file, clock))?;
+            Ok(Exit::Fine)
+        }
+        Command::Runner { command: RunnerCommand::Check { file } } => {
+            let checked = RunnerFile::load(&file)?;
+            let numbers = [
+                (checked.datasets.len(), "datasets"),
+                (checked.places.len(), "places"),
+                (checked.hooks.len(), "hooks"),
+                (checked.checks.len(), "checks"),
+            ];
+            let numbers = numbers.map(|(number, what)| format!("{number} {what}")).join(", ");
+            print(common.json, &numbers, |numbers| {
+                format!("{} is sound: {numbers}\n", file.display())
+            })?;
+            Ok(Exit::Fine)
+        }
+        Command::Scratch { command: ScratchCommand::Hold { memory, folder } } => {
+            runner::scratch::hold(memory, folder.as_deref())?;
+            Ok(Exit::Fine)
+        }
+        Command::Scratch { command: ScratchCommand::Run { user, program } } => {
+            runner::scratch::run(&user, &program)?;
             Ok(Exit::Fine)
         }
         Command::Man { dir: None } => {

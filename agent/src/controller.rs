@@ -193,6 +193,22 @@ fn connect(
     Ok(ControllerClient::with_timeouts(url, &config, TIMEOUTS)?)
 }
 
+/// A client of the controller that acts, as this agent: as far as its daemon knows (see [`crate::succession`]), else of the one of the
+/// configuration or of the enrolment.
+///
+/// # Errors
+/// If the agent is not enrolled, or its certificate cannot be used.
+pub fn client(
+    state: &StateDir,
+    url: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> Result<ControllerClient, LinkError> {
+    let (_, tls, enrolment) = state.enrolled()?;
+    let known = Known::open(state)?;
+    let url = known.url().or(url).unwrap_or(&enrolment.controller);
+    connect((url, known.pin()), &enrolment, &tls, clock)
+}
+
 impl Link {
     /// A line to the controller of the configuration, else of the enrolment. Connects when first used.
     ///

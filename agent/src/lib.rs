@@ -5,6 +5,7 @@
 //! - [`run`]: one run of one job over the engine; [`sites`]: which depots, and by which keys to know them.
 //! - [`state`]: identity and certificate; [`db`]: what jobs did, and the spool of reports.
 //! - [`inventory`]: what there is to see of the host: hardware, disks, addresses.
+//! - [`runner`]: a service of its own, which carries out drills and failovers.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`controller`]: heartbeats, reports, renewal; [`succession`]: which controller; [`enroll`]: how an agent begins.
 //!
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod run;
+pub mod runner;
 pub mod sites;
 pub mod state;
 pub mod status;

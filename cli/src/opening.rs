@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lumbung_engine::{Opening, SessionOpener};
 use lumbung_model::ManifestId;
 use lumbung_pack::grant::{GrantFileError, GrantObject, honoured, read_grants, whole};
-use lumbung_pack::{Kind, object_id, open_signed};
+use lumbung_pack::{Kind, RosterChain, SigningKey, object_id, open_signed};
 use lumbung_seal::{KeyBundle, KeyFileError, RequesterIdentity, open_grants};
 
 use crate::chain::now;
@@ -114,6 +114,15 @@ impl Opener {
         match self {
             Self::Bundle(bundle) => Access::Bundle(bundle),
             Self::Requester(identity, _) => Access::Requester(identity),
+        }
+    }
+
+    /// What signs a proof of restore that counts: a root key of the repository, or the key to which snapshots are opened.
+    #[must_use]
+    pub(crate) fn prover(&self, chain: &RosterChain) -> Option<&SigningKey> {
+        match self {
+            Self::Bundle(bundle) => chain.is_root_key(&bundle.root_public()).then(|| bundle.root()),
+            Self::Requester(identity, _) => Some(identity.key()),
         }
     }
 

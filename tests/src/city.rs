@@ -234,6 +234,12 @@ impl Controller {
         command.env("LUMBUNG_CA_FINGERPRINT", &self.ca_fingerprint);
     }
 
+    /// Where it runs.
+    #[must_use]
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// What its daemon has written.
     ///
     /// # Errors
@@ -467,9 +473,24 @@ impl City {
     pub fn found_on(
         dir: &Path,
         plans: Vec<PdPlan>,
+        sites: [Host; 2],
+        step: impl FnMut(&str),
+    ) -> Result<Self> {
+        let plans = plans.into_iter().map(|plan| (plan, Host::loopback())).collect();
+        Self::found_at(dir, plans, sites, step)
+    }
+
+    /// As [`Self::found_on`], with each PD's server on a host of its own.
+    ///
+    /// # Errors
+    /// If any of its people is refused something.
+    pub fn found_at(
+        dir: &Path,
+        plans: Vec<(PdPlan, Host)>,
         [here, there]: [Host; 2],
         mut step: impl FnMut(&str),
     ) -> Result<Self> {
+        let (plans, hosts): (Vec<PdPlan>, Vec<Host>) = plans.into_iter().unzip();
         step("the Dinas makes the CA, the register and two sites");
         let mut controller = Controller::create_on(dir, here.clone())?;
         let mut pusat = Site::create(dir, "Pusat Data", here)?;
@@ -496,18 +517,17 @@ impl City {
         pusat.start()?;
         drc.start()?;
         let mut city = Self { dir: dir.to_path_buf(), controller, pusat, drc, pds: Vec::new() };
-        for (plan, dataset) in
-            plans.into_iter().zip(datasets).filter(|(plan, _)| !plan.paths.is_empty())
-        {
+        let admitted = plans.into_iter().zip(datasets).zip(hosts);
+        for ((plan, dataset), host) in admitted.filter(|((plan, _), _)| !plan.paths.is_empty()) {
             step(&format!("{}: the custodian makes a key, the server enrols", plan.name));
-            let pd = city.admit(plan, dataset)?;
+            let pd = city.admit(plan, dataset, host)?;
             city.pds.push(pd);
         }
         Ok(city)
     }
 
     /// A PD joins: key ceremony, enrolment, roster.
-    fn admit(&self, plan: PdPlan, dataset: DatasetId) -> Result<Pd> {
+    fn admit(&self, plan: PdPlan, dataset: DatasetId, host: Host) -> Result<Pd> {
         let (server, custodian) =
             (self.dir.join(plan.code).join("server"), self.dir.join(plan.code).join("custodian"));
         fs::create_dir_all(&server)?;
@@ -529,7 +549,7 @@ impl City {
             paths: plan.paths,
             server,
             custodian,
-            host: Host::loopback(),
+            host,
             daemon: None,
         };
         pd.configure(&[&self.pusat, &self.drc])?;

@@ -4,11 +4,13 @@
 //! scope, with every link of theirs; nothing of the machine's own network is touched. Needs root and iproute2.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::clocks::Clocks;
 use crate::process::output;
@@ -27,6 +29,28 @@ impl Host {
     #[must_use]
     pub fn loopback() -> Self {
         Self { namespace: None, address: IpAddr::from([127, 0, 0, 1]), clocks: Clocks::default() }
+    }
+
+    /// The network namespace that it is; none: this machine itself.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Does something in this process as if on this host: in a thread that has entered its network.
+    ///
+    /// # Errors
+    /// If the network cannot be entered, or what is done fails.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Some(namespace) = &self.namespace else { return work() };
+        let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+                work()
+            });
+            thread.join().unwrap_or_else(|_| anyhow::bail!("it panicked on {namespace}"))
+        })
     }
 
     /// The address at which others reach it.

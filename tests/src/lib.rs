@@ -9,6 +9,8 @@ pub mod databases;
 pub mod evidence;
 pub mod figures;
 pub mod hosts;
+pub mod people;
 pub mod process;
+pub mod ransomware;
 pub mod relay;
 pub mod tree;

@@ -4,82 +4,29 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use lumbung_model::{Clock as _, SystemClock};
 use lumbung_tests::city::City;
+use lumbung_tests::people::{Admin, PASSWORD};
 use lumbung_tests::process::{any_output, output};
-use lumbung_wire::client::ControllerClient;
-use lumbung_wire::messages::people::{
-    ApiTokenInput, LoginRequest, NewApiToken, PasswordChange, TotpConfirm, TotpSecret, User,
-};
-use lumbung_wire::tls::{ServerTrust, client_config};
 use serde_json::Value;
 use tempfile::TempDir;
-use totp_rs::{Builder, Secret};
-
-const PASSWORD: &str = "gabah kering giling";
-const STEP_S: u64 = 30;
 
 struct Bed {
     city: City,
     directory: TempDir,
-    runtime: tokio::runtime::Runtime,
-}
-
-/// An administrator with an app for codes. The controller takes each code once, and the one of the step to come: with
-/// the one that set the app up that makes one login without waiting.
-struct Admin {
-    name: &'static str,
-    code: String,
-    token: String,
-}
-
-fn code(secret: &str, step: u64) -> String {
-    let secret = Secret::try_from_base32(secret).unwrap();
-    Builder::new().with_secret(secret).build().unwrap().generate(step * STEP_S).to_string()
 }
 
 impl Bed {
     fn new() -> Self {
         let directory = TempDir::with_prefix("lumbung-users-").unwrap();
         let city = City::found(directory.path(), Vec::new(), |_| ()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let bed = Self { city, directory, runtime };
+        let bed = Self { city, directory };
         output(bed.city.operator().args(["pd", "add", "DINKES", "--name", "Kesehatan"])).unwrap();
         output(bed.city.operator().args(["pd", "add", "RSUD", "--name", "Rumah Sakit"])).unwrap();
         bed
     }
 
-    fn client(&self) -> ControllerClient {
-        let trust = ServerTrust::CaFingerprint(self.city.controller.ca_fingerprint.clone());
-        let tls = client_config(None, trust, std::sync::Arc::new(SystemClock)).unwrap();
-        ControllerClient::new(&self.city.controller.url, &tls).unwrap()
-    }
-
-    /// An account from the console, with its password and second factor set, and a token that may write.
     fn admin(&self, name: &'static str) -> Admin {
-        let mut console = self.city.controller.command();
-        let add = ["--json", "user", "add", name, "--full-name", name, "--role", "admin"];
-        let made: Value = serde_json::from_str(&output(console.args(add)).unwrap()).unwrap();
-        let first = made["password"].as_str().unwrap().to_owned();
-        self.runtime.block_on(async {
-            let login = LoginRequest { name: name.to_owned(), password: first.clone(), code: None };
-            let (_, session) = self.client().login(&login).await.unwrap();
-            let client = self.client().with_credentials(&session);
-            let change = PasswordChange { current: first, new: PASSWORD.to_owned() };
-            client.post::<_, User>("/api/v1/me/password", &change).await.unwrap();
-            let TotpSecret { secret, .. } = client.post("/api/v1/me/totp", &()).await.unwrap();
-            let step = SystemClock.now().0.unsigned_abs() / STEP_S;
-            let confirm = TotpConfirm {
-                code: code(&secret, step),
-                secret: secret.clone(),
-                password: PASSWORD.to_owned(),
-                present_code: None,
-            };
-            client.post::<_, User>("/api/v1/me/totp/confirm", &confirm).await.unwrap();
-            let input = ApiTokenInput { name: "test".to_owned(), writes: true, days: 1 };
-            let made: NewApiToken = client.post("/api/v1/me/tokens", &input).await.unwrap();
-            Admin { name, code: code(&secret, step + 1), token: made.text }
-        })
+        Admin::new(&self.city.controller, name).unwrap()
     }
 
     /// `lumbung user` of somebody who knows only where the controller is.

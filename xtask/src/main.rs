@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask test`, `demo`, `bench`, `chaos`, `crash`.
+//! The project's own commands: `cargo xtask test`, `demo`, `drill`, `bench`, `chaos`, `crash`.
 //!
 //! Invariants: whatever a command needs is installed by the command itself, from Debian's packages, crates.io or
 //! PyPI; a command that cannot run something fails and says why, it never skips.
 
 mod bench;
 mod chaos;
+mod drill;
 mod fuzz;
 mod garage;
 mod install;
@@ -34,6 +35,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Holds an exercise over the real programs.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Kills the programs at random moments, thousands of times.
     Chaos(chaos::Options),
     /// Checks every state that a loss of power may leave of a vault, a repository and an agent's state.
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => test::test(&options),
         Command::Demo { arguments } => run::demo(&arguments),
+        Command::Drill(drill) => drill::drill(&drill),
         Command::Chaos(options) => chaos::chaos(&options),
         Command::Crash { seed } => test::crash(seed),
         Command::Garage { bench: false } => garage::test(),

@@ -49,7 +49,7 @@ impl fmt::Display for ShownKey<'_> {
 
 impl ConfigError {
     /// An error at a byte of the text.
-    pub(super) fn at(
+    pub(crate) fn at(
         path: &Path,
         text: &str,
         offset: usize,
@@ -61,7 +61,7 @@ impl ConfigError {
     }
 
     /// The parser's error, with a suggestion where a key is unknown.
-    pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+    pub(crate) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map_or(0, |span| span.start);
         let message = error.message();
         if let Some(rest) = message.strip_prefix("unknown field ") {

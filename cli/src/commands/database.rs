@@ -14,7 +14,7 @@ use lumbung_database::restore::{
 };
 use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
 use lumbung_engine::{Halt, SnapshotReader};
-use lumbung_model::ByteSize;
+use lumbung_model::{ByteSize, ManifestId};
 
 use super::database_recover::{self, RecoverArgs, Segments};
 use crate::chain::now;
@@ -124,10 +124,19 @@ struct ServerArgs {
 
 /// A snapshot that is open.
 pub(super) struct Opened {
+    id: ManifestId,
     reader: SnapshotReader,
     /// Where its files lie.
     folder: Vec<u8>,
     description: Description,
+}
+
+/// What `database show` prints as JSON.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    snapshot: ManifestId,
+    #[serde(flatten)]
+    description: &'a Description,
 }
 
 /// Runs `lumbung database`.
@@ -173,12 +182,13 @@ pub(super) fn open_at(
         || what.clone(),
         "use a newer lumbung, or restore the files with `lumbung restore`",
     )?;
-    Ok(Opened { reader, folder, description })
+    Ok(Opened { id: snapshot.id, reader, folder, description })
 }
 
 fn show(args: &ShowArgs, terminal: &Terminal) -> Outcome<Exit> {
     let opened = open_at(args, &args.unlock(terminal)?, terminal)?;
-    terminal.result(&opened.description, || text_of(&opened.description, terminal))?;
+    let shown = Shown { snapshot: opened.id, description: &opened.description };
+    terminal.result(&shown, || text_of(&opened.description, terminal))?;
     Ok(Exit::Fine)
 }
 

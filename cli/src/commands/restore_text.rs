@@ -74,6 +74,7 @@ pub(super) fn value(onto: &OntoArgs, snapshot: &Snapshot, done: &Done) -> Value 
         "snapshot": snapshot.id,
         "authorized": snapshot.authorized,
         "dataset": snapshot.dataset,
+        "taken": snapshot.started,
         "target": onto.target(),
         "overwrite": onto.policy().as_str(),
         "counts": restore_plan::counts(&outcome.counts),

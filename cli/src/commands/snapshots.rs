@@ -1,7 +1,9 @@
 //! `lumbung snapshots`: what was backed up, when, and whether it counts.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use lumbung_engine::{SessionOpener, Snapshot};
+use lumbung_engine::{Opening, SessionOpener, Snapshot};
 use lumbung_model::ByteSize;
 use lumbung_seal::RootPlain;
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use crate::failure::{Exit, Outcome};
 use crate::keys::OptionalKeyArgs;
 use crate::labels;
 use crate::listing::{self, Listing};
+use crate::opening::{Opener, open_requester};
 use crate::table::Table;
 use crate::terminal::{Terminal, printable};
 
@@ -21,6 +24,9 @@ pub(crate) struct SnapshotsArgs {
     depot: DepotArgs,
     #[command(flatten)]
     key: OptionalKeyArgs,
+    /// Requester key (from `lumbung key requester`), to list what was opened to it; goes before --key
+    #[arg(long, value_name = "FILE")]
+    requester_key: Option<PathBuf>,
     /// Only this dataset: its id, eight or more digits of it, or its name
     #[arg(long, value_name = "NAME|HEX")]
     dataset: Option<String>,
@@ -40,21 +46,42 @@ struct Row<'a> {
 /// # Errors
 /// If the depot or its rosters cannot be read.
 pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
+    if let Some(path) = &args.requester_key {
+        let passphrase_file = args.key.passphrase.passphrase_file.as_deref();
+        let opener = Opener::Requester(open_requester(path, passphrase_file)?, Vec::new());
+        let unlocked = opener.unlock(&args.depot, terminal)?;
+        let depot = unlocked.opened.depot.as_ref();
+        let root = |snapshot: &Snapshot| match &unlocked.opening {
+            Opening::Granted(openings) => labels::granted(depot, &snapshot.id, openings),
+            Opening::Recovery(_) => Err(labels::LabelError::WrongBytes),
+        };
+        let root = |snapshot: &Snapshot| Some(root(snapshot).map_err(|e| e.to_string()));
+        return show(args, (&unlocked.opened, &unlocked.list()?), &root, terminal);
+    }
     let bundle = args.key.open()?;
     let opened = args.depot.open(Access::of(bundle.as_ref()))?;
-    let list = listing::read(&opened)?;
     let opener = bundle
         .as_ref()
         .map(|bundle| SessionOpener::new(opened.chain.clone(), bundle.recovery().duplicate()));
+    let root = |snapshot: &Snapshot| Some(root(&opened, snapshot, opener.as_ref()?));
+    show(args, (&opened, &listing::read(&opened)?), &root, terminal)
+}
+
+/// What the root of a snapshot says; nothing where no key is at hand.
+type RootOf<'a> = dyn Fn(&Snapshot) -> Option<Result<RootPlain, String>> + 'a;
+
+fn show(
+    args: &SnapshotsArgs,
+    (opened, list): (&Opened, &Listing<'_>),
+    root: &RootOf<'_>,
+    terminal: &Terminal,
+) -> Outcome<Exit> {
     let rows: Vec<Row<'_>> = list
         .snapshots
         .iter()
         .filter(|s| args.all || !s.partial)
         .filter(|s| args.dataset.as_deref().is_none_or(|named| list.is_of(s, named)))
-        .map(|snapshot| Row {
-            snapshot,
-            root: opener.as_ref().map(|opener| root(&opened, snapshot, opener)),
-        })
+        .map(|snapshot| Row { snapshot, root: root(snapshot) })
         .collect();
     let value = json!({
         "repository": opened.chain.repository(),
@@ -62,7 +89,7 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
         "snapshots": rows.iter().map(to_json).collect::<Vec<_>>(),
         "unreadable": list.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    terminal.result(&value, || table(&list, &rows, terminal))?;
+    terminal.result(&value, || table(list, &rows, terminal))?;
     let hidden = list.snapshots.iter().filter(|s| s.partial).count();
     if hidden > 0 && !args.all {
         terminal.note(&format!(

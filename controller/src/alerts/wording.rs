@@ -256,6 +256,14 @@ const KINDS: &[Words] = &[
             "See to it, put back what is left: lumbung drill run show.",
         ),
     ),
+    words(
+        "restore-test-failed",
+        ("Uji pulih gagal", "A restore test failed"),
+        (
+            "Baca berita acaranya: lumbung drill acta. Sampai berhasil, data itu belum terbukti pulih.",
+            "Read its record: lumbung drill acta. Until one succeeds, that data is not proven restorable.",
+        ),
+    ),
 ];
 
 fn find(kind: &str) -> Option<&'static Words> {

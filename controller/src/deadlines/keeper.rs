@@ -70,6 +70,10 @@ impl Keeper {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "what the inventory needs could not be written down");
             }
+            if let Err(error) = drills::start_due(&self.db, self.clock.now(), &self.profile).await {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "restore tests that are due could not be started");
+            }
             if let Err(error) = drills::keep(&self.db, self.clock.now(), &self.profile).await {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "what drills need could not be written down");

@@ -4,9 +4,9 @@
 //! alone, but for its runner, which may be anybody's; a change of what is carried out is a new revision, any other is not.
 
 use lumbung_model::drill::{
-    DrillAction, DrillPlan, DrillStep, Health, HealthProbe, PlanFault, WaitFor, essence, faults,
+    DrillAction, DrillPlan, DrillStep, Health, PlanFault, WaitFor, essence, faults,
 };
-use lumbung_model::{DrillPlanId, PdId, Target};
+use lumbung_model::{DrillPlanId, PdId};
 use lumbung_wire::messages::drills::DrillPlanInput;
 use lumbung_wire::messages::uptime::Probe;
 use rusqlite::Connection;
@@ -188,24 +188,10 @@ fn probed(step: &DrillStep) -> Result<(), DrillError> {
     else {
         return Ok(());
     };
-    lumbung_probe::check(&as_probe(probe)).map_err(|error| DrillError::Probe {
+    lumbung_probe::check(&Probe::from(probe)).map_err(|error| DrillError::Probe {
         step: step.id.clone(),
         reason: lumbung_model::with_causes(&error),
     })
-}
-
-fn as_probe(probe: &HealthProbe) -> Probe {
-    match probe.target.clone() {
-        Target::Http(url) => Probe::Http {
-            url,
-            status: probe.status,
-            text: probe.contains.clone(),
-            any_certificate: probe.any_certificate,
-        },
-        Target::Tcp { host, port } => Probe::Tcp { host, port },
-        Target::Icmp(host) => Probe::Icmp { host },
-        Target::Dns { server, name } => Probe::Dns { server, name, address: probe.address.clone() },
-    }
 }
 
 /// What the plan names is in the register, in use, and of its PD.

@@ -1,21 +1,28 @@
-//! What of drills needs somebody: a drill that is overdue, a run that nobody carries on or that could not be put back.
+//! What of drills needs somebody: a drill that is overdue, a run that nobody carries on or that could not be put back, a restore
+//! test that failed. And what needs nobody: restore tests that are due by their plan's schedule are started here.
 //!
-//! Invariant: a round that finds nothing new writes nothing.
+//! Invariants: a round that finds nothing new writes nothing; a plan has one run at a time, so that a test that takes longer than
+//! its schedule has it is not started twice.
 
-use lumbung_model::drill::UndoProgress;
+use lumbung_model::drill::{DrillMode, UndoProgress, Verdict};
+use lumbung_model::schedule::Schedule;
 use lumbung_model::{PdId, Timestamp};
 use rusqlite::{Connection, Transaction};
 
 use super::journal::replayed;
-use super::runs::SILENT_S;
-use super::view;
+use super::runs::{self, SILENT_S};
+use super::{DrillError, view};
+use crate::act::Act;
 use crate::db::alarms::{self, Finding};
-use crate::db::drills::{self as rows, Which};
+use crate::db::drills::{self as rows, PlanRow, Which};
 use crate::db::{Db, DbError};
 use crate::profile::Profile;
 
 /// The kinds of alarms that are raised here.
-pub const ALARMS: [&str; 2] = ["drill-overdue", "drill-unfinished"];
+pub const ALARMS: [&str; 3] = ["drill-overdue", "drill-unfinished", "restore-test-failed"];
+
+/// The reason that a run by schedule has.
+const BY_SCHEDULE: &str = "sesuai jadwal rencana";
 
 fn finding(subject: String, pd: Option<PdId>, detail: String) -> Finding {
     Finding { subject, pd, site: None, service: None, detail }
@@ -61,6 +68,78 @@ fn unfinished(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> 
     Ok(found)
 }
 
+/// The plans that are run by themselves and whose newest run did not show that the data comes back.
+fn failed(db: &Connection) -> Result<Vec<Finding>, DbError> {
+    let mut found = Vec::new();
+    for row in rows::plans(db, None)?.into_iter().filter(|row| is_by_itself(row)) {
+        let past = rows::past(db, &row.id)?;
+        let newest = past.iter().max_by_key(|run| run.ended);
+        let Some(run) = newest.filter(|run| run.verdict != Verdict::Succeeded) else { continue };
+        let title = &row.plan.title;
+        let detail =
+            format!("restore test {title:?} did not succeed: lumbung drill acta {}", run.run);
+        found.push(finding(row.id.to_string(), row.pd, detail));
+    }
+    Ok(found)
+}
+
+fn is_by_itself(row: &PlanRow) -> bool {
+    row.plan.schedule.is_some() && !row.plan.draft && row.retired.is_none()
+}
+
+/// Whether a restore test is due: its schedule has come round since it was started last, or since it was entered.
+fn is_due(
+    db: &Connection,
+    row: &PlanRow,
+    now: Timestamp,
+    profile: &Profile,
+) -> Result<bool, DbError> {
+    let Some(expression) = row.plan.schedule.clone().filter(|_| is_by_itself(row)) else {
+        return Ok(false);
+    };
+    let runs = rows::runs(db, &Which { plan: Some(row.id), ..Which::default() })?;
+    if runs.iter().any(|run| run.finished.is_none()) {
+        return Ok(false);
+    }
+    let since = runs.iter().map(|run| run.created).max().unwrap_or(row.created);
+    let next = Schedule::new(expression, profile.zone()).next_after(since);
+    Ok(next.is_some_and(|next| next <= now))
+}
+
+/// Starts the restore tests that are due. What cannot be started now is tried again with the next round.
+///
+/// # Errors
+/// If the database fails.
+pub async fn start_due(
+    db: &Db,
+    now: Timestamp,
+    profile: &std::sync::Arc<Profile>,
+) -> Result<(), DbError> {
+    let of = profile.clone();
+    let due = move |tx: &Transaction<'_>| {
+        let mut due = Vec::new();
+        for row in rows::plans(tx, None)? {
+            if is_due(tx, &row, now, &of)? {
+                due.push(row.id);
+            }
+        }
+        Ok::<_, DbError>(due)
+    };
+    for id in db.read_async(due).await? {
+        let start = move |tx: &Transaction<'_>| {
+            let row = rows::plan(tx, &id)?.ok_or(DrillError::UnknownPlan)?;
+            let by = ("controller".to_owned(), BY_SCHEDULE);
+            runs::start(tx, &Act::controller(now), &row, (DrillMode::Drill, None), by)
+        };
+        match db.write_async(start).await {
+            Ok(run) => tracing::info!("restore test {} was started as run {}", id, run.id),
+            Err(DrillError::Db(error)) => return Err(error),
+            Err(error) => tracing::warn!("restore test {id} is due and cannot be started: {error}"),
+        }
+    }
+    Ok(())
+}
+
 /// Makes the open alarms be what is found now.
 ///
 /// # Errors
@@ -71,6 +150,8 @@ pub async fn keep(
     profile: &std::sync::Arc<Profile>,
 ) -> Result<(), DbError> {
     let profile = profile.clone();
-    let find = move |tx: &Transaction<'_>| Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?]);
+    let find = move |tx: &Transaction<'_>| {
+        Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?, failed(tx)?])
+    };
     alarms::keep(db, now, ALARMS, find).await
 }

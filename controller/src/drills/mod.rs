@@ -17,7 +17,7 @@ mod view;
 pub use desk::{change, enter, find, retire, sees};
 pub use error::DrillError;
 pub use journal::{has_orders, orders, take_from_agent, take_from_people};
-pub use keeper::{ALARMS, keep};
+pub use keeper::{ALARMS, keep, start_due};
 pub use runs::{answer, close, find_run, may_start, note, start};
 #[cfg(test)]
 pub(crate) use subjects::sha256 as sha256_of;

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,8 +27,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// An answer that is no dump: lists of databases, versions, checks.
 const ANSWER_MAX_BYTES: u64 = 64 << 20;
 
-/// A command with a bare environment.
-pub(crate) fn bare(program: &Path) -> Command {
+/// A command with a bare environment, in a process group of its own.
+#[must_use]
+pub fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
     command.env_clear().env("PATH", path).env("LC_ALL", "C.UTF-8");
@@ -38,13 +39,26 @@ pub(crate) fn bare(program: &Path) -> Command {
     command
 }
 
+/// How a program ended, and what it had to say.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its status, whatever it is.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// The last part of what it said on its standard error, in one line.
+    pub said: String,
+}
+
 /// A program that runs.
-pub(crate) struct Running {
+pub struct Running {
     name: String,
     child: Child,
     group: Pid,
-    pub(crate) stdout: Option<ChildStdout>,
-    pub(crate) stdin: Option<ChildStdin>,
+    /// Its standard output, unless somebody took it.
+    pub stdout: Option<ChildStdout>,
+    /// Its standard input, if that is a pipe and nobody took it.
+    pub stdin: Option<ChildStdin>,
     said: Option<Receiver<String>>,
     /// Whether what it started may outlive it.
     lets_live: bool,
@@ -53,12 +67,18 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts it.
-    pub(crate) fn start(command: Command, halt: Halt) -> Result<Self, SourceError> {
+    ///
+    /// # Errors
+    /// If there is no such program, or it may not be run.
+    pub fn start(command: Command, halt: Halt) -> Result<Self, SourceError> {
         Self::start_within(command, halt, None)
     }
 
     /// Starts one that may not take longer than `limit`.
-    pub(crate) fn start_within(
+    ///
+    /// # Errors
+    /// If there is no such program, or it may not be run.
+    pub fn start_within(
         mut command: Command,
         halt: Halt,
         limit: Option<Duration>,
@@ -83,7 +103,8 @@ impl Running {
     }
 
     /// What it starts may go on when it has ended: a hook starts an application again.
-    pub(crate) const fn letting_live(mut self) -> Self {
+    #[must_use]
+    pub const fn letting_live(mut self) -> Self {
         self.lets_live = true;
         self
     }
@@ -99,7 +120,19 @@ impl Running {
     }
 
     /// Waits for the end; gives the last part of what it said on its standard error, in one line.
-    pub(crate) fn end_saying(mut self) -> Result<String, SourceError> {
+    pub(crate) fn end_saying(self) -> Result<String, SourceError> {
+        let program = self.name.clone();
+        match self.end_somehow()? {
+            (status, said) if status.success() => Ok(said),
+            (status, said) => {
+                let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+                Err(SourceError::Failed { program, status: status.to_string(), said })
+            }
+        }
+    }
+
+    /// Waits for the end, whatever it is.
+    fn end_somehow(mut self) -> Result<(ExitStatus, String), SourceError> {
         (self.stdout, self.stdin) = (None, None);
         // The group exists until it is reaped, so whoever watches cannot hit another one.
         let waited = waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
@@ -116,14 +149,10 @@ impl Running {
             .child
             .wait()
             .map_err(|source| SourceError::io(format!("waiting for {program}"), source))?;
-        match (waited, status.success()) {
-            (Waited::Unwanted, _) => Err(SourceError::Halted { program }),
-            (Waited::TimeIsUp, _) => Err(SourceError::TooLong { program }),
-            (Waited::Over, true) => Ok(said),
-            (Waited::Over, false) => {
-                let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
-                Err(SourceError::Failed { program, status: status.to_string(), said })
-            }
+        match waited {
+            Waited::Unwanted => Err(SourceError::Halted { program }),
+            Waited::TimeIsUp => Err(SourceError::TooLong { program }),
+            Waited::Over => Ok((status, said)),
         }
     }
 
@@ -136,15 +165,27 @@ impl Running {
     /// All of a short output, and the end.
     pub(crate) fn answer(command: Command, halt: Halt) -> Result<String, SourceError> {
         let mut running = Self::start(command, halt)?;
-        let mut text = Vec::new();
-        let read = running
-            .stdout
-            .take()
-            .map_or(Ok(0), |pipe| pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut text));
-        let program = running.name.clone();
+        let output = running.output();
         running.end()?;
-        read.map_err(|source| SourceError::io(format!("reading from {program}"), source))?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(String::from_utf8_lossy(&output?).into_owned())
+    }
+
+    /// All of a short output, and the end, whatever its status.
+    ///
+    /// # Errors
+    /// If it was stopped, or took longer than it may.
+    pub fn hear(mut self) -> Result<Ended, SourceError> {
+        let output = self.output();
+        let (status, said) = self.end_somehow()?;
+        Ok(Ended { status, stdout: output?, said })
+    }
+
+    fn output(&mut self) -> Result<Vec<u8>, SourceError> {
+        let Some(pipe) = self.stdout.take() else { return Ok(Vec::new()) };
+        let mut output = Vec::new();
+        let read = pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut output);
+        read.map_err(|source| SourceError::io(format!("reading from {}", self.name), source))?;
+        Ok(output)
     }
 }
 

@@ -20,6 +20,7 @@ mod source;
 pub mod sqlite;
 mod tool;
 
+pub use child::{Ended, Running, bare};
 pub use command::CommandSettings;
 pub use credentials::Credentials;
 pub use description::{Check, Database, Description, FORMAT, Kind, Made, Table};

@@ -513,6 +513,57 @@ async fn what_is_overdue_or_left_lying_is_an_alarm() {
 }
 
 #[tokio::test]
+async fn a_restore_test_is_started_by_its_schedule_once_at_a_time() {
+    let app = App::new();
+    let mut by_itself = app.restore_plan();
+    by_itself["schedule"] = json!("0 2 * * *");
+    // Nobody is there at night to confirm anything, and nothing is switched then.
+    let input = json!({ "pd": app.city.pd, "plan": by_itself });
+    let (status, refused) = app.post(&operator(), PLANS, input).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+    assert!(detail(&refused).contains("asks nobody is run by itself"), "{refused}");
+    by_itself["steps"].as_array_mut().unwrap().pop();
+    let plan = app.planned(by_itself).await;
+    let round = async || {
+        let now = app.city.clock.now();
+        crate::drills::start_due(&app.state.db, now, &app.state.profile).await.unwrap();
+        crate::drills::keep(&app.state.db, now, &app.state.profile).await.unwrap();
+        app.get("/api/v1/drill-runs").await.as_array().unwrap().clone()
+    };
+    assert_eq!(round().await.len(), 0, "it is due tonight");
+    app.wait(86_400);
+    let runs = round().await;
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!((&runs[0]["plan"], &runs[0]["created_by"]), (&json!(plan), &json!("controller")));
+    app.wait(3 * 86_400);
+    assert_eq!(round().await.len(), 1, "as long as one goes on no other one begins");
+
+    // It fails: that is an alarm until one succeeds.
+    let run = runs[0]["id"].as_str().unwrap().to_owned();
+    let now = app.city.clock.now().0;
+    let what = [
+        json!({ "event": "started", "mode": "drill" }),
+        json!({ "event": "step_started", "step": "pulihkan" }),
+        json!({ "event": "step_failed", "step": "pulihkan", "reason": "tidak ada izin" }),
+        json!({ "event": "failback", "why": "failed" }),
+        json!({ "event": "undo_started", "step": "pulihkan" }),
+        json!({ "event": "undo_finished", "step": "pulihkan" }),
+        json!({ "event": "cleaned" }),
+        json!({ "event": "finished" }),
+    ];
+    let events: Vec<Value> = (1..)
+        .zip(what)
+        .map(|(n, what)| json!({ "number": n, "at": now + n, "what": what }))
+        .collect();
+    let (status, told) = app.report(&app.agent(), &run, &events).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let runs = round().await;
+    assert_eq!(runs.len(), 2, "the next one, which was due meanwhile, begins");
+    let alarms = app.get("/api/v1/alarms").await.to_string();
+    assert!(alarms.contains("restore-test-failed") && alarms.contains(&run), "{alarms}");
+}
+
+#[tokio::test]
 async fn a_runner_whose_clock_is_behind_hides_no_failure() {
     let app = App::new();
     let plan = app.planned(app.restore_plan()).await;

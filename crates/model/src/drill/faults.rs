@@ -155,6 +155,12 @@ pub enum PlanFault {
     /// Nobody carries it out.
     #[error("`runner`: name the server whose agent carries the plan out")]
     NoRunner,
+    /// It cannot be run without people.
+    #[error(
+        "`schedule`: only a restore that changes nothing outside a scratch place and asks nobody is run by itself; take it away, or the steps that do{}",
+        named(.0)
+    )]
+    NotByItself(Vec<StepId>),
     /// A target that is none.
     #[error("targets: RTO and RPO are longer than 0 s")]
     Target,
@@ -162,6 +168,11 @@ pub enum PlanFault {
 
 fn meant(nearest: &Option<StepId>) -> String {
     nearest.as_ref().map_or_else(String::new, |id| format!("; did you mean {id}?"))
+}
+
+fn named(steps: &[StepId]) -> String {
+    let names = steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
+    if names.is_empty() { String::new() } else { format!(": {names}") }
 }
 
 fn chain(steps: &[StepId]) -> String {
@@ -182,7 +193,20 @@ pub fn faults(plan: &DrillPlan) -> Vec<PlanFault> {
     }
     isolation(plan, &mut found);
     measured(plan, &mut found);
+    unattended(plan, &mut found);
     found
+}
+
+/// What is run by itself needs nobody, and disturbs nobody.
+fn unattended(plan: &DrillPlan, found: &mut Vec<PlanFault>) {
+    let needs = |step: &&DrillStep| {
+        step.changes_something() || matches!(step.action, DrillAction::Confirm { .. })
+    };
+    let needing = plan.steps.iter().filter(needs).map(|step| step.id.clone());
+    let needing: Vec<StepId> = needing.collect();
+    if plan.schedule.is_some() && (plan.kind != DrillKind::Restore || !needing.is_empty()) {
+        found.push(PlanFault::NotByItself(needing));
+    }
 }
 
 /// Whether a text of people is one: neither too long nor full of what would disturb a terminal or a page.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::word::{PartKey, RunnerName, StepId, spelled};
-use crate::schedule::Period;
+use crate::schedule::{Expression, Period};
 use crate::{DatasetId, ServerId, ServiceId, SiteId, Target};
 
 spelled! {
@@ -60,6 +60,11 @@ pub struct DrillPlan {
     pub place: String,
     /// How fast, and with how little loss.
     pub targets: Targets,
+    /// When it is run by itself, in the city's time zone, as in crontab(5): of a restore that changes nothing outside a scratch
+    /// place and asks nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub schedule: Option<Expression>,
     /// The server whose agent carries it out; none: of a tabletop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<ServerId>,

@@ -215,6 +215,12 @@ impl<'p> Run<'p> {
         self.finished
     }
 
+    /// Why everything is put back; none: it is not yet.
+    #[must_use]
+    pub fn failback_why(&self) -> Option<FailbackWhy> {
+        self.failback.as_ref().map(|(_, why, _)| *why)
+    }
+
     /// The steps of the plan with what is known of each.
     pub fn steps(&self) -> impl Iterator<Item = (&'p DrillStep, &StepRun)> {
         self.plan.steps.iter().zip(&self.steps)

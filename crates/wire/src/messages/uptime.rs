@@ -4,8 +4,9 @@
 //! A vantage point looks by itself and keeps what it saw until the controller has acknowledged it durably, so that a
 //! controller that was down for a day learns of that day. What it saw is stamped with its own clock.
 
+use lumbung_model::drill::HealthProbe;
 use lumbung_model::vocabulary;
-use lumbung_model::{CheckId, IncidentId, MaintenanceId, PdId, SiteId, Timestamp};
+use lumbung_model::{CheckId, IncidentId, MaintenanceId, PdId, SiteId, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Most observations in one [`Observations`].
@@ -54,6 +55,24 @@ pub enum Probe {
         #[serde(default)]
         address: String,
     },
+}
+
+impl From<&HealthProbe> for Probe {
+    fn from(probe: &HealthProbe) -> Self {
+        match probe.target.clone() {
+            Target::Http(url) => Self::Http {
+                url,
+                status: probe.status,
+                text: probe.contains.clone(),
+                any_certificate: probe.any_certificate,
+            },
+            Target::Tcp { host, port } => Self::Tcp { host, port },
+            Target::Icmp(host) => Self::Icmp { host },
+            Target::Dns { server, name } => {
+                Self::Dns { server, name, address: probe.address.clone() }
+            }
+        }
+    }
 }
 
 /// A check as a vantage point needs it.

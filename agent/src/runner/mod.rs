@@ -1,0 +1,344 @@
+//! The runner of drills and failovers: carries out what the controller's plans name, with its own file's hooks, checks and places.
+//!
+//! - [`config`]: the runner's own file. [`journal`]: what happened, durably.
+//! - [`conduct`]: one run, driven by `lumbung_model::drill::Run`; [`hands`]: what its steps do.
+//! - [`programs`], [`scratch`], [`servers`], [`lumbung`]: processes, locked-down places, databases in them, and the restores.
+//!
+//! Invariants (docs/drills.md): it needs the controller for orders and answers alone, and goes on without it; it does nothing that its
+//! own file does not know; whatever kills it, the next start goes on from the journals, and puts back what was begun. It is a service
+//! of its own beside the agent's, since it has to be root, and uses the agent's enrolment.
+
+pub mod conduct;
+pub mod config;
+pub mod hands;
+pub mod journal;
+pub mod lumbung;
+pub mod programs;
+pub mod scratch;
+pub mod servers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, unbounded};
+use lumbung_model::drill::{DrillEvent, Run, faults};
+use lumbung_model::{Clock, DrillRunId, with_causes};
+use lumbung_wire::client::ControllerClient;
+use lumbung_wire::messages::drills::{
+    DrillOrder, DrillOrders, DrillReport, DrillReportAck, EVENTS_MAX,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use conduct::{Conducted, Hands, Message, conduct};
+use config::RunnerFile;
+use hands::Host;
+use journal::{JournalError, Journals, Kept, Ordered};
+
+use crate::config::Config;
+use crate::controller;
+use crate::state::StateDir;
+
+/// Runs at a time; a city's drills are rare.
+const RUNS_MAX: usize = 8;
+
+/// Why the runner does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The journals.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The agent's enrolment.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
+    /// The operating system.
+    #[error("{what}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another one.
+    #[error("another runner works in {}: there is one for a state directory", .0.display())]
+    Locked(PathBuf),
+    /// Something that a run left cannot be wiped.
+    #[error("what an earlier run left cannot be wiped: {0}")]
+    Leftovers(String),
+}
+
+/// What runs need.
+struct Workshop {
+    journals: Journals,
+    hands: Arc<dyn Hands>,
+    clock: Arc<dyn Clock>,
+    /// Told after each event.
+    news: Arc<Notify>,
+}
+
+/// Runs that are conducted.
+#[derive(Default)]
+struct Conducting {
+    runs: HashMap<DrillRunId, Conduct>,
+}
+
+struct Conduct {
+    outbox: Sender<Message>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Runs as a daemon until it is told to end.
+///
+/// # Errors
+/// If it cannot begin. What goes wrong later is logged, and tried again.
+pub async fn run(
+    config: &Config,
+    file: RunnerFile,
+    clock: Arc<dyn Clock>,
+) -> Result<(), RunnerError> {
+    let journals = Journals::open(&file.runner.state.0)?;
+    let _lock = lock(&file.runner.state.0)?;
+    let agent = std::env::current_exe().map_err(|source| RunnerError::Io {
+        what: "this program cannot be found".to_owned(),
+        source,
+    })?;
+    let state = StateDir::create(&config.state)?;
+    state.enrolled()?;
+    let file = Arc::new(file);
+    let hands: Arc<dyn Hands> =
+        Arc::new(Host::new(Arc::clone(&file), agent, tokio::runtime::Handle::current()));
+    // Whatever lies in scratch folders is of runs that were cut short: their places are gone.
+    hands.clean(&DrillRunId::random()).map_err(RunnerError::Leftovers)?;
+    let workshop = Workshop { journals, hands, clock: clock.clone(), news: Arc::default() };
+    let mut conducting = Conducting::default();
+    for run in workshop.journals.runs()? {
+        conducting.take_up(&workshop, &run);
+    }
+    let url = config.controller.as_ref().map(ToString::to_string);
+    let mut line = Line { state, url, clock, client: None, silent: false };
+    let terminated = |kind| {
+        signal(kind).map_err(|source| RunnerError::Io {
+            what: "signals cannot be waited for".to_owned(),
+            source,
+        })
+    };
+    let (mut term, mut int) =
+        (terminated(SignalKind::terminate())?, terminated(SignalKind::interrupt())?);
+    tracing::info!("the runner is ready");
+    loop {
+        line.visit(&workshop, &mut conducting).await;
+        tokio::select! {
+            () = tokio::time::sleep(file.runner.interval.to_duration()) => {}
+            () = workshop.news.notified() => {}
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+        }
+    }
+    conducting.stop();
+    Ok(())
+}
+
+/// Held while the runner runs.
+fn lock(state: &Path) -> Result<File, RunnerError> {
+    let path = state.join("runner.lock");
+    let io =
+        |source| RunnerError::Io { what: format!("{} cannot be locked", path.display()), source };
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunnerError::Locked(state.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+impl Conducting {
+    /// Goes on with a run, if its journal says that it is not over.
+    fn take_up(&mut self, workshop: &Workshop, run: &DrillRunId) {
+        if self.goes_on(run) {
+            return;
+        }
+        match workshop.journals.read(run) {
+            Ok(Some(kept)) if !is_over(&kept) => self.start(workshop, kept),
+            Ok(_) => {}
+            Err(error) => tracing::error!("{}", with_causes(&error)),
+        }
+    }
+
+    /// Whether somebody conducts it now.
+    fn goes_on(&mut self, run: &DrillRunId) -> bool {
+        self.runs.retain(|_, one| !one.thread.is_finished());
+        self.runs.contains_key(run)
+    }
+
+    fn start(&mut self, workshop: &Workshop, kept: Kept) {
+        let run = kept.ordered.run;
+        let journal = match workshop.journals.resume(&run) {
+            Ok(journal) => journal,
+            Err(error) => return tracing::error!("{}", with_causes(&error)),
+        };
+        let (outbox, inbox) = unbounded();
+        let channel = (outbox.clone(), inbox);
+        let (hands, clock) = (Arc::clone(&workshop.hands), workshop.clock.clone());
+        let news = Arc::clone(&workshop.news);
+        let thread = std::thread::spawn(move || {
+            let title = &kept.ordered.plan.title;
+            tracing::info!("run {run} of {title:?} goes on");
+            let news_of_events = || news.notify_one();
+            match conduct(&kept, journal, hands, clock, channel, news_of_events) {
+                Ok(Conducted::Over) => tracing::info!("run {run} of {title:?} is over"),
+                Ok(Conducted::Stopped) => tracing::info!("run {run} waits for the next start"),
+                Err(error) => tracing::error!("run {run} stops: {}", with_causes(&error)),
+            }
+            news.notify_one();
+        });
+        self.runs.insert(run, Conduct { outbox, thread });
+    }
+
+    /// Takes an order: begins its run, or hands on what people have answered.
+    fn take_order(&mut self, workshop: &Workshop, order: &DrillOrder) {
+        if self.goes_on(&order.run) {
+            if let Some(conduct) = self.runs.get(&order.run) {
+                // A run that has just ended hears nothing more.
+                let _ = conduct.outbox.send(Message::Answers(order.answers.clone()));
+            }
+            return;
+        }
+        match workshop.journals.read(&order.run) {
+            Ok(None) => self.begin(workshop, order),
+            Ok(Some(_)) => self.take_up(workshop, &order.run),
+            Err(error) => tracing::error!("{}", with_causes(&error)),
+        }
+    }
+
+    fn begin(&mut self, workshop: &Workshop, order: &DrillOrder) {
+        let found = faults(&order.plan);
+        if let Some(fault) = found.first() {
+            tracing::error!(
+                "run {} is not begun, its plan cannot be carried out: {fault}",
+                order.run
+            );
+            return;
+        }
+        if order.through > 0 {
+            tracing::error!(
+                "run {} is not begun: the controller has a journal of it and this runner has none; close the run there",
+                order.run
+            );
+            return;
+        }
+        if self.runs.len() >= RUNS_MAX {
+            tracing::warn!("run {} waits: {RUNS_MAX} runs are under way", order.run);
+            return;
+        }
+        let ordered = Ordered::from(order);
+        match workshop.journals.begin(&ordered) {
+            Ok(_) => self.start(workshop, Kept { ordered, events: Vec::new(), answered: 0 }),
+            Err(error) => tracing::error!("{}", with_causes(&error)),
+        }
+    }
+
+    /// Ends what is under way, and waits for that: the next start goes on.
+    fn stop(self) {
+        for conduct in self.runs.values() {
+            let _ = conduct.outbox.send(Message::Stop);
+        }
+        for (_, conduct) in self.runs {
+            let _ = conduct.thread.join();
+        }
+    }
+}
+
+fn is_over(kept: &Kept) -> bool {
+    // What does not replay is told when it is conducted.
+    Run::replay(&kept.ordered.plan, &kept.events).is_ok_and(|run| run.finished().is_some())
+}
+
+/// The line to the controller.
+struct Line {
+    state: StateDir,
+    url: Option<String>,
+    clock: Arc<dyn Clock>,
+    client: Option<ControllerClient>,
+    silent: bool,
+}
+
+impl Line {
+    /// Fetches orders and answers, and tells what happened. Failures are logged once.
+    async fn visit(&mut self, workshop: &Workshop, conducting: &mut Conducting) {
+        match self.try_visit(workshop, conducting).await {
+            Ok(()) => {
+                if self.silent {
+                    tracing::info!("the controller answers again");
+                }
+                self.silent = false;
+            }
+            Err(error) => {
+                if !self.silent {
+                    tracing::warn!(
+                        "no line to the controller; runs go on: {}",
+                        with_causes(&error)
+                    );
+                }
+                self.silent = true;
+                // Its address, or our certificate, may have changed.
+                self.client = None;
+            }
+        }
+    }
+
+    async fn try_visit(
+        &mut self,
+        workshop: &Workshop,
+        conducting: &mut Conducting,
+    ) -> Result<(), controller::LinkError> {
+        let client = match &self.client {
+            Some(client) => client.clone(),
+            None => controller::client(&self.state, self.url.as_deref(), self.clock.clone())?,
+        };
+        self.client = Some(client.clone());
+        let DrillOrders { orders } = client.get("/api/v1/drill-orders").await?;
+        for order in &orders {
+            conducting.take_order(workshop, order);
+        }
+        for order in &orders {
+            match workshop.journals.read(&order.run) {
+                Ok(Some(kept)) => tell(&client, order, kept.events).await?,
+                Ok(None) => {}
+                Err(error) => tracing::error!("{}", with_causes(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the controller what it does not know yet of a run.
+async fn tell(
+    client: &ControllerClient,
+    order: &DrillOrder,
+    events: Vec<DrillEvent>,
+) -> Result<(), controller::LinkError> {
+    let mut untold: Vec<DrillEvent> =
+        events.into_iter().filter(|event| event.number > order.through).collect();
+    while !untold.is_empty() {
+        let rest = untold.split_off(untold.len().min(EVENTS_MAX));
+        let report = DrillReport { run: order.run, events: untold };
+        match client.post::<_, DrillReportAck>("/api/v1/drill-reports", &report).await {
+            Ok(_) => untold = rest,
+            // It does not follow there, or is closed: what was begun is put back all the same.
+            Err(error) if error.problem().is_some_and(|problem| problem.status == 409) => {
+                tracing::error!("run {} is not told any more: {}", order.run, with_causes(&error));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

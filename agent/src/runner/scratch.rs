@@ -1,0 +1,353 @@
+//! A scratch place: namespaces of its own in which data is opened, and which take everything with them.
+//!
+//! Invariants: the place is a mount that no other process sees, in a PID namespace whose first process ends when the runner does, so
+//! that nothing that runs in it outlives the runner, and what lies in memory goes with it. Programs that data is fed to have no
+//! network, no rights of root and no capability; only `lumbung`, which fetches the data, sees the host's network. The namespaces
+//! are held by their files and not by a process id, which could become another's.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use lumbung_database::{Running, bare};
+use lumbung_model::{ByteSize, DrillRunId};
+use rustix::mount::{MountFlags, mount, mount_bind};
+
+use super::config::ScratchPlace;
+
+/// Where the place is seen within its own namespaces. It is short, since names of sockets are.
+pub const INSIDE: &str = "/mnt";
+/// What is made in a scratch folder begins so: anything else there is left alone.
+const PREFIX: &str = "lumbung-run-";
+/// What of a run's folder is the place.
+const WITHIN: &str = "place";
+/// Where a program puts temporary files: they could be of the data, and stay behind on the host.
+const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// Sockets of the host's own servers.
+const SOCKETS: &str = "/run";
+/// What the holder says when the place is there.
+const READY: &str = "ready";
+
+/// Why there is no scratch place.
+#[derive(Debug, thiserror::Error)]
+pub enum ScratchError {
+    /// A program that makes one.
+    #[error(
+        "a scratch place cannot be made: {0} (it needs root, unshare, nsenter, setpriv and ip: packages util-linux and iproute2)"
+    )]
+    Made(String),
+    /// The operating system.
+    #[error("{what}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ScratchError {
+    let what = what.into();
+    move |source| ScratchError::Io { what, source }
+}
+
+/// A place that is there.
+pub struct Scratch {
+    holder: Child,
+    /// When this is closed, the holder ends.
+    lifeline: Option<ChildStdin>,
+    mount: File,
+    processes: File,
+    network: File,
+    user: String,
+    agent: PathBuf,
+    folder: Option<PathBuf>,
+    /// Servers that run in it.
+    servers: Vec<Running>,
+}
+
+impl Scratch {
+    /// Makes a place for a run. `agent` is this program, which is started once more in the namespaces.
+    ///
+    /// # Errors
+    /// If it cannot be made; then nothing of it is left.
+    pub fn open(of: &ScratchPlace, run: &DrillRunId, agent: &Path) -> Result<Self, ScratchError> {
+        let folder = of.folder.as_ref().map(|folder| folder.0.join(format!("{PREFIX}{run}")));
+        if let Some(folder) = &folder {
+            // Nobody of the host looks into it; within its namespaces the place's user does.
+            let mut builder = fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(folder);
+            let made = made.and_then(|()| builder.mode(0o755).create(folder.join(WITHIN)));
+            made.map_err(failed(format!("{} cannot be made", folder.display())))?;
+        }
+        let mut command = bare(Path::new("unshare"));
+        command.args(["--mount", "--propagation", "private", "--net", "--ipc", "--uts", "--pid"]);
+        command.args(["--fork", "--kill-child", "--mount-proc", "--"]).arg(agent);
+        command.args(["scratch", "hold"]);
+        match (&folder, of.memory) {
+            (Some(folder), _) => command.arg("--folder").arg(folder.join(WITHIN)),
+            (None, memory) => {
+                let bytes = memory.map_or(0, ByteSize::as_u64).to_string();
+                command.args(["--memory", &bytes])
+            }
+        };
+        command.stdin(Stdio::piped());
+        let mut holder = command.spawn().map_err(failed("unshare cannot be started"))?;
+        let namespaces = namespaces(&mut holder);
+        let lifeline = holder.stdin.take();
+        match namespaces {
+            Ok([mount, processes, network]) => {
+                let (user, agent) = (of.user.clone(), agent.to_owned());
+                let servers = Vec::new();
+                Ok(Self {
+                    holder,
+                    lifeline,
+                    mount,
+                    processes,
+                    network,
+                    user,
+                    agent,
+                    folder,
+                    servers,
+                })
+            }
+            Err(error) => {
+                drop(lifeline);
+                // Whatever it is, it ends now: what counts is why there is no place.
+                let _ = holder.wait();
+                let _ = folder.as_deref().map(fs::remove_dir_all);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the place away, with all that runs and lies in it.
+    ///
+    /// # Errors
+    /// If its folder cannot be removed.
+    pub fn close(mut self) -> Result<(), ScratchError> {
+        self.end();
+        let Some(folder) = self.folder.take() else { return Ok(()) };
+        remove(&folder)
+    }
+
+    fn end(&mut self) {
+        self.servers.clear();
+        // The first process ends now, and with it all others: the kernel sees to that before it is gone itself.
+        drop(self.lifeline.take());
+        let _ = self.holder.wait();
+    }
+
+    /// A command within the place: with the host's network and as root.
+    #[must_use]
+    pub fn fetching(&self, program: &Path) -> Command {
+        let mut command = self.enter(&[("mount", &self.mount), ("pid", &self.processes)]);
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// A command within the place, to which data may be fed: without network, as its user.
+    #[must_use]
+    pub fn confined(&self, program: &str) -> Command {
+        let mut command = self.isolated();
+        command.arg("unshare").args(["--mount", "--propagation", "private", "--"]).arg(&self.agent);
+        command.args(["scratch", "run", "--user", &self.user, "--", program]);
+        command
+    }
+
+    /// A command within the place, without network, but as root: for what belongs to the place itself.
+    fn isolated(&self) -> Command {
+        let network = ("net", &self.network);
+        let mut command = self.enter(&[("mount", &self.mount), ("pid", &self.processes), network]);
+        command.arg("--");
+        command
+    }
+
+    fn enter(&self, namespaces: &[(&str, &File)]) -> Command {
+        let mut command = bare(Path::new("nsenter"));
+        let own = std::process::id();
+        for (kind, file) in namespaces {
+            command.arg(format!("--{kind}=/proc/{own}/fd/{}", file.as_raw_fd()));
+        }
+        command
+    }
+
+    /// A command that makes a folder in the place that belongs to its user.
+    #[must_use]
+    pub fn making_folder(&self, folder: &str) -> Command {
+        let mut command = self.isolated();
+        command.args(["install", "--directory", "--mode=0700", "--owner", &self.user, folder]);
+        command
+    }
+
+    /// The user that confined programs run as.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Keeps a server that runs in the place until the place goes.
+    pub fn keep(&mut self, server: Running) {
+        self.servers.push(server);
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(folder) = &self.folder {
+            // The next start of the runner looks again.
+            let _ = remove(folder);
+        }
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), ScratchError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed(format!("{} cannot be wiped: remove it by hand", folder.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what runs have left in a scratch folder: all but those that `goes_on`.
+///
+/// # Errors
+/// If something cannot be removed.
+pub fn wipe_leftovers(
+    folder: &Path,
+    goes_on: impl Fn(&DrillRunId) -> bool,
+) -> Result<(), ScratchError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed(format!("{} cannot be read", folder.display())))?,
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some(run) = run.and_then(|run| run.parse().ok()) else { continue };
+        if !goes_on(&run) {
+            tracing::warn!("wiping {}, which a run left behind", entry.path().display());
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the place is there; gives its namespaces.
+fn namespaces(holder: &mut Child) -> Result<[File; 3], ScratchError> {
+    let mut said = String::new();
+    if let Some(output) = holder.stdout.take() {
+        let read = BufReader::new(output).read_line(&mut said);
+        read.map_err(failed("the scratch place says nothing"))?;
+    }
+    if said.trim() != READY {
+        let mut why = String::new();
+        if let Some(mut pipe) = holder.stderr.take() {
+            // It has ended: its words are all there.
+            let _ = pipe.read_to_string(&mut why);
+        }
+        return Err(ScratchError::Made(why.trim().replace('\n', "; ")));
+    }
+    let holder = holder.id();
+    let path = format!("/proc/{holder}/task/{holder}/children");
+    let children = fs::read_to_string(&path).map_err(failed(format!("{path} cannot be read")))?;
+    let first = children.split_whitespace().next().unwrap_or_default().to_owned();
+    let open = |kind: &str| {
+        let path = format!("/proc/{first}/ns/{kind}");
+        File::open(&path).map_err(failed(format!("{path} cannot be opened")))
+    };
+    Ok([open("mnt")?, open("pid")?, open("net")?])
+}
+
+/// `lumbung-agent scratch hold`: the first process of the namespaces. Makes the place, says so, and ends when its standard
+/// input does.
+///
+/// # Errors
+/// If the place cannot be made.
+pub fn hold(memory: u64, folder: Option<&Path>) -> Result<(), ScratchError> {
+    match folder {
+        Some(folder) => mount_bind(folder, INSIDE).map_err(|error| {
+            failed(format!("{} cannot be mounted", folder.display()))(error.into())
+        })?,
+        None => mount_memory(INSIDE, memory, "0755")?,
+    }
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    if !up.map_err(failed("ip cannot be started"))?.success() {
+        return Err(ScratchError::Made("the loopback interface does not come up".to_owned()));
+    }
+    println!("{READY}");
+    // Nobody writes: this is the end of the runner, or of its wish for the place.
+    let mut nothing = Vec::new();
+    io::stdin().lock().read_to_end(&mut nothing).map(drop).map_err(failed("waiting for the runner"))
+}
+
+/// `lumbung-agent scratch run`: becomes a program without rights of root, that sees no socket of the host.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn run(user: &str, program: &[String]) -> Result<(), ScratchError> {
+    for temporary in TEMPORARY {
+        mount_memory(temporary, 64 << 20, "01777")?;
+    }
+    mount_memory(SOCKETS, 16 << 20, "0755")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    mount("lumbung", "/sys", "sysfs", flags, None)
+        .map_err(|error| failed("/sys cannot be mounted")(error.into()))?;
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--init-groups", "--no-new-privs", "--bounding-set=-all"]);
+    command.args(["--inh-caps=-all", "--regid"]).arg(group_of(user)?).arg("--").args(program);
+    Err(failed("setpriv cannot be started")(command.exec()))
+}
+
+/// The number of the first group of a user.
+fn group_of(user: &str) -> Result<String, ScratchError> {
+    let asked = Command::new("id").args(["--group", user]).output();
+    let asked = asked.map_err(failed("id cannot be started"))?;
+    if !asked.status.success() {
+        let message = format!("there is no user {user}: correct `user` of the scratch place");
+        return Err(ScratchError::Made(message));
+    }
+    Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+}
+
+/// Memory that is not written to a swap device, where the kernel knows that (Linux 6.4).
+fn mount_memory(at: &str, bytes: u64, mode: &str) -> Result<(), ScratchError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let mounted = |more: &str| {
+        let options = CString::new(format!("size={bytes},mode={mode}{more}")).unwrap_or_default();
+        mount("lumbung", at, "tmpfs", flags, options.as_c_str())
+    };
+    let done = mounted(",noswap").or_else(|_| mounted(""));
+    done.map_err(|error| failed(format!("memory cannot be mounted at {at}"))(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What it does in namespaces is tested with the programs themselves, in tests/tests/runner.rs.
+
+    #[test]
+    fn leftovers_of_other_runs_are_wiped_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gone, goes_on) = (DrillRunId::random(), DrillRunId::random());
+        for name in [format!("{PREFIX}{gone}"), format!("{PREFIX}{goes_on}"), "mine".to_owned()] {
+            fs::create_dir_all(folder.path().join(name).join("data")).unwrap();
+        }
+        wipe_leftovers(folder.path(), |run| *run == goes_on).unwrap();
+        let left = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<String> =
+            left.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [format!("{PREFIX}{goes_on}"), "mine".to_owned()]);
+        wipe_leftovers(&folder.path().join("nowhere"), |_| false).unwrap();
+    }
+}
