@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lumbung_model::{ManifestId, Secret};
+use lumbung_model::{Clock as _, ManifestId, Secret, SystemClock};
 use lumbung_pack::{Kind, Session, Signed};
 use lumbung_seal::{KeyBundle, RecoveryKey, open_session};
 
@@ -68,11 +68,12 @@ pub fn exercise(directory: &Path, files: u32, story: Story<'_>) -> Result<Outcom
     let plan = PdPlan { code: "RSUD", name: "Rumah Sakit", paths: vec![data.clone()] };
     let mut city = City::found(directory, vec![plan], &mut *story)?;
     city.pds[0].start()?;
-    story("four days of backups");
+    story("four backups");
     let mut clean = None;
     for day in 0..4 {
         fs::write(data.join("pasien/baru.csv"), format!("hari {day}\n").repeat(500))?;
         clean = Some(back_up(&city)?);
+        next_second()?;
     }
     let clean = clean.context("no backup")?;
     arrived(&city, clean)?;
@@ -117,6 +118,15 @@ fn write_files(folder: &Path, files: u32) -> Result<()> {
 fn back_up(city: &City) -> Result<ManifestId> {
     output(city.pds[0].agent().args(["backup", "--quiet"]))?;
     Ok(evidence::newest(&city.pusat.repository(&city.pds[0].repository))?.id)
+}
+
+/// Runs are told apart by the second.
+fn next_second() -> Result<()> {
+    let made = SystemClock.now();
+    eventually("the next second", || {
+        let now = SystemClock.now();
+        Ok(if now > made { Ok(()) } else { Err(now.to_string()) })
+    })
 }
 
 /// Waits until the DRC has pulled a snapshot.

@@ -5,6 +5,7 @@
 
 mod controller;
 mod corpora;
+mod database;
 mod engine;
 mod fuse;
 mod interrupted;
@@ -39,6 +40,8 @@ pub(crate) enum Bench {
     Through(through::Options),
     /// PUT, `have`, commit, scrub, the pull over a long line, and a vault of ten million chunks.
     Vault(vault::Options),
+    /// A large PostgreSQL database: memory that it adds, and what an unchanged dump sends.
+    Database(database::Options),
     /// Ten thousand agents on the controller: CPU, memory, a storm of connections, pages meanwhile.
     Controller(controller::Options),
     /// A year of uptime of 600 servers: size of the database, a start, the slowest question.
@@ -56,6 +59,7 @@ pub(crate) fn bench(bench: &Bench) -> Result<()> {
         Bench::OneFile(options) => one_file::one_file(options),
         Bench::Through(options) => through::through(options),
         Bench::Vault(options) => vault::run(&options.arguments),
+        Bench::Database(options) => database::run(options),
         Bench::Controller(options) => controller::run(options),
         Bench::Uptime => uptime::run(),
     }
