@@ -1042,6 +1042,12 @@ CREATE TABLE standings (
     never INTEGER NOT NULL CHECK (never IN (0, 1)),
     body TEXT NOT NULL CHECK (json_valid(body))
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE succession (
+    epoch INTEGER PRIMARY KEY CHECK (epoch > 0),
+    -- lumbung_wire::messages::succession::SignedStatement, as JSON.
+    signed TEXT NOT NULL CHECK (json_valid(signed)),
+    taken_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE tokens (
     hash BLOB NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
     role TEXT NOT NULL CHECK (role IN ('agent', 'site')),
@@ -1471,6 +1477,10 @@ CREATE TRIGGER standing_totals_other AFTER UPDATE ON standings
         never = never + new.never
         WHERE pd = new.pd;
 END;
+CREATE TRIGGER succession_lasts BEFORE DELETE ON succession
+BEGIN SELECT RAISE(ABORT, 'a statement is never taken away'); END;
+CREATE TRIGGER succession_stays BEFORE UPDATE ON succession
+BEGIN SELECT RAISE(ABORT, 'a statement is never changed'); END;
 CREATE VIEW authorized_manifests AS
 SELECT m.* FROM manifests AS m
 JOIN roster_agents AS r

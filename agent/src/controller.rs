@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumbung_model::schedule::{Period, jitter};
-use lumbung_model::{Clock, DatasetId, InstanceId, PolicyHash, Timestamp};
+use lumbung_model::{Clock, DatasetId, InstanceId, PolicyHash, Timestamp, TlsPin};
+use lumbung_wire::Problem;
 use lumbung_wire::certs::{self, CertError};
 use lumbung_wire::client::{ClientError, ControllerClient, Timeouts};
 use lumbung_wire::messages::policy::{PolicyMark, PolicyOffer, PolicyTold};
 use lumbung_wire::messages::{
-    HeartbeatRequest, HostHealth, JobState, RenewRequest, Report, ReportId,
+    HeartbeatRequest, HeartbeatResponse, HostHealth, JobState, RenewRequest, Report, ReportId,
 };
 use lumbung_wire::tls::{self, ServerTrust, TlsError, TlsIdentity};
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::db::{Db, DbError, Memo};
 use crate::inventory::{self, Keeper, Told};
 use crate::policy::{self, KeptError, Whose};
 use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
+use crate::succession::{Known, SuccessionRefused};
 
 /// From this difference on, the clocks are worth a warning.
 pub const CLOCK_WARN_S: i64 = 2 * 3600;
@@ -64,9 +66,15 @@ pub enum LinkError {
     /// What is kept of policies.
     #[error(transparent)]
     Policy(#[from] KeptError),
+    /// It is not the controller that acts.
+    #[error(transparent)]
+    Succession(#[from] SuccessionRefused),
     /// The thread died.
     #[error("policy {0} could not be judged: look at the log, and report this if it repeats")]
     Thread(u64),
+    /// Nowhere to go.
+    #[error("no address of a controller is known: enrol again")]
+    Nowhere,
     /// The renewed certificate is not ours.
     #[error(
         "the controller renewed the certificate of another agent; the old one stays, tell the Dinas"
@@ -77,6 +85,13 @@ pub enum LinkError {
 /// A line to the controller.
 pub struct Link {
     client: ControllerClient,
+    /// The key that the client holds the controller to; none: whoever the CA vouches for.
+    pin: Option<TlsPin>,
+    /// Of the agent's file, or of the enrolment.
+    own_url: String,
+    known: Known,
+    /// Who was refused last, and what it knew: told once.
+    refused: Option<(String, u64)>,
     state: StateDir,
     clock: Arc<dyn Clock>,
     /// Spreads the renewals of a city's agents.
@@ -143,19 +158,43 @@ fn host_of(url: &str) -> String {
     authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_owned()
 }
 
+/// Whether this is no controller to talk to now, and another one may be.
+fn may_be_elsewhere(error: &LinkError) -> bool {
+    match error {
+        LinkError::Client(error) | LinkError::Succession(SuccessionRefused::Client(error)) => {
+            match error {
+                ClientError::Refused { problem, .. } => is_not_acting(problem),
+                ClientError::Damaged { .. } | ClientError::Address { .. } => false,
+                _ => true,
+            }
+        }
+        LinkError::Succession(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a controller says that another one acts.
+fn is_not_acting(problem: &Problem) -> bool {
+    problem.slug() == "not-acting"
+}
+
 fn connect(
-    url: &str,
+    (url, pin): (&str, Option<TlsPin>),
     enrolment: &Enrolment,
     tls: &TlsFiles,
     clock: Arc<dyn Clock>,
 ) -> Result<ControllerClient, LinkError> {
     let own = TlsIdentity::from_pem(&tls.certificate_pem, &tls.key)?;
-    let trust = ServerTrust::Ca { ca_pems: enrolment.ca_pems.clone(), name: host_of(url) };
+    let trust = match pin {
+        Some(pin) => ServerTrust::Pins(vec![pin]),
+        None => ServerTrust::Ca { ca_pems: enrolment.ca_pems.clone(), name: host_of(url) },
+    };
     let config = tls::client_config(Some(&own), trust, clock)?;
     Ok(ControllerClient::with_timeouts(url, &config, TIMEOUTS)?)
 }
 
-/// A client of the controller of the configuration, else of the enrolment, as this agent.
+/// A client of the controller that acts, as this agent: as far as its daemon knows (see [`crate::succession`]), else of the one of the
+/// configuration or of the enrolment.
 ///
 /// # Errors
 /// If the agent is not enrolled, or its certificate cannot be used.
@@ -165,7 +204,9 @@ pub fn client(
     clock: Arc<dyn Clock>,
 ) -> Result<ControllerClient, LinkError> {
     let (_, tls, enrolment) = state.enrolled()?;
-    connect(url.unwrap_or(&enrolment.controller), &enrolment, &tls, clock)
+    let known = Known::open(state)?;
+    let url = known.url().or(url).unwrap_or(&enrolment.controller);
+    connect((url, known.pin()), &enrolment, &tls, clock)
 }
 
 impl Link {
@@ -181,9 +222,15 @@ impl Link {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LinkError> {
         let (_, tls, enrolment) = state.enrolled()?;
-        let url = url.unwrap_or(&enrolment.controller);
+        let own_url = url.unwrap_or(&enrolment.controller).to_owned();
+        let known = Known::open(state)?;
+        let (pin, url) = (known.pin(), known.url().unwrap_or(&own_url));
         Ok(Self {
-            client: connect(url, &enrolment, &tls, clock.clone())?,
+            client: connect((url, pin), &enrolment, &tls, clock.clone())?,
+            pin,
+            own_url,
+            known,
+            refused: None,
             state: state.clone(),
             clock,
             seed,
@@ -235,9 +282,8 @@ impl Link {
         let now = self.clock.now();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let jobs = std::mem::take(&mut said.jobs);
-        let policy = self.offered.then(|| said.policy.clone());
-        let answer =
-            self.client.heartbeat(&HeartbeatRequest { now, version, health, jobs, policy }).await?;
+        let beat = HeartbeatRequest { now, version, health, jobs, policy: None };
+        let answer = self.beat(beat, &said.policy).await?;
         self.offered |= answer.policy.is_some();
         let now = self.clock.now();
         let ahead = self.client.clock_skew_s().unwrap_or_else(|| answer.now.seconds_since(now));
@@ -273,6 +319,99 @@ impl Link {
         let told = self.tell_inventory(db, (&said.inventory, said.reloads)).await;
         self.renew_if_due().await?;
         delivered.and(told)
+    }
+
+    /// A heartbeat at the controller that acts, wherever it is found.
+    async fn beat(
+        &mut self,
+        mut beat: HeartbeatRequest,
+        told: &PolicyTold,
+    ) -> Result<HeartbeatResponse, LinkError> {
+        let last = (self.reachable == Some(true)).then(|| self.client.server().to_owned());
+        let mut first = None;
+        for url in self.known.places(last.as_deref(), &self.own_url) {
+            match self.beat_at(&url, &mut beat, told).await {
+                Ok(answer) => {
+                    self.learn(answer.epoch).await;
+                    return Ok(answer);
+                }
+                Err(error) if may_be_elsewhere(&error) => {
+                    self.tell_refused(&error);
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(first.unwrap_or(LinkError::Nowhere))
+    }
+
+    async fn beat_at(
+        &mut self,
+        url: &str,
+        beat: &mut HeartbeatRequest,
+        told: &PolicyTold,
+    ) -> Result<HeartbeatResponse, LinkError> {
+        self.go_to(url)?;
+        beat.policy = self.offered.then(|| told.clone());
+        let refused = match self.client.heartbeat(beat).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let is_another = matches!(refused, ClientError::Pin { .. })
+            || refused.problem().is_some_and(is_not_acting);
+        if !is_another || !self.consult(url).await? {
+            return Err(refused.into());
+        }
+        // It knew more than this agent: whom it names is the one to tell.
+        let acts = self.known.url().unwrap_or(url).to_owned();
+        self.go_to(&acts)?;
+        beat.policy = self.offered.then(|| told.clone());
+        Ok(self.client.heartbeat(beat).await?)
+    }
+
+    /// Makes the client one for that place, and for the key of the controller that acts.
+    fn go_to(&mut self, url: &str) -> Result<(), LinkError> {
+        let pin = self.known.pin();
+        if self.client.server() == url.trim_end_matches('/') && self.pin == pin {
+            return Ok(());
+        }
+        let (_, tls, enrolment) = self.state.enrolled()?;
+        self.client = connect((url, pin), &enrolment, &tls, self.clock.clone())?;
+        // What this one has offered, it will say.
+        (self.pin, self.offered) = (pin, false);
+        Ok(())
+    }
+
+    /// Asks whoever answers there, under the CA, who acts; whether that is news.
+    async fn consult(&mut self, url: &str) -> Result<bool, LinkError> {
+        let (_, tls, enrolment) = self.state.enrolled()?;
+        let client = connect((url, None), &enrolment, &tls, self.clock.clone())?;
+        Ok(self.known.consult(&client, &enrolment.ca_pems).await?)
+    }
+
+    /// Learns a newer statement of the controller that acts: other officers, another standby, the first one of all.
+    async fn learn(&mut self, epoch: Option<u64>) {
+        if epoch <= self.known.epoch() {
+            return;
+        }
+        let url = self.client.server().to_owned();
+        if let Err(error) = self.consult(&url).await {
+            tracing::warn!(
+                "the newest statement of who acts as the controller could not be had: {}",
+                lumbung_model::with_causes(&error)
+            );
+        }
+    }
+
+    fn tell_refused(&mut self, error: &LinkError) {
+        let LinkError::Succession(SuccessionRefused::Superseded { url, epoch, .. }) = error else {
+            return;
+        };
+        let refused = Some((url.clone(), *epoch));
+        if self.refused != refused {
+            tracing::warn!("{}", lumbung_model::with_causes(error));
+            self.refused = refused;
+        }
     }
 
     /// Tells what is seen of the host, if there is something to tell.
@@ -446,7 +585,8 @@ impl Link {
         let files = TlsFiles { certificate_pem: answer.certificate_pem, key };
         enrolment.ca_pems = answer.ca_pems;
         // Fails where certificate, key and CAs do not fit, before the old ones are given up.
-        self.client = connect(self.client.server(), &enrolment, &files, self.clock.clone())?;
+        let place = (self.client.server(), self.pin);
+        self.client = connect(place, &enrolment, &files, self.clock.clone())?;
         self.state.write_tls(&files)?;
         self.state.write_enrolment(&enrolment)?;
         tracing::info!("the certificate was renewed");

@@ -7,7 +7,7 @@
 //! - [`inventory`]: what there is to see of the host: hardware, disks, addresses.
 //! - [`runner`]: a service of its own, which carries out drills and failovers.
 //! - [`metrics`]: figures for Prometheus.
-//! - [`controller`]: heartbeats, reports, renewal; [`enroll`]: how an agent begins.
+//! - [`controller`]: heartbeats, reports, renewal; [`succession`]: which controller; [`enroll`]: how an agent begins.
 //!
 //! What always holds: losing the controller stops no backup. The agent can read nothing back that was
 //! backed up before. Everything durable is in the state directory; a run that was interrupted at any
@@ -31,6 +31,7 @@ pub mod runner;
 pub mod sites;
 pub mod state;
 pub mod status;
+pub mod succession;
 pub mod throttle;
 pub mod wal;
 

@@ -13,12 +13,14 @@ use lumbung_model::{RepositoryId, ServerId, SiteId};
 use lumbung_seal::AgentIdentity;
 use lumbung_wire::certs::KeyPem;
 use lumbung_wire::messages::SiteEntry;
+use lumbung_wire::messages::succession::Succession;
 use serde::{Deserialize, Serialize};
 
 const IDENTITY: &str = "agent.id";
 const TLS: &str = "tls.pem";
 const ENROLMENT: &str = "enrolment.json";
 const REACHED: &str = "reached.json";
+const SUCCESSION: &str = "succession.json";
 const DATABASE: &str = "agent.db";
 const DAEMON_LOCK: &str = "daemon.lock";
 const ENGINE: &str = "engine";
@@ -26,6 +28,7 @@ const POLICY: &str = "policy.json";
 const POLICY_LOCK: &str = "policy.lock";
 /// No file that is read whole is larger.
 const MAX_BYTES: u64 = 1 << 20;
+const SUCCESSION_FILE_MAX_BYTES: u64 = lumbung_wire::succession::SUCCESSION_MAX_BYTES as u64;
 /// Two policies as JSON strings, each of which may be twice as long as its text.
 const POLICY_MAX_BYTES: u64 = 4 * lumbung_wire::policy::POLICY_MAX_BYTES as u64 + MAX_BYTES;
 
@@ -258,6 +261,34 @@ impl StateDir {
     pub fn write_reached(&self, reached: &[Reached]) -> Result<(), StateError> {
         let path = self.path.join(REACHED);
         let text = serde_json::to_vec(reached)
+            .map_err(|e| StateError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        replace(&path, &text)
+    }
+
+    /// The file of the statements of who acts as the controller.
+    #[must_use]
+    pub fn succession_file(&self) -> PathBuf {
+        self.path.join(SUCCESSION)
+    }
+
+    /// The statements that were taken, none before the first.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn succession(&self) -> Result<Option<Succession>, StateError> {
+        let path = self.succession_file();
+        let Some(text) = read_capped(&path, SUCCESSION_FILE_MAX_BYTES)? else { return Ok(None) };
+        let all = serde_json::from_str(&text);
+        all.map(Some).map_err(|e| StateError::Damaged { path, reason: e.to_string() })
+    }
+
+    /// Replaces the statements.
+    ///
+    /// # Errors
+    /// If they were not kept durably.
+    pub fn write_succession(&self, all: &Succession) -> Result<(), StateError> {
+        let path = self.succession_file();
+        let text = serde_json::to_vec(all)
             .map_err(|e| StateError::Damaged { path: path.clone(), reason: e.to_string() })?;
         replace(&path, &text)
     }

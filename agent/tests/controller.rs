@@ -9,6 +9,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use fake::{Event, Fake, FakeOptions};
+use lumbung_model::{Timestamp, TlsPin};
+use lumbung_pack::SigningKey;
+use lumbung_wire::messages::succession::{Officer, Seat, Statement, Succession};
+use lumbung_wire::succession::{Chain, draft, sign};
 use serde_json::Value;
 
 const DATASET: &str = "00112233445566778899aabbccddeeff";
@@ -437,4 +441,73 @@ fn who_does_not_want_to_tells_nothing_of_the_host() {
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(text.contains("is not told of this host's hardware"), "{text}");
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// The statement after these, by which whoever holds that key acts; signed by two.
+fn stated(before: &Succession, keys: &[SigningKey; 2], fake: &Fake, pin: TlsPin) -> Succession {
+    let chain = Chain::open(before).ok();
+    let officer =
+        |(name, key): (&str, &SigningKey)| Officer { name: name.into(), key: key.public() };
+    let statement = Statement {
+        epoch: chain.as_ref().map_or(0, Chain::epoch) + 1,
+        previous: chain.as_ref().map(Chain::newest_hash),
+        ca: fake.fingerprint.clone(),
+        controller: Seat { url: fake.url(), pin },
+        standbys: Vec::new(),
+        officers: ["Sekdis", "Kabid"].into_iter().zip(keys).map(officer).collect(),
+        made: Timestamp(1),
+        reason: "SK 1".into(),
+    };
+    let mut all = before.clone();
+    all.statements.push(draft(&statement).unwrap());
+    keys.iter().for_each(|key| drop(sign(&mut all, key).unwrap()));
+    all
+}
+
+#[test]
+fn whoever_has_the_ca_and_the_controllers_address_is_told_nothing_without_two_officers() {
+    let (fake, host) = enrolled(FakeOptions::default());
+    let officers = [SigningKey::generate(), SigningKey::generate()];
+    let theirs = [SigningKey::generate(), SigningKey::generate()];
+    let genuine = TlsPin::from_bytes([7; 32]);
+    let known = stated(&Succession::default(), &officers, &fake, genuine);
+    let file = host.path("state").join("succession.json");
+    std::fs::write(&file, serde_json::to_vec(&known).unwrap()).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, mode).unwrap();
+    let mut forged = known.clone();
+    forged
+        .statements
+        .push(stated(&Succession::default(), &theirs, &fake, fake.pin).statements[0].clone());
+    let daemon = host.daemon();
+    let refused = |what: &str, said: &Succession| {
+        fake.says(said);
+        fake.wait(|event| match event {
+            Event::AskedWhoActs(answered) => (answered == said).then_some(()),
+            Event::ToldWhoActs(_) => None,
+            other => panic!("{what}: the agent said {other:?}"),
+        });
+    };
+    refused("no statement", &Succession::default());
+    refused("the agent's own", &known);
+    refused("officers of its own", &stated(&Succession::default(), &theirs, &fake, fake.pin));
+    refused("its own officers' word behind the true ones'", &forged);
+    refused("and no statement again", &Succession::default());
+    let promoted = stated(&known, &officers, &fake, fake.pin);
+    fake.says(&promoted);
+    fake.wait(|event| matches!(event, Event::Heartbeat(_)).then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+
+    // Started anew, it tells one that knows less, and nothing else.
+    let higher = stated(&promoted, &officers, &fake, genuine);
+    std::fs::write(&file, serde_json::to_vec(&higher).unwrap()).unwrap();
+    let daemon = host.daemon();
+    let told = fake.wait(|event| match event {
+        Event::AskedWhoActs(_) => None,
+        Event::ToldWhoActs(told) => Some(told.clone()),
+        // The last words of the one before.
+        Event::Heartbeat(_) | Event::Reports(_) | Event::Inventory(_) | Event::Renewed => None,
+    });
+    assert_eq!(told, higher);
+    drop(daemon);
 }

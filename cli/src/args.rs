@@ -5,8 +5,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     alerts, anomaly, approve, audit, backup, browse, capacity, care, colocation, database,
     deposits, diff, drill, exchange, find, generate, hand_in, key, kinds, media, morning, order,
-    people, policy, register, repo, restore, roster, snapshots, status, uptime, user, verdicts,
-    verify,
+    people, policy, register, repo, restore, roster, snapshots, status, succession, uptime, user,
+    verdicts, verify,
 };
 use crate::mount;
 use crate::terminal::{Lang, Terminal};
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Roster(roster::RosterCommand),
     #[command(subcommand)]
     Order(order::OrderCommand),
+    #[command(subcommand)]
+    Succession(succession::SuccessionCommand),
     #[command(subcommand)]
     Approve(approve::ApproveCommand),
     Backup(backup::BackupArgs),

@@ -71,6 +71,7 @@ fn run(command: &Command, terminal: &Terminal) -> Outcome<Exit> {
         Command::Repo(command) => commands::repo::run(command, terminal),
         Command::Roster(command) => commands::roster::run(command, terminal),
         Command::Order(command) => commands::order::run(command, terminal),
+        Command::Succession(command) => commands::succession::run(command, terminal),
         Command::Approve(command) => commands::approve::run(command, terminal),
         Command::Backup(args) => commands::backup::run(args, terminal),
         Command::Snapshots(args) => commands::snapshots::run(args, terminal),

@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod people;
+mod succession;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,8 +18,9 @@ use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lumbung_model::{Clock, SystemClock};
 use lumbung_wire::Role;
-use lumbung_wire::messages::overview::TokenRequest;
+use lumbung_wire::messages::overview::{ControllerState, TokenRequest};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
 use crate::alerts::watch::WatchConfig;
@@ -27,7 +29,7 @@ use crate::db::audit::{self as audit_rows, Deed};
 use crate::policies::{self, Asker, Terms};
 use crate::profile::{BUILT_IN, Profile};
 use crate::state_dir::StateDir;
-use crate::{alerts, api, daemon, exchange, issue};
+use crate::{alerts, api, daemon, exchange, issue, standby, succession as succession_rules};
 
 /// The register, the CA and the compliance table of a city's backups.
 #[derive(Debug, Parser)]
@@ -52,6 +54,15 @@ enum Command {
     Init,
     /// Run the controller
     Run(RunArgs),
+    /// Keep a fresh copy of the controller that acts, ready to take its place; once promoted, run as the controller
+    Standby(RunArgs),
+    /// Make a controller from its own restored backup, in an empty data directory
+    Recover(succession::RecoverArgs),
+    /// Act in the place of a controller that is gone: two officers have to sign
+    Promote(succession::PromoteArgs),
+    /// Who acts as the controller, and whose signatures say so
+    #[command(subcommand)]
+    Succession(succession::SuccessionCommand),
     /// Watch the controller of another site, and tell people when it is silent
     Watch {
         /// What to watch, and whom to tell: config/watch.toml is an example
@@ -186,7 +197,11 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let state = StateDir::at(&config.data_dir);
     match &cli.command {
         Command::Init => init(cli, &config, &state),
-        Command::Run(args) => serve(cli, config, args),
+        Command::Run(args) => serve(cli, config, args, false),
+        Command::Standby(args) => serve(cli, config, args, true),
+        Command::Recover(args) => succession::recover_from(cli, &config, &state, args),
+        Command::Promote(args) => succession::promote(cli, &config, &state, args),
+        Command::Succession(command) => succession::run(cli, &config, &state, command),
         Command::Token(args) => token(cli, &state, args),
         Command::Import { file } => import_file(cli, &config, &state, file),
         Command::Operator { name } => {
@@ -259,22 +274,55 @@ fn init(cli: &Cli, config: &Config, state: &StateDir) -> anyhow::Result<()> {
     answer(cli, &value, &text)
 }
 
-fn serve(cli: &Cli, mut config: Config, args: &RunArgs) -> anyhow::Result<()> {
+fn serve(cli: &Cli, mut config: Config, args: &RunArgs, copies: bool) -> anyhow::Result<()> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
     let runtime = runtime()?;
     let json = cli.json;
-    let ready = move |address: SocketAddr| {
-        let line = if json {
-            json!({ "listening": address }).to_string()
-        } else {
-            format!("listening on {address}")
+    let say = move |state: ControllerState, address: SocketAddr| {
+        let line = match (json, state) {
+            (true, _) => json!({ "listening": address, "state": state }).to_string(),
+            (false, ControllerState::Acting) => format!("listening on {address}"),
+            (false, state) => format!("{state} on {address}"),
         };
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
-    Ok(runtime.block_on(daemon::run(config, Arc::new(SystemClock), ready))?)
+    runtime.block_on(async move {
+        let stop = CancellationToken::new();
+        let (asked, told) = (daemon::shutdown_signal()?, stop.clone());
+        tokio::spawn(async move {
+            asked.await;
+            told.cancel();
+        });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let state = StateDir::at(&config.data_dir);
+        // A controller that is superseded waits, and one that is promoted acts: in the same process.
+        while !stop.is_cancelled() {
+            let own = state.own_pin(&state.authority()?, &config.names, clock.now())?;
+            // Closed before anything runs: a copy takes the place of no database that is open.
+            let chain = state.open_db()?.read(|tx| succession_rules::chain(tx))?;
+            match chain {
+                Some(chain) if chain.standing(&own) != ControllerState::Acting => {
+                    let say = |address, state| say(state, address);
+                    let (config, stop) = (config.clone(), stop.clone());
+                    standby::run(config, clock.clone(), (chain, copies), stop, say).await?;
+                }
+                None if copies => anyhow::bail!(
+                    "no officers are known here, and without their signatures no standby can take over: take the controller's signed first statement here too (`lumbung-controller succession take FILE`)"
+                ),
+                _ => {
+                    let say = |address| say(ControllerState::Acting, address);
+                    match daemon::run(config.clone(), clock.clone(), say).await? {
+                        daemon::Ended::Stopped => return Ok(()),
+                        daemon::Ended::Superseded => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The runtime of what runs until it is stopped, with its log on stderr.

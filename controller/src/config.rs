@@ -41,6 +41,8 @@ pub struct Config {
     pub metrics: Option<metrics::Settings>,
     /// Who is told about what is wrong, and by what.
     pub alerts: alerts::Settings,
+    /// How a standby keeps its copy.
+    pub standby: Standby,
 }
 
 impl Default for Config {
@@ -56,6 +58,7 @@ impl Default for Config {
             uptime: Uptime::default(),
             metrics: None,
             alerts: alerts::Settings::default(),
+            standby: Standby::default(),
         }
     }
 }
@@ -115,6 +118,20 @@ pub struct Poll {
 }
 
 impl Default for Poll {
+    fn default() -> Self {
+        Self { interval_s: 300 }
+    }
+}
+
+/// `[standby]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Standby {
+    /// Seconds between two copies of the database.
+    pub interval_s: u32,
+}
+
+impl Default for Standby {
     fn default() -> Self {
         Self { interval_s: 300 }
     }
@@ -192,6 +209,9 @@ impl Config {
         if !(1..=86_400).contains(&self.poll.interval_s) {
             return wrong("poll.interval_s", "must be 1 to 86400 seconds");
         }
+        if !(1..=86_400).contains(&self.standby.interval_s) {
+            return wrong("standby.interval_s", "must be 1 to 86400 seconds");
+        }
         if self.max_connections == 0 {
             return wrong("max_connections", "must be at least 1");
         }
@@ -237,6 +257,7 @@ mod tests {
         for (text, expected) in [
             ("lisen = '[::]:1'", "did you mean `listen`"),
             ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
+            ("[standby]\ninterval_s = 0", "standby.interval_s"),
             ("data_dir = 'here'", "data_dir"),
             ("[metrics]\nlisten = '0.0.0.0:9743'", "allow_remote = true"),
             ("[metrics]\nlisen = '127.0.0.1:9743'", "did you mean `listen`"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lumbung_model::{Clock, InstanceId, Timestamp};
 use lumbung_probe::SteadyClock;
+use lumbung_wire::messages::overview::ControllerState;
 use lumbung_wire::metrics::{Endpoint, MetricsError};
 use lumbung_wire::server::{ServeOptions, serve_with};
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
@@ -39,6 +40,8 @@ use crate::reconcile::{self, Reconciler};
 use crate::refusals::Refusals;
 use crate::register::{self, RegisterError};
 use crate::state_dir::{StateDir, StateError};
+use crate::succession::Post;
+use crate::succession::lookout::Lookout;
 use crate::turns::Turns;
 use crate::uptime;
 
@@ -89,7 +92,16 @@ pub enum DaemonError {
     Signals(#[source] std::io::Error),
 }
 
-/// Runs until told to stop. `ready` is called once with the address that it listens on.
+/// Why the daemon does not run any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Another controller acts, by a statement of two officers.
+    Superseded,
+}
+
+/// Runs until told to stop, or until another controller acts. `ready` is called once with the address that it listens on.
 ///
 /// # Errors
 /// If something that it needs cannot be opened.
@@ -97,18 +109,31 @@ pub async fn run(
     config: Config,
     clock: Arc<dyn Clock>,
     ready: impl FnOnce(std::net::SocketAddr),
-) -> Result<(), DaemonError> {
+) -> Result<Ended, DaemonError> {
     let profile = Arc::new(Profile::load(&config.profile)?);
     let state = StateDir::at(&config.data_dir);
     let db = state.open_db()?;
+    let authority = state.authority()?;
+    let identity = Arc::new(state.server_identity(&authority, &config.names, clock.now())?);
+    let post = Arc::new(Post::open(&db, identity.pin()?, authority.fingerprint())?);
+    let looking = Arc::new(Lookout {
+        db: db.clone(),
+        clock: clock.clone(),
+        identity: identity.clone(),
+        post: post.clone(),
+        interval_s: config.poll.interval_s,
+    });
+    // One that comes back after it was superseded learns it before anybody can ask it for anything.
+    looking.round().await?;
+    if post.standing() != ControllerState::Acting {
+        return Ok(Ended::Superseded);
+    }
     take_over(&db, &profile, clock.now())?;
     heartbeats::load(&db, clock.now())?;
     let offers = policies::Offers::default();
     offers.load(&db)?;
-    let authority = state.authority()?;
     let (audit_key, policy_key) = (state.audit_key()?, state.policy_key()?);
     keys::note(&db, &Act::controller(clock.now()), &audit_key, &policy_key)?;
-    let identity = state.server_identity(&authority, &config.names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
     let tls = tls::server_config(&identity, &cas, access, clock.clone())?;
@@ -123,7 +148,6 @@ pub async fn run(
 
     let (signal, publish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stop, stopped) = watch::channel(false);
-    let identity = Arc::new(identity);
     let anomalies = Arc::new(Notify::new());
     let holding = Arc::new(anomalies::keeper::Keeper {
         db: db.clone(),
@@ -209,6 +233,7 @@ pub async fn run(
         instance: InstanceId::random(),
         refusals: Refusals::default(),
         alerts: telling.at_work.clone(),
+        post: post.clone(),
     });
     let reconciler =
         Arc::new(Reconciler::new(shared.db.clone(), shared.clock.clone(), shared.profile.clone()));
@@ -223,9 +248,17 @@ pub async fn run(
     let eyes = CancellationToken::new();
     work.spawn(look(shared.clone(), place, eyes.clone()));
     work.spawn(fullness.run(stopped.clone()));
+    work.spawn(looking.run(stopped.clone()));
     work.spawn(renew_own(shared.clone(), state, tls.clone(), stopped.clone()));
     work.spawn(show(endpoint, figures, stopped));
-    let ended = shutdown_signal()?;
+    let asked = shutdown_signal()?;
+    let lost = post.clone();
+    let ended = async move {
+        tokio::select! {
+            () = asked => {}
+            () = lost.lost() => tracing::error!("another controller acts by now: this one stops acting"),
+        }
+    };
     ready(bound);
     tracing::info!(%bound, fingerprint = shared.authority.fingerprint(), "listening");
     serve_with(listener, tls, metrics::counted(api::router(shared), counts), options, ended).await;
@@ -238,7 +271,8 @@ pub async fn run(
         }
     }
     telling.end().await;
-    Ok(())
+    let acts = post.standing() == ControllerState::Acting;
+    Ok(if acts { Ended::Stopped } else { Ended::Superseded })
 }
 
 /// Alerts at work: who is told, what is sent, and the sign of life.

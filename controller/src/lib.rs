@@ -20,6 +20,7 @@
 //! - [`assets`]: what of the inventory needs somebody, as alarms; [`changes`]: who changed which field of a row.
 //! - [`report`], [`overview`]: put into tables, of now or of a date.
 //! - [`alerts`]: what people are told about what is wrong.
+//! - [`succession`]: who acts as the controller; [`standby`]: a copy that waits; [`recover`]: a controller made from its own backup.
 //! - [`metrics`]: figures for Prometheus.
 //! - [`api`]: `/api/v1`. [`daemon`]: everything together. [`cli`]: the command line.
 
@@ -52,14 +53,17 @@ pub mod policies;
 pub mod poller;
 pub mod profile;
 pub mod reconcile;
+pub mod recover;
 pub mod refusals;
 pub mod register;
 pub mod reminders;
 pub mod report;
 pub mod retire;
 pub mod rules;
+pub mod standby;
 pub mod standing;
 pub mod state_dir;
+pub mod succession;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

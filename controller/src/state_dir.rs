@@ -1,8 +1,8 @@
 //! The data directory: database, CA, the controller's own certificate.
 //!
 //! Invariants: keys are written with mode 0600 before a byte stands in them, whole or not at all;
-//! `init` never writes over a CA. Names: `controller.db`, `ca.crt`, `ca.key`, `server.crt`, `server.key`,
-//! `operator.pem`, `audit.key`, `policy.key`.
+//! neither `init` nor `recover` writes over a CA. Names: `controller.db`, `ca.crt`, `ca.key`, `server.crt`, `server.key`,
+//! `operator.pem`, `audit.key`, `policy.key`; of a standby `copied` and `copy.lock`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use lumbung_model::{Clock, Secret, Timestamp};
+use lumbung_model::{Clock, Secret, Timestamp, TlsPin};
 use lumbung_pack::SigningKey;
 use lumbung_wire::Role;
 use lumbung_wire::certs::{self, Authority, CertError, IssueRequest, KeyPem};
@@ -88,6 +88,50 @@ impl StateDir {
         self.path.join(name)
     }
 
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Held by whoever puts a copy in the place of a standby's database, or promotes it; waits for whoever holds it.
+    ///
+    /// # Errors
+    /// If the lock cannot be had.
+    pub fn lock_copy(&self) -> Result<File, StateError> {
+        let path = self.file("copy.lock");
+        let locked = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let locked = locked.and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|source| StateError::File { action: "lock", path, source })
+    }
+
+    /// Notes from when a standby's copy is.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn note_copied(&self, at: Timestamp) -> Result<(), StateError> {
+        self.write("copied", &at.0.to_string(), 0o644)
+    }
+
+    /// From when a standby's copy is; none if it never took one.
+    #[must_use]
+    pub fn copied(&self) -> Option<Timestamp> {
+        self.read("copied").ok()?.trim().parse().ok().map(Timestamp)
+    }
+
+    /// The pin of the own TLS key; there is one from now on.
+    ///
+    /// # Errors
+    /// If the key or the certificate cannot be read or made.
+    pub fn own_pin(
+        &self,
+        authority: &Authority,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<TlsPin, StateError> {
+        Ok(self.server_identity(authority, names, now)?.pin()?)
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database(&self) -> PathBuf {
@@ -137,6 +181,22 @@ impl StateDir {
         })
     }
 
+    /// Writes the keys of a controller that is recovered; the CA's certificate last, since with it there is a controller.
+    ///
+    /// # Errors
+    /// If there is a CA already, or a file cannot be written.
+    pub(crate) fn adopt(&self, files: &[(&'static str, KeyPem)]) -> Result<(), StateError> {
+        if self.file("ca.crt").exists() {
+            return Err(StateError::Initialised(self.path.clone()));
+        }
+        let (last, others): (Vec<_>, Vec<_>) =
+            files.iter().partition(|(name, _)| *name == "ca.crt");
+        for (name, text) in others {
+            self.write_secret(name, text.expose())?;
+        }
+        last.iter().try_for_each(|(name, text)| self.write(name, text.expose(), 0o644))
+    }
+
     /// The CA.
     ///
     /// # Errors
@@ -163,8 +223,7 @@ impl StateDir {
         if !self.file("server.crt").exists() || self.server_due(names, now)? {
             self.issue_server(authority, names, now)?;
         }
-        let key = KeyPem::new(self.read("server.key")?);
-        Ok(TlsIdentity::from_pem(&self.read("server.crt")?, &key)?)
+        Ok(TlsIdentity::from_pem(&self.read("server.crt")?, &self.server_key()?)?)
     }
 
     /// The key that signs how far the audit log goes; a new one where there is none.
@@ -222,12 +281,20 @@ impl StateDir {
             hosts: names.to_vec(),
             now,
         };
-        let (issued, key) = authority.issue_with_key(&wanted)?;
-        // Names last: if this is interrupted, the pair is made again at the next start.
+        let issued = authority.issue_for_key(&self.server_key()?, &wanted)?;
+        // Names last: if this is interrupted, the certificate is made again at the next start.
         let _ = std::fs::remove_file(self.file("server.names"));
-        self.write_secret("server.key", key.expose())?;
         self.write("server.crt", &issued.certificate_pem, 0o644)?;
         self.write("server.names", &names.join("\n"), 0o644)
+    }
+
+    /// The key of the own certificates, a new one where there is none. It outlives them: by its pin a succession's statement
+    /// tells the controller that acts from its copies, so it is in no copy.
+    fn server_key(&self) -> Result<KeyPem, StateError> {
+        if !self.file("server.key").exists() {
+            self.write_secret("server.key", certs::generate_key()?.expose())?;
+        }
+        Ok(KeyPem::new(self.read("server.key")?))
     }
 
     /// Makes an operator's certificate and key, in one file that only its owner can read. Tells the file, and the serial number.
@@ -333,6 +400,11 @@ mod tests {
         let renamed = ["lumbung.example.go.id".to_owned()];
         state.server_identity(&authority, &renamed, start.plus_seconds(92 * 86_400)).unwrap();
         assert_ne!(serial(), second);
+        let pin = || certs::facts(&state.read("server.crt").unwrap()).unwrap().pin;
+        let before = pin();
+        std::fs::remove_file(state.file("server.crt")).unwrap();
+        state.server_identity(&authority, &renamed, start.plus_seconds(93 * 86_400)).unwrap();
+        assert_eq!(pin(), before, "its key outlives its certificates");
     }
 
     #[test]

@@ -165,22 +165,33 @@ impl Controller {
     }
 
     fn create_on(dir: &Path, host: Host) -> Result<Self> {
-        let dir = dir.join("controller");
-        fs::create_dir_all(&dir)?;
-        let address = host.address();
-        let listen = format!("{address}:{}", free_port()?);
-        let text = format!(
-            "data_dir = \"{}\"\nlisten = \"{listen}\"\nnames = [\"{address}\"]\nprofile = \"medan\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n",
-            dir.join("data").display()
-        );
-        fs::write(dir.join("controller.toml"), text)?;
-        let url = format!("https://{listen}");
-        let ca_fingerprint = String::new();
-        let mut controller = Self { dir, url, ca_fingerprint, host, listen, daemon: None };
+        let mut controller = Self::prepare(&dir.join("controller"), host)?;
         let init: Value =
             serde_json::from_str(&output(controller.command().args(["--json", "init"]))?)?;
         controller.ca_fingerprint = text_of(&init, "ca_fingerprint")?;
         Ok(controller)
+    }
+
+    /// A second controller's place, on this machine and with the CA of the first one: its configuration, and nothing else yet.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn place_beside(&self, dir: &Path) -> Result<Self> {
+        let ca_fingerprint = self.ca_fingerprint.clone();
+        Ok(Self { ca_fingerprint, ..Self::prepare(dir, Host::loopback())? })
+    }
+
+    fn prepare(dir: &Path, host: Host) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let address = host.address();
+        let listen = format!("{address}:{}", free_port()?);
+        let text = format!(
+            "data_dir = \"{}\"\nlisten = \"{listen}\"\nnames = [\"{address}\"]\nprofile = \"medan\"\n\n[heartbeat]\ninterval_s = 5\n\n[poll]\ninterval_s = 1\n\n[standby]\ninterval_s = 1\n",
+            dir.join("data").display()
+        );
+        fs::write(dir.join("controller.toml"), text)?;
+        let (url, dir) = (format!("https://{listen}"), dir.to_path_buf());
+        Ok(Self { dir, url, ca_fingerprint: String::new(), host, listen, daemon: None })
     }
 
     /// A controller with a register and without any city around it.
@@ -271,11 +282,26 @@ impl Controller {
     /// # Errors
     /// If it does not.
     pub fn start(&mut self) -> Result<()> {
+        self.start_as("run", "listening")
+    }
+
+    /// Starts it with this command, and waits until it says that it is in this state: `listening`, `standby`, …
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn start_as(&mut self, command: &str, state: &str) -> Result<()> {
         let mut run = self.command();
-        let mut daemon = Daemon::start("controller", run.arg("run"), &self.dir.join("log"))?;
-        daemon.wait_for(&format!("listening on {}", self.listen))?;
-        self.daemon = Some(daemon);
-        Ok(())
+        self.daemon = Some(Daemon::start("controller", run.arg(command), &self.dir.join("log"))?);
+        self.becomes(state)
+    }
+
+    /// Waits until it says that it is in this state.
+    ///
+    /// # Errors
+    /// If it does not, or does not run.
+    pub fn becomes(&mut self, state: &str) -> Result<()> {
+        let daemon = self.daemon.as_mut().context("the controller does not run")?;
+        daemon.wait_for(&format!("{state} on {}", self.listen)).map(|_| ())
     }
 
     /// SIGKILL.
@@ -374,10 +400,16 @@ impl Pd {
     /// # Errors
     /// If it does not end in order, or does not start.
     pub fn restart(&mut self) -> Result<()> {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.stop()?;
-        }
+        self.stop()?;
         self.start()
+    }
+
+    /// Stops the daemon in order, if it runs.
+    ///
+    /// # Errors
+    /// If it does not end in order.
+    pub fn stop(&mut self) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), |mut daemon| daemon.stop())
     }
 
     /// Its process id, while it runs.

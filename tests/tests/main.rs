@@ -30,6 +30,7 @@ mod reader;
 mod replicated;
 mod retirement;
 mod runner;
+mod standby;
 mod stolen_controller;
 mod thieves;
 mod uptime;

@@ -33,6 +33,7 @@ pub mod scrub;
 pub mod state;
 pub mod status;
 pub mod storage;
+mod succession;
 mod tenancy;
 mod vantage;
 mod vault;

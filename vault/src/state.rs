@@ -15,6 +15,8 @@ use lumbung_wire::{ClientError, ControllerClient, Role, ServerTrust};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+use crate::succession;
+
 /// Why the state directory does not give what is needed.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -278,9 +280,15 @@ impl State {
         &self,
         clock: Arc<dyn Clock>,
     ) -> Result<Option<ControllerClient>, StateError> {
-        let Some(url) = self.controller_url() else { return Ok(None) };
-        let name = host_of(&url).to_owned();
-        let trust = ServerTrust::Ca { ca_pems: self.authorities()?, name };
+        let Some(enrolled) = self.controller_url() else { return Ok(None) };
+        // The one that two officers named, whichever this site enrolled with.
+        let (url, trust) = match succession::acting(&self.dir) {
+            Some(acting) => (acting.url, ServerTrust::Pins(vec![acting.pin])),
+            None => {
+                let name = host_of(&enrolled).to_owned();
+                (enrolled, ServerTrust::Ca { ca_pems: self.authorities()?, name })
+            }
+        };
         let tls = tls::client_config(Some(&self.tls_identity()?), trust, clock)?;
         Ok(Some(ControllerClient::new(&url, &tls)?))
     }

@@ -22,6 +22,7 @@ use crate::metrics::Counts;
 use crate::repository::Repository;
 use crate::retention::{Age, SystemUptime, Uptime};
 use crate::storage::{self, Place, Storage};
+use crate::succession;
 use crate::{Config, VaultError};
 
 /// Name of the index's file.
@@ -37,6 +38,7 @@ pub struct Vault {
     pub(crate) age: Age,
     pub(crate) counts: Counts,
     pub(crate) bandwidth: Bandwidth,
+    pub(crate) succession: succession::Keeper,
     place: Box<dyn Place>,
     repositories: RwLock<BTreeMap<RepositoryId, Arc<Repository>>>,
     /// Repositories are made one after the other: reconciling one that somebody else already works with would
@@ -95,6 +97,7 @@ impl Vault {
         let age = Age::open(&config.data, uptime, clock.now(), known_s)?;
         let counts = Counts::new(clock.now());
         let bandwidth = Bandwidth::open(&config.data, identity.site, Arc::clone(&clock));
+        let succession = succession::Keeper::open(&config.state());
         let vault = Self {
             config,
             identity,
@@ -104,6 +107,7 @@ impl Vault {
             age,
             counts,
             bandwidth,
+            succession,
             place,
             repositories: RwLock::default(),
             founding: Mutex::default(),

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use lumbung_model::{Clock, InstanceId, SystemClock, Timestamp};
+use lumbung_model::{Clock, InstanceId, SystemClock, Timestamp, TlsPin};
 use lumbung_wire::certs::{Authority, IssueRequest};
 use lumbung_wire::identity::CertificateNames;
 use lumbung_wire::messages::host::InventoryAck;
+use lumbung_wire::messages::succession::Succession;
 use lumbung_wire::messages::{
     EnrollRequest, EnrollResponse, HeartbeatResponse, RenewRequest, RenewResponse, ReportId,
     ReportsAck,
@@ -32,6 +33,10 @@ pub(crate) enum Event {
     Reports(Vec<String>),
     Inventory(Value),
     Renewed,
+    /// It asked who acts, and was answered that.
+    AskedWhoActs(Succession),
+    /// It told who acts.
+    ToldWhoActs(Succession),
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +65,8 @@ struct Shared {
     authority: Authority,
     options: FakeOptions,
     events: Mutex<Sender<Event>>,
+    /// What it says of who acts.
+    succession: Arc<Mutex<Succession>>,
 }
 
 impl Shared {
@@ -77,6 +84,9 @@ impl Shared {
 
 pub(crate) struct Fake {
     pub(crate) fingerprint: String,
+    /// Of its TLS key.
+    pub(crate) pin: TlsPin,
+    succession: Arc<Mutex<Succession>>,
     port: u16,
     events: Receiver<Event>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -108,7 +118,10 @@ impl Fake {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, events) = channel();
-        let shared = Arc::new(Shared { authority, options, events: Mutex::new(sender) });
+        let pin = identity.pin().unwrap();
+        let succession = Arc::new(Mutex::new(Succession::default()));
+        let (events_of, said) = (Mutex::new(sender), succession.clone());
+        let shared = Arc::new(Shared { authority, options, events: events_of, succession: said });
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             let runtime =
@@ -120,11 +133,17 @@ impl Fake {
                 server::serve_with(listener, tls, router(shared), limits, until).await;
             });
         });
-        Self { fingerprint, port, events, stop: Some(stop), thread: Some(thread) }
+        let (stop, thread) = (Some(stop), Some(thread));
+        Self { fingerprint, pin, succession, port, events, stop, thread }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on it says this of who acts.
+    pub(crate) fn says(&self, succession: &Succession) {
+        self.succession.lock().unwrap().clone_from(succession);
     }
 
     /// The next event that `pick` takes.
@@ -154,6 +173,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/heartbeat", post(heartbeat))
         .route("/api/v1/reports", post(reports))
         .route("/api/v1/inventory", post(inventory))
+        .route("/api/v1/succession", get(who_acts).post(told_who_acts))
         .with_state(shared)
 }
 
@@ -220,8 +240,28 @@ async fn heartbeat(
         true => InstanceId::random(),
         false => InstanceId::from_bytes([1; 16]),
     };
-    Json(HeartbeatResponse { now, sites: Vec::new(), instance: Some(instance), policy: None })
-        .into_response()
+    Json(HeartbeatResponse {
+        now,
+        sites: Vec::new(),
+        instance: Some(instance),
+        policy: None,
+        epoch: None,
+    })
+    .into_response()
+}
+
+async fn who_acts(State(shared): State<Arc<Shared>>) -> Json<Succession> {
+    let said = shared.succession.lock().unwrap().clone();
+    shared.tell(Event::AskedWhoActs(said.clone()));
+    Json(said)
+}
+
+async fn told_who_acts(
+    State(shared): State<Arc<Shared>>,
+    Json(told): Json<Succession>,
+) -> Json<Succession> {
+    shared.tell(Event::ToldWhoActs(told));
+    Json(shared.succession.lock().unwrap().clone())
 }
 
 async fn inventory(State(shared): State<Arc<Shared>>, Json(seen): Json<Value>) -> Response {

@@ -46,6 +46,7 @@ mod roster_travel;
 pub(crate) mod set;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod succession;
 pub(crate) mod uptime;
 mod uptime_text;
 pub(crate) mod user;

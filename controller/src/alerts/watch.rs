@@ -13,7 +13,7 @@ use std::time::Duration;
 use lumbung_model::toml_text::{self, TomlError};
 use lumbung_model::{Clock, Timestamp};
 use lumbung_wire::client::{ClientError, ControllerClient};
-use lumbung_wire::messages::overview::ControllerHealth;
+use lumbung_wire::messages::overview::{ControllerHealth, ControllerState};
 use lumbung_wire::tls::{self, ServerTrust, TlsError};
 use rusqlite::Transaction;
 use serde::Deserialize;
@@ -214,7 +214,8 @@ impl WatchConfig {
 
 /// Whether an answer is one of a controller that works.
 fn is_at_work(health: &ControllerHealth) -> bool {
-    health.alerts.is_none_or(|last| health.now.seconds_since(last) <= STALE_S)
+    let acts = health.state.is_none_or(|state| state == ControllerState::Acting);
+    acts && health.alerts.is_none_or(|last| health.now.seconds_since(last) <= STALE_S)
 }
 
 /// Whoever watches.
@@ -230,7 +231,10 @@ impl Watch {
         let asked = self.controller.get::<ControllerHealth>("/api/v1/health");
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(health)) if is_at_work(&health) => Ok(()),
-            Ok(Ok(_)) => Err("it answers, but does not look after alerts".to_owned()),
+            Ok(Ok(_)) => {
+                Err("it answers, but does not act as the controller, or does not look after alerts"
+                    .to_owned())
+            }
             Ok(Err(error)) => Err(lumbung_model::with_causes(&error)),
             Err(_) => Err("no answer within 10 s".to_owned()),
         }
@@ -388,8 +392,14 @@ mod tests {
             version: "0.1.0".into(),
             now: Timestamp(10_000),
             alerts: alerts.map(Timestamp),
+            state: None,
+            epoch: None,
+            copied: None,
         };
         assert!(is_at_work(&health(None)) && is_at_work(&health(Some(9_990))));
         assert!(!is_at_work(&health(Some(9_000))));
+        let of = |state| ControllerHealth { state: Some(state), ..health(Some(9_990)) };
+        assert!(is_at_work(&of(ControllerState::Acting)));
+        assert!(!is_at_work(&of(ControllerState::Superseded)));
     }
 }

@@ -37,6 +37,10 @@ pub enum Access {
     Site,
     /// Whoever has a certificate that it may renew: agents, sites, operators.
     Holder,
+    /// Whoever has a certificate of the city's CA.
+    Member,
+    /// Another controller, about what it may take over.
+    Controller,
     /// Whoever has this permission.
     Person(Permission),
     /// Whoever has logged in, however far.
@@ -54,6 +58,8 @@ impl Access {
             Self::Agent => &[Role::Agent],
             Self::Site => &[Role::Site],
             Self::Holder => &[Role::Agent, Role::Site, Role::Operator],
+            Self::Member => &[Role::Agent, Role::Site, Role::Operator, Role::Controller],
+            Self::Controller => &[Role::Controller],
             Self::Person(_) | Self::Own => &[],
         };
         let role = match peer {
@@ -80,6 +86,10 @@ impl Access {
             Self::Agent => "Client certificate of an agent; it speaks for itself only.",
             Self::Site => "Client certificate of a site; it speaks for itself only.",
             Self::Holder => "Client certificate of an agent, a site or an operator.",
+            Self::Member => "Client certificate of the city's CA.",
+            Self::Controller => {
+                "Client certificate of a controller; it is told what is for its key."
+            }
             Self::Own => "Whoever has logged in, or has an API token.",
             Self::Person(P::Read) => {
                 "Everybody with an account; pd and custodian see their own PD only."

@@ -223,7 +223,8 @@ pub(super) async fn heartbeat(
     }
     let sites = app.sites.now(&app.db).await?.to_vec();
     let policy = offered_policy(&app, agent, beat.policy).await?;
-    Ok(Json(HeartbeatResponse { now, sites, instance: Some(app.instance), policy }))
+    let epoch = app.post.epoch();
+    Ok(Json(HeartbeatResponse { now, sites, instance: Some(app.instance), policy, epoch }))
 }
 
 /// Keeps what the agent tells of its policy, if that is new, and says which is the newest.

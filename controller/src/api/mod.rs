@@ -36,6 +36,7 @@ mod register;
 mod retire;
 mod route;
 mod schemas;
+mod succession;
 mod uptime;
 mod verdicts;
 mod who;
@@ -61,6 +62,7 @@ use crate::heartbeats::Sites;
 use crate::policies::Offers;
 use crate::profile::Profile;
 use crate::refusals::Refusals;
+use crate::succession::Post;
 use gate::Gate;
 pub use idempotency::{AtWork, Keys};
 pub use route::{Route, Routes};
@@ -134,13 +136,22 @@ pub struct Shared {
     pub refusals: Refusals,
     /// Alerts at work.
     pub alerts: alerts_at_work::AtWork,
+    /// Who acts.
+    pub post: Arc<Post>,
 }
 
 impl Shared {
     /// What it tells of itself at `now`.
     fn health(&self, now: Timestamp) -> ControllerHealth {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        ControllerHealth { version, now, alerts: Some(*self.alerts.done.borrow()) }
+        ControllerHealth {
+            version,
+            now,
+            alerts: Some(*self.alerts.done.borrow()),
+            state: Some(self.post.standing()),
+            epoch: self.post.epoch(),
+            copied: None,
+        }
     }
 }
 
@@ -171,6 +182,7 @@ pub fn routes() -> Routes {
         hosts::routes(),
         capacity::routes(),
         alerts::routes(),
+        succession::routes(),
     ]
     .concat()
 }

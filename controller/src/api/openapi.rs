@@ -139,7 +139,9 @@ fn answer(route: &Route) -> Value {
 fn security(access: Access) -> Value {
     match access {
         Access::Anyone => json!([]),
-        Access::Agent | Access::Site | Access::Holder => json!([{ "mtls": [] }]),
+        Access::Agent | Access::Site | Access::Holder | Access::Member | Access::Controller => {
+            json!([{ "mtls": [] }])
+        }
         Access::Person(_) | Access::Own => {
             json!([{ "token": [] }, { "session": [] }, { "mtls": [] }])
         }

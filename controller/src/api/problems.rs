@@ -19,6 +19,7 @@ use crate::people::PeopleError;
 use crate::register::RegisterError;
 use crate::reminders::ReminderError;
 use crate::retire::RetireError;
+use crate::succession::TakeError;
 use crate::tokens::TokenError;
 use crate::uptime::UptimeError;
 use crate::waivers::WaiverError;
@@ -402,6 +403,22 @@ impl From<DrillError> for Refused {
             E::Db(error) => database(&error),
         };
         Self(field.into_iter().fold(problem, Problem::with_field))
+    }
+}
+
+impl From<TakeError> for Refused {
+    fn from(error: TakeError) -> Self {
+        let detail = error.to_string();
+        Self(match error {
+            TakeError::Refused(_) | TakeError::OtherCa => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "succession",
+                "The succession is refused",
+                detail,
+            ),
+            TakeError::Fork(_) | TakeError::First => Problem::conflict(detail),
+            TakeError::Db(error) => database(&error),
+        })
     }
 }
 

@@ -49,6 +49,7 @@ use lumbung_wire::messages::register::{
     ReservationInput, Retirement, RetirementInput, Room, RoomInput, Server, ServerInput, Service,
     ServiceInput, Site, SiteInput,
 };
+use lumbung_wire::messages::succession::Succession;
 use lumbung_wire::messages::uptime::{
     CheckState, Incident, IncidentInput, IncidentNoteInput, Maintenance, MaintenanceInput,
     Observations, ObservationsAck, UptimeRow, VantageOrders,
@@ -203,6 +204,7 @@ messages![
     ServiceInput,
     Site,
     SiteInput,
+    Succession,
     TokenRequest,
     TotpConfirm,
     TotpSecret,

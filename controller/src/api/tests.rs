@@ -22,6 +22,7 @@ mod paging;
 mod people;
 mod policies;
 mod retire;
+mod succession;
 mod tenancy;
 mod uptime;
 
@@ -76,6 +77,8 @@ impl App {
 
     fn over(city: City, db: Db) -> Self {
         let (authority, _) = Authority::generate("test CA", START).unwrap();
+        let own = lumbung_model::TlsPin::from_bytes([1; 32]);
+        let post = crate::succession::Post::open(&db, own, authority.fingerprint()).unwrap();
         let state = Arc::new(Shared {
             db,
             clock: city.clock.clone(),
@@ -97,6 +100,7 @@ impl App {
             instance: lumbung_model::InstanceId::random(),
             refusals: Refusals::default(),
             alerts: crate::alerts::AtWork::begin(START),
+            post: Arc::new(post),
         });
         Self { city, state }
     }
@@ -323,6 +327,7 @@ fn certified(names: CertificateNames) -> Peer {
         site: names.site,
         name: "budi".into(),
         serial: "01".into(),
+        pin: lumbung_model::TlsPin::ZERO,
         not_after: Timestamp(i64::MAX),
     })
 }

@@ -47,6 +47,7 @@ pub mod services;
 pub mod sights;
 pub mod standings;
 pub mod stands;
+pub mod succession;
 pub mod tokens;
 pub mod uptime;
 pub mod verdicts;

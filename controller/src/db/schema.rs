@@ -42,6 +42,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0029_site_caps", include_str!("../../migrations/0029_site_caps.sql")),
     ("0030_care", include_str!("../../migrations/0030_care.sql")),
     ("0032_drills", include_str!("../../migrations/0032_drills.sql")),
+    ("0034_succession", include_str!("../../migrations/0034_succession.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -176,6 +176,7 @@ id!(/** A revocation of a consent. */ RevocationId, 32, "a revocation id");
 id!(/** A list of what lies on a portable medium. */ MediumListId, 32, "a medium list id");
 id!(/** An entry of the controller's audit log, and the chain up to it. */ AuditHash, 32, "an audit hash");
 id!(/** A policy: the hash of its signed text. */ PolicyHash, 32, "a policy hash");
+id!(/** A statement of who acts as the controller: the hash of its signed text. */ StatementHash, 32, "a statement hash");
 id!(/** A chunk: keyed hash of its plaintext. */ ChunkId, 32, "a chunk id");
 id!(/** The hash of a stored frame. */ FrameHash, 32, "a frame hash");
 id!(/** An Ed25519 or X25519 public key. */ PublicKey, 32, "a public key");

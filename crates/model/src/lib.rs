@@ -38,8 +38,8 @@ pub use id::{
     HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId, MaintenanceId, ManifestId,
     MediumId, MediumListId, OnCallId, OrderId, PackId, PdId, PolicyHash, PoolId, ProofId,
     PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RevocationId, RoomId,
-    RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, ShareSetId, SiteId, TlsPin,
-    TombstoneId, UsageId, UserId, WaiverId, WrapId,
+    RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, ShareSetId, SiteId,
+    StatementHash, TlsPin, TombstoneId, UsageId, UserId, WaiverId, WrapId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -240,9 +240,14 @@ impl Authority {
     /// whoever knows only the fingerprint can verify it.
     pub fn issue_with_key(&self, wanted: &IssueRequest) -> Result<(Issued, KeyPem), CertError> {
         let key = generate_key()?;
-        let mut issued = self.issue(&csr(&key, &wanted.common_name)?, wanted)?;
+        Ok((self.issue_for_key(&key, wanted)?, key))
+    }
+
+    /// As [`Self::issue_with_key`], for a key that is there already: its pin stays.
+    pub fn issue_for_key(&self, key: &KeyPem, wanted: &IssueRequest) -> Result<Issued, CertError> {
+        let mut issued = self.issue(&csr(key, &wanted.common_name)?, wanted)?;
         issued.certificate_pem = format!("{}{}", issued.certificate_pem, self.certificate_pem);
-        Ok((issued, key))
+        Ok(issued)
     }
 }
 

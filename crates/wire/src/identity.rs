@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lumbung_model::{AgentId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp};
+use lumbung_model::{AgentId, PublicKey, RepositoryId, ServerId, SiteId, Timestamp, TlsPin};
 use serde::{Deserialize, Serialize};
 
 /// What a certificate entitles to.
@@ -217,6 +217,8 @@ pub struct PeerIdentity {
     pub name: String,
     /// The certificate's serial number, lower-case hex: what a revocation names.
     pub serial: String,
+    /// The pin of its TLS key, whose possession TLS has proven.
+    pub pin: TlsPin,
     /// When the certificate expires; in the past for an agent in its 180 days of grace.
     pub not_after: Timestamp,
 }

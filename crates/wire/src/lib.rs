@@ -7,6 +7,7 @@
 //! - [`server`]: one accept loop for vault and controller; a broken client never ends it.
 //! - [`metrics`]: figures for Prometheus, and the small server that shows them.
 //! - [`policy`]: policies signed and verified, and whether one asks for less than another.
+//! - [`succession`]: who acts as the controller, stated and signed by two officers.
 //! - [`problem`]: RFC 9457 documents that tell what to do next.
 //! - [`client`]: [`VaultClient`] and [`ControllerClient`]: every body capped, every object checked
 //!   against its id, no retries inside (the caller knows when to try again).
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod policy;
 pub mod problem;
 pub mod server;
+pub mod succession;
 pub mod tls;
 
 pub use client::{ClientError, ControllerClient, VaultClient};

@@ -10,6 +10,7 @@ mod objects;
 mod packs;
 mod problem;
 mod site;
+mod succession;
 mod uploads;
 
 use std::sync::Arc;
@@ -41,13 +42,14 @@ pub(crate) struct App {
     uploads: Arc<uploads::Uploads>,
 }
 
-fn routes() -> [(&'static str, MethodRouter<App>); 11] {
+fn routes() -> [(&'static str, MethodRouter<App>); 12] {
     [
         ("/v1/site", get(site::site)),
         ("/v1/alarms", get(site::alarms)),
         ("/v1/capacity", get(site::capacity)),
         ("/v1/caps", get(caps::get).put(caps::put)),
         ("/v1/line", get(caps::line)),
+        ("/v1/succession", get(succession::get).put(succession::put)),
         ("/v1/pull", post(site::pull)),
         ("/v1/repositories", get(site::repositories)),
         ("/v1/repositories/{repository}/have", post(packs::have)),
@@ -115,6 +117,7 @@ impl App {
     }
 
     pub(crate) fn caller(&self, peer: &Peer) -> Result<Caller, Problem> {
+        self.vault.succession.admit(peer)?;
         Caller::of(peer, self.vault.now()).map_err(|error| problem::of(&error))
     }
 }

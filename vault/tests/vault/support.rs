@@ -902,6 +902,7 @@ pub(crate) fn agent_peer(owner: &Owner, agent: &Agent) -> Peer {
         site: None,
         name: String::new(),
         serial: "01".into(),
+        pin: lumbung_model::TlsPin::ZERO,
         not_after: SystemClock.now().plus_seconds(1000),
     })
 }
@@ -916,6 +917,7 @@ pub(crate) fn peer_of(role: Role) -> Peer {
         site: (role == Role::Site).then(lumbung_model::SiteId::random),
         name: String::new(),
         serial: "02".into(),
+        pin: lumbung_model::TlsPin::ZERO,
         not_after: SystemClock.now().plus_seconds(1000),
     })
 }

@@ -23,6 +23,8 @@ const ANYONE: &[&str] = &[
     "auditor",
 ];
 const HOLDERS: &[&str] = &["agent", "site", "certificate"];
+const MEMBERS: &[&str] = &["agent", "site", "controller", "certificate"];
+const CONTROLLERS: &[&str] = &["controller"];
 const AGENTS: &[&str] = &["agent"];
 const SITES: &[&str] = &["site"];
 const PEOPLE: &[&str] = &["certificate", "admin", "operator", "pd", "custodian", "auditor"];
@@ -44,6 +46,9 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/v1/heartbeat", AGENTS),
     ("POST", "/api/v1/reports", AGENTS),
     ("POST", "/api/v1/inventory", AGENTS),
+    ("GET", "/api/v1/succession", MEMBERS),
+    ("POST", "/api/v1/succession", MEMBERS),
+    ("GET", "/api/v1/succession/copy", CONTROLLERS),
     ("GET", "/api/v1/policy", AGENTS),
     ("GET", "/api/v1/policies", PEOPLE),
     ("GET", "/api/v1/policies/{id}", PEOPLE),
@@ -259,8 +264,9 @@ async fn who_may_call_what() {
             if allowed.contains(&who) {
                 assert!(!refused, "{method} {path} as {who}: {status}");
             } else {
-                // Of routes for agents and sites, a password opens none: a certificate is missing.
-                let uncertified = session.is_some() && [AGENTS, SITES, HOLDERS].contains(allowed);
+                // Of routes for machines, a password opens none: a certificate is missing.
+                let certified = [AGENTS, SITES, HOLDERS, MEMBERS, CONTROLLERS];
+                let uncertified = session.is_some() && certified.contains(allowed);
                 let expected = if who == "anonymous" || uncertified {
                     StatusCode::UNAUTHORIZED
                 } else {

@@ -8,15 +8,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ClientError;
-use super::transport::{Call, Timeouts, Transport};
+use super::transport::{Call, Download, Timeouts, Transport};
 use crate::messages::host::{HostInventory, InventoryAck};
 use crate::messages::people::{Caller, LoginRequest};
 use crate::messages::policy::PolicyDelivery;
+use crate::messages::succession::Succession;
 use crate::messages::uptime::{Observations, ObservationsAck, VantageOrders};
 use crate::messages::{
     EnrollRequest, EnrollResponse, HeartbeatRequest, HeartbeatResponse, RenewRequest,
     RenewResponse, Report, ReportsAck,
 };
+use crate::succession::SUCCESSION_MAX_BYTES;
 use crate::tls::ClientTls;
 
 /// Longest export: a register of a million rows.
@@ -182,6 +184,24 @@ impl ControllerClient {
     /// Tells what the agent sees of its host.
     pub async fn inventory(&self, seen: &HostInventory) -> Result<InventoryAck, ClientError> {
         self.post("/api/v1/inventory", seen).await
+    }
+
+    /// Who acts, as this controller knows it; hostile until [`crate::succession::Chain::open`] has verified it.
+    pub async fn succession(&self) -> Result<Succession, ClientError> {
+        let call = self.transport.get("/api/v1/succession".to_owned());
+        self.transport.read_json(call, SUCCESSION_MAX_BYTES).await
+    }
+
+    /// Tells who acts; what the controller knows then comes back.
+    pub async fn tell_succession(&self, known: &Succession) -> Result<Succession, ClientError> {
+        self.post("/api/v1/succession", known).await
+    }
+
+    /// The controller's whole database, as it is now: for a standby.
+    pub async fn copy(&self) -> Result<Download, ClientError> {
+        let call = self.transport.get("/api/v1/succession/copy".to_owned());
+        let call = Call { patience: self.transport.timeouts.commit, ..call };
+        self.transport.download(call).await
     }
 
     /// Any GET of the API that is answered whole, for instance `/api/v1/status`; a part of something longer is an error, and

@@ -13,7 +13,7 @@ mod vault;
 
 pub use controller::{ControllerClient, Credentials};
 pub use error::ClientError;
-pub use transport::Timeouts;
+pub use transport::{Download, Timeouts};
 pub use vault::{CommitAnswer, PutOutcome, VaultClient};
 
 /// From this difference between the clocks on, a client should warn.

@@ -85,6 +85,19 @@ pub(super) struct Answer {
     response: reqwest::Response,
 }
 
+/// An answer that is read piece by piece, however long it is.
+pub struct Download {
+    transport: Transport,
+    response: reqwest::Response,
+}
+
+impl Download {
+    /// The next piece; none at the end. An answer that breaks off is an error.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        self.transport.piece(&mut self.response).await
+    }
+}
+
 /// A server, and the connections to it. Clones share them.
 #[derive(Clone)]
 pub(super) struct Transport {
@@ -315,16 +328,25 @@ impl Transport {
             announced.map_or(0, |length| usize::try_from(length).unwrap_or(cap).min(1 << 20));
         let mut whole = BytesMut::with_capacity(room);
         loop {
-            let piece = tokio::time::timeout(self.timeouts.stall, response.chunk())
-                .await
-                .map_err(|_| self.stalled(self.timeouts.stall))?
-                .map_err(|error| ClientError::from_transport(&self.server, error))?;
-            let Some(piece) = piece else { return Ok(whole.freeze()) };
+            let Some(piece) = self.piece(&mut response).await? else { return Ok(whole.freeze()) };
             if whole.len() + piece.len() > cap {
                 return Err(too_long());
             }
             whole.extend_from_slice(&piece);
         }
+    }
+
+    async fn piece(&self, response: &mut reqwest::Response) -> Result<Option<Bytes>, ClientError> {
+        tokio::time::timeout(self.timeouts.stall, response.chunk())
+            .await
+            .map_err(|_| self.stalled(self.timeouts.stall))?
+            .map_err(|error| ClientError::from_transport(&self.server, error))
+    }
+
+    /// Sends, and leaves the answer to be read piece by piece.
+    pub(super) async fn download(&self, call: Call) -> Result<Download, ClientError> {
+        let answer = self.send(call).await?;
+        Ok(Download { transport: self.clone(), response: answer.response })
     }
 
     /// Sends, and reads the answer as JSON of at most `cap` bytes.

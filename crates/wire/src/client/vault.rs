@@ -15,10 +15,12 @@ use lumbung_pack::{Kind, PackTable, PackUse, Receipt, Signed, object_id, open_si
 use super::ClientError;
 use super::transport::{Call, Timeouts, Transport};
 use crate::messages::caps::{CAPS_JSON_MAX_BYTES, CapsAnswer, SiteCaps};
+use crate::messages::succession::Succession;
 use crate::messages::{
     HAVE_MAX_PACKS, HaveAnswer, HaveRequest, HoldAnswer, HoldRequest, IdList, MANIFESTS_PAGE_MAX,
     ManifestSummary, SiteInfo, VaultAlarms, VaultCapacity,
 };
+use crate::succession::SUCCESSION_MAX_BYTES;
 use crate::tls::ClientTls;
 
 /// Longest list or JSON answer: a million ids and more.
@@ -111,6 +113,19 @@ impl VaultClient {
     pub async fn put_caps(&self, caps: &SiteCaps) -> Result<CapsAnswer, ClientError> {
         let call = self.transport.json(Method::PUT, "/v1/caps".to_owned(), caps)?;
         self.transport.read_json(call, 64 << 10).await
+    }
+
+    /// `GET /v1/succession`: who acts as the controller, as the vault knows it; hostile until
+    /// [`crate::succession::Chain::open`] has verified it.
+    pub async fn succession(&self) -> Result<Succession, ClientError> {
+        let call = self.transport.get("/v1/succession".to_owned());
+        self.transport.read_json(call, SUCCESSION_MAX_BYTES).await
+    }
+
+    /// Tells who acts; what the vault knows then comes back.
+    pub async fn tell_succession(&self, known: &Succession) -> Result<Succession, ClientError> {
+        let call = self.transport.json(Method::PUT, "/v1/succession".to_owned(), known)?;
+        self.transport.read_json(call, SUCCESSION_MAX_BYTES).await
     }
 
     /// The repositories that this certificate may see.

@@ -153,6 +153,9 @@ pub struct HeartbeatResponse {
     /// The newest policy for this agent, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyOffer>,
+    /// The epoch in which this controller acts (`GET /api/v1/succession`); none where no officers were ever named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// How the host is, as the agent sees it.

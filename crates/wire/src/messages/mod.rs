@@ -19,6 +19,7 @@ pub mod overview;
 pub mod people;
 pub mod policy;
 pub mod register;
+pub mod succession;
 pub mod uptime;
 pub mod vault;
 

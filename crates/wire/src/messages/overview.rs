@@ -2,6 +2,7 @@
 //!
 //! Nothing here is evidence. Requests refuse unknown fields; answers may grow.
 
+use lumbung_model::vocabulary;
 use lumbung_model::{AgentId, DatasetId, PdId, RepositoryId, ServerId, SiteId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,20 @@ pub struct CaInfo {
     pub ca_pems: Vec<String>,
 }
 
+vocabulary! {
+    /// What a controller is.
+    ControllerState {
+        /// It acts.
+        Acting = "acting",
+        /// It keeps a copy, and waits.
+        Standby = "standby",
+        /// Another one acts in its place: it refuses everything but this.
+        Superseded = "superseded",
+        /// A restored copy that no statement names: two officers have to promote it.
+        Unnamed = "unnamed",
+    }
+}
+
 /// `GET /api/v1/health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -71,6 +86,15 @@ pub struct ControllerHealth {
     /// When it looked after alerts last: every few seconds, if it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Timestamp>,
+    /// What it is; absent of a controller from before there were standbys, which acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ControllerState>,
+    /// The newest epoch that it knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// Of a standby: from when its copy of the database is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Timestamp>,
 }
 
 /// An element of `GET /api/v1/alarms`.

@@ -91,6 +91,7 @@ impl PeerVerifier {
             site: names.site,
             name: seen.common_name(),
             serial: seen.serial(),
+            pin: seen.pin(),
             not_after,
         }))
     }

@@ -1,0 +1,204 @@
+//! Who acts as the controller, as this site knows it (ADR 31).
+//!
+//! Invariants: once a statement is known, only one that goes on from it and that two officers signed takes its place, through
+//! restarts too; the first is taken from the controller that it names, over the key that it names. A controller that the
+//! newest statement does not name is refused everything but to learn of it. What agents and sites do here needs none of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use http::StatusCode;
+use lumbung_model::TlsPin;
+use lumbung_store::{StoreError, durable};
+use lumbung_wire::messages::succession::{Seat, Succession};
+use lumbung_wire::succession::{Chain, Relation, SuccessionError};
+use lumbung_wire::{Peer, Problem, Role};
+
+/// Name of the file that keeps the statements.
+const FILE: &str = "succession.json";
+
+/// Why statements are not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SuccessionRefused {
+    /// They do not hold.
+    #[error(transparent)]
+    Invalid(#[from] SuccessionError),
+    /// They contradict what is known.
+    #[error("statement {0} contradicts what this site knows: find out which of the two counts")]
+    Fork(u64),
+    /// Somebody else brings the first ones.
+    #[error(
+        "the first statements are taken from the controller that they name, and from nobody else"
+    )]
+    Stranger,
+    /// They could not be kept.
+    #[error("the statements could not be kept")]
+    Write(#[from] StoreError),
+}
+
+/// What this site knows.
+pub(crate) struct Keeper {
+    file: PathBuf,
+    known: RwLock<Option<Chain>>,
+    /// Statements are taken one after the other.
+    taking: Mutex<()>,
+}
+
+/// The statements that are kept in a state directory; none if there are none that hold.
+fn load(dir: &Path) -> Option<Chain> {
+    let file = dir.join(FILE);
+    let bytes = match std::fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::error!(file = %file.display(), %error, "who acts as the controller cannot be read: until it tells so again, any is taken");
+            return None;
+        }
+    };
+    let chain = serde_json::from_slice(&bytes)
+        .map_err(|error| error.to_string())
+        .and_then(|all: Succession| Chain::open(&all).map_err(|error| error.to_string()));
+    chain
+        .inspect_err(|error| {
+            tracing::error!(file = %file.display(), error, "who acts as the controller is damaged: until it tells so again, any is taken");
+        })
+        .ok()
+}
+
+/// The controller that acts, as it was told to this site.
+pub(crate) fn acting(dir: &Path) -> Option<Seat> {
+    load(dir).map(|chain| chain.newest().controller.clone())
+}
+
+impl Keeper {
+    /// What was known at the last stop.
+    pub(crate) fn open(dir: &Path) -> Self {
+        Self { file: dir.join(FILE), known: RwLock::new(load(dir)), taking: Mutex::default() }
+    }
+
+    /// As it travels.
+    pub(crate) fn message(&self) -> Succession {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(Chain::to_message).unwrap_or_default()
+    }
+
+    /// Refuses a controller that does not act.
+    pub(crate) fn admit(&self, peer: &Peer) -> Result<(), Problem> {
+        let Some(identity) = peer.identity().filter(|one| one.role == Role::Controller) else {
+            return Ok(());
+        };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(chain) = known.as_ref() else { return Ok(()) };
+        let newest = chain.newest();
+        if newest.controller.pin == identity.pin {
+            return Ok(());
+        }
+        let detail = format!(
+            "this controller does not act: {} does since epoch {} (GET /v1/succession)",
+            newest.controller.url, newest.epoch
+        );
+        let title = "Another controller acts";
+        Err(Problem::new(StatusCode::FORBIDDEN, "not-acting", title, detail))
+    }
+
+    /// Takes what is newer than what is known. Blocks.
+    pub(crate) fn take(&self, from: &TlsPin, told: &Succession) -> Result<(), SuccessionRefused> {
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = Chain::open(told)?;
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            match known.as_ref().map(|known| newer.relation(known)) {
+                None if newer.newest().controller.pin != *from => {
+                    return Err(SuccessionRefused::Stranger);
+                }
+                None | Some(Relation::Newer) => {}
+                Some(Relation::Same | Relation::Older) => return Ok(()),
+                Some(Relation::Fork) => return Err(SuccessionRefused::Fork(newer.epoch())),
+            }
+        }
+        let text = serde_json::to_vec(&newer.to_message()).unwrap_or_default();
+        durable::replace_file(&self.file, &text, 0o644)?;
+        tracing::warn!(
+            epoch = newer.epoch(),
+            controller = newer.newest().controller.url,
+            "another statement of who acts as the controller"
+        );
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(newer);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumbung_model::Timestamp;
+    use lumbung_pack::SigningKey;
+    use lumbung_wire::PeerIdentity;
+    use lumbung_wire::messages::succession::{Officer, Statement};
+    use lumbung_wire::succession::{draft, sign};
+
+    fn pin(number: u8) -> TlsPin {
+        TlsPin::from_bytes([number; 32])
+    }
+
+    fn controller(number: u8) -> Peer {
+        Peer::Certified(PeerIdentity {
+            role: Role::Controller,
+            repository: None,
+            agent: None,
+            agent_key: None,
+            server: None,
+            site: None,
+            name: String::new(),
+            serial: String::new(),
+            pin: pin(number),
+            not_after: Timestamp(i64::MAX),
+        })
+    }
+
+    /// The next statement, by which that one acts.
+    fn next(before: &Succession, keys: &[SigningKey; 2], number: u8) -> Succession {
+        let chain = Chain::open(before).ok();
+        let officer =
+            |(name, key): (&str, &SigningKey)| Officer { name: name.into(), key: key.public() };
+        let statement = Statement {
+            epoch: chain.as_ref().map_or(0, Chain::epoch) + 1,
+            previous: chain.as_ref().map(Chain::newest_hash),
+            ca: "sha256:a".into(),
+            controller: Seat { url: format!("https://c{number}"), pin: pin(number) },
+            standbys: Vec::new(),
+            officers: ["A", "B"].into_iter().zip(keys).map(officer).collect(),
+            made: Timestamp(1),
+            reason: "x".into(),
+        };
+        let mut all = before.clone();
+        all.statements.push(draft(&statement).unwrap());
+        keys.iter().for_each(|key| drop(sign(&mut all, key).unwrap()));
+        all
+    }
+
+    #[test]
+    fn the_newest_statement_counts_through_a_restart_and_a_lower_one_never_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = [SigningKey::generate(), SigningKey::generate()];
+        let keeper = Keeper::open(dir.path());
+        assert!(keeper.admit(&controller(1)).is_ok(), "nobody was named yet");
+        let first = next(&Succession::default(), &keys, 1);
+        assert!(matches!(keeper.take(&pin(2), &first), Err(SuccessionRefused::Stranger)));
+        keeper.take(&pin(1), &first).unwrap();
+        assert!(keeper.admit(&controller(1)).is_ok() && keeper.admit(&controller(2)).is_err());
+        let second = next(&first, &keys, 2);
+        let mut alone = second.clone();
+        alone.statements[1].signatures.pop();
+        assert!(matches!(keeper.take(&pin(2), &alone), Err(SuccessionRefused::Invalid(_))));
+        keeper.take(&pin(2), &second).unwrap();
+        for keeper in [keeper, Keeper::open(dir.path())] {
+            assert!(keeper.admit(&controller(2)).is_ok() && keeper.admit(&controller(1)).is_err());
+            keeper.take(&pin(1), &first).unwrap();
+            let fork = next(&first, &keys, 3);
+            assert!(matches!(keeper.take(&pin(3), &fork), Err(SuccessionRefused::Fork(2))));
+            assert_eq!(keeper.message(), second);
+        }
+        assert_eq!(acting(dir.path()).unwrap().pin, pin(2));
+    }
+}
