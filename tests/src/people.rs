@@ -53,11 +53,7 @@ impl Admin {
         })
     }
 
-    async fn set_up(
-        (url, ca): (&str, String),
-        name: &'static str,
-        first: String,
-    ) -> Result<Self> {
+    async fn set_up((url, ca): (&str, String), name: &'static str, first: String) -> Result<Self> {
         let trust = ServerTrust::CaFingerprint(ca);
         let tls = client_config(None, trust, Arc::new(SystemClock))?;
         let client = ControllerClient::new(url, &tls)?;
