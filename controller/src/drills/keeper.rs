@@ -76,7 +76,8 @@ fn failed(db: &Connection) -> Result<Vec<Finding>, DbError> {
         let newest = past.iter().max_by_key(|run| run.ended);
         let Some(run) = newest.filter(|run| run.verdict != Verdict::Succeeded) else { continue };
         let title = &row.plan.title;
-        let detail = format!("restore test {title:?} did not succeed: lumbung drill acta {}", run.run);
+        let detail =
+            format!("restore test {title:?} did not succeed: lumbung drill acta {}", run.run);
         found.push(finding(row.id.to_string(), row.pd, detail));
     }
     Ok(found)
@@ -149,6 +150,8 @@ pub async fn keep(
     profile: &std::sync::Arc<Profile>,
 ) -> Result<(), DbError> {
     let profile = profile.clone();
-    let find = move |tx: &Transaction<'_>| Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?, failed(tx)?]);
+    let find = move |tx: &Transaction<'_>| {
+        Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?, failed(tx)?])
+    };
     alarms::keep(db, now, ALARMS, find).await
 }
