@@ -16,8 +16,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{Config, DEFAULT_CONFIG, SiteUrl};
 use crate::output::{Exit, print};
 use crate::policy::{self, Ledger};
-use crate::state::StateDir;
 use crate::runner::config::RunnerFile;
+use crate::state::StateDir;
 use crate::{daemon, enroll, run, runner, status, wal};
 
 /// Backs up this server: encrypted here, kept at the sites of the city.
@@ -286,7 +286,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
                 (checked.checks.len(), "checks"),
             ];
             let numbers = numbers.map(|(number, what)| format!("{number} {what}")).join(", ");
-            print(common.json, &numbers, |numbers| format!("{} is sound: {numbers}\n", file.display()))?;
+            print(common.json, &numbers, |numbers| {
+                format!("{} is sound: {numbers}\n", file.display())
+            })?;
             Ok(Exit::Fine)
         }
         Command::Scratch { command: ScratchCommand::Hold { memory, folder } } => {
