@@ -13,6 +13,9 @@ CREATE INDEX capacity_days_by_day ON capacity_days (day);
 CREATE INDEX care_of_pd ON care (pd);
 CREATE INDEX checks_by_server ON checks (server);
 CREATE INDEX checks_by_service ON checks (service);
+CREATE INDEX consents_by_consent ON consents (repository, consent);
+CREATE INDEX consents_by_grantee ON consents (repository, grantee);
+CREATE INDEX consents_by_time ON consents (seen_s, consent);
 CREATE UNIQUE INDEX contact_persons_by_name ON contact_persons (pd, coalesce(service, x''), name);
 CREATE UNIQUE INDEX datasets_by_name ON datasets (pd, coalesce(server, x''), name);
 CREATE INDEX datasets_by_server ON datasets (server);
@@ -50,9 +53,11 @@ CREATE INDEX proofs_by_manifest ON proofs (manifest);
 CREATE INDEX receipts_by_manifest ON receipts (manifest, site);
 CREATE INDEX receipts_by_site ON receipts (site, repository, number);
 CREATE INDEX register_history_by_id ON register_history (id, sequence);
+CREATE INDEX rehearsals_by_signer ON rehearsals (signer, at_s);
 CREATE INDEX reminders_by_pd ON reminders (pd, made_s);
 CREATE INDEX reports_by_dataset ON reports (dataset, kind, at_s);
 CREATE INDEX retired_by_pd ON retired (pd);
+CREATE INDEX revocations_by_consent ON revocations (repository, consent);
 CREATE INDEX run_figures_by_dataset ON run_figures (dataset, at_s);
 CREATE INDEX servers_by_pool ON servers (pool) WHERE pool IS NOT NULL;
 CREATE INDEX sessions_by_user ON sessions (user);
@@ -286,6 +291,30 @@ CREATE TABLE compliance_days (
     proven_bytes INTEGER NOT NULL,
     PRIMARY KEY (day, pd)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE consent_snapshots (
+    id BLOB NOT NULL REFERENCES consents (id),
+    manifest BLOB NOT NULL,
+    PRIMARY KEY (id, manifest)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE consents (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    kind TEXT NOT NULL CHECK (kind IN ('grant', 'standing')),
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    consent BLOB NOT NULL,
+    -- Which part of the consent; 1 for a standing approval.
+    part INTEGER NOT NULL,
+    grantee BLOB NOT NULL,
+    name TEXT NOT NULL,
+    letter TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    -- Of a standing approval.
+    dataset BLOB,
+    issued_s INTEGER NOT NULL,
+    from_s INTEGER NOT NULL,
+    until_s INTEGER NOT NULL,
+    signer BLOB NOT NULL,
+    seen_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE contact_persons (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     pd BLOB NOT NULL REFERENCES pds (id),
@@ -798,6 +827,20 @@ CREATE TABLE register_history (
     id BLOB NOT NULL,
     row TEXT NOT NULL CHECK (json_valid(row))
 ) STRICT;
+CREATE TABLE rehearsals (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    -- The root key that was rebuilt.
+    signer BLOB NOT NULL,
+    share_set BLOB NOT NULL,
+    threshold INTEGER NOT NULL,
+    shares INTEGER NOT NULL,
+    recovery BLOB NOT NULL,
+    at_s INTEGER NOT NULL,
+    -- Numbers and holders of the shares that were there.
+    present TEXT NOT NULL CHECK (json_valid(present)),
+    note TEXT NOT NULL,
+    seen_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE reminders (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     year INTEGER NOT NULL,
@@ -853,6 +896,15 @@ CREATE TABLE retired (
     CHECK (from_s <= entered_s),
     CHECK ((pd IS NULL) = (kind IN ('building', 'room', 'rack', 'feed', 'pool')))
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE revocations (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    repository BLOB NOT NULL REFERENCES repositories (id),
+    consent BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    revoked_s INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    seen_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE rooms (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     building BLOB NOT NULL REFERENCES buildings (id),
@@ -1197,6 +1249,10 @@ CREATE TRIGGER stale_agent AFTER INSERT ON agents BEGIN
         WHERE v.id = new.server AND d.server IS NULL
         AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
+CREATE TRIGGER stale_consent AFTER INSERT ON consents BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
 CREATE TRIGGER stale_dataset AFTER INSERT ON datasets BEGIN
     INSERT INTO stale SELECT 'dataset', new.id
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = new.id);
@@ -1354,6 +1410,10 @@ CREATE TRIGGER stale_retired_server AFTER INSERT ON retired WHEN new.kind = 'ser
     INSERT INTO stale SELECT 'dataset', d.id FROM datasets AS d WHERE d.pd = new.pd AND d.server IS NULL
         AND NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'dataset' AND s.id = d.id);
 END;
+CREATE TRIGGER stale_revocation AFTER INSERT ON revocations BEGIN
+    INSERT INTO stale SELECT 'repository', new.repository
+        WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
+END;
 CREATE TRIGGER stale_roster AFTER INSERT ON rosters BEGIN
     INSERT INTO stale SELECT 'repository', new.repository
         WHERE NOT EXISTS (SELECT 1 FROM stale AS s WHERE s.kind = 'repository' AND s.id = new.repository);
@@ -1491,8 +1551,26 @@ JOIN entitled_sites AS e
     ON e.repository = i.repository AND e.site = i.site AND e.signer = i.signer;
 CREATE VIEW counting_proofs AS
 SELECT p.*, m.dataset FROM proofs AS p
-JOIN roster_roots AS r ON r.repository = p.repository AND r.key = p.signer
-JOIN authorized_manifests AS m ON m.id = p.manifest AND m.repository = p.repository AND m.partial = 0;
+JOIN authorized_manifests AS m ON m.id = p.manifest AND m.repository = p.repository AND m.partial = 0
+WHERE EXISTS (SELECT 1 FROM roster_roots AS r WHERE r.repository = p.repository AND r.key = p.signer)
+    OR EXISTS (
+        SELECT 1 FROM honoured_consents AS c
+        WHERE c.repository = p.repository AND c.grantee = p.signer
+            AND p.finished_s BETWEEN c.from_s AND c.until_s
+            AND NOT EXISTS (
+                SELECT 1 FROM revocations AS v
+                WHERE v.repository = c.repository AND v.consent = c.consent AND v.revoked_s <= p.finished_s
+            )
+            AND (
+                c.kind = 'grant'
+                AND EXISTS (SELECT 1 FROM consent_snapshots AS s WHERE s.id = c.id AND s.manifest = p.manifest)
+                OR c.kind = 'standing' AND c.dataset = m.dataset
+                AND EXISTS (
+                    SELECT 1 FROM receipts AS t
+                    WHERE t.manifest = p.manifest AND t.received_s BETWEEN c.from_s AND c.until_s
+                )
+            )
+    );
 CREATE VIEW counting_receipts AS
 SELECT r.* FROM receipts AS r
 JOIN entitled_sites AS e
@@ -1505,6 +1583,9 @@ CREATE VIEW entitled_sites AS
 SELECT r.repository, s.id AS site, s.receipt_key AS signer FROM sites AS s
 JOIN roster_sites AS r ON r.site = s.id AND r.receipt_key = s.receipt_key
 WHERE s.removed_s IS NULL;
+CREATE VIEW honoured_consents AS
+SELECT c.* FROM consents AS c
+JOIN roster_roots AS r ON r.repository = c.repository AND r.key = c.signer;
 CREATE VIEW live_checks AS
 SELECT c.* FROM checks AS c WHERE c.enabled = 1
     AND NOT EXISTS (SELECT 1 FROM retired AS r WHERE r.id IN (c.pd, c.service, c.server));

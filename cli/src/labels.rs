@@ -3,7 +3,7 @@
 use lumbung_engine::{Depot, DepotError, Sealed, SessionOpener, SnapshotError};
 use lumbung_model::ManifestId;
 use lumbung_pack::{FormatError, Kind, Manifest, object_id, open_signed};
-use lumbung_seal::{Openings, RootPlain, SealError, open_root, open_root_with};
+use lumbung_seal::{Openings, RootPlain, SealError, open_root};
 
 /// Why a root stays closed.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub(crate) fn granted(
     openings: &Openings,
 ) -> Result<RootPlain, LabelError> {
     let manifest = open_signed::<Manifest>(&fetch(depot, Kind::Manifest, id.as_bytes())?)?.body;
-    Ok(open_root_with(openings.root(id)?, &manifest)?)
+    Ok(openings.open_root(id, &manifest)?)
 }
 
 fn fetch(depot: &dyn Depot, kind: Kind, id: &[u8; 32]) -> Result<Vec<u8>, LabelError> {

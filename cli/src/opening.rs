@@ -1,18 +1,22 @@
-//! With what a command opens snapshots: the custodian's bundle, or a requester's key and what was granted to it.
+//! With what a command opens snapshots: the custodian's bundle, or a requester's key and what was granted to it, or is opened to
+//! it run by run.
 //!
-//! Invariants: a grant counts here only if the depot's newest roster lists its signer as a root key, whatever the
-//! depot says of it; with a grant, snapshots that it does not open are not chosen from, and `latest` is the latest of those that it does.
+//! Invariants: a grant or standing approval counts here only if the depot's newest roster lists its signer as a root key, whatever
+//! the depot says of it; an opening only in the name of who signed the snapshot; with either, snapshots that it does not open are not chosen from, and `latest` is the latest of those that it does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumbung_engine::{Opening, SessionOpener};
-use lumbung_model::ManifestId;
+use lumbung_engine::{Opening, SessionOpener, Snapshot};
+use lumbung_model::{DatasetId, ManifestId, PublicKey, SessionId, Timestamp};
 use lumbung_pack::grant::{GrantFileError, GrantObject, honoured, read_grants, whole};
-use lumbung_pack::{Kind, RosterChain, SigningKey, object_id, open_signed};
-use lumbung_seal::{KeyBundle, KeyFileError, RequesterIdentity, open_grants};
+use lumbung_pack::{Kind, RosterChain, SessionOpening, Signed, SigningKey, object_id, open_signed};
+use lumbung_seal::{
+    KeyBundle, KeyFileError, Openings, RequesterIdentity, open_grants, open_opening,
+};
 
 use crate::chain::now;
+use crate::commands::approve_standing::{is_owners, standing_at};
 use crate::depot::{Access, AccessArgs, DepotArgs, Opened};
 use crate::failure::{Code, Explain as _, Failure, Outcome};
 use crate::files::read_text;
@@ -24,6 +28,10 @@ use crate::terminal::Terminal;
 
 /// What people call it.
 pub(crate) const GRANT_FILE: &str = "the grant's file";
+/// What people call it.
+pub(crate) const APPROVAL_FILE: &str = "the approval's file";
+/// Openings read at once: a verifier has one for each run.
+const OPENING_READERS: usize = 8;
 
 /// With what snapshots are opened.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,7 +47,7 @@ pub(crate) struct OpeningArgs {
     /// Requester key (from `lumbung key requester`), to read what was granted to it; goes before --key
     #[arg(long, value_name = "FILE")]
     requester_key: Option<PathBuf>,
-    /// The grant (from `lumbung approve grant`); without it, the depot is asked for grants to this key
+    /// The grant (from `lumbung approve grant`); without it, the depot is asked for what was granted and opened to this key
     #[arg(long, value_name = "FILE", requires = "requester_key")]
     grant: Option<PathBuf>,
     #[command(flatten)]
@@ -60,8 +68,23 @@ pub(crate) struct Unlocked {
     pub(crate) opened: Opened,
     /// What opens them.
     pub(crate) opening: Opening,
-    /// The snapshots that a grant opens; nothing where a recovery key is at hand.
-    granted: Option<Vec<ManifestId>>,
+    /// What is opened to a requester; nothing where a recovery key is at hand.
+    granted: Option<Granted>,
+}
+
+/// The snapshots that are opened to a requester.
+#[derive(Default)]
+struct Granted {
+    snapshots: Vec<ManifestId>,
+    /// Sessions that their agents opened, with the datasets of the standing approvals.
+    sessions: Vec<(SessionId, PublicKey, DatasetId)>,
+}
+
+impl Granted {
+    fn has(&self, snapshot: &Snapshot) -> bool {
+        let run = (snapshot.session, snapshot.signer, snapshot.dataset);
+        self.snapshots.contains(&snapshot.id) || self.sessions.contains(&run)
+    }
 }
 
 impl OpeningArgs {
@@ -126,14 +149,6 @@ impl Opener {
         }
     }
 
-    /// The bundle, where there is one.
-    pub(crate) const fn bundle(&self) -> Option<&KeyBundle> {
-        match self {
-            Self::Bundle(bundle) => Some(bundle),
-            Self::Requester(..) => None,
-        }
-    }
-
     /// How a depot of these keys is opened: a grant names its repository.
     #[must_use]
     pub(crate) fn access_args(&self, args: &AccessArgs) -> AccessArgs {
@@ -169,26 +184,27 @@ impl Opener {
         let found =
             if named.is_empty() { at_depot(&opened, identity, terminal)? } else { Vec::new() };
         let grants = if named.is_empty() { &found } else { named };
-        let mut granted = Vec::new();
+        let mut granted = Granted::default();
         for (grant, _) in grants {
             if !honoured(&opened.chain, grant) {
                 return Err(not_owners(&opened, grant.signer));
             }
-            granted.extend(&grant.body.snapshots);
-            if now() > grant.body.until {
-                terminal.warn(&format!(
-                    "the grant (consent {}) was for reading until {}: vaults refuse it now",
-                    grant.body.consent,
-                    terminal.time(grant.body.until)
-                ));
-            }
+            granted.snapshots.extend(&grant.body.snapshots);
+            warn_of_end(("grant", grant.body.consent), grant.body.until, terminal);
         }
         let bodies = grants.iter().map(|(grant, _)| &grant.body);
-        let openings = open_grants(bodies, identity.recipient()).map_err(|e| {
+        let mut openings = open_grants(bodies, identity.recipient()).map_err(|e| {
             let next =
                 "use the requester key that the request was made with, or ask for the grant again";
             Failure::new(Code::NotEntitled, "the grant does not open", next).because(e)
         })?;
+        if named.is_empty() {
+            let standing = open_sessions(&opened, identity, &mut openings, terminal)?;
+            if found.is_empty() && standing.is_none() {
+                return Err(nothing_granted(&opened));
+            }
+            granted.sessions = standing.unwrap_or_default();
+        }
         Ok(Unlocked { opened, opening: (&Arc::new(openings)).into(), granted: Some(granted) })
     }
 }
@@ -220,7 +236,7 @@ impl Unlocked {
     pub(crate) fn list(&self) -> Outcome<Listing<'_>> {
         let mut list = crate::listing::read(&self.opened)?;
         if let Some(granted) = &self.granted {
-            list.snapshots.retain(|snapshot| granted.contains(&snapshot.id));
+            list.snapshots.retain(|snapshot| granted.has(snapshot));
         }
         Ok(list)
     }
@@ -253,10 +269,86 @@ fn at_depot(
             Err(error) => terminal.warn(&format!("consent {consent} is left out: {error}")),
         }
     }
-    if found.is_empty() {
-        let message = format!("{} has no grant for this requester key", opened.name());
-        let next = "ask the PD's custodian (`lumbung approve request`), or name the grant's file with --grant";
-        return Err(Failure::new(Code::NotEntitled, message, next));
+    Ok(found)
+}
+
+fn nothing_granted(opened: &Opened) -> Failure {
+    let message = format!("{} has no grant for this requester key", opened.name());
+    let next =
+        "ask the PD's custodian (`lumbung approve request`), or name the grant's file with --grant";
+    Failure::new(Code::NotEntitled, message, next)
+}
+
+fn warn_of_end(
+    (what, consent): (&str, lumbung_model::ConsentId),
+    until: Timestamp,
+    terminal: &Terminal,
+) {
+    if now() > until {
+        terminal.warn(&format!(
+            "the {what} (consent {consent}) was for reading until {}: vaults refuse it now",
+            terminal.time(until)
+        ));
+    }
+}
+
+/// Opens the sessions that agents opened to this requester, by the owner's standing approvals; nothing where there is no
+/// approval. An opening that does not open is passed over: the snapshot is then not among those that can be read.
+fn open_sessions(
+    opened: &Opened,
+    identity: &RequesterIdentity,
+    openings: &mut Openings,
+    terminal: &Terminal,
+) -> Outcome<Option<Vec<(SessionId, PublicKey, DatasetId)>>> {
+    let mut approvals = standing_at(opened)?;
+    approvals.retain(|one| one.body.grantee == identity.grantee() && is_owners(opened, one));
+    if approvals.is_empty() {
+        return Ok(None);
+    }
+    for approval in &approvals {
+        warn_of_end(("standing approval", approval.body.consent), approval.body.until, terminal);
+    }
+    let mut sessions = Vec::new();
+    for opening in read_openings(opened)? {
+        let body = &opening.body;
+        let approval = approvals
+            .iter()
+            .find(|one| one.body.consent == body.consent && body.repository == one.body.repository);
+        let Some(approval) = approval else { continue };
+        match open_opening(body, identity.recipient()) {
+            Ok(key) => {
+                openings.add_session(body.session, key);
+                sessions.push((body.session, opening.signer, approval.body.dataset));
+            }
+            Err(error) => terminal.warn(&error.to_string()),
+        }
+    }
+    Ok(Some(sessions))
+}
+
+/// The openings that the depot gives, by several readers at once; one that is damaged is passed over.
+fn read_openings(opened: &Opened) -> Outcome<Vec<Signed<SessionOpening>>> {
+    let what = || format!("the openings in {} could not be read", opened.name());
+    let next = "check the address and the key; or read them at another site";
+    let depot = opened.depot.as_ref();
+    let ids = depot.list(Kind::Opening).explain(Code::Depot, what, next)?;
+    let read = |id: &[u8; 32]| match depot.get(Kind::Opening, id) {
+        Ok(bytes) if object_id(&bytes) == *id => Ok(open_signed::<SessionOpening>(&bytes).ok()),
+        Err(error) if error.is_transient() => Err(error),
+        Ok(_) | Err(_) => Ok(None),
+    };
+    let share = ids.len().div_ceil(OPENING_READERS).max(16);
+    let parts = std::thread::scope(|scope| {
+        let threads: Vec<_> = ids
+            .chunks(share)
+            .map(|part| scope.spawn(|| part.iter().map(read).collect::<Result<Vec<_>, _>>()))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().ok()).collect::<Vec<_>>()
+    });
+    let mut found = Vec::new();
+    for part in parts {
+        let part = part.ok_or_else(|| Failure::new(Code::Depot, what(), "run it again"))?;
+        found.extend(part.explain(Code::Depot, what, next)?.into_iter().flatten());
     }
     Ok(found)
 }

@@ -1,7 +1,8 @@
 //! The paper key: a bundle's text and the same text as a QR code, drawn with half blocks.
 //!
 //! Invariant: text and code carry exactly the file's lines without comments (on paper each with its number and a check, so
-//! that a mistyped one is named), so that typing or scanning either gives a file that opens with the passphrase. Nothing is decrypted to print it.
+//! that a mistyped one is named), so that typing or scanning either gives a file that opens with the passphrase. A code is
+//! given only once what is drawn was read back as that text. Nothing is decrypted to print it.
 
 use std::io::IsTerminal as _;
 
@@ -21,19 +22,51 @@ pub(crate) fn bare(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The QR code of a key file.
+/// The QR code of a key file, read back as it will be drawn.
 ///
 /// # Errors
-/// If the text is too long for one code.
+/// If the text is too long for one code, or the drawing reads as another text.
 pub(crate) fn code(text: &str) -> Outcome<QrCode> {
-    QrCode::with_error_correction_level(bare(text), EcLevel::M).map_err(|e| {
+    let code = QrCode::with_error_correction_level(bare(text), EcLevel::M).map_err(|e| {
         Failure::new(
             Code::BadFile,
             "the key file is too long for a QR code",
             "print it with --no-qr",
         )
         .because(e)
-    })
+    })?;
+    if read_back(&draw(&code, false)).is_some_and(|read| read == bare(text)) {
+        return Ok(code);
+    }
+    let message = "the QR code that was drawn does not read back as the key's text";
+    let next = "try again, or print it with --no-qr; if it repeats, do not trust this machine";
+    Err(Failure::new(Code::DamagedKeyFile, message, next))
+}
+
+/// What a drawing in half blocks says to whoever scans it: decoded from the drawn characters, not from what they were made of.
+fn read_back(drawn: &str) -> Option<String> {
+    /// Dots a module: a decoder looks for edges.
+    const SCALE: usize = 4;
+    let mut rows: Vec<Vec<bool>> = Vec::new();
+    for line in drawn.lines() {
+        let halves = line.chars().map(|c| match c {
+            '█' => (true, true),
+            '▀' => (true, false),
+            '▄' => (false, true),
+            _ => (false, false),
+        });
+        let (upper, lower) = halves.unzip();
+        rows.extend([upper, lower]);
+    }
+    let width = rows.iter().map(Vec::len).max()?;
+    let dark = |x: usize, y: usize| {
+        rows.get(y / SCALE).and_then(|row: &Vec<bool>| row.get(x / SCALE)).is_some_and(|dot| *dot)
+    };
+    let (wide, high) = (width * SCALE, rows.len() * SCALE);
+    let mut image = rqrr::PreparedImage::prepare_from_bitmap(wide, high, dark);
+    let grids = image.detect_grids();
+    let [grid] = grids.as_slice() else { return None };
+    Some(grid.decode().ok()?.1)
 }
 
 /// The whole page.
@@ -86,6 +119,23 @@ mod tests {
     #[test]
     fn comments_are_not_printed() {
         assert_eq!(bare("# safe\nTITLE 1\n\n ABC \n"), "TITLE 1\nABC\n");
+    }
+
+    #[test]
+    fn what_is_drawn_reads_back_and_a_damaged_drawing_does_not_pass() {
+        for length in [1, 20, 60, 100] {
+            let text = format!("LUMBUNG KEY BUNDLE 1\n{}", "ABCD234\n".repeat(length));
+            let drawn = draw(&code(&text).expect("it reads back"), false);
+            assert_eq!(read_back(&drawn), Some(text.clone()), "{length}");
+            // Half of it light: nothing that error correction mends.
+            let lines = drawn.lines().count();
+            let cut: String = drawn.lines().take(lines / 2).flat_map(|line| [line, "\n"]).collect();
+            assert_ne!(read_back(&cut), Some(text), "{length}");
+        }
+        assert_eq!(read_back(""), None);
+        let (one, other) = ("TITLE 1\nABC\n", "TITLE 1\nABD\n");
+        let drawn = draw(&code(one).expect("it reads back"), false);
+        assert_ne!(read_back(&drawn).as_deref(), Some(other));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod exchange;
 pub mod heartbeats;
 pub mod hosts;
 pub mod issue;
+pub mod key_inventory;
 pub mod keys;
 pub mod liveness;
 pub mod metrics;

@@ -57,6 +57,9 @@ pub struct Profile {
     /// How often recovery is rehearsed.
     #[serde(default)]
     pub drills: Drills,
+    /// How often a key is rebuilt from its shares.
+    #[serde(default)]
+    pub keys: Keys,
     /// What is asked for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -197,6 +200,22 @@ impl Default for Drills {
         let (restore_months, failover_months, tabletop_months) = (6, 12, 12);
         let instrument = String::new();
         Self { restore_months, failover_months, tabletop_months, first_days: 90, instrument }
+    }
+}
+
+/// `[keys]`: no article says how often; what is not set is a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// The officers rebuild a PD's key from its shares every so many days.
+    pub rehearsal_days: u32,
+    /// The legal instrument that sets it; empty: it is a proposal.
+    pub instrument: String,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { rehearsal_days: 365, instrument: String::new() }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The owner's approval, over the real programs: somebody who is no recipient restores what was granted at either site, and
 //! gets at nothing else, neither from a vault nor with every file of the Pusat Data at hand.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use lumbung_model::ManifestId;
+use lumbung_model::{DatasetId, ManifestId};
 use lumbung_pack::grant::read_grants;
-use lumbung_pack::{Kind, Manifest, PackTable, Session, open_signed};
-use lumbung_seal::{RequesterIdentity, open_grants, open_root_with, open_session};
+use lumbung_pack::{Kind, Manifest, PackTable, Proof, Session, SessionOpening, open_signed};
+use lumbung_seal::{
+    RecoveryKey, RequesterIdentity, open_grants, open_opening, open_root_with, open_session,
+};
 use lumbung_store::RepositoryDir;
 use lumbung_tests::city::{City, PdPlan, Site};
 use lumbung_tests::process::{any_output, eventually, output};
@@ -49,15 +52,25 @@ fn restore(
     snapshot: &str,
     grant: Option<&Path>,
 ) -> Result<tree::Tree, String> {
+    let mut options: Vec<&OsStr> = Vec::new();
+    if let Some(grant) = grant {
+        options.extend([OsStr::new("--grant"), grant.as_os_str()]);
+    }
+    restore_with(city, depot, snapshot, &options)
+}
+
+fn restore_with(
+    city: &City,
+    depot: &str,
+    snapshot: &str,
+    options: &[&OsStr],
+) -> Result<tree::Tree, String> {
     let target = tempfile::tempdir_in(&city.dir).unwrap();
     let out = target.path().join("out");
     let mut restore = city.lumbung();
     restore.args(["restore", depot, snapshot, "--requester-key"]);
     restore.arg(city.dir.join("inspektorat.key")).arg("--target").arg(&out);
-    restore.args(["--repository", &city.pds[0].repository.to_string()]);
-    if let Some(grant) = grant {
-        restore.arg("--grant").arg(grant);
-    }
+    restore.args(["--repository", &city.pds[0].repository.to_string()]).args(options);
     let ended = any_output(&mut restore).unwrap();
     if !ended.status.success() {
         return Err(String::from_utf8_lossy(&ended.stderr).into_owned());
@@ -167,10 +180,175 @@ fn expires(city: &City, snapshot: ManifestId) {
     })
     .unwrap();
     assert!(refused.contains("expired at"), "{refused}");
-    let consents = {
+    // The vault goes by whichever of its clocks is further, which may be a second ahead of the wall clock.
+    eventually("the list says that it is over", || {
         let mut list = city.lumbung();
         list.args(["approve", "list", &city.pusat.url, "--lang", "en", "--key"]);
-        output(list.arg(city.pds[0].key())).unwrap()
+        let consents = output(list.arg(city.pds[0].key()))?;
+        let told = consents.contains("over") && consents.contains("holds");
+        Ok(told.then_some(()).ok_or(consents))
+    })
+    .unwrap();
+}
+
+/// Has the custodian open the dataset's next snapshots to the requester's key, at `site`.
+fn approve_standing(city: &City, site: &Site) -> String {
+    let pd = &city.pds[0];
+    let minta = city.dir.join("tetap.minta");
+    let mut request = city.lumbung();
+    request.args(["approve", "request"]).arg(&minta).arg("--requester-key");
+    request.arg(city.dir.join("inspektorat.key")).args(["--purpose", "uji pulih terjadwal"]);
+    request.args(["--repository", &pd.repository.to_string(), "--lasting", "200d"]);
+    output(request.args(["--dataset", &pd.dataset.to_string(), "--standing"])).unwrap();
+    let mut grant = city.lumbung();
+    grant.args(["approve", "grant"]).arg(&minta).arg(&site.url).arg("--key").arg(pd.key());
+    let refused = any_output(grant.args(["--letter", "445/871/2026", "--yes"])).unwrap();
+    let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.contains("approve standing"), "{refused}");
+    let mut standing = city.lumbung();
+    standing.args(["--json", "approve", "standing"]).arg(&minta).arg(&site.url).arg("--key");
+    standing.arg(pd.key()).args(["--letter", "445/871/2026", "--yes", "--out"]);
+    let said = output(standing.arg(city.dir.join("tetap.izin"))).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    said["approvals"][0]["consent"].as_str().unwrap().to_owned()
+}
+
+fn is_the_tree(city: &City, site: &Site, snapshot: &str) {
+    let original = tree::read(&city.pds[0].paths[0]).unwrap();
+    let prove = [OsStr::new("--prove")];
+    let found = restore_with(city, &site.url, snapshot, &prove).unwrap();
+    let (differences, count) = tree::differences(&original, &found, 10);
+    assert_eq!(count, 0, "{differences:?}");
+}
+
+fn there(city: &City, site: &Site, kind: Kind, name: &str) {
+    let folder = site.repository(&city.pds[0].repository).join(kind.folder());
+    eventually("it is there", || {
+        let names: Vec<String> = fs::read_dir(&folder)
+            .map(|entries| {
+                entries.flatten().map(|e| e.file_name().into_string().unwrap()).collect()
+            })
+            .unwrap_or_default();
+        let there = names.iter().any(|found| found.starts_with(name) && !found.starts_with('.'));
+        Ok(there.then_some(()).ok_or_else(|| format!("{} has {names:?}", folder.display())))
+    })
+    .unwrap();
+}
+
+/// A verifier at the DRC restores and proves each day's snapshot with its key alone; another dataset of the same server, with
+/// the same files, stays closed to it.
+#[test]
+fn a_standing_approval_opens_the_next_days_snapshots_at_the_drc() {
+    let directory = tempfile::TempDir::with_prefix("lumbung-standing-").unwrap();
+    let data = directory.path().join("srv");
+    fs::create_dir(&data).unwrap();
+    write(&data, "hasil laboratorium");
+    let plan = PdPlan { code: "RSUD", name: "Rumah Sakit", paths: vec![data.clone()] };
+    let city = City::found(directory.path(), vec![plan], |_| ()).unwrap();
+    // A second dataset of the same server and the same files, that stores its own new ones first.
+    let apart = directory.path().join("lain");
+    fs::create_dir(&apart).unwrap();
+    let other = DatasetId::random();
+    let config = city.pds[0].server.join("agent.toml");
+    let mut text = fs::read_to_string(&config).unwrap();
+    text.push_str(&format!(
+        "\n[[job]]\nname = \"lain\"\ndataset = \"{other}\"\nlabel = \"lain\"\npaths = [{apart:?}]\n"
+    ));
+    fs::write(&config, text).unwrap();
+    let backup = |job: &str| {
+        output(city.pds[0].agent().args(["backup", job])).unwrap();
+        evidence::newest(&city.pusat.repository(&city.pds[0].repository)).unwrap()
     };
-    assert!(consents.contains("over") && consents.contains("holds"), "{consents}");
+    let first = backup("data");
+
+    let key = city.dir.join("inspektorat.key");
+    let mut requester = city.lumbung();
+    requester.args(["key", "requester"]).arg(&key).args(["--name", "Penguji DRC", "--machine"]);
+    output(&mut requester).unwrap();
+    let consent = approve_standing(&city, &city.pusat);
+    arrives(&city, first.id);
+    there(&city, &city.drc, Kind::StandingApproval, "");
+    there(&city, &city.drc, Kind::Grant, "");
+
+    // The other dataset is first to store what both get.
+    let shared = "catatan bersama\n".repeat(60_000);
+    fs::write(apart.join("bersama.txt"), &shared).unwrap();
+    let theirs = backup("lain");
+    fs::write(data.join("bersama.txt"), &shared).unwrap();
+    fs::write(data.join("pasien-3.csv"), "hasil hari kedua\n".repeat(4000)).unwrap();
+    let next = backup("data");
+    assert_eq!((next.body.dataset, theirs.body.dataset), (city.pds[0].dataset, other));
+    assert!(!next.body.sessions.contains(&theirs.body.sessions[0]), "stored anew");
+    arrives(&city, next.id);
+    arrives(&city, theirs.id);
+    let latest = format!("latest:{}", city.pds[0].dataset);
+    for site in [&city.drc, &city.pusat] {
+        is_the_tree(&city, site, &latest);
+        is_the_tree(&city, site, &next.id.to_string());
+        let refused = restore(&city, &site.url, &theirs.id.to_string(), None).unwrap_err();
+        assert!(refused.contains("has no snapshot"), "{refused}");
+    }
+    proven(&city, next.id);
+    closed_to_root(&city, &key);
+    revoked(&city, &consent, &backup);
+}
+
+/// The verifier's proofs are evidence.
+fn proven(city: &City, snapshot: ManifestId) {
+    let drc = city.drc.repository(&city.pds[0].repository);
+    let proofs = evidence::objects::<Proof>(&drc).unwrap();
+    assert!(proofs.iter().any(|proof| proof.body.manifest == snapshot && proof.body.failed == 0));
+    eventually("the controller counts it", || {
+        let row = city.compliance()?["rows"][0].clone();
+        let met = row["proven"]["state"] == "met";
+        Ok(met.then_some(()).ok_or_else(|| row["proven"].to_string()))
+    })
+    .unwrap();
+}
+
+/// Root at the vault, with all its files and no key, opens no session; nor does the requester's key more than its own.
+fn closed_to_root(city: &City, key: &Path) {
+    let files = city.pusat.repository(&city.pds[0].repository);
+    let identity = RequesterIdentity::from_machine_text(&fs::read_to_string(key).unwrap()).unwrap();
+    let openings = evidence::objects::<SessionOpening>(&files).unwrap();
+    assert!(!openings.is_empty());
+    for opening in &openings {
+        assert!(open_opening(&opening.body, identity.recipient()).is_ok());
+        assert!(open_opening(&opening.body, &RecoveryKey::generate()).is_err());
+        let mut turned = opening.body.clone();
+        let thief = RecoveryKey::generate();
+        turned.recipient = thief.public();
+        assert!(open_opening(&turned, &thief).is_err());
+    }
+    for session in evidence::objects::<Session>(&files).unwrap() {
+        assert!(open_session(&session.body, identity.recipient()).is_err());
+    }
+}
+
+/// Taken back: both sites refuse, the agent seals to it no more, and the next snapshot does not open with its key.
+fn revoked(city: &City, consent: &str, backup: &dyn Fn(&str) -> lumbung_pack::Signed<Manifest>) {
+    let pd = &city.pds[0];
+    let list = || {
+        let mut list = city.lumbung();
+        list.args(["approve", "list", &city.pusat.url, "--lang", "en", "--key"]);
+        output(list.arg(pd.key())).unwrap()
+    };
+    assert!(list().contains("1 + next ones") && list().contains("holds"), "{}", list());
+    let mut show = city.lumbung();
+    let shown = output(show.args(["--json", "approve", "show"]).arg(city.dir.join("tetap.izin")));
+    assert!(shown.unwrap().contains(consent));
+    let mut revoke = city.lumbung();
+    revoke.args(["approve", "revoke", &city.pusat.url, consent, "--reason", "selesai", "--key"]);
+    output(revoke.arg(pd.key())).unwrap();
+    there(city, &city.drc, Kind::Revocation, "");
+    assert!(list().contains("revoked"), "{}", list());
+    let files = city.pusat.repository(&pd.repository);
+    let before = evidence::objects::<SessionOpening>(&files).unwrap().len();
+    fs::write(pd.paths[0].join("pasien-4.csv"), "rahasia\n".repeat(4000)).unwrap();
+    let after = backup("data");
+    assert_eq!(evidence::objects::<SessionOpening>(&files).unwrap().len(), before);
+    for site in [&city.pusat, &city.drc] {
+        let refused = restore(city, &site.url, &after.id.to_string(), None).unwrap_err();
+        assert!(refused.contains("revoked"), "{refused}");
+    }
 }

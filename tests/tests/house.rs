@@ -27,6 +27,7 @@ const DIRECTIONS: [(&str, &[&str]); 12] = [
         &[
             "lumbung-model",
             "lumbung-pack",
+            "lumbung-probe",
             "lumbung-seal",
             "lumbung-store",
             "lumbung-wire",

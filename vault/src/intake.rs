@@ -1,4 +1,5 @@
-//! Takes rosters, sessions, segments, usage lists, proofs, grants, revocations and wraps: what each must fulfil before it is kept.
+//! Takes rosters, sessions, segments, usage lists, proofs, and what owners and agents sign: what each must fulfil before it is
+//! kept.
 //!
 //! Invariants: nothing is written before it was checked; the file comes first, then the index; what is
 //! there already is taken up in the index if a crash left it out.
@@ -6,18 +7,23 @@
 use lumbung_model::{AgentId, DomainId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{
     AgentStatus, Grant, Kind, Object, Proof, Provenance, Revocation, RosterChain, RosterError,
-    Segment, Session, UsageList, Wrap, check_session, decode, open_signed, wrap::was_root_key,
+    Segment, Session, SessionOpening, Signed, StandingApproval, UsageList, Wrap, check_session,
+    decode, open_signed, wrap::was_root_key,
 };
 use lumbung_store::{PutOutcome, StoreError};
 use rusqlite::Connection;
 
-use crate::grants::grant_row;
-use crate::index::{Lease, ObjectRow, SessionRow, open_sessions, revoke, save_object_state};
+use crate::grants::{grant_row, standing_row};
+use crate::index::{
+    Lease, ObjectRow, OpeningRow, SessionRow, open_sessions, revoke, save_object_state,
+};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
 /// Sessions without a snapshot count as open for this long.
 const OPEN_SESSION_S: i64 = 14 * 86_400;
+/// Openings of one session: verifiers of one dataset, and tries that got no answer.
+const MAX_OPENINGS: usize = 64;
 
 /// Who brings an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub enum Sender {
     },
     /// Who holds a root key.
     Owner,
+    /// Who has this key, to which an owner opened snapshots.
+    Grantee(PublicKey),
     /// It was pulled from this site.
     Site(SiteId),
     /// It came on a medium, whose list this site signed, or its owner or an agent.
@@ -49,9 +57,11 @@ impl Sender {
         match self {
             Self::Agent { .. } => Provenance::Agent,
             // What an owner or a medium brings is history: it was right when it was made.
-            Self::Owner | Self::Site(_) | Self::Medium(_) | Self::Recovered { .. } => {
-                Provenance::Pulled
-            }
+            Self::Owner
+            | Self::Grantee(_)
+            | Self::Site(_)
+            | Self::Medium(_)
+            | Self::Recovered { .. } => Provenance::Pulled,
         }
     }
 
@@ -59,14 +69,18 @@ impl Sender {
     pub(crate) const fn agent(&self) -> Option<AgentId> {
         match self {
             Self::Agent { agent, .. } => Some(*agent),
-            Self::Recovered { .. } | Self::Owner | Self::Site(_) | Self::Medium(_) => None,
+            Self::Recovered { .. }
+            | Self::Owner
+            | Self::Grantee(_)
+            | Self::Site(_)
+            | Self::Medium(_) => None,
         }
     }
 
     pub(crate) const fn certified(&self) -> Option<(AgentId, PublicKey)> {
         match self {
             Self::Agent { agent, key } | Self::Recovered { agent, key } => Some((*agent, *key)),
-            Self::Owner | Self::Site(_) | Self::Medium(_) => None,
+            Self::Owner | Self::Grantee(_) | Self::Site(_) | Self::Medium(_) => None,
         }
     }
 
@@ -74,7 +88,7 @@ impl Sender {
         match self {
             Self::Site(site) => Some(*site),
             Self::Medium(site) => *site,
-            Self::Agent { .. } | Self::Recovered { .. } | Self::Owner => None,
+            Self::Agent { .. } | Self::Recovered { .. } | Self::Owner | Self::Grantee(_) => None,
         }
     }
 }
@@ -162,7 +176,7 @@ impl Vault {
         Ok(PutOutcome::Created)
     }
 
-    /// Takes a session, segment, usage list, proof, grant, revocation or wrap.
+    /// Takes a session, segment, usage list or proof, or what an owner or an agent signed for a reader.
     ///
     /// # Errors
     /// If it is not what it is called, or not this sender's to bring.
@@ -188,8 +202,7 @@ impl Vault {
             }
             Kind::Proof => {
                 let proof = open_signed::<Proof>(bytes).map_err(VaultError::format(kind))?;
-                if !repository.chain().is_root_key(&proof.signer) {
-                    let reason = format!("{} is not a root key of the newest roster", proof.signer);
+                if let Some(reason) = self.proof_refused(repository, &proof, sender)? {
                     return Err(VaultError::Refused { kind, reason });
                 }
                 let by_owner = (&proof.body, DomainId::ZERO);
@@ -203,6 +216,21 @@ impl Vault {
                 self.put_indexed_with(repository, by_owner, id, bytes, Sender::Owner, |tx, repo| {
                     row.insert(tx, repo)
                 })
+            }
+            Kind::StandingApproval => {
+                let approval =
+                    open_signed::<StandingApproval>(bytes).map_err(VaultError::format(kind))?;
+                check_owners(repository, kind, &approval.signer, sender)?;
+                let row = standing_row(&approval, self.now(), self.age_s());
+                let by_owner = (&approval.body, DomainId::ZERO);
+                self.put_indexed_with(repository, by_owner, id, bytes, Sender::Owner, |tx, repo| {
+                    row.insert(tx, repo)
+                })
+            }
+            Kind::Opening => {
+                let opening =
+                    open_signed::<SessionOpening>(bytes).map_err(VaultError::format(kind))?;
+                self.put_opening(repository, &opening, bytes, sender)
             }
             Kind::Wrap => {
                 let wrap = open_signed::<Wrap>(bytes).map_err(VaultError::format(kind))?;
@@ -238,6 +266,49 @@ impl Vault {
             | Kind::Rehearsal
             | Kind::GrantRequest => Err(VaultError::NotSent { kind }),
         }
+    }
+
+    /// Takes an opening of a session that is here, by the agent whose session it is and by nobody else.
+    fn put_opening(
+        &self,
+        repository: &Repository,
+        opening: &Signed<SessionOpening>,
+        bytes: &[u8],
+        sender: Sender,
+    ) -> Result<PutOutcome, VaultError> {
+        let (kind, body) = (Kind::Opening, &opening.body);
+        let refused = |reason| Err(VaultError::Refused { kind, reason });
+        let (session, there) = self.index.read(|c| {
+            let there = OpeningRow::of_session(c, repository.row, &body.session)?;
+            Ok((SessionRow::find(c, repository.row, &body.session)?, there))
+        })?;
+        let Some(session) = session else {
+            return refused(format!("session {} is not here", body.session));
+        };
+        if session.signer != opening.signer {
+            return refused(format!("another key signed session {}", body.session));
+        }
+        if sender.certified().is_some_and(|(agent, _)| agent != session.agent) {
+            return Err(other_agent(kind));
+        }
+        let known = there.iter().any(|row| row.opening == opening.id);
+        if !known && there.len() >= MAX_OPENINGS {
+            return refused(format!(
+                "session {} has {MAX_OPENINGS} openings already",
+                body.session
+            ));
+        }
+        // What another site took was right when it was made.
+        if sender.provenance() == Provenance::Agent {
+            let to = (&body.consent, &body.recipient);
+            if let Some(reason) = self.opening_refused(repository, to, &session.dataset)? {
+                return refused(reason);
+            }
+        }
+        let (row, of) = (OpeningRow::of(opening), (body, session.domain));
+        self.put_indexed_with(repository, of, opening.id.as_bytes(), bytes, sender, |tx, repo| {
+            row.insert(tx, repo)
+        })
     }
 
     fn put_indexed<T: Object>(
@@ -342,7 +413,7 @@ impl Vault {
                 Ok(Some(key))
             }
             Sender::Agent { .. } | Sender::Recovered { .. } => Err(other_agent(Kind::Session)),
-            Sender::Owner => Ok(None),
+            Sender::Owner | Sender::Grantee(_) => Ok(None),
             Sender::Site(_) | Sender::Medium(_) => {
                 let first =
                     self.index.read(|c| SessionRow::first_of_agent(c, repository.row, agent))?;
@@ -371,7 +442,7 @@ fn check_owners(
     let chain = repository.chain();
     let entitled = match sender {
         Sender::Site(_) | Sender::Medium(_) => was_root_key(&chain, signer),
-        Sender::Owner | Sender::Agent { .. } | Sender::Recovered { .. } => {
+        Sender::Owner | Sender::Grantee(_) | Sender::Agent { .. } | Sender::Recovered { .. } => {
             chain.is_root_key(signer)
         }
     };

@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lumbung_model::{DomainId, ManifestId, PackId, ReceiptId, Timestamp};
 use lumbung_pack::{
     Alarm, Grant, Inventory, Kind, Manifest, Object, Proof, Receipt, Revocation, ScrubReport,
-    Segment, Session, Signed, UsageList, Wrap, decode, open_signed,
+    Segment, Session, SessionOpening, Signed, StandingApproval, UsageList, Wrap, decode,
+    open_signed,
 };
 use lumbung_store::StoreError;
 use rusqlite::Connection;
 
 use crate::commit::{Admitted, manifest_row};
-use crate::grants::grant_row;
+use crate::grants::{grant_row, standing_row};
 use crate::index::{
-    Lease, ManifestRow, ObjectRow, PackRow, StatementRow, TombstoneRow, add_foreign_receipt,
-    add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object, forget_pack,
-    forget_session, forget_verified, is_gone, list_objects, list_packs_between, list_sessions,
-    packs_with_holes, publish_sessions, receipt_given, revoke, save_state,
+    Lease, ManifestRow, ObjectRow, OpeningRow, PackRow, SessionRow, StatementRow, TombstoneRow,
+    add_foreign_receipt, add_orphan, end_leases, foreign_receipt, foreign_receipts, forget_object,
+    forget_pack, forget_session, forget_verified, is_gone, list_objects, list_packs_between,
+    list_sessions, packs_with_holes, publish_sessions, receipt_given, revoke, save_state,
 };
 use crate::intake::{Sender, session_row};
 use crate::pack_intake::pack_row;
@@ -67,8 +68,16 @@ pub(crate) fn reconcile(vault: &Vault, repository: &Repository) -> Result<Caught
         next = last.checked_add(1);
     }
     changed += follow_holes(vault, repository)?;
-    for kind in [Kind::Segment, Kind::Usage, Kind::Proof, Kind::Grant, Kind::Revocation, Kind::Wrap]
-    {
+    for kind in [
+        Kind::Segment,
+        Kind::Usage,
+        Kind::Proof,
+        Kind::Grant,
+        Kind::Revocation,
+        Kind::Wrap,
+        Kind::StandingApproval,
+        Kind::Opening,
+    ] {
         changed += reconcile_kind(vault, repository, kind)?;
     }
     changed += vault.reconcile_holds(repository)?;
@@ -263,6 +272,29 @@ fn row_of(
             return Ok(Box::new(move |tx, repo| {
                 revoke(tx, repo, &body.consent, body.revoked)?;
                 object.insert(tx, repo)
+            }));
+        }
+        Kind::StandingApproval => {
+            let approval =
+                open_signed::<StandingApproval>(&bytes).map_err(VaultError::format(kind))?;
+            let row = standing_row(&approval, now, now_s);
+            let object = ObjectRow { kind, id: *id, domain: DomainId::ZERO, bytes: length };
+            return Ok(Box::new(move |tx, repo| {
+                row.insert(tx, repo)?;
+                object.insert(tx, repo)
+            }));
+        }
+        Kind::Opening => {
+            let opening =
+                open_signed::<SessionOpening>(&bytes).map_err(VaultError::format(kind))?;
+            let row = OpeningRow::of(&opening);
+            let id = *id;
+            return Ok(Box::new(move |tx, repo| {
+                // One whose session is gone counts for nobody's domain.
+                let session = SessionRow::find(tx, repo, &row.session)?;
+                let domain = session.map_or(DomainId::ZERO, |session| session.domain);
+                row.insert(tx, repo)?;
+                ObjectRow { kind, id, domain, bytes: length }.insert(tx, repo)
             }));
         }
         Kind::Wrap => {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: an agent reaches one repository and there one dedup domain; the controller and operators
 //! read what says how the data is, never what holds it; only certified agents and keys that the newest
-//! roster lists write; nobody deletes.
+//! roster lists write, but for the proofs of who was let read; nobody deletes.
 
 use lumbung_model::{AgentId, PublicKey, RepositoryId, SiteId, Timestamp};
 use lumbung_pack::{Kind, RosterChain};
@@ -121,10 +121,17 @@ impl Caller {
             (None, _) => return Err(unlisted_key()),
         };
         match kind {
-            Kind::Roster | Kind::Receipt | Kind::Proof => Ok(Reading::All),
-            Kind::Session | Kind::Pack | Kind::Segment | Kind::Usage | Kind::Manifest => {
-                Ok(Reading::DomainOf(agent))
-            }
+            Kind::Roster
+            | Kind::Receipt
+            | Kind::Proof
+            | Kind::StandingApproval
+            | Kind::Revocation => Ok(Reading::All),
+            Kind::Session
+            | Kind::Pack
+            | Kind::Segment
+            | Kind::Usage
+            | Kind::Manifest
+            | Kind::Opening => Ok(Reading::DomainOf(agent)),
             _ => Err(not_readable(kind)),
         }
     }
@@ -147,6 +154,7 @@ impl Caller {
                     | Kind::Grant
                     | Kind::Revocation
                     | Kind::Wrap
+                    | Kind::StandingApproval
                     | Kind::Session
                     | Kind::Pack
                     | Kind::Segment
@@ -160,7 +168,12 @@ impl Caller {
             }
             Self::Agent { .. } | Self::Key(_) => {}
         }
-        let (agent, key) = self.agent(chain)?.ok_or_else(unlisted_key)?;
+        let (agent, key) = match (self.agent(chain)?, self) {
+            (Some(found), _) => found,
+            // What somebody says of a snapshot that was opened to them; whether it was, the caller asks.
+            (None, Self::Key(key)) if kind == Kind::Proof => return Ok(Sender::Grantee(*key)),
+            (None, _) => return Err(unlisted_key()),
+        };
         if withdrawn(chain, &agent) {
             return Err(VaultError::Forbidden(format!(
                 "agent {agent} was withdrawn by the roster: have the custodian add the server anew"
@@ -172,7 +185,8 @@ impl Caller {
             | Kind::Pack
             | Kind::Segment
             | Kind::Usage
-            | Kind::Manifest => Ok(Sender::Agent { agent, key }),
+            | Kind::Manifest
+            | Kind::Opening => Ok(Sender::Agent { agent, key }),
             _ => Err(VaultError::Forbidden(format!("an agent does not write a {}", kind.name()))),
         }
     }
@@ -228,6 +242,7 @@ const fn is_evidence(kind: Kind) -> bool {
             | Kind::Hold
             | Kind::Grant
             | Kind::Revocation
+            | Kind::StandingApproval
     )
 }
 
@@ -243,6 +258,8 @@ const fn is_granted(kind: Kind) -> bool {
             | Kind::Manifest
             | Kind::Receipt
             | Kind::Grant
+            | Kind::StandingApproval
+            | Kind::Opening
     )
 }
 

@@ -40,12 +40,12 @@ pub struct Failed {
     /// Why.
     pub reason: String,
     /// What came of it.
-    pub outcome: StepOutcome,
+    pub outcome: Box<StepOutcome>,
 }
 
 impl From<String> for Failed {
     fn from(reason: String) -> Self {
-        Self { reason, outcome: StepOutcome::default() }
+        Self { reason, outcome: Box::default() }
     }
 }
 
@@ -360,7 +360,7 @@ impl Conductor<'_> {
         let what = match result {
             Ok(outcome) => Happened::StepFinished { step: step.clone(), outcome },
             Err(Failed { reason, outcome }) => {
-                Happened::StepFailed { step: step.clone(), reason: told(&reason), outcome }
+                Happened::StepFailed { step: step.clone(), reason: told(&reason), outcome: *outcome }
             }
         };
         if !self.write_if_it_follows(what)? {
@@ -543,7 +543,9 @@ impl Reports {
 impl Drop for Reports {
     fn drop(&mut self) {
         // Nobody hears it when the runner ends.
-        let _ = self.message.take().map(|message| self.outbox.send(message));
+        if let Some(message) = self.message.take() {
+            let _ = self.outbox.send(message);
+        }
     }
 }
 

@@ -270,7 +270,7 @@ fn restored_files(
     let first = first.map_or_else(String::new, |one| format!(": {}: {}", one.path, one.reason));
     let reason =
         told(&format!("it is not restored whole, or differs from what was backed up{first}"));
-    Err(Failed { reason, outcome })
+    Err(Failed { reason, outcome: Box::new(outcome) })
 }
 
 fn found(restored: &FilesRestored) -> String {
@@ -332,7 +332,7 @@ fn restore_databases(
                 let reason = told(&with_causes(&error));
                 (one.found, one.good) = (reason.clone(), false);
                 outcome.integrity.push(one);
-                return Err(Failed { reason, outcome });
+                return Err(Failed { reason, outcome: Box::new(outcome) });
             }
         }
     }

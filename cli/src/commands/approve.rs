@@ -1,4 +1,5 @@
-//! `lumbung approve`: somebody asks to read snapshots, the PD's custodian opens exactly those, for a time.
+//! `lumbung approve`: somebody asks to read snapshots, the PD's custodian opens exactly those, for a time. Those of runs to
+//! come: `approve_standing.rs`.
 //!
 //! Invariants: nothing is sealed before the custodian has seen in words what it opens and to whom, or has said `--yes`;
 //! a request without a letter gets none by itself; what goes out is signed by a root key of the newest roster; ids in
@@ -9,17 +10,22 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use lumbung_engine::{ApprovalError, Snapshot, open_for_consent};
 use lumbung_model::{ConsentId, DatasetId, ManifestId, RepositoryId};
-use lumbung_pack::grant::{self, GrantObject, longest, read_request, write_grants, write_request};
+use lumbung_pack::grant::{self, longest, read_request, write_grants, write_request};
 use lumbung_pack::limits::{GRANT_MAX_DAYS, LABEL_MAX_BYTES};
+use lumbung_pack::standing::read_approval;
 use lumbung_pack::{
     Grant, GrantRequest, Kind, Revocation, Signed, Wanted, object_id, open_signed, sign,
 };
 use lumbung_seal::{KeyBundle, seal_grants};
+use lumbung_wire::messages::consents::Consent as Registered;
 use serde_json::json;
 
-use super::approve_text::{self as text, Said, State};
+use super::approve_standing::{StandingArgs, standing, standing_at};
+use super::approve_text::{self as text, Consent, Said, State};
+use super::register::find_pd;
 use crate::chain::now;
 use crate::confirm::confirm;
+use crate::controller::ControllerArgs;
 use crate::depot::{Access, DepotArgs, Opened};
 use crate::duration::Seconds;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
@@ -42,10 +48,14 @@ pub(crate) enum ApproveCommand {
     Request(RequestArgs),
     /// Show what a request opens, then open it: the grant goes to the depot, and to a file if one is named
     Grant(GrantArgs),
+    /// Show what a request for the next snapshots of datasets opens, then open them: agents seal to whoever asked, until it ends
+    Standing(StandingArgs),
     /// List what was opened in a depot, to whom, for how long
     List(ListArgs),
     /// Show what a request's or a grant's file says
     Show(ShowArgs),
+    /// What PDs opened, as the controller's register has it from their vaults
+    Register(RegisterArgs),
     /// Take a consent back: vaults refuse it from when they hear of it; what was opened stays opened
     Revoke(RevokeArgs),
 }
@@ -65,6 +75,9 @@ pub(crate) struct RequestArgs {
     /// The latest snapshot of a dataset when the custodian decides, by the dataset's whole id; may be given again
     #[arg(long, value_name = "HEX")]
     dataset: Vec<DatasetId>,
+    /// With --dataset: also the snapshots of its next runs, to test them by itself
+    #[arg(long, conflicts_with = "snapshot", requires = "dataset")]
+    standing: bool,
     /// What for, in words
     #[arg(long, value_name = "TEXT")]
     purpose: String,
@@ -119,10 +132,20 @@ pub(crate) struct ListArgs {
     key: OptionalKeyArgs,
 }
 
+/// Arguments of `approve register`.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Only this PD, by code or id
+    #[arg(long, value_name = "PD")]
+    pd: Option<String>,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
 /// Arguments of `approve show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// File from `lumbung approve request` or `lumbung approve grant`
+    /// File from `lumbung approve request`, `grant` or `standing`
     file: PathBuf,
 }
 
@@ -148,14 +171,16 @@ pub(crate) fn run(command: &ApproveCommand, terminal: &Terminal) -> Outcome<Exit
     match command {
         ApproveCommand::Request(args) => request(args, terminal),
         ApproveCommand::Grant(args) => open(args, terminal),
+        ApproveCommand::Standing(args) => standing(args, terminal),
         ApproveCommand::List(args) => list(args, terminal),
+        ApproveCommand::Register(args) => register(args, terminal),
         ApproveCommand::Show(args) => show(args, terminal),
         ApproveCommand::Revoke(args) => revoke(args, terminal),
     }
 }
 
 /// A text that would be cut is another one than the one that was decided.
-fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> {
+pub(super) fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> {
     let length = text.trim().len();
     if (least..=LABEL_MAX_BYTES).contains(&length) {
         return Ok(());
@@ -165,7 +190,7 @@ fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> {
     Err(Failure::new(Code::Usage, message, next))
 }
 
-fn check_lasting(lasting: Seconds) -> Outcome<u64> {
+pub(super) fn check_lasting(lasting: Seconds) -> Outcome<u64> {
     if (1..=LONGEST_S).contains(&lasting.0) {
         return Ok(lasting.0);
     }
@@ -182,6 +207,7 @@ fn request(args: &RequestArgs, terminal: &Terminal) -> Outcome<Exit> {
     }
     let identity = open_requester(&args.requester_key, args.passphrase.passphrase_file.as_deref())?;
     let snapshots = args.snapshot.iter().map(|id| Wanted::Snapshot(*id));
+    let of = if args.standing { Wanted::Standing } else { Wanted::Latest };
     let request = GrantRequest {
         repository: args.repository,
         recipient: identity.grantee().recipient,
@@ -190,7 +216,7 @@ fn request(args: &RequestArgs, terminal: &Terminal) -> Outcome<Exit> {
         purpose: args.purpose.trim().to_owned(),
         drawn_up: now(),
         lasting_s: u32::try_from(lasting_s).unwrap_or(u32::MAX),
-        wanted: snapshots.chain(args.dataset.iter().map(|id| Wanted::Latest(*id))).collect(),
+        wanted: snapshots.chain(args.dataset.iter().map(|id| of(*id))).collect(),
     };
     let object = sign(&request, identity.key());
     let head = "# `lumbung approve show FILE` tells what this says.\n";
@@ -202,7 +228,7 @@ fn request(args: &RequestArgs, terminal: &Terminal) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
-fn read(path: &Path) -> Outcome<Signed<GrantRequest>> {
+pub(super) fn read(path: &Path) -> Outcome<Signed<GrantRequest>> {
     let text = crate::files::read_text(path, REQUEST_FILE)?;
     read_request(&text).map_err(|e| bad_file(path, REQUEST_FILE, e))
 }
@@ -268,7 +294,7 @@ impl GrantArgs {
     }
 }
 
-fn check_entitled(
+pub(super) fn check_entitled(
     request: &Signed<GrantRequest>,
     opened: &Opened,
     bundle: &KeyBundle,
@@ -303,6 +329,11 @@ fn chosen(request: &GrantRequest, opened: &Opened, terminal: &Terminal) -> Outco
             Wanted::Latest(dataset) => {
                 list.select("latest", Some(&dataset.to_string()), terminal)?
             }
+            Wanted::Standing(_) => {
+                let message = "the request asks for the snapshots of runs to come";
+                let next = "open them with `lumbung approve standing`";
+                return Err(Failure::new(Code::Usage, message, next));
+            }
         };
         if !found.iter().any(|known: &Snapshot| known.id == snapshot.id) {
             found.push(snapshot);
@@ -333,7 +364,7 @@ fn draft(request: &Signed<GrantRequest>, letter: &str, snapshots: &[Snapshot]) -
     }
 }
 
-fn explain(error: ApprovalError) -> Failure {
+pub(super) fn explain(error: ApprovalError) -> Failure {
     match error {
         ApprovalError::Snapshot { snapshot, source } => listing::explain(
             &format!("what snapshot {snapshot} takes could not be opened"),
@@ -371,19 +402,30 @@ fn list(args: &ListArgs, terminal: &Terminal) -> Outcome<Exit> {
     let bundle = args.key.open()?;
     let opened = args.depot.open(Access::of(bundle.as_ref()))?;
     let revoked = revocations(&opened)?;
-    let grants = all_at(&opened)?;
-    let mut consents: Vec<&GrantObject> = Vec::new();
-    for one in &grants {
-        if consents.iter().all(|known| known.0.body.consent != one.0.body.consent) {
+    let (standing, grants) = (standing_at(&opened)?, all_at(&opened)?);
+    // A standing approval before its base's grants: what stands for a consent is what opens the most.
+    let all = standing.iter().map(Consent::Standing);
+    let mut consents: Vec<Consent<'_>> = Vec::new();
+    for one in all.chain(grants.iter().map(|(grant, _)| Consent::Grant(grant))) {
+        if consents.iter().all(|known| known.id() != one.id()) {
             consents.push(one);
         }
     }
-    consents.sort_by_key(|(grant, _)| (grant.body.issued, grant.body.consent));
-    let judged: Vec<(&Signed<Grant>, State)> = consents
+    consents.sort_by_key(|consent| (consent.issued(), consent.id()));
+    let judged: Vec<(Consent<'_>, State)> = consents
         .into_iter()
-        .map(|(grant, _)| (grant, State::of(grant, &opened.chain, &revoked, now())))
+        .map(|consent| (consent, State::of(&consent, &opened.chain, &revoked, now())))
         .collect();
     terminal.result(&text::list_json(&judged), || text::list(&judged, terminal))?;
+    Ok(Exit::Fine)
+}
+
+fn register(args: &RegisterArgs, terminal: &Terminal) -> Outcome<Exit> {
+    let controller = args.controller.connect()?;
+    let pd = args.pd.as_deref().map(|pd| find_pd(&controller, pd)).transpose()?;
+    let only = pd.map_or_else(String::new, |pd| format!("?pd={}", pd.id));
+    let all: Vec<Registered> = controller.list(&format!("/api/v1/consents{only}"))?;
+    terminal.result(&all, || text::registered(&all, terminal))?;
     Ok(Exit::Fine)
 }
 
@@ -413,6 +455,11 @@ fn show(args: &ShowArgs, terminal: &Terminal) -> Outcome<Exit> {
         })?;
         return Ok(Exit::Fine);
     }
+    if let Ok(approval) = read_approval(&file) {
+        let value = text::approval_json(Some(&args.file), &approval);
+        terminal.result(&value, || text::approval(&approval, terminal))?;
+        return Ok(Exit::Fine);
+    }
     drop(file);
     let grants = grants_of_file(&args.file)?;
     let Some((first, _)) = grants.first() else {
@@ -430,7 +477,8 @@ fn revoke(args: &RevokeArgs, terminal: &Terminal) -> Outcome<Exit> {
         let message = "this key bundle is no root key of the repository";
         return Err(Failure::new(Code::NotEntitled, message, "use the custodian's bundle"));
     }
-    if all_at(&opened)?.iter().all(|(grant, _)| grant.body.consent != args.consent) {
+    let granted = all_at(&opened)?.iter().any(|(grant, _)| grant.body.consent == args.consent);
+    if !granted && standing_at(&opened)?.iter().all(|one| one.body.consent != args.consent) {
         let message = format!("{} has no consent {}", opened.name(), args.consent);
         let next = "`lumbung approve list DEPOT` lists them; a grant that is in a file alone cannot be taken back";
         return Err(Failure::new(Code::UnknownConsent, message, next));
@@ -451,9 +499,11 @@ fn revoke(args: &RevokeArgs, terminal: &Terminal) -> Outcome<Exit> {
     terminal.result(&value, || {
         terminal
             .pick(
-                "Dicabut. Lokasi ini menolaknya mulai sekarang, lokasi lain setelah menarik pencabutan ini.\n\
+                "Dicabut. Lokasi ini menolaknya mulai sekarang, lokasi lain setelah menarik pencabutan ini;\n\
+                 agen berhenti menyegel untuknya pada pencadangan berikutnya.\n\
                  Yang sudah dibuka tetap terbuka.\n",
-                "Revoked. This site refuses it from now on, other sites once they have pulled this.\n\
+                "Revoked. This site refuses it from now on, other sites once they have pulled this;\n\
+                 agents stop sealing to it with their next backup.\n\
                  What was opened stays opened.\n",
             )
             .to_owned()

@@ -4,12 +4,16 @@ use std::path::Path;
 
 use lumbung_engine::{Consented, SessionOpener, Snapshot};
 use lumbung_model::{ByteSize, ConsentId, ManifestId, Timestamp};
-use lumbung_pack::grant::honoured;
-use lumbung_pack::{Grant, GrantRequest, Revocation, RosterChain, Signed, Wanted};
+use lumbung_pack::{
+    Grant, GrantRequest, Revocation, RosterChain, Signed, StandingApproval, Wanted,
+    grant as grants, standing as approvals,
+};
 use lumbung_seal::RecoveryKey;
+use lumbung_wire::messages::consents::{Consent as Registered, ConsentKind, ConsentState};
 use serde_json::{Value, json};
 
 use super::approve::GrantArgs;
+use super::approve_standing::Drafted;
 use crate::depot::Opened;
 use crate::labels;
 use crate::table::{Table, pairs};
@@ -106,6 +110,13 @@ pub(super) fn request(request: &Signed<GrantRequest>, terminal: &Terminal) -> St
                 "  {} {id}\n",
                 terminal.pick("cuplikan terbaru himpunan data", "the latest snapshot of dataset")
             ),
+            Wanted::Standing(id) => format!(
+                "  {} {id}\n",
+                terminal.pick(
+                    "cuplikan terbaru dan semua cuplikan berikutnya dari himpunan data",
+                    "the latest snapshot and every next one of dataset"
+                )
+            ),
         };
         text.push_str(&line);
     }
@@ -126,6 +137,7 @@ pub(super) fn request_json(file: &Path, request: &Signed<GrantRequest>) -> Value
     let wanted = body.wanted.iter().map(|wanted| match wanted {
         Wanted::Snapshot(id) => json!({ "snapshot": id }),
         Wanted::Latest(id) => json!({ "latest_of": id }),
+        Wanted::Standing(id) => json!({ "standing_of": id }),
     });
     json!({
         "file": file,
@@ -157,7 +169,11 @@ fn head(grant: &Grant, terminal: &Terminal) -> String {
 
 /// What the custodian decides: all that a signature stands for.
 pub(super) fn words(grant: &Grant, said: &Said, terminal: &Terminal) -> String {
-    let mut text = head(grant, terminal);
+    format!("{}\n{}", head(grant, terminal), opened_words(said, terminal))
+}
+
+/// The snapshots that are opened, and how much of the packs.
+fn opened_words(said: &Said, terminal: &Terminal) -> String {
     let mut table = Table::new()
         .rigid(terminal.pick("Cuplikan", "Snapshot"))
         .rigid(terminal.pick("Selesai", "Finished"))
@@ -175,8 +191,7 @@ pub(super) fn words(grant: &Grant, said: &Said, terminal: &Terminal) -> String {
             ByteSize::bytes(line.bytes).to_string(),
         ]);
     }
-    text.push('\n');
-    text.push_str(&table.render());
+    let mut text = table.render();
     let stored = ByteSize::bytes(said.stored_bytes);
     text.push_str(&match terminal.lang {
         crate::terminal::Lang::Id => format!(
@@ -266,6 +281,69 @@ pub(super) fn grant_json(file: &Path, grant: &Signed<Grant>) -> Value {
     value
 }
 
+/// A consent: single snapshots, or a dataset's next ones as well.
+#[derive(Clone, Copy)]
+pub(super) enum Consent<'a> {
+    Grant(&'a Signed<Grant>),
+    Standing(&'a Signed<StandingApproval>),
+}
+
+impl Consent<'_> {
+    pub(super) const fn id(&self) -> ConsentId {
+        match self {
+            Self::Grant(grant) => grant.body.consent,
+            Self::Standing(approval) => approval.body.consent,
+        }
+    }
+
+    pub(super) const fn issued(&self) -> Timestamp {
+        match self {
+            Self::Grant(grant) => grant.body.issued,
+            Self::Standing(approval) => approval.body.issued,
+        }
+    }
+
+    const fn term(&self) -> (Timestamp, Timestamp) {
+        match self {
+            Self::Grant(grant) => (grant.body.from, grant.body.until),
+            Self::Standing(approval) => (approval.body.from, approval.body.until),
+        }
+    }
+
+    fn is_owners(&self, chain: &RosterChain) -> bool {
+        match self {
+            Self::Grant(grant) => grants::honoured(chain, grant),
+            Self::Standing(approval) => approvals::honoured(chain, approval),
+        }
+    }
+
+    /// To whom, by which letter, and how much.
+    fn said(&self, terminal: &Terminal) -> (&str, &str, String) {
+        match self {
+            Self::Grant(grant) => {
+                let body = &grant.body;
+                (&body.name, &body.letter, body.snapshots.len().to_string())
+            }
+            Self::Standing(approval) => {
+                let body = &approval.body;
+                let next = terminal.pick("berikutnya", "next ones");
+                (&body.name, &body.letter, format!("{} + {next}", body.base.len()))
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Grant(grant) => {
+                let mut value = consent_json(&grant.body);
+                value["signer"] = json!(grant.signer);
+                value
+            }
+            Self::Standing(approval) => approval_json(None, approval),
+        }
+    }
+}
+
 /// How a consent stands, as far as this depot tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -279,21 +357,20 @@ pub(super) enum State {
 
 impl State {
     pub(super) fn of(
-        grant: &Signed<Grant>,
+        of: &Consent<'_>,
         chain: &RosterChain,
         revoked: &[Signed<Revocation>],
         now: Timestamp,
     ) -> Self {
-        let is_revoked = |consent: &ConsentId| {
-            revoked.iter().any(|revocation| revocation.body.consent == *consent)
-        };
-        if !honoured(chain, grant) {
+        let is_revoked = revoked.iter().any(|revocation| revocation.body.consent == of.id());
+        let (from, until) = of.term();
+        if !of.is_owners(chain) {
             Self::NotOwners
-        } else if is_revoked(&grant.body.consent) {
+        } else if is_revoked {
             Self::Revoked
-        } else if now > grant.body.until {
+        } else if now > until {
             Self::Over
-        } else if now < grant.body.from {
+        } else if now < from {
             Self::Later
         } else {
             Self::Open
@@ -321,8 +398,53 @@ impl State {
     }
 }
 
+impl From<ConsentState> for State {
+    fn from(state: ConsentState) -> Self {
+        match state {
+            ConsentState::Open => Self::Open,
+            ConsentState::Later => Self::Later,
+            ConsentState::Over => Self::Over,
+            ConsentState::Revoked => Self::Revoked,
+            ConsentState::NotOwners => Self::NotOwners,
+        }
+    }
+}
+
+/// Consents of the controller's register.
+pub(super) fn registered(consents: &[Registered], terminal: &Terminal) -> String {
+    if consents.is_empty() {
+        return terminal.pick("Tidak ada persetujuan.\n", "No consents.\n").to_owned();
+    }
+    let mut table = Table::new()
+        .rigid("PD")
+        .rigid(terminal.pick("Persetujuan", "Consent"))
+        .text(terminal.pick("Dibuka untuk", "Opened to"))
+        .text(terminal.pick("Surat", "Letter"))
+        .text(terminal.pick("Cuplikan", "Snapshots"))
+        .text(terminal.pick("Sampai", "Until"))
+        .text(terminal.pick("Keadaan", "State"));
+    for one in consents {
+        let snapshots = match one.kind {
+            ConsentKind::Grant => one.snapshots.to_string(),
+            ConsentKind::Standing => {
+                format!("{} + {}", one.snapshots, terminal.pick("berikutnya", "next ones"))
+            }
+        };
+        table.row([
+            one.pd.short(),
+            one.consent.to_string(),
+            word(&one.name),
+            word(&one.letter),
+            snapshots,
+            terminal.time(one.until),
+            State::from(one.state).word(terminal).to_owned(),
+        ]);
+    }
+    table.render()
+}
+
 /// Consents, oldest first.
-pub(super) fn list(consents: &[(&Signed<Grant>, State)], terminal: &Terminal) -> String {
+pub(super) fn list(consents: &[(Consent<'_>, State)], terminal: &Terminal) -> String {
     if consents.is_empty() {
         return terminal.pick("Tidak ada persetujuan.\n", "No consents.\n").to_owned();
     }
@@ -333,14 +455,14 @@ pub(super) fn list(consents: &[(&Signed<Grant>, State)], terminal: &Terminal) ->
         .number(terminal.pick("Cuplikan", "Snapshots"))
         .text(terminal.pick("Sampai", "Until"))
         .text(terminal.pick("Keadaan", "State"));
-    for (grant, state) in consents {
-        let body = &grant.body;
+    for (consent, state) in consents {
+        let (name, letter, snapshots) = consent.said(terminal);
         table.row([
-            body.consent.to_string(),
-            word(&body.name),
-            word(&body.letter),
-            body.snapshots.len().to_string(),
-            terminal.time(body.until),
+            consent.id().to_string(),
+            word(name),
+            word(letter),
+            snapshots,
+            terminal.time(consent.term().1),
             state.word(terminal).to_owned(),
         ]);
     }
@@ -348,12 +470,125 @@ pub(super) fn list(consents: &[(&Signed<Grant>, State)], terminal: &Terminal) ->
 }
 
 /// Consents as JSON.
-pub(super) fn list_json(consents: &[(&Signed<Grant>, State)]) -> Value {
-    let one = |(grant, state): &(&Signed<Grant>, State)| {
-        let mut value = consent_json(&grant.body);
-        value["signer"] = json!(grant.signer);
+pub(super) fn list_json(consents: &[(Consent<'_>, State)]) -> Value {
+    let one = |(consent, state): &(Consent<'_>, State)| {
+        let mut value = consent.json();
         value["state"] = json!(state.code());
         value
     };
     json!({ "consents": consents.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn approval_head(body: &StandingApproval, terminal: &Terminal) -> String {
+    pairs(&[
+        (terminal.pick("Persetujuan tetap", "Standing approval"), body.consent.to_string()),
+        (terminal.pick("Dibuka untuk", "Opened to"), word(&body.name)),
+        (terminal.pick("Kunci", "Key"), body.grantee.key.to_string()),
+        (terminal.pick("Repositori", "Repository"), body.repository.to_string()),
+        (terminal.pick("Himpunan data", "Dataset"), body.dataset.to_string()),
+        (terminal.pick("Untuk", "For"), word(&body.purpose)),
+        (terminal.pick("Surat", "Letter"), word(&body.letter)),
+        (terminal.pick("Berlaku dari", "Holds from"), terminal.time(body.from)),
+        (terminal.pick("Berlaku sampai", "Holds until"), terminal.time(body.until)),
+    ])
+}
+
+/// A standing approval's file.
+pub(super) fn approval(approval: &Signed<StandingApproval>, terminal: &Terminal) -> String {
+    let mut text = approval_head(&approval.body, terminal);
+    text.push_str(&pairs(&[(
+        terminal.pick("Ditandatangani", "Signed by"),
+        approval.signer.to_string(),
+    )]));
+    for id in &approval.body.base {
+        text.push_str(&format!(
+            "  {} {id}\n",
+            terminal.pick("mulai dari cuplikan", "from snapshot")
+        ));
+    }
+    text
+}
+
+fn unsigned_json(body: &StandingApproval) -> Value {
+    json!({
+        "kind": "standing",
+        "consent": body.consent,
+        "repository": body.repository,
+        "name": body.name,
+        "key": body.grantee.key,
+        "recipient": body.grantee.recipient,
+        "dataset": body.dataset,
+        "purpose": body.purpose,
+        "letter": body.letter,
+        "issued": body.issued,
+        "from": body.from,
+        "until": body.until,
+        "base": body.base,
+    })
+}
+
+/// A standing approval as JSON.
+pub(super) fn approval_json(file: Option<&Path>, approval: &Signed<StandingApproval>) -> Value {
+    let mut value = unsigned_json(&approval.body);
+    value["signer"] = json!(approval.signer);
+    if let Some(file) = file {
+        value["file"] = json!(file);
+    }
+    value
+}
+
+/// What the custodian decides: all that the signatures stand for.
+pub(super) fn standing_words(drafted: &[Drafted], terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for one in drafted {
+        text.push_str(&approval_head(&one.approval, terminal));
+        text.push('\n');
+        text.push_str(&match &one.base {
+            Some(base) => opened_words(&base.said, terminal),
+            None => terminal
+                .pick(
+                    "Himpunan data ini belum punya cuplikan.\n",
+                    "This dataset has no snapshot yet.\n",
+                )
+                .to_owned(),
+        });
+        text.push_str(terminal.pick(
+            "Sejak itu, agen server membuka setiap cuplikan baru himpunan data ini kepada kunci di atas, dan hanya itu, sampai berakhir atau dicabut.\n\n",
+            "From then on the server's agent opens every new snapshot of this dataset to the key above, and nothing else, until it ends or is revoked.\n\n",
+        ));
+    }
+    text
+}
+
+/// What was approved, as JSON.
+pub(super) fn standing_json(drafted: &[Drafted], out: Option<&Path>) -> Value {
+    let one = |one: &Drafted| {
+        let mut value = unsigned_json(&one.approval);
+        value["opened"] = one.base.as_ref().map_or(Value::Null, |base| base.said.json());
+        value
+    };
+    json!({ "approvals": drafted.iter().map(one).collect::<Vec<_>>(), "file": out })
+}
+
+/// What was approved, and where it went.
+pub(super) fn standing(
+    drafted: &[Drafted],
+    opened: &Opened,
+    out: Option<&Path>,
+    terminal: &Terminal,
+) -> String {
+    let mut text = standing_words(drafted, terminal);
+    let depot = word(&opened.name());
+    text.push_str(&match terminal.lang {
+        crate::terminal::Lang::Id => format!("Diserahkan ke {depot}.\n"),
+        crate::terminal::Lang::En => format!("Handed to {depot}.\n"),
+    });
+    if let Some(out) = out {
+        let out = word(&out.display().to_string());
+        text.push_str(&match terminal.lang {
+            crate::terminal::Lang::Id => format!("Ditulis ke {out}.\n"),
+            crate::terminal::Lang::En => format!("Written to {out}.\n"),
+        });
+    }
+    text
 }

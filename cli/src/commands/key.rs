@@ -8,7 +8,7 @@ use lumbung_seal::{AgentIdentity, KdfParams, KeyBundle, KeyBundlePublic, Request
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::commands::{escrow, rewrap};
+use crate::commands::{escrow, key_inventory, rewrap};
 use crate::failure::{Code, Exit, Failure, Outcome};
 use crate::files::{create_secret, existing, read_text, replace_secret};
 use crate::keys;
@@ -39,6 +39,10 @@ pub(crate) enum KeyCommand {
     Join(escrow::JoinArgs),
     /// Show that shares rebuild the key, write the key nowhere, and sign a record of it
     Rehearse(escrow::RehearseArgs),
+    /// Hand the record of a rehearsal in to the controller
+    Report(key_inventory::ReportArgs),
+    /// Which PD has a key that was tested, who holds its shares, when the next rehearsal is due
+    Inventory(key_inventory::InventoryArgs),
     /// Seal what was backed up before to recipients who came later; repeat it until nothing is left
     Rewrap(rewrap::RewrapArgs),
     /// Put a new bundle in the place of one: roster, old sessions, and the old one goes; safe to repeat
@@ -126,6 +130,8 @@ pub(crate) fn run(command: &KeyCommand, terminal: &Terminal) -> Outcome<Exit> {
         KeyCommand::Split(args) => escrow::split(args, terminal),
         KeyCommand::Join(args) => escrow::join(args, terminal),
         KeyCommand::Rehearse(args) => escrow::rehearse(args, terminal),
+        KeyCommand::Report(args) => key_inventory::report(args, terminal),
+        KeyCommand::Inventory(args) => key_inventory::inventory(args, terminal),
         KeyCommand::Rewrap(args) => rewrap::rewrap(args, terminal),
         KeyCommand::Rotate(args) => rewrap::rotate(args, terminal),
         KeyCommand::Paper(args) => print(args, terminal),

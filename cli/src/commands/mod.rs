@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod anomaly;
 pub(crate) mod approve;
+pub(crate) mod approve_standing;
 mod approve_text;
 pub(crate) mod audit;
 pub(crate) mod backup;
@@ -27,6 +28,7 @@ pub(crate) mod hand_in;
 mod history;
 pub(crate) mod host;
 pub(crate) mod key;
+mod key_inventory;
 pub(crate) mod kinds;
 pub(crate) mod media;
 pub(crate) mod morning;

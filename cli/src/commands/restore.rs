@@ -14,8 +14,7 @@ use lumbung_engine::{
     RestoreOptions, RestoreRequest, Snapshot, SnapshotReader, compare, is_live_root, restore,
 };
 use lumbung_model::{ProofId, SiteId};
-use lumbung_pack::{Kind, Proof, object_id, sign};
-use lumbung_seal::KeyBundle;
+use lumbung_pack::{Kind, Proof, SigningKey, object_id, sign};
 use serde_json::Value;
 
 use crate::chain::now;
@@ -65,7 +64,7 @@ pub(crate) struct RestoreArgs {
     /// Read everything back afterwards and compare it with the snapshot
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
-    /// Compare, sign a proof of restore with the root key and store it in the depot
+    /// Compare, sign a proof of restore (with the root key, or the requester key to which it is opened) and store it in the depot
     #[arg(long, conflicts_with_all = ["include", "no_owner", "dry_run"])]
     prove: bool,
     /// Compare, and write the signed proof to this file
@@ -180,13 +179,11 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let unlocked = opener.unlock(&args.depot, terminal)?;
     let opened = &unlocked.opened;
     let proving = args.prove || args.proof.is_some();
-    if proving && !opener.bundle().is_some_and(|b| opened.chain.is_root_key(&b.root_public())) {
+    let prover = opener.prover(&opened.chain);
+    if proving && prover.is_none() {
         let message = "this key is no root key of the repository, so its proof would not count";
-        return Err(Failure::new(
-            Code::NotEntitled,
-            message,
-            "use the custodian's bundle, or restore with --verify",
-        ));
+        let next = "use the custodian's bundle, a requester key to which the snapshot is opened, or restore with --verify";
+        return Err(Failure::new(Code::NotEntitled, message, next));
     }
     let list = unlocked.list()?;
     let snapshot = list.select(&args.snapshot, args.chosen.dataset.as_deref(), terminal)?;
@@ -201,8 +198,8 @@ pub(crate) fn run(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     };
     let Some(mut done) = part.restore(&args.onto, terminal)? else { return Ok(Exit::Fine) };
     done.passed_over = list.unreadable.len();
-    if let (true, Some(report), Some(bundle)) = (proving, &done.compared, opener.bundle()) {
-        done.proof = Some(prove(args, opened, bundle, &snapshot, &done, report)?);
+    if let (true, Some(report), Some(prover)) = (proving, &done.compared, prover) {
+        done.proof = Some(prove(args, opened, prover, &snapshot, &done, report)?);
     }
     tell(&args.onto, &snapshot, &done, terminal)?;
     Ok(done.exit())
@@ -369,7 +366,7 @@ pub(crate) fn explain(target: &Path, error: RestoreError) -> Failure {
 fn prove(
     args: &RestoreArgs,
     opened: &Opened,
-    bundle: &KeyBundle,
+    prover: &SigningKey,
     snapshot: &Snapshot,
     done: &Done,
     report: &CompareReport,
@@ -384,7 +381,7 @@ fn prove(
         bytes: report.bytes,
         failed: done.outcome.failures_total.max(report.differences_total),
     };
-    let object = sign(&proof, bundle.root());
+    let object = sign(&proof, prover);
     let id = object_id(&object);
     if let Some(file) = &args.proof {
         create(file, "the proof", &object, 0o644)?;

@@ -75,7 +75,7 @@ fn component(label: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumbung_model::{AgentId, ManifestId, PublicKey};
+    use lumbung_model::{AgentId, ManifestId, PublicKey, SessionId};
 
     fn snapshot(n: u8, dataset: u8, finished: i64, label: Option<&str>) -> Labelled {
         let snapshot = Snapshot {
@@ -92,6 +92,7 @@ mod tests {
             finished: Timestamp(finished),
             statistics: lumbung_pack::Statistics::default(),
             signer: PublicKey::ZERO,
+            session: SessionId::ZERO,
         };
         Labelled { snapshot, label: label.map(str::to_owned) }
     }

@@ -60,9 +60,62 @@ fn somebody_who_is_no_recipient_restores_what_was_granted_and_nothing_else() {
         office.error(&[&["restore", "depot", &other, "--target", "x"][..], &with_file].concat());
     assert_eq!(code, "unknown-snapshot");
     assert!(!office.path("x").exists());
-    // No proof: that is the owner's word.
+    // Proven with the key to which it is opened.
     let proving = ["restore", "depot", "latest", "--target", "x", "--prove"];
-    assert_eq!(office.error(&[&proving[..], &key].concat()).0, "not-entitled");
+    let proven = office.json(&[&proving[..], &key].concat());
+    let proofs = files(&office.path("depot/proofs"));
+    assert_eq!(proofs.len(), 1);
+    assert!(proofs[0].ends_with(proven["proof"].as_str().expect("an id")), "{proofs:?}");
+}
+
+/// What is approved once opens what is backed up later, with the requester's key alone.
+#[test]
+fn a_standing_approval_opens_the_next_snapshots_of_one_dataset() {
+    let (office, [first, other], repository) = office();
+    let snapshots = office.json(&["snapshots", "depot"])["snapshots"].clone();
+    let of = |id: &str| {
+        let one = snapshots.as_array().expect("a list").iter().find(|one| one["id"] == *id);
+        one.expect("it is listed")["dataset"].as_str().expect("an id").to_owned()
+    };
+    let asked = ask(&office, &repository, &["--dataset", &of(&first), "--standing"]);
+    assert_eq!(asked["wanted"], json!([{ "standing_of": of(&first) }]));
+    let grant = ["approve", "grant", "minta.txt", "depot", "--key", "pd.key", "--yes"];
+    assert_eq!(office.error(&[&grant[..], &LETTER].concat()).0, "usage");
+    let standing = ["approve", "standing", "minta.txt", "depot", "--key", "pd.key"];
+    assert_eq!(office.error(&[&standing[..], &LETTER].concat()).0, "usage", "nobody agreed");
+    let made = office.json(&[&standing[..], &LETTER, &["--yes", "--out", "tetap.txt"]].concat());
+    let approval = &made["approvals"][0];
+    assert_eq!((&approval["base"], &approval["dataset"]), (&json!([first]), &json!(of(&first))));
+    assert_eq!(approval["opened"]["snapshots"][0]["files"], 3);
+
+    office.write("data/surat/baru.txt", b"surat hari kedua\n");
+    let next = office.backup("arsip");
+    let later = office.backup("simrs");
+    let key = ["--requester-key", "inspektorat.key"];
+    let restore = ["restore", "depot", "latest", "--target", "keluar", "--verify"];
+    let done = office.json(&[&restore[..], &key].concat());
+    assert_eq!((&done["snapshot"], &done["compared"]["equal"]), (&json!(next), &json!(true)));
+    let listed = office.ok(&[&["ls", "depot", &first, "-R"][..], &key].concat());
+    assert!(listed.contains("surat/b.bin"), "the base: {listed}");
+    for closed in [&other, &later] {
+        let (code, _) = office.error(&[&["ls", "depot", closed][..], &key].concat());
+        assert_eq!(code, "unknown-snapshot", "another dataset");
+    }
+    let shown = office.ok(&["approve", "show", "tetap.txt", "--lang", "en"]);
+    assert!(shown.contains("Standing approval") && shown.contains(&of(&first)), "{shown}");
+    let listed = office.json(&["approve", "list", "depot"]);
+    assert_eq!(listed["consents"].as_array().map(Vec::len), Some(1), "its base is no other one");
+    assert_eq!(listed["consents"][0]["kind"], "standing");
+
+    let consent = approval["consent"].as_str().expect("an id");
+    let revoke = ["approve", "revoke", "depot", consent, "--key", "pd.key", "--reason", "selesai"];
+    office.ok(&revoke);
+    let openings = files(&office.path("depot/openings")).len();
+    office.write("data/surat/lagi.txt", b"surat hari ketiga\n");
+    let closed = office.backup("arsip");
+    assert_eq!(files(&office.path("depot/openings")).len(), openings);
+    let (code, _) = office.error(&[&["ls", "depot", &closed][..], &key].concat());
+    assert_eq!(code, "unknown-snapshot");
 }
 
 #[test]

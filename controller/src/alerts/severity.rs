@@ -33,6 +33,7 @@ const KINDS: &[(&str, Severity)] = &[
     ("care-overdue", Warning),
     ("certificate", Warning),
     ("drill-overdue", Warning),
+    ("key-rehearsal", Warning),
     ("drill-unfinished", Warning),
     ("restore-test-failed", Critical),
     ("channel", Warning),

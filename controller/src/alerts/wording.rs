@@ -249,6 +249,14 @@ const KINDS: &[Words] = &[
         ("Jalankan: lumbung drill calendar.", "Run it: lumbung drill calendar."),
     ),
     words(
+        "key-rehearsal",
+        ("Geladi kunci terlambat", "A key's rehearsal is overdue"),
+        (
+            "Bangun dari bagian-bagiannya: lumbung key rehearse.",
+            "Rebuild it from its shares: lumbung key rehearse.",
+        ),
+    ),
+    words(
         "drill-unfinished",
         ("Uji pemulihan belum tuntas", "A drill's run is not over"),
         (

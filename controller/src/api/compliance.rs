@@ -28,7 +28,7 @@ use super::verdicts::past;
 use super::who::Who;
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
-use crate::db::{alarms as alarm_rows, evidence, register, rosters};
+use crate::db::{alarms as alarm_rows, consents, evidence, register, rosters};
 use crate::overview;
 use crate::people::access::{Permission, Scope};
 use crate::report::{self, Language, Part, Past, Terms};
@@ -295,9 +295,9 @@ pub(super) async fn proof(
         let chain = rosters::chain(tx, &body.repository)?.ok_or_else(|| {
             Problem::not_found(format!("no roster of repository {} is known here yet: register it, and wait for the next poll", body.repository))
         })?;
-        if !chain.is_root_key(&proof.signer) {
+        if !chain.is_root_key(&proof.signer) && !consents::opened_to(tx, act.now, &proof)? {
             let detail = format!(
-                "{} is no root key of the newest roster: sign with the PD's key bundle",
+                "{} is no root key of the newest roster, and no consent known here opened that snapshot to it: sign with the PD's key bundle, or the requester key to which it is opened",
                 proof.signer
             );
             return Err(Problem::invalid(detail).into());

@@ -13,6 +13,7 @@ mod approvals;
 mod audit;
 mod capacity;
 mod compliance;
+mod consents;
 mod deposits;
 mod drills;
 mod elevation;
@@ -25,6 +26,7 @@ mod gate;
 mod history;
 mod hosts;
 mod idempotency;
+mod keys;
 mod kinds;
 pub mod openapi;
 mod paging;
@@ -171,6 +173,8 @@ pub fn routes() -> Routes {
         verdicts::routes(),
         follow_up::routes(),
         anomalies::routes(),
+        consents::routes(),
+        keys::routes(),
         people::routes(),
         audit::routes(),
         approvals::routes(),

@@ -69,6 +69,7 @@ fn operation(route: &Route) -> Value {
             | "/api/v1/reminders"
             | "/api/v1/retirements"
             | "/api/v1/proofs"
+            | "/api/v1/key-reports"
             | "/api/v1/users"
             | "/api/v1/me/tokens"
             | "/api/v1/drill-plans"

@@ -19,6 +19,7 @@ use lumbung_wire::messages::compliance::{
     FollowUpInput, Reminder, ReminderInput, RpoHistory, RuleEntry, TrendDay, VerdictEntry, Waiver,
     WaiverInput,
 };
+use lumbung_wire::messages::consents::Consent;
 use lumbung_wire::messages::deposits::{
     Calendar, DeliveryInput, Deposit, DepositAcceptance, DepositInput,
 };
@@ -30,6 +31,7 @@ use lumbung_wire::messages::drills::{
 use lumbung_wire::messages::host::{
     HostInventory, InventoryAcceptance, InventoryAck, ServerInventory,
 };
+use lumbung_wire::messages::keys::{KeyEntry, KeyReportAccepted};
 use lumbung_wire::messages::overview::{
     AgentStatus, AlarmEntry, CaInfo, ControllerHealth, ImportRequest, Overview, ProofAccepted,
     TokenRequest,
@@ -113,6 +115,7 @@ messages![
     Caller,
     CapacityReport,
     ComplianceTable,
+    Consent,
     ContactPerson,
     ContactPersonInput,
     ControllerHealth,
@@ -157,6 +160,8 @@ messages![
     IncidentNoteInput,
     InventoryAcceptance,
     InventoryAck,
+    KeyEntry,
+    KeyReportAccepted,
     LoginRequest,
     Maintenance,
     MaintenanceInput,

@@ -43,6 +43,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0030_care", include_str!("../../migrations/0030_care.sql")),
     ("0032_drills", include_str!("../../migrations/0032_drills.sql")),
     ("0034_succession", include_str!("../../migrations/0034_succession.sql")),
+    ("0036_consents", include_str!("../../migrations/0036_consents.sql")),
+    ("0037_rehearsals", include_str!("../../migrations/0037_rehearsals.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -20,6 +20,7 @@ use crate::assets;
 use crate::db::deposits::{self as rows, DepositRow, Status};
 use crate::db::{Db, DbError, register, services};
 use crate::drills;
+use crate::key_inventory;
 use crate::profile::{Duty, Force, Profile};
 
 /// The longest pause, s: somebody sets the clock, or imports at the console.
@@ -77,6 +78,11 @@ impl Keeper {
             if let Err(error) = drills::keep(&self.db, self.clock.now(), &self.profile).await {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "what drills need could not be written down");
+            }
+            if let Err(error) = key_inventory::keep(&self.db, self.clock.now(), &self.profile).await
+            {
+                let error = lumbung_model::with_causes(&error);
+                tracing::error!(error, "overdue rehearsals of keys could not be written down");
             }
             let pause = pause(self.clock.now(), self.profile.zone());
             tokio::select! {

@@ -71,7 +71,7 @@ fn unfinished(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> 
 /// The plans that are run by themselves and whose newest run did not show that the data comes back.
 fn failed(db: &Connection) -> Result<Vec<Finding>, DbError> {
     let mut found = Vec::new();
-    for row in rows::plans(db, None)?.into_iter().filter(|row| is_by_itself(row)) {
+    for row in rows::plans(db, None)?.into_iter().filter(is_by_itself) {
         let past = rows::past(db, &row.id)?;
         let newest = past.iter().max_by_key(|run| run.ended);
         let Some(run) = newest.filter(|run| run.verdict != Verdict::Succeeded) else { continue };

@@ -6,8 +6,8 @@
 
 use lumbung_model::{ManifestId, OrderId, PublicKey, RepositoryId, SiteId, UsageId};
 use lumbung_pack::{
-    FormatError, Inventory, Kind, Manifest, Object, Order, Proof, Receipt, ScrubReport, Signed,
-    Tombstone, UsageList, decode, object_id, open_signed,
+    FormatError, Inventory, Kind, Manifest, Object, Order, Proof, Receipt, RosterChain,
+    ScrubReport, Signed, Tombstone, UsageList, decode, object_id, open_signed, wrap::was_root_key,
 };
 
 /// Why an answer is no evidence.
@@ -35,6 +35,14 @@ pub enum Rejection {
         "its {kind} is signed by {signer}, not with the receipt key that it enrolled: forged, or the site was rebuilt"
     )]
     Signer {
+        /// What was signed.
+        kind: Kind,
+        /// By whom.
+        signer: PublicKey,
+    },
+    /// It is signed by nobody who has or had a root key.
+    #[error("its {kind} is signed by {signer}, which no roster lists as a root key")]
+    NotOwners {
         /// What was signed.
         kind: Kind,
         /// By whom.
@@ -158,6 +166,23 @@ pub fn proof(
     repository: &RepositoryId,
 ) -> Result<Signed<Proof>, Rejection> {
     signed(bytes, id, repository)
+}
+
+/// What the owner of this repository signed: a grant, a standing approval, a revocation.
+///
+/// # Errors
+/// Why it is none.
+pub fn by_owner<T: Object>(
+    bytes: &[u8],
+    id: &[u8; 32],
+    chain: &RosterChain,
+) -> Result<Signed<T>, Rejection> {
+    let object: Signed<T> = signed(bytes, id, &chain.repository())?;
+    if was_root_key(chain, &object.signer) {
+        Ok(object)
+    } else {
+        Err(Rejection::NotOwners { kind: T::KIND, signer: object.signer })
+    }
 }
 
 /// A tombstone of this site.

@@ -4,11 +4,14 @@
 //! at the same time, so a dead one delays no other; a round that finds nothing new changes nothing.
 
 pub mod check;
+mod consents;
 pub(crate) mod findings;
 mod removals;
 pub mod site;
 pub mod source;
 
+#[cfg(test)]
+mod consents_tests;
 #[cfg(test)]
 mod removal_tests;
 #[cfg(test)]

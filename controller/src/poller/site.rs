@@ -209,6 +209,8 @@ impl<S: Source> SitePoll<'_, S> {
             // After the inventories: what one of them leaves out was buried before it was made.
             self.tombstones(repository).await,
             self.scrubs(repository).await,
+            // Before the proofs: by them it is judged whose count.
+            self.consents(repository, pd).await,
             self.proofs(repository).await,
             self.sizes(repository).await,
         ];

@@ -16,6 +16,7 @@ pub(super) fn check(file: &str, profile: &Profile) -> Result<(), ProfileError> {
         .and_then(|()| capacity(profile))
         .and_then(|()| assets(profile))
         .and_then(|()| drills(profile))
+        .and_then(|()| keys(profile))
         .and_then(|()| classes(profile))
         .and_then(|()| entries(profile));
     found.map_err(|(place, reason)| ProfileError::Value { file: file.to_owned(), place, reason })
@@ -113,6 +114,13 @@ fn drills(profile: &Profile) -> Result<(), Wrong> {
         return wrong("drills.first_days", "must be 1 to 3660 days");
     }
     Ok(())
+}
+
+fn keys(profile: &Profile) -> Result<(), Wrong> {
+    if (1..=3660).contains(&profile.keys.rehearsal_days) {
+        return Ok(());
+    }
+    wrong("keys.rehearsal_days", "must be 1 to 3660 days")
 }
 
 fn classes(profile: &Profile) -> Result<(), Wrong> {

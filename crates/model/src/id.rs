@@ -173,6 +173,8 @@ id!(/** A site's tombstone of a snapshot. */ TombstoneId, 32, "a tombstone id");
 id!(/** A wrap: old sessions' secrets, sealed to a recipient who came later. */ WrapId, 32, "a wrap id");
 id!(/** A grant: what the owner opened to somebody, or a part of it. */ GrantId, 32, "a grant id");
 id!(/** A revocation of a consent. */ RevocationId, 32, "a revocation id");
+id!(/** A standing approval: the owner opens what a dataset's next runs make. */ StandingApprovalId, 32, "a standing approval id");
+id!(/** An opening: a session's key, sealed to a verifier. */ OpeningId, 32, "an opening id");
 id!(/** A list of what lies on a portable medium. */ MediumListId, 32, "a medium list id");
 id!(/** An entry of the controller's audit log, and the chain up to it. */ AuditHash, 32, "an audit hash");
 id!(/** A policy: the hash of its signed text. */ PolicyHash, 32, "a policy hash");

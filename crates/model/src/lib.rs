@@ -36,10 +36,10 @@ pub use id::{
     CareId, CheckId, ChunkId, ConsentId, ContactPersonId, DatasetId, DeliveryId, DepositId,
     DeviceId, DocumentHash, DomainId, DrillPlanId, DrillRunId, FeedId, FrameHash, GrantId,
     HandoverId, HoldId, IdError, IncidentId, InstanceId, InventoryId, MaintenanceId, ManifestId,
-    MediumId, MediumListId, OnCallId, OrderId, PackId, PdId, PolicyHash, PoolId, ProofId,
-    PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RevocationId, RoomId,
-    RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, ShareSetId, SiteId,
-    StatementHash, TlsPin, TombstoneId, UsageId, UserId, WaiverId, WrapId,
+    MediumId, MediumListId, OnCallId, OpeningId, OrderId, PackId, PdId, PolicyHash, PoolId,
+    ProofId, PublicKey, RackId, ReceiptId, ReminderId, RepositoryId, ReservationId, RevocationId,
+    RoomId, RosterId, ScrubId, SegmentId, ServerId, ServiceId, SessionId, ShareSetId, SiteId,
+    StandingApprovalId, StatementHash, TlsPin, TombstoneId, UsageId, UserId, WaiverId, WrapId,
 };
 pub use secret::Secret;
 pub use size::ByteSize;

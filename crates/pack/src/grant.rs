@@ -219,6 +219,8 @@ pub enum Wanted {
     Snapshot(ManifestId),
     /// The dataset's latest snapshot when the owner decides.
     Latest(DatasetId),
+    /// The dataset's latest snapshot, and those of its next runs: a standing approval.
+    Standing(DatasetId),
 }
 
 /// A request to the owner, signed by whoever asks with the key that will read.
@@ -263,6 +265,7 @@ impl Object for GrantRequest {
             match wanted {
                 Wanted::Snapshot(id) => writer.u8(1).raw(id.as_bytes()),
                 Wanted::Latest(id) => writer.u8(2).raw(id.as_bytes()),
+                Wanted::Standing(id) => writer.u8(3).raw(id.as_bytes()),
             };
         }
     }
@@ -276,6 +279,7 @@ impl Object for GrantRequest {
             .map(|_| match reader.u8()? {
                 1 => Ok(Wanted::Snapshot(ManifestId::from_bytes(reader.array()?))),
                 2 => Ok(Wanted::Latest(DatasetId::from_bytes(reader.array()?))),
+                3 => Ok(Wanted::Standing(DatasetId::from_bytes(reader.array()?))),
                 _ => Err(FormatError::field("what a request asks for", "it is of no known kind")),
             })
             .collect::<Result<_, _>>()?;

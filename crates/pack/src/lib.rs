@@ -23,6 +23,7 @@ mod roster;
 mod session;
 mod sign;
 mod site;
+pub mod standing;
 mod usage;
 pub mod wrap;
 
@@ -46,5 +47,6 @@ pub use roster::{
 pub use session::{SealedKey, Session};
 pub use sign::{SigningKey, verify_signature};
 pub use site::{Inventory, InventoryEntry, Proof, Receipt, ScrubReport};
+pub use standing::{SessionOpening, StandingApproval};
 pub use usage::{Bitmap, BuiltUsage, PackUse, Segment, SegmentRef, UsageBuilder, UsageList};
 pub use wrap::{Wrap, WrappedSession};

@@ -72,6 +72,8 @@ kinds! {
     Order = 19, "order", "orders", "The owner's and the Dinas' order to release a hold or to destroy.";
     Hold = 20, "hold", "holds", "A site's word that it keeps something, whatever retention says.";
     Revocation = 22, "revocation", "revocations", "The owner's word that a consent holds no longer.";
+    StandingApproval = 23, "standing-approval", "standing-approvals", "The owner's consent that somebody opens a dataset's next snapshots.";
+    Opening = 24, "opening", "openings", "A session's key, sealed by its agent to who has a standing approval.";
     MediumList = 21, "medium-list", "lists", "What lies on a portable medium.";
     KeyBundle = 32, "key-bundle", "", "A PD's keys under a passphrase.";
     AgentIdentity = 33, "agent-identity", "", "An agent's keys.";
@@ -86,7 +88,7 @@ kinds! {
 impl Kind {
     /// The kinds that a repository of this version holds, in the order in which they depend on
     /// each other.
-    pub const REPOSITORY: [Self; 16] = [
+    pub const REPOSITORY: [Self; 18] = [
         Self::Roster,
         Self::Session,
         Self::Pack,
@@ -103,6 +105,8 @@ impl Kind {
         Self::Grant,
         Self::Revocation,
         Self::Wrap,
+        Self::StandingApproval,
+        Self::Opening,
     ];
 
     /// The kind whose objects a folder of a repository holds; none for reserved kinds.

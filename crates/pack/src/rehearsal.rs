@@ -8,7 +8,8 @@ use crate::error::FormatError;
 use crate::grant::GrantFileError;
 use crate::object::{Kind, Object, Signed, open_signed};
 
-const TITLE: &str = "LUMBUNG KEY REHEARSAL 1";
+/// First line of a record's file.
+pub const TITLE: &str = "LUMBUNG KEY REHEARSAL 1";
 /// Shares of one split, at most.
 const MAX_SHARES: usize = 16;
 

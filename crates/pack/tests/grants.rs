@@ -53,6 +53,7 @@ fn request() -> GrantRequest {
         wanted: vec![
             Wanted::Snapshot(ManifestId::from_bytes([5; 32])),
             Wanted::Latest(DatasetId::from_bytes([9; 16])),
+            Wanted::Standing(DatasetId::from_bytes([10; 16])),
         ],
     }
 }

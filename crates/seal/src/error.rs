@@ -1,6 +1,6 @@
 //! Why something could not be sealed or opened.
 
-use lumbung_model::{ChunkId, DatasetId, ManifestId, PackId, PublicKey};
+use lumbung_model::{ChunkId, DatasetId, ManifestId, PackId, PublicKey, SessionId};
 use lumbung_pack::FormatError;
 
 /// Why something could not be sealed or opened.
@@ -89,6 +89,11 @@ pub enum SealError {
     /// What a grant seals does not open.
     #[error("the grant's keys do not open: it was altered, fetch it again")]
     Grant,
+    /// What an opening seals does not open.
+    #[error(
+        "the opening of session {0} does not open: it was altered, or its agent sealed something else"
+    )]
+    Opening(SessionId),
     /// What a grant seals is something else.
     #[error("the grant has an unexpected content: was it written by a newer version of Lumbung?")]
     GrantFormat(#[source] FormatError),

@@ -1,4 +1,5 @@
-//! What a grant seals: the keys of roots, packs and single frames, and nothing that opens more (format, section 22).
+//! What a grant seals: the keys of roots, packs and single frames, and nothing that opens more (format, section 22). And
+//! what a reader holds who was granted something: these, and the keys of sessions that agents opened to it (section 25).
 //!
 //! Invariants: a pack's own key is given only where every frame of it is used by what is granted; else the keys of the
 //! used frames. No session key and no domain secret ever stands in a grant. Everything is bound to the grant's scope.
@@ -8,15 +9,16 @@ use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 
 use hpke::rand_core::TryCryptoRng;
-use lumbung_model::{ManifestId, PackId, Secret};
+use lumbung_model::{ManifestId, PackId, Secret, SessionId};
 use lumbung_pack::codec::Reader;
 use lumbung_pack::limits::{GRANT_MAX_PARTS, GRANT_SEALED_MAX_BYTES, PACK_MAX_FRAMES};
-use lumbung_pack::{Bitmap, FormatError, Grant, PackTable};
+use lumbung_pack::{Bitmap, FormatError, Grant, Manifest, PackTable};
 use zeroize::Zeroizing;
 
 use crate::error::SealError;
 use crate::frame::{FrameOpener, frame_key};
 use crate::one_message::TAG_BYTES;
+use crate::root::{RootPlain, open_root, open_root_with};
 use crate::session::{
     PackKey, RecoveryKey, RootKey, SessionKey, SystemRandom, hpke_open, hpke_seal,
 };
@@ -123,11 +125,14 @@ impl PackOpening {
     }
 }
 
-/// Keys of snapshots' roots, of packs and of frames: what exactly some snapshots take.
+/// Keys of snapshots' roots, of packs and of frames: what exactly some snapshots take. And the keys of whole sessions,
+/// as standing approvals give them.
 #[derive(Default)]
 pub struct Openings {
     roots: BTreeMap<ManifestId, RootKey>,
     packs: BTreeMap<PackId, PackOpening>,
+    /// Never written into a grant. More than one where somebody sealed something else under a session's name.
+    sessions: BTreeMap<SessionId, Vec<SessionKey>>,
 }
 
 impl Openings {
@@ -173,7 +178,15 @@ impl Openings {
         Ok(())
     }
 
-    /// How many snapshots, packs and single frames they open.
+    /// Adds what may be a session's key: what it seals says whether it is.
+    pub fn add_session(&mut self, session: SessionId, key: SessionKey) {
+        let keys = self.sessions.entry(session).or_default();
+        if keys.iter().all(|known| known.expose() != key.expose()) {
+            keys.push(key);
+        }
+    }
+
+    /// How many snapshots, packs and single frames they open, sessions not counted.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
         let frames = self.packs.values().map(|opening| match opening {
@@ -191,12 +204,40 @@ impl Openings {
         self.roots.get(snapshot).ok_or(SealError::SnapshotNotGranted(*snapshot))
     }
 
+    /// Opens the root of the manifest with this id.
+    ///
+    /// # Errors
+    /// [`SealError::SnapshotNotGranted`], or why the root does not open.
+    pub fn open_root(
+        &self,
+        snapshot: &ManifestId,
+        manifest: &Manifest,
+    ) -> Result<RootPlain, SealError> {
+        if let Some(key) = self.roots.get(snapshot) {
+            return open_root_with(key, manifest);
+        }
+        let first = manifest.sessions.first().and_then(|first| self.sessions.get(first));
+        let mut failed = SealError::SnapshotNotGranted(*snapshot);
+        for key in first.into_iter().flatten() {
+            match open_root(key, manifest) {
+                Ok(root) => return Ok(root),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
     /// Prepares to open what may be opened of a pack.
     ///
     /// # Errors
     /// If nothing of it may, or the key is another pack's.
     pub fn opener(&self, table: &PackTable) -> Result<FrameOpener, SealError> {
         let id = table.id();
+        let sessions = self.sessions.get(&table.header.session).into_iter().flatten();
+        let mut whole = sessions.filter_map(|key| FrameOpener::new(&table.header, key).ok());
+        if let Some(opener) = whole.next() {
+            return Ok(opener);
+        }
         let copy = |key: &Secret<32>| Secret::new(*key.expose());
         match self.packs.get(&id) {
             None => Err(SealError::PackNotGranted(id)),

@@ -19,6 +19,7 @@ mod grant;
 mod key_bundle;
 mod key_file;
 mod one_message;
+mod opening;
 mod requester;
 mod root;
 mod session;
@@ -35,6 +36,7 @@ pub use frame::{FrameOpener, PackSealer};
 pub use grant::{Openings, open_grants, seal_grants};
 pub use key_bundle::{KdfParams, KeyBundle, KeyBundlePublic};
 pub use key_file::KeyFileError;
+pub use opening::{open_opening, seal_opening};
 pub use requester::RequesterIdentity;
 pub use root::{RootPlain, open_root, open_root_with, seal_root};
 pub use session::{

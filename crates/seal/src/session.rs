@@ -36,8 +36,7 @@ impl SessionKey {
         Self(Secret::random())
     }
 
-    #[cfg(test)]
-    pub(crate) const fn new(key: Secret<32>) -> Self {
+    pub(crate) const fn from_secret(key: Secret<32>) -> Self {
         Self(key)
     }
 

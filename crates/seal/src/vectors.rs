@@ -13,7 +13,7 @@ use lumbung_model::{
 };
 use lumbung_pack::{
     Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Grant, Grantee, Manifest, PackTable,
-    Session, SigningKey, Statistics, Wrap, sign,
+    Session, SessionOpening, SigningKey, StandingApproval, Statistics, Wrap, sign,
 };
 use serde_json::{Value, json};
 
@@ -22,12 +22,13 @@ use crate::catalogue::{
 };
 use crate::domain::derive;
 use crate::grant::seal_grants_with;
+use crate::opening::seal_opening_with;
 use crate::root::seal_root_with;
 use crate::session::{FrameContext, seal_session_with, wrap_session_with};
 use crate::{
     Chunker, DomainSecret, FrameOpener, KdfParams, KeyBundle, OpenedSession, Openings, PackSealer,
-    RecoveryKey, RootPlain, Scratch, SessionKey, open_grants, open_root, open_session,
-    open_wrapped,
+    RecoveryKey, RootPlain, Scratch, SessionKey, open_grants, open_opening, open_root,
+    open_session, open_wrapped,
 };
 
 const GOLDEN: &str = include_str!("../tests/vectors.json");
@@ -53,7 +54,7 @@ fn domain_secret() -> DomainSecret {
 }
 
 fn session_key() -> SessionKey {
-    SessionKey::new(Secret::new(counting(0x20)))
+    SessionKey::from_secret(Secret::new(counting(0x20)))
 }
 
 const PACK_SALT: u8 = 0x40;
@@ -267,6 +268,42 @@ fn wrap() -> Value {
     json!({ "ciphertext": ciphertext, "object": hex(&sign(&wrap, &key)) })
 }
 
+/// A standing approval to the recipient of the other vectors, and the session above opened to it.
+fn standing() -> Value {
+    let recovery = RecoveryKey::from_seed(Secret::new(counting(0x70)));
+    let key = SigningKey::from_seed(&Secret::new(counting(0x90)));
+    let consent = ConsentId::from_bytes(counting(0xb8));
+    let approval = StandingApproval {
+        repository: repository(),
+        consent,
+        grantee: Grantee { recipient: recovery.public(), key: key.public() },
+        dataset: DatasetId::from_bytes(counting(0xe0)),
+        name: "penguji DRC".to_owned(),
+        letter: "445/871/2026".to_owned(),
+        purpose: "uji pulih".to_owned(),
+        issued: Timestamp(1_800_000_000),
+        from: Timestamp(1_800_000_000),
+        until: Timestamp(1_815_552_000),
+        base: vec![ManifestId::from_bytes(counting(0x18))],
+    };
+    let unsealed = SessionOpening {
+        repository: repository(),
+        session: session_id(),
+        consent,
+        recipient: recovery.public(),
+        encapsulated: [0; 32],
+        ciphertext: [0; 48],
+    };
+    let opening = seal_opening_with(unsealed, &session_key(), &mut Fixed).unwrap();
+    let opened = open_opening(&opening, &recovery).unwrap();
+    assert_eq!(opened.expose(), session_key().expose());
+    json!({
+        "approval": hex(&sign(&approval, &key)),
+        "ciphertext of the opening": hex(&opening.ciphertext),
+        "opening": hex(&sign(&opening, &key)),
+    })
+}
+
 /// The frames of §18 as a pack: one snapshot uses both, another one frame 1 only of a pack with another salt.
 fn grant() -> Value {
     let domain = domain_secret();
@@ -401,6 +438,7 @@ fn the_golden_vectors_hold() {
         "session": session(),
         "grant": grant(),
         "wrap": wrap(),
+        "standing approval": standing(),
         "catalogue": catalogue(),
         "key bundle": bundle(),
     });

@@ -132,7 +132,12 @@ impl RepositoryDir {
             Err(error) if error.is_bad_sector() => Taken::Replace,
             Err(error) => return Err(error),
         };
-        let mut draft = self.draft(&self.path.join(kind.folder()))?;
+        let folder = self.path.join(kind.folder());
+        // A repository that an older version made has no place for a kind that is newer.
+        if !folder.is_dir() {
+            make_directory(&folder, DIRECTORY_MODE)?;
+        }
+        let mut draft = self.draft(&folder)?;
         draft.write(bytes)?;
         self.publish(draft, &hex(id), taken)
     }

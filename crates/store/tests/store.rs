@@ -45,6 +45,19 @@ fn files(dir: &Path) -> Vec<String> {
     found
 }
 
+/// Made by a version that knew fewer kinds: what it lacks is listed as empty, and made when something comes.
+#[test]
+fn an_older_repository_takes_a_newer_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = new(dir.path()).path().to_owned();
+    std::fs::remove_dir(path.join(Kind::Opening.folder())).unwrap();
+    let repository = RepositoryDir::open(&path).unwrap();
+    assert_eq!(repository.list(Kind::Opening).unwrap(), Vec::<[u8; 32]>::new());
+    let id = object_id(b"an opening");
+    assert_eq!(repository.put(Kind::Opening, &id, b"an opening").unwrap(), PutOutcome::Created);
+    assert_eq!(repository.list(Kind::Opening).unwrap(), [id]);
+}
+
 #[test]
 fn objects_are_kept_once_under_their_hash() {
     let dir = tempfile::tempdir().unwrap();

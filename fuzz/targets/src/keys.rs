@@ -3,14 +3,19 @@
 use arbitrary::{Result, Unstructured};
 use lumbung_model::Secret;
 use lumbung_pack::codec::{Reader, Writer};
-use lumbung_pack::{FormatError, SigningKey, SiteIdentity, armor, order, sign};
-use lumbung_seal::{AgentIdentity, AgentPublic, KeyBundlePublic};
+use lumbung_pack::{FormatError, SigningKey, SiteIdentity, armor, grant, order, sign};
+use lumbung_seal::{AgentIdentity, AgentPublic, KeyBundlePublic, KeyShare, RequesterIdentity};
 
 use crate::objects::as_written;
 use crate::structured;
 
-const TITLES: [&str; 3] =
-    ["LUMBUNG KEY BUNDLE 1", "LUMBUNG AGENT IDENTITY 1", "LUMBUNG SITE IDENTITY 1"];
+const TITLES: [&str; 5] = [
+    "LUMBUNG KEY BUNDLE 1",
+    "LUMBUNG AGENT IDENTITY 1",
+    "LUMBUNG SITE IDENTITY 1",
+    "LUMBUNG MACHINE REQUESTER KEY 1",
+    "LUMBUNG REQUESTER KEY 1",
+];
 
 /// A key file's text; what is read is written as the same object.
 fn key_text(text: &str) {
@@ -27,6 +32,14 @@ fn key_text(text: &str) {
     if let Ok(agent) = AgentIdentity::from_text(text) {
         let object = armor::decode(TITLES[1], text).expect("it was read");
         assert_eq!(agent.to_text().as_str(), armor::encode(TITLES[1], &as_written(&object)));
+    }
+    if let Ok(requester) = RequesterIdentity::from_machine_text(text) {
+        let object = armor::decode(TITLES[3], text).expect("it was read");
+        let written = requester.to_machine_text();
+        assert_eq!(written.as_str(), armor::encode(TITLES[3], &as_written(&object)));
+    }
+    if let Ok((_, name)) = RequesterIdentity::public(text) {
+        assert!(name.len() <= 255);
     }
     if let Ok(bundle) = KeyBundlePublic::from_text(text) {
         assert!(bundle.label().len() <= 255);
@@ -75,6 +88,41 @@ pub(crate) fn order_file(data: &[u8]) {
         };
         check(&(copy(1) + &copy(2)));
     }
+}
+
+/// The file of a consent's grants; an object that is no text is put into one.
+pub(crate) fn grant_file(data: &[u8]) {
+    let check = |text: &str| {
+        let Ok(grants) = grant::read_grants(text) else { return };
+        assert!(!grants.is_empty());
+        let again = grant::write_grants(grants.iter().map(|(_, bytes)| bytes.as_slice()));
+        assert_eq!(grant::read_grants(&again).as_ref(), Ok(&grants));
+        let parts = grants.iter().map(|(grant, _)| usize::from(grant.body.part));
+        assert!(parts.eq(1..=grants.len()), "parts are missing, or one is there twice");
+        assert!(grants.iter().all(|(one, _)| one.body.consent == grants[0].0.body.consent));
+    };
+    if let Ok(text) = std::str::from_utf8(data) {
+        check(text);
+        let _request = grant::read_request(text);
+        let _approval = lumbung_pack::standing::read_approval(text);
+    }
+    check(&grant::write_grants([data]));
+}
+
+/// A share's file, with or without the numbers of its lines.
+pub(crate) fn share_file(data: &[u8]) {
+    let check = |text: &str| {
+        let Ok(share) = KeyShare::from_text(text) else { return };
+        assert!((1..=share.of().shares).contains(&share.number()));
+        assert!((2..=share.of().shares).contains(&share.of().threshold));
+        let again = KeyShare::from_text(&share.to_text()).expect("what was written is read");
+        assert!(again.of() == share.of() && again.number() == share.number());
+        assert_eq!(again.holder(), share.holder());
+    };
+    if let Ok(text) = std::str::from_utf8(data) {
+        check(text);
+    }
+    check(&armor::encode("LUMBUNG KEY SHARE 1", data));
 }
 
 pub(crate) fn agent_code(data: &[u8]) {

@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod chain;
+mod drills;
 mod files;
 mod frames;
 mod keys;
@@ -32,16 +33,18 @@ macro_rules! targets {
 }
 
 targets! {
-    objects: roster session manifest receipt inventory scrub proof order hold tombstone segment usage;
+    objects: roster session manifest receipt inventory scrub proof order hold tombstone segment usage grant grant_request
+        revocation wrap standing_approval opening rehearsal;
     chain: roster_chain;
     packs: pack_head pack_checker presence usage_builder;
-    keys: key_files order_file agent_code codec;
+    keys: key_files order_file grant_file share_file agent_code codec;
     catalogue: catalogue_read catalogue_write catalogue_index root;
     frames: frame zstd_frame sealed_session chunker;
     wire: requests answers certificate_names certificate certificate_request range ids;
     files: agent_toml vault_toml controller_toml profile_toml register_csv register_import;
     probes: orders echo_reply;
     times: schedule rates excludes;
+    drills: drill_plan drill_events;
 }
 
 /// Runs the target of that name on an input.

@@ -1,4 +1,4 @@
-//! Objects that are decoded as a whole (`docs/format.md` §4–14, §19): what is read is canonical.
+//! Objects that are decoded as a whole (`docs/format.md` §4–14, §19, §22–25): what is read is canonical.
 
 use std::fmt::Debug;
 use std::sync::LazyLock;
@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use lumbung_model::Secret;
 use lumbung_pack::codec::Reader;
 use lumbung_pack::{
-    Header, Hold, Inventory, Manifest, Object, Order, Proof, Receipt, Roster, ScrubReport, Segment,
-    Session, SigningKey, Tombstone, UsageList, decode, encode, object_id, open_signed, sign,
+    Grant, GrantRequest, Header, Hold, Inventory, Manifest, Object, Order, Proof, Receipt,
+    Rehearsal, Revocation, Roster, ScrubReport, Segment, Session, SessionOpening, SigningKey,
+    StandingApproval, Tombstone, UsageList, Wrap, decode, encode, object_id, open_signed, sign,
 };
 
 /// Signer and signature.
@@ -71,6 +72,8 @@ macro_rules! object_targets {
 
 object_targets! {
     signed: roster = Roster, session = Session, manifest = Manifest, receipt = Receipt, inventory = Inventory,
-        scrub = ScrubReport, proof = Proof, order = Order, hold = Hold, tombstone = Tombstone;
+        scrub = ScrubReport, proof = Proof, order = Order, hold = Hold, tombstone = Tombstone, grant = Grant,
+        grant_request = GrantRequest, revocation = Revocation, wrap = Wrap, standing_approval = StandingApproval,
+        opening = SessionOpening, rehearsal = Rehearsal;
     unsigned: segment = Segment, usage = UsageList;
 }

@@ -3,18 +3,18 @@
 //! `cargo run -p lumbung-fuzz-targets --example seeds` writes them into `fuzz/corpus` after a change of the format.
 
 use lumbung_model::{
-    AgentId, ChunkId, DatasetId, DomainId, FrameHash, HoldId, InventoryId, ManifestId, OrderId,
-    PackId, PublicKey, ReceiptId, RepositoryId, RosterId, Secret, SegmentId, SessionId, SiteId,
-    Timestamp, TlsPin, UsageId,
+    AgentId, ChunkId, ConsentId, DatasetId, DomainId, FrameHash, HoldId, InventoryId, ManifestId,
+    OrderId, PackId, PublicKey, ReceiptId, RepositoryId, RosterId, Secret, SegmentId, SessionId,
+    ShareSetId, SiteId, Timestamp, TlsPin, UsageId,
 };
 use lumbung_pack::{
-    Action, AgentStatus, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, Hold, Inventory,
-    InventoryEntry, Manifest, Object, Order, PackHeader, PackTable, PackUse, Proof, Receipt,
-    Recipient, Removal, RootKey, RootRole, Roster, RosterAgent, RosterSite, ScrubReport, SealedKey,
-    Segment, SegmentRef, Session, SigningKey, SiteIdentity, Statistics, Subject, Tombstone,
-    UsageList, encode, object_id, order, sign,
+    Action, AgentStatus, Bitmap, ChunkerParams, Content, Encoding, FrameEntry, GrantRequest, Hold,
+    Inventory, InventoryEntry, Manifest, Object, Order, PackHeader, PackTable, PackUse, Proof,
+    Receipt, Recipient, Rehearsal, Removal, Revocation, RootKey, RootRole, Roster, RosterAgent,
+    RosterSite, ScrubReport, SealedKey, Segment, SegmentRef, Session, SigningKey, SiteIdentity,
+    Statistics, Subject, Tombstone, UsageList, Wanted, encode, object_id, order, sign,
 };
-use lumbung_seal::AgentIdentity;
+use lumbung_seal::{AgentIdentity, KeyBundle, RequesterIdentity, split_bundle};
 use lumbung_store::encode_presence;
 use lumbung_wire::certs;
 use serde_json::Value;
@@ -302,11 +302,63 @@ fn objects(seeds: &mut Vec<Seed>) {
         ("tombstone", "ordered", signed(&ordered)),
         ("segment", "two-packs", encode(&segment())),
         ("usage", "two-segments", encode(&usage())),
+        ("grant", "golden", golden("grant", "object")),
+        ("grant_file", "golden", golden("grant", "object")),
+        ("grant_request", "one", signed(&request())),
+        ("revocation", "one", signed(&revocation())),
+        ("wrap", "golden", golden("wrap", "object")),
+        ("standing_approval", "golden", golden("standing approval", "approval")),
+        ("opening", "golden", golden("standing approval", "opening")),
+        ("rehearsal", "one", signed(&rehearsal())),
         ("order_file", "object", signed(&release)),
         ("order_file", "text", order::write_order(&signed(&destroy)).into_bytes()),
     ];
     seeds.extend(list.into_iter().map(|(target, name, bytes)| (target, name.to_owned(), bytes)));
 }
+
+fn request() -> GrantRequest {
+    GrantRequest {
+        repository: REPOSITORY,
+        recipient: PublicKey::from_bytes([3; 32]),
+        name: "Inspektorat".to_owned(),
+        letter: String::new(),
+        purpose: "pemeriksaan".to_owned(),
+        drawn_up: Timestamp(1_800_000_000),
+        lasting_s: 604_800,
+        wanted: vec![
+            Wanted::Snapshot(MANIFEST),
+            Wanted::Latest(DATASET),
+            Wanted::Standing(DATASET),
+        ],
+    }
+}
+
+fn revocation() -> Revocation {
+    Revocation {
+        repository: REPOSITORY,
+        consent: ConsentId::from_bytes([2; 16]),
+        revoked: Timestamp(1_800_000_500),
+        reason: "selesai".to_owned(),
+    }
+}
+
+fn rehearsal() -> Rehearsal {
+    Rehearsal {
+        set: ShareSetId::from_bytes([1; 16]),
+        threshold: 2,
+        shares: 3,
+        recovery: PublicKey::from_bytes([3; 32]),
+        at: Timestamp(1_800_000_000),
+        present: vec![(1, "Sekda".to_owned()), (3, "Inspektorat".to_owned())],
+        note: "ruang rapat".to_owned(),
+    }
+}
+
+/// A journal's beginning: events that the example's plan takes.
+const EVENTS: &str = r#"[
+    {"number":1,"at":1800000000,"what":{"event":"started","mode":"drill"}},
+    {"number":2,"at":1800000005,"what":{"event":"interrupted","reason":"listrik padam"}}
+]"#;
 
 fn packs(seeds: &mut Vec<Seed>) {
     let (head, frames) = pack();
@@ -332,10 +384,17 @@ fn secrets(seeds: &mut Vec<Seed>) {
     let agent = AgentIdentity::generate(REPOSITORY);
     let site = SiteIdentity::generate();
     let text = |text: &str| text.as_bytes().to_vec();
+    let requester = RequesterIdentity::generate("penguji");
+    let holders = ["Sekda", "Inspektorat"].map(str::to_owned);
+    let bundle = KeyBundle::generate("RSUD");
+    let shares = split_bundle(&bundle, 2, &holders, Timestamp(1_800_000_000)).unwrap();
     let list: Vec<(&'static str, &str, Vec<u8>)> = vec![
         ("key_files", "bundle-object", golden("key bundle", "object")),
         ("key_files", "agent-text", text(&agent.to_text())),
         ("key_files", "site-text", text(&site.to_text())),
+        ("key_files", "requester-text", text(&requester.to_machine_text())),
+        ("share_file", "one", text(&shares[0].to_text())),
+        ("drill_events", "begun", text(EVENTS)),
         ("agent_code", "one", text(&agent.public_code())),
         ("codec", "some", (0..64_u8).collect()),
         ("catalogue_read", "golden", golden("catalogue", "chunk")),
@@ -466,6 +525,7 @@ fn example(seeds: &mut Vec<Seed>, target: &'static str, text: &str) {
 }
 
 fn texts(seeds: &mut Vec<Seed>) {
+    example(seeds, "drill_plan", include_str!("../../../config/drill.example.toml"));
     example(seeds, "agent_toml", include_str!("../../../config/agent.toml"));
     example(seeds, "vault_toml", include_str!("../../../config/vault.toml"));
     example(seeds, "controller_toml", include_str!("../../../config/controller.toml"));

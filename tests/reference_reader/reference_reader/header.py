@@ -26,6 +26,8 @@ class Kind(IntEnum):
     PROOF = 10
     WRAP = 16
     GRANT = 17
+    STANDING_APPROVAL = 23
+    OPENING = 24
     KEY_BUNDLE = 32
     AGENT_IDENTITY = 33
     SITE_IDENTITY = 34
@@ -35,6 +37,7 @@ FOLDERS = {
     Kind.ROSTER: "rosters", Kind.SESSION: "sessions", Kind.PACK: "packs", Kind.SEGMENT: "segments",
     Kind.USAGE: "usages", Kind.MANIFEST: "manifests", Kind.RECEIPT: "receipts", Kind.INVENTORY: "inventories",
     Kind.SCRUB: "scrubs", Kind.PROOF: "proofs", Kind.WRAP: "wraps", Kind.GRANT: "grants",
+    Kind.STANDING_APPROVAL: "standing-approvals", Kind.OPENING: "openings",
 }
 
 

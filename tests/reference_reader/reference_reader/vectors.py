@@ -21,6 +21,7 @@ from .keyfile import decode_bundle, decode_text, open_bundle
 from .manifest import Root, decode_root
 from .pack import CONTENT_DATA, ENCODING_RAW, ENCODING_ZSTD, Frame, PackOpener, PackTable
 from .session import INFO
+from .standing import decode_approval, decode_opening, open_opening
 from .wrap import decode_wrap, open_wrapped
 
 
@@ -186,6 +187,23 @@ def check_wrap(vectors: Vectors) -> None:
     vectors.expect("wrap: opened", (opened.session_key, opened.domain_secret), (SESSION_KEY, DOMAIN_SECRET))
 
 
+def check_standing(vectors: Vectors) -> None:
+    approval = decode_approval(vectors.raw("standing approval", "approval"), REPOSITORY)
+    consent = sequence(16, 0xB8)
+    vectors.expect("standing approval: consent, dataset", (approval.consent, approval.dataset), (consent, DATASET))
+    vectors.expect("standing approval: recipient", approval.recipient, hpke.public_key(RECIPIENT))
+    vectors.expect("standing approval: signer", approval.signer, approval.key)
+    words = (approval.name, approval.letter, approval.purpose)
+    vectors.expect("standing approval: words", words, ("penguji DRC", "445/871/2026", "uji pulih"))
+    times = (approval.issued, approval.begin, approval.until)
+    vectors.expect("standing approval: times", times, (1_800_000_000, 1_800_000_000, 1_815_552_000))
+    vectors.expect("standing approval: base", approval.base, (sequence(32, 0x18),))
+    opening = decode_opening(vectors.raw("standing approval", "opening"), REPOSITORY)
+    vectors.expect("opening: session, consent", (opening.session, opening.consent), (SESSION, consent))
+    vectors.same("standing approval", "ciphertext of the opening", opening.ciphertext)
+    vectors.expect("opening: opened", open_opening(opening, RECIPIENT), SESSION_KEY)
+
+
 def check_catalogue(vectors: Vectors) -> None:
     plain = vectors.raw("catalogue", "chunk")
     (part,) = decode_index(vectors.raw("catalogue", "index"))
@@ -206,7 +224,8 @@ def check_bundle(vectors: Vectors) -> None:
     vectors.expect("key bundle: seed", open_bundle(bundle, b"kata sandi").root_seed, sequence(32, 0x90))
 
 
-CHECKS = (check_keys, check_chunks, check_frames, check_root, check_session, check_grant, check_wrap, check_catalogue, check_bundle)
+CHECKS = (check_keys, check_chunks, check_frames, check_root, check_session, check_grant, check_wrap, check_standing, check_catalogue,
+          check_bundle)
 
 
 def run(document: dict[str, dict]) -> list[str]:

@@ -1,4 +1,5 @@
-//! Sessions, segments and usage lists that no live snapshot names: they wait as long as frames do, then go.
+//! Sessions, segments and usage lists that no live snapshot names: they wait as long as frames do, then go; a session's
+//! openings before it.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use lumbung_pack::Kind;
 use super::used::Used;
 use super::{CONDEMNED_S, IDLE_S, Swept};
 use crate::index::{
-    Lease, forget_object, forget_session, list_objects, list_sessions, object_states,
+    Lease, OpeningRow, forget_object, forget_session, list_objects, list_sessions, object_states,
     save_object_state,
 };
 use crate::repository::Repository;
@@ -92,6 +93,12 @@ impl Vault {
         id: &[u8; 32],
     ) -> Result<(), VaultError> {
         let row = repository.row;
+        if kind == Kind::Session {
+            let session = SessionId::from_bytes(*id);
+            for opening in self.index.read(|c| OpeningRow::of_session(c, row, &session))? {
+                self.remove_object(repository, Kind::Opening, opening.opening.as_bytes())?;
+            }
+        }
         self.index.write(|tx| {
             save_object_state(tx, row, kind, id, None)?;
             match kind {

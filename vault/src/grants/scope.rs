@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lumbung_model::{ManifestId, PackId, PublicKey};
+use lumbung_model::{ConsentId, ManifestId, PackId, PublicKey, SessionId};
 use lumbung_pack::{Bitmap, Kind, Manifest, Segment, UsageList, decode, open_signed};
 
-use crate::index::{ManifestRow, receipts_of};
+use crate::index::{ManifestRow, OpeningRow, receipts_of};
 use crate::repository::Repository;
 use crate::{Vault, VaultError};
 
@@ -32,22 +32,32 @@ struct Taken {
 #[derive(Debug, Default)]
 pub(crate) struct Scopes(Mutex<HashMap<PublicKey, Arc<Taken>>>);
 
+/// What was given, besides the snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) grants: BTreeSet<[u8; 32]>,
+    pub(super) approvals: BTreeSet<[u8; 32]>,
+    /// Of the standing approvals: whose openings are the grantee's.
+    pub(super) consents: BTreeSet<ConsentId>,
+}
+
 /// What a grantee may read now.
 pub(crate) struct Scope {
     taken: Arc<Taken>,
-    grants: BTreeSet<[u8; 32]>,
+    given: Given,
     receipts: BTreeSet<[u8; 32]>,
+    openings: BTreeSet<[u8; 32]>,
 }
 
 impl Scopes {
-    /// The scope of these snapshots, for this grantee.
+    /// The scope of these snapshots, for this grantee. Openings are looked up only where they are asked for.
     pub(super) fn get(
         &self,
-        vault: &Vault,
-        repository: &Repository,
+        (vault, repository): (&Vault, &Repository),
         key: &PublicKey,
         granted: Vec<ManifestId>,
-        grants: BTreeSet<[u8; 32]>,
+        given: Given,
+        kind: Kind,
     ) -> Result<Scope, VaultError> {
         let (here, receipts) = vault.index.read(|c| {
             let (mut here, mut receipts) = (Vec::new(), BTreeSet::new());
@@ -60,9 +70,24 @@ impl Scopes {
             }
             Ok((here, receipts))
         })?;
+        let taken = self.taken(repository, key, here)?;
+        let openings = match kind {
+            Kind::Opening => openings(vault, repository, &taken, &given)?,
+            _ => BTreeSet::new(),
+        };
+        Ok(Scope { taken, given, receipts, openings })
+    }
+
+    /// What these snapshots take: as it was reckoned last, if they are the same.
+    fn taken(
+        &self,
+        repository: &Repository,
+        key: &PublicKey,
+        here: Vec<ManifestId>,
+    ) -> Result<Arc<Taken>, VaultError> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         if let Some(taken) = kept.filter(|taken| taken.snapshots == here) {
-            return Ok(Scope { taken, grants, receipts });
+            return Ok(taken);
         }
         let taken = Arc::new(Taken::reckon(repository, here)?);
         tracing::info!(repository = %repository.id, grantee = %key, snapshots = taken.snapshots.len(), packs = taken.packs.len(), "a grantee reads");
@@ -71,8 +96,30 @@ impl Scopes {
             kept.clear();
         }
         kept.insert(*key, Arc::clone(&taken));
-        Ok(Scope { taken, grants, receipts })
+        Ok(taken)
     }
+}
+
+/// The openings of the sessions in scope that are the grantee's.
+fn openings(
+    vault: &Vault,
+    repository: &Repository,
+    taken: &Taken,
+    given: &Given,
+) -> Result<BTreeSet<[u8; 32]>, VaultError> {
+    if given.consents.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(vault.index.read(|c| {
+        let mut found = BTreeSet::new();
+        for session in &taken.sessions {
+            let session = SessionId::from_bytes(*session);
+            let rows = OpeningRow::of_session(c, repository.row, &session)?;
+            let own = rows.into_iter().filter(|row| given.consents.contains(&row.consent));
+            found.extend(own.map(|row| *row.opening.as_bytes()));
+        }
+        Ok(found)
+    })?)
 }
 
 impl Taken {
@@ -132,7 +179,9 @@ impl Scope {
             Kind::Pack => taken.packs.contains_key(&PackId::from_bytes(*id)),
             Kind::Manifest => taken.snapshots.binary_search(&ManifestId::from_bytes(*id)).is_ok(),
             Kind::Receipt => self.receipts.contains(id),
-            Kind::Grant => self.grants.contains(id),
+            Kind::Grant => self.given.grants.contains(id),
+            Kind::StandingApproval => self.given.approvals.contains(id),
+            Kind::Opening => self.openings.contains(id),
             _ => false,
         }
     }
@@ -147,7 +196,9 @@ impl Scope {
             Kind::Pack => taken.packs.keys().map(|id| *id.as_bytes()).collect(),
             Kind::Manifest => taken.snapshots.iter().map(|id| *id.as_bytes()).collect(),
             Kind::Receipt => self.receipts.iter().copied().collect(),
-            Kind::Grant => self.grants.iter().copied().collect(),
+            Kind::Grant => self.given.grants.iter().copied().collect(),
+            Kind::StandingApproval => self.given.approvals.iter().copied().collect(),
+            Kind::Opening => self.openings.iter().copied().collect(),
             _ => Vec::new(),
         }
     }

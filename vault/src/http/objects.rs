@@ -20,8 +20,8 @@ use crate::index::{
     ManifestRow, PackRow, SessionRow, list_objects, list_packs, list_sessions, object_domain,
 };
 use crate::repository::Repository;
-use crate::tenancy::{Caller, Reading};
-use crate::{Vault, VaultError};
+use crate::tenancy::{Caller, Reading, unlisted_key};
+use crate::{Sender, Vault, VaultError};
 
 const BINARY: [(header::HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "application/octet-stream")];
@@ -65,7 +65,7 @@ enum Confined {
 fn confined(
     vault: &Vault,
     repository: &Repository,
-    reading: Reading,
+    (reading, kind): (Reading, Kind),
 ) -> Result<Confined, VaultError> {
     Ok(match reading {
         Reading::All => Confined::Nothing,
@@ -73,7 +73,7 @@ fn confined(
         Reading::DomainOf(agent) => {
             Confined::To(repository.domain_of(&vault.index, &agent)?.unwrap_or(DomainId::ZERO))
         }
-        Reading::GrantedTo(key) => Confined::Granted(vault.scope(repository, &key)?),
+        Reading::GrantedTo(key) => Confined::Granted(vault.scope(repository, &key, kind)?),
     })
 }
 
@@ -85,7 +85,7 @@ fn ids(
 ) -> Result<Vec<[u8; 32]>, VaultError> {
     let repository = visible(vault, caller, id)?;
     let reading = caller.reading(&repository.chain(), kind)?;
-    let domain = match confined(vault, &repository, reading)? {
+    let domain = match confined(vault, &repository, (reading, kind))? {
         Confined::Nothing => None,
         Confined::To(domain) => Some(domain),
         Confined::Granted(_) if kind == Kind::Roster => None,
@@ -95,7 +95,7 @@ fn ids(
     Ok(match kind {
         Kind::Pack => vault.index.read(|c| list_packs(c, row, domain.as_ref()))?,
         Kind::Session => vault.index.read(|c| list_sessions(c, row, domain.as_ref()))?,
-        Kind::Segment | Kind::Usage => {
+        Kind::Segment | Kind::Usage | Kind::Opening => {
             vault.index.read(|c| list_objects(c, row, kind, domain.as_ref()))?
         }
         _ => repository.store.list(kind)?,
@@ -112,7 +112,7 @@ fn summaries(
     let repository = visible(vault, caller, id)?;
     let chain = repository.chain();
     let reading = caller.reading(&chain, Kind::Manifest)?;
-    let rows = match confined(vault, &repository, reading)? {
+    let rows = match confined(vault, &repository, (reading, Kind::Manifest))? {
         Confined::Granted(scope) => granted_rows(vault, &repository, &scope, after, limit)?,
         Confined::Nothing => {
             vault.index.read(|c| ManifestRow::after(c, repository.row, after, limit, None))?
@@ -202,7 +202,7 @@ fn readable(
 ) -> Result<(std::sync::Arc<Repository>, Option<Bitmap>), VaultError> {
     let repository = visible(vault, caller, id)?;
     let reading = caller.reading(&repository.chain(), kind)?;
-    let domain = match confined(vault, &repository, reading)? {
+    let domain = match confined(vault, &repository, (reading, kind))? {
         Confined::Nothing => return Ok((repository, None)),
         Confined::To(domain) => domain,
         Confined::Granted(scope) if scope.contains(kind, object) => {
@@ -256,6 +256,12 @@ pub(super) async fn put(
         .run(move |vault| {
             let repository = visible(vault, &caller, &id)?;
             let sender = caller.writing(&repository.chain(), kind)?;
+            // Who has nothing to say is not listened to.
+            if let Sender::Grantee(key) = sender
+                && !vault.is_granted_to(&repository, &key)?
+            {
+                return Err(unlisted_key());
+            }
             Ok((repository, sender))
         })
         .await?;

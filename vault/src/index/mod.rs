@@ -12,6 +12,7 @@ mod manifests;
 mod objects;
 mod packs;
 mod removal;
+mod standing;
 mod statements;
 mod states;
 
@@ -46,13 +47,14 @@ pub(crate) use removal::{
     foreign_receipt, foreign_receipts, forget_manifest, greatest_age, is_destroyed, is_gone,
     is_released, receipts_of, release,
 };
+pub(crate) use standing::{OpeningRow, StandingRow, in_window};
 pub(crate) use statements::{StatementRow, repositories, repository_status};
 pub(crate) use states::{
     PackState, load_state, object_states, packs_with_holes, pending, save_object_state, save_state,
 };
 
 /// Raised with every change of the schema: an older file is rebuilt.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 /// Connections kept for reading.
 const READERS: usize = 4;
 

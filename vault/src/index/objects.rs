@@ -1,4 +1,4 @@
-//! Sessions, segments, usage lists, proofs, grants and revocations in the index, and the segments verified here.
+//! Sessions, segments, usage lists, and what owners and agents sign, in the index, and the segments verified here.
 
 use lumbung_model::{AgentId, DatasetId, DomainId, PublicKey, SegmentId, SessionId, Timestamp};
 use lumbung_pack::Kind;
@@ -66,8 +66,11 @@ pub(crate) fn forget(
     kind: Kind,
     id: &[u8; 32],
 ) -> rusqlite::Result<()> {
-    if kind == Kind::Grant {
-        super::GrantRow::forget(tx, repo, id)?;
+    match kind {
+        Kind::Grant => super::GrantRow::forget(tx, repo, id)?,
+        Kind::StandingApproval => super::StandingRow::forget(tx, repo, id)?,
+        Kind::Opening => super::OpeningRow::forget(tx, repo, id)?,
+        _ => {}
     }
     tx.prepare_cached("DELETE FROM objects WHERE repo = ?1 AND kind = ?2 AND id = ?3")?
         .execute(params![repo, kind.code(), id])

@@ -91,6 +91,7 @@ CREATE TABLE manifests (
 CREATE UNIQUE INDEX manifests_by_arrival ON manifests (repo, arrival);
 CREATE INDEX manifests_by_place ON manifests (repo, agent, dataset, epoch, sequence);
 CREATE INDEX manifests_by_domain ON manifests (repo, domain, arrival);
+CREATE INDEX manifests_by_dataset ON manifests (repo, dataset, dated);
 
 -- Receipts of this site whose manifest is not on the disk: used again when the manifest comes back.
 CREATE TABLE orphan_receipts (
@@ -165,6 +166,35 @@ CREATE TABLE grants (
     PRIMARY KEY (repo, grant_id)
 ) WITHOUT ROWID;
 CREATE INDEX grants_by_grantee ON grants (repo, grantee);
+
+-- Standing approvals: to whom the owner opens what runs of a dataset make, and until when.
+CREATE TABLE standing_approvals (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    approval BLOB NOT NULL,
+    consent BLOB NOT NULL,
+    grantee BLOB NOT NULL,
+    recipient BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    dataset BLOB NOT NULL,
+    from_t INTEGER NOT NULL,
+    until_t INTEGER NOT NULL,
+    came INTEGER NOT NULL,
+    -- The retention clock when it came; after a rebuild, when that was.
+    came_s INTEGER NOT NULL,
+    PRIMARY KEY (repo, approval)
+) WITHOUT ROWID;
+CREATE INDEX standing_approvals_by_grantee ON standing_approvals (repo, grantee);
+CREATE INDEX standing_approvals_by_consent ON standing_approvals (repo, consent);
+
+-- Sessions that their agents opened to who has a standing approval.
+CREATE TABLE openings (
+    repo INTEGER NOT NULL REFERENCES repositories (id),
+    opening BLOB NOT NULL,
+    session BLOB NOT NULL,
+    consent BLOB NOT NULL,
+    PRIMARY KEY (repo, opening)
+) WITHOUT ROWID;
+CREATE INDEX openings_by_session ON openings (repo, session);
 
 -- Consents that the owner revoked.
 CREATE TABLE revoked (

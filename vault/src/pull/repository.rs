@@ -51,13 +51,14 @@ impl RepositoryPull<'_> {
         let repository = self.vault.repository(&self.id)?;
         // Small, and not to wait behind days of packs: a grant that was taken back, a bundle that was replaced.
         let mut ended = Ok(());
-        for kind in [Kind::Revocation, Kind::Wrap] {
+        for kind in [Kind::Revocation, Kind::Wrap, Kind::StandingApproval] {
             let part = self.objects(&repository, kind).await;
             ended = ended.and(self.unless_stopping(part)?);
         }
         let part = self.history(&repository).await;
         ended = ended.and(self.unless_stopping(part)?);
-        for kind in [Kind::Proof, Kind::Grant] {
+        // Grants first: whose proofs count, they say.
+        for kind in [Kind::Grant, Kind::Proof] {
             let part = self.objects(&repository, kind).await;
             ended = ended.and(self.unless_stopping(part)?);
         }
@@ -70,6 +71,8 @@ impl RepositoryPull<'_> {
             self.own_receipts(repository).await?;
         }
         self.objects(repository, Kind::Session).await?;
+        // Before the snapshots that they open: whoever reads one here finds what opens it.
+        self.objects(repository, Kind::Opening).await?;
         self.snapshots(repository, cursor).await
     }
 
@@ -188,7 +191,7 @@ impl RepositoryPull<'_> {
         Ok(())
     }
 
-    /// Every object of a kind that is missing here: sessions, and what the owner signed.
+    /// Every object of a kind that is missing here: sessions, their openings, and what the owner signed.
     async fn objects(&mut self, repository: &Arc<Repository>, kind: Kind) -> Result<(), PullError> {
         let (vault, row) = (Arc::clone(self.vault), repository.row);
         let known: HashSet<[u8; 32]> = blocking(move || {

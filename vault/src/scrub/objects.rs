@@ -44,7 +44,9 @@ impl Pass<'_> {
             | Kind::Proof
             | Kind::Grant
             | Kind::Revocation
-            | Kind::Wrap => {
+            | Kind::Wrap
+            | Kind::StandingApproval
+            | Kind::Opening => {
                 ids.extend(self.vault.index.read(|c| list_objects(c, row, kind, None))?);
             }
             Kind::Manifest => ids.extend(self.rows()?.iter().map(|row| *row.manifest.as_bytes())),
@@ -78,7 +80,9 @@ impl Pass<'_> {
             | Kind::Proof
             | Kind::Grant
             | Kind::Revocation
-            | Kind::Wrap => index.read(|c| ObjectRow::contains(c, row, *kind, id))?,
+            | Kind::Wrap
+            | Kind::StandingApproval
+            | Kind::Opening => index.read(|c| ObjectRow::contains(c, row, *kind, id))?,
             Kind::Manifest => {
                 index.read(|c| ManifestRow::find(c, row, &ManifestId::from_bytes(*id)))?.is_some()
             }

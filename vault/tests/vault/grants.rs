@@ -21,7 +21,12 @@ use crate::support::{
 const DAY_S: i64 = 86_400;
 
 /// A consent to read these snapshots, that holds from `from` for a day. What it seals is opaque to a vault.
-fn consent(owner: &Owner, grantee: &SigningKey, from: Timestamp, of: &[&Snapshot]) -> Grant {
+pub(crate) fn consent(
+    owner: &Owner,
+    grantee: &SigningKey,
+    from: Timestamp,
+    of: &[&Snapshot],
+) -> Grant {
     let mut snapshots: Vec<ManifestId> = of.iter().map(|snapshot| snapshot.id).collect();
     snapshots.sort_unstable();
     Grant {
@@ -42,7 +47,7 @@ fn consent(owner: &Owner, grantee: &SigningKey, from: Timestamp, of: &[&Snapshot
     }
 }
 
-fn revocation(grant: &Grant) -> Revocation {
+pub(crate) fn revocation(grant: &Grant) -> Revocation {
     Revocation {
         repository: grant.repository,
         consent: grant.consent,
@@ -51,18 +56,24 @@ fn revocation(grant: &Grant) -> Revocation {
     }
 }
 
-fn key(of: &SigningKey) -> Peer {
+pub(crate) fn key(of: &SigningKey) -> Peer {
     Peer::RootKey(of.public())
 }
 
 /// What the owner signed, sent with the root key's certificate.
-async fn put(site: &Site, owner: &Owner, kind: Kind, object: Vec<u8>) -> (u16, String) {
+pub(crate) async fn put(site: &Site, owner: &Owner, kind: Kind, object: Vec<u8>) -> (u16, String) {
     let id = object_id(&object);
     site.put_as(Peer::RootKey(owner.root.public()), owner, kind, &id, object).await
 }
 
 /// Status and detail of a GET.
-async fn get(site: &Site, peer: &Peer, owner: &Owner, kind: Kind, id: &[u8; 32]) -> (u16, String) {
+pub(crate) async fn get(
+    site: &Site,
+    peer: &Peer,
+    owner: &Owner,
+    kind: Kind,
+    id: &[u8; 32],
+) -> (u16, String) {
     let id = PackId::from_bytes(*id);
     let path = format!("/v1/repositories/{}/{}/{id}", owner.repository, kind.folder());
     let (status, body) = site.raw(peer.clone(), Method::GET, &path, Vec::new()).await;
@@ -71,7 +82,12 @@ async fn get(site: &Site, peer: &Peer, owner: &Owner, kind: Kind, id: &[u8; 32])
 }
 
 /// Ids that a folder shows; nothing where it is refused.
-async fn listed(site: &Site, peer: &Peer, owner: &Owner, kind: Kind) -> Option<BTreeSet<String>> {
+pub(crate) async fn listed(
+    site: &Site,
+    peer: &Peer,
+    owner: &Owner,
+    kind: Kind,
+) -> Option<BTreeSet<String>> {
     let path = format!("/v1/repositories/{}/{}", owner.repository, kind.folder());
     let (status, body) = site.raw(peer.clone(), Method::GET, &path, Vec::new()).await;
     if status != 200 {
@@ -85,7 +101,7 @@ async fn listed(site: &Site, peer: &Peer, owner: &Owner, kind: Kind) -> Option<B
     })
 }
 
-fn names(ids: impl IntoIterator<Item = [u8; 32]>) -> BTreeSet<String> {
+pub(crate) fn names(ids: impl IntoIterator<Item = [u8; 32]>) -> BTreeSet<String> {
     ids.into_iter().map(|id| PackId::from_bytes(id).to_string()).collect()
 }
 

@@ -23,6 +23,7 @@ mod scrub_passes;
 mod scrubs;
 #[allow(dead_code, reason = "it is for the same tests over S3")]
 mod server;
+mod standing;
 mod storage;
 mod support;
 mod sweeps;

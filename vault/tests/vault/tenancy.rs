@@ -21,17 +21,17 @@ async fn every_role_against_every_folder() {
 
     // Folders that a role may list, in the order of Kind::REPOSITORY:
     // rosters sessions packs segments usages manifests receipts inventories scrubs proofs holds orders tombstones grants
-    // revocations wraps
+    // revocations wraps standing-approvals openings
     let roles: [(&str, Peer, &str); 9] = [
-        ("nobody", Peer::Anonymous, "UUUUUUUUUUUUUUUU"),
-        ("the agent", agent_peer(&owner, &agent), "yyyyyyynnynnnnnn"),
-        ("an agent of another repository", elsewhere, "nnnnnnnnnnnnnnnn"),
-        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyyyyyyyy"),
-        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynnynnnnnn"),
-        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnnnnnnnn"),
-        ("a site", peer_of(Role::Site), "yyyyyyyyyyyyyyyy"),
-        ("the controller", peer_of(Role::Controller), "ynnnyyyyyyyyyyyn"),
-        ("an operator", peer_of(Role::Operator), "ynnnyyyyyyyyyyyn"),
+        ("nobody", Peer::Anonymous, "UUUUUUUUUUUUUUUUUU"),
+        ("the agent", agent_peer(&owner, &agent), "yyyyyyynnynnnnynyy"),
+        ("an agent of another repository", elsewhere, "nnnnnnnnnnnnnnnnnn"),
+        ("the root key", Peer::RootKey(owner.root.public()), "yyyyyyyyyyyyyyyyyy"),
+        ("the agent's own key", Peer::RootKey(agent.key.public()), "yyyyyyynnynnnnynyy"),
+        ("some key", Peer::RootKey(SigningKey::generate().public()), "nnnnnnnnnnnnnnnnnn"),
+        ("a site", peer_of(Role::Site), "yyyyyyyyyyyyyyyyyy"),
+        ("the controller", peer_of(Role::Controller), "ynnnyyyyyyyyyyynyn"),
+        ("an operator", peer_of(Role::Operator), "ynnnyyyyyyyyyyynyn"),
     ];
     for (who, peer, expected) in roles {
         assert_eq!(expected.len(), Kind::REPOSITORY.len(), "one answer for every folder");

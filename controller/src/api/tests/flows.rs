@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use lumbung_model::{DatasetId, ManifestId};
-use lumbung_pack::{Statistics, sign};
+use lumbung_pack::{Kind, Statistics, sign};
 use lumbung_wire::messages::{
     HostHealth, JobPhase, JobState, Outcome, Report, ReportId, ReportKind,
 };
@@ -378,6 +378,76 @@ async fn a_proof_is_taken_only_from_a_root_key_for_a_known_snapshot() {
         (&json!("met"), &json!("met"))
     );
     assert_eq!(row["proven"]["evidence"]["id"], answer["proof"]);
+
+    // A verifier's counts while that snapshot is open to it.
+    let verifier = lumbung_pack::SigningKey::generate();
+    let verified = sign(&city.proof(id, START), &verifier);
+    assert_eq!(post(verified.clone()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let approval = lumbung_pack::StandingApproval {
+        repository: city.repository,
+        consent: lumbung_model::ConsentId::random(),
+        grantee: lumbung_pack::Grantee {
+            recipient: lumbung_model::PublicKey::from_bytes([3; 32]),
+            key: verifier.public(),
+        },
+        dataset: city.dataset,
+        name: "penguji DRC".into(),
+        letter: "445/871/2026".into(),
+        purpose: "uji pulih".into(),
+        issued: START,
+        from: START,
+        until: START.plus_seconds(3600),
+        base: Vec::new(),
+    };
+    city.pusat.vault.show(Kind::StandingApproval, sign(&approval, &city.root));
+    city.poll(&city.pusat).await;
+    assert_eq!(post(verified).await.0, StatusCode::CREATED);
+    let consents = app.get("/api/v1/consents").await;
+    assert_eq!(consents[0]["consent"], json!(approval.consent));
+}
+
+#[tokio::test]
+async fn a_rehearsal_is_taken_for_a_known_root_key_and_shows_in_the_inventory() {
+    let app = App::new();
+    let city = &app.city;
+    let post = async |object: Vec<u8>| {
+        let path = "/api/v1/key-reports";
+        app.send(&operator(), Method::POST, path, "application/octet-stream", object).await
+    };
+    let record = lumbung_pack::Rehearsal {
+        set: lumbung_model::ShareSetId::from_bytes([1; 16]),
+        threshold: 2,
+        shares: 3,
+        recovery: lumbung_model::PublicKey::from_bytes([7; 32]),
+        at: START,
+        present: vec![(1, "Sekda".into()), (3, "Inspektorat".into())],
+        note: "ruang rapat".into(),
+    };
+    let object = sign(&record, &city.root);
+    assert_eq!(post(object.clone()).await.0, StatusCode::NOT_FOUND, "no roster is known yet");
+    city.poll(&city.pusat).await;
+    let before = app.get("/api/v1/key-inventory").await;
+    assert_eq!(
+        (&before[0]["state"], before[0]["holders"].as_array().unwrap().len()),
+        (&json!("untested"), 0)
+    );
+    assert_eq!(post(b"junk".to_vec()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let mut bent = object.clone();
+    bent[70] ^= 1;
+    assert_eq!(post(bent).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(post(vec![0; 20_000]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let strangers = sign(&record, &lumbung_pack::SigningKey::generate());
+    assert_eq!(post(strangers).await.0, StatusCode::NOT_FOUND);
+    let (status, answer) = post(object.clone()).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert_eq!(answer["key"], json!(city.root.public()));
+    assert_eq!(post(object).await.0, StatusCode::CREATED, "again");
+    let inventory = app.get("/api/v1/key-inventory").await;
+    assert_eq!(inventory.as_array().unwrap().len(), 1);
+    let entry = &inventory[0];
+    assert_eq!((&entry["state"], &entry["opens"]), (&json!("tested"), &json!(true)));
+    assert_eq!(entry["holders"][1]["holder"], "Inspektorat");
+    assert_eq!(entry["instrument"], "", "a proposal");
 }
 
 #[tokio::test]

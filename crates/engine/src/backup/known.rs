@@ -1,7 +1,7 @@
 //! Which chunks this agent may refer to, and where their frames are.
 //!
 //! Only frames that the agent sent itself (journal) or found through manifests signed in its own domain
-//! come in here, and of those only what the depot says it still has. Chunks sealed in this run join
+//! come in here, and of those only what the depot says it still has and whoever verifies the dataset can open. Chunks sealed in this run join
 //! as their frame is assigned.
 
 use std::collections::HashMap;
@@ -105,7 +105,7 @@ impl Known {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the frames of a pack that the depot has; all but those in `absent`.
+    /// Takes the frames of a pack that may be referred to; all but those in `absent`.
     pub(super) fn add_pack(
         &self,
         id: PackId,

@@ -18,6 +18,7 @@ mod record;
 mod retry;
 mod run;
 mod sealing;
+mod standing;
 mod stop;
 mod streams;
 mod upload;

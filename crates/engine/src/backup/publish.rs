@@ -323,13 +323,28 @@ fn put_sessions(
             continue;
         };
         match retry.call(|| run.depot.put(Kind::Session, id.as_bytes(), &object)) {
-            Ok(()) => {}
+            Ok(()) => put_openings(run, retry, id)?,
             // For instance sealed to the recipients of an older roster.
             Err(BackupError::Depot(DepotError::Refused { .. })) => unknown.push(*id),
             Err(error) => return Err(error),
         }
     }
     Ok(unknown)
+}
+
+/// Publishes a session's openings again. A depot that does not take them, as one whose approval ended, keeps them from
+/// nobody but the verifier.
+fn put_openings(run: &Run<'_>, retry: &Retry<'_>, session: &SessionId) -> Result<(), BackupError> {
+    for object in run.openings_of(session)? {
+        let id = object_id(&object);
+        match retry.call(|| run.depot.put(Kind::Opening, &id, &object)) {
+            Ok(())
+            | Err(BackupError::Depot(DepotError::Refused { .. } | DepotError::NotFound { .. })) => {
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A receipt, if it is for this manifest and signed by a site that the roster lists.

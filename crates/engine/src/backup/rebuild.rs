@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use lumbung_model::{ManifestId, PackId};
+use lumbung_model::{ManifestId, PackId, PublicKey};
 use lumbung_pack::limits::{FRAME_ENTRY_BYTES, PACK_FIXED_BYTES};
 use lumbung_pack::{
     AgentStatus, Kind, Manifest, PackTable, RosterChain, Segment, Signed, UsageList, decode,
@@ -50,6 +50,7 @@ pub(super) fn own_packs(
             }
         }
     }
+    records.extend(super::standing::published(retry, depot, |key| finder.is_own_key(key))?);
     records.push(Record::Committed);
     Ok(records)
 }
@@ -87,13 +88,17 @@ impl Finder<'_> {
     /// Whether a key of this agent's own domain signed it.
     fn is_own(&self, manifest: &Signed<Manifest>) -> bool {
         let body = &manifest.body;
-        let listed = self.chain.agent_by_key(&manifest.signer).is_some_and(|agent| {
-            agent.domain == self.identity.domain && agent.status == AgentStatus::Active
-        });
-        let own = manifest.signer == self.identity.key.public();
         body.repository == self.identity.repository
             && body.domain == self.identity.domain
-            && (own || listed)
+            && self.is_own_key(&manifest.signer)
+    }
+
+    /// Whether it is a key of this agent's own domain.
+    fn is_own_key(&self, key: &PublicKey) -> bool {
+        let listed = self.chain.agent_by_key(key).is_some_and(|agent| {
+            agent.domain == self.identity.domain && agent.status == AgentStatus::Active
+        });
+        listed || *key == self.identity.key.public()
     }
 
     fn object<T: lumbung_pack::Object>(&self, id: &[u8; 32]) -> Result<Option<T>, BackupError> {

@@ -17,6 +17,7 @@ use super::known::Known;
 use super::pass::{adopt_cache, pass};
 use super::publish::{Published, Publisher};
 use super::retry::Retry;
+use super::standing::{Verifiers, openings_of};
 use super::stop::{Stop, Warnings};
 use super::{BackupError, BackupOutcome, BackupRequest, Input};
 use crate::source::Names;
@@ -77,13 +78,17 @@ impl<'a> Run<'a> {
         check_allowed(request, &chain)?;
         let known = Known::default();
         let mut journal = open_journal(&retry, state, request, depot, &chain)?;
-        let lost_packs = load_known(&retry, depot, &journal, &known, request)?;
+        let mut verifiers = Verifiers::find(&retry, state, request, (depot, &chain), &journal)?;
         let dataset_dir = state.dataset(&request.dataset)?;
         let publisher = Publisher::new(&retry, request, depot, &dataset_dir, started)?;
         let key = SessionKey::random();
         let (session, object) = make_session(request, &chain, &key, started)?;
         retry.call(|| depot.put(Kind::Session, session.as_bytes(), &object))?;
         journal.append(&[Record::Session(object)])?;
+        verifiers.open(&retry, request, depot, (&session, &key), &mut journal)?;
+        let lost_packs = load_known(&retry, depot, &journal, &known, (request, &verifiers))?;
+        let warnings = Warnings::default();
+        verifiers.warnings.into_iter().for_each(|warning| warnings.push(b"", warning));
         let gear = identity.secret.gear();
         Ok(Self {
             request,
@@ -100,7 +105,7 @@ impl<'a> Run<'a> {
             known,
             journal: Mutex::new(journal),
             names: Names::of_this_machine(),
-            warnings: Warnings::default(),
+            warnings,
             plain_bytes: AtomicU64::new(0),
             stored_bytes: AtomicU64::new(0),
             pack_target: options.pack_target.min(lumbung_pack::limits::PACK_TARGET),
@@ -138,6 +143,11 @@ impl<'a> Run<'a> {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// Openings of a session that the journal knows, as signed.
+    pub(super) fn openings_of(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, BackupError> {
+        openings_of(&self.journal.lock().unwrap_or_else(PoisonError::into_inner), session)
     }
 
     /// Takes what the depot lost out of what is known; whether that was anything.
@@ -181,7 +191,7 @@ impl<'a> Run<'a> {
             }
             journal.rewrite(&mut |record| match record {
                 Record::Pack(head) => kept.contains(&PackTable::id_of_head(head)),
-                Record::Session(_) | Record::Committed => true,
+                Record::Session(_) | Record::Opening(_) | Record::Committed => true,
             })?;
         }
         Ok(())
@@ -323,13 +333,13 @@ fn open_journal(
     Ok(Journal::create(state.path(), &records)?)
 }
 
-/// Fills `known` with what the journal has and the depot still has; how many packs are lost.
+/// Fills `known` with what the journal has, the depot still has, and every verifier can open; how many packs are lost.
 fn load_known(
     retry: &Retry<'_>,
     depot: &dyn Depot,
     journal: &Journal,
     known: &Known,
-    request: &BackupRequest<'_>,
+    (request, verifiers): (&BackupRequest<'_>, &Verifiers),
 ) -> Result<usize, BackupError> {
     let mut packs: Vec<(PackId, u32)> = Vec::new();
     let mut committed = 0;
@@ -341,7 +351,7 @@ fn load_known(
                 }
             }
             Record::Committed => committed = packs.len(),
-            Record::Session(_) => {}
+            Record::Session(_) | Record::Opening(_) => {}
         }
         Ok(())
     })?;
@@ -361,7 +371,12 @@ fn load_known(
         if gone.is_some_and(|gone| gone.count_ones() == frames) {
             lost += 1;
         } else if ours && added.insert(id) {
-            known.add_pack(id, &table, gone, protected.contains(&id));
+            let closed = verifiers.closed(&id, &table.header, frames);
+            let unusable = match (gone, &closed) {
+                (Some(gone), Some(closed)) => Some(&gone.or(closed)),
+                (gone, closed) => gone.or(closed.as_ref()),
+            };
+            known.add_pack(id, &table, unusable, protected.contains(&id));
         }
         Ok(())
     })?;

@@ -14,7 +14,6 @@ use lumbung_pack::{Kind, Manifest, PackTable, PackUse, RosterChain, Segment, Usa
 use lumbung_seal::catalogue::ContentRef;
 use lumbung_seal::{
     FrameOpener, IdKey, Openings, RootPlain, Scratch, SealError, SessionKey, open_root,
-    open_root_with,
 };
 
 use super::SnapshotError;
@@ -178,10 +177,7 @@ impl Frames {
                 let keys = self.keys(&first, sessions, Sealed::Root(&self.manifest))?;
                 open_root(&keys.key, &self.manifest).map_err(closed)
             }
-            Key::Granted(openings) => openings
-                .root(id)
-                .and_then(|key| open_root_with(key, &self.manifest))
-                .map_err(closed),
+            Key::Granted(openings) => openings.open_root(id, &self.manifest).map_err(closed),
         }
     }
 

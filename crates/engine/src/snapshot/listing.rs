@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lumbung_model::{DatasetId, ManifestId, RepositoryId};
+use lumbung_model::{DatasetId, ManifestId, RepositoryId, SessionId};
 use lumbung_pack::{Kind, Manifest, Roster, RosterChain, Signed, object_id, open_signed};
 
 use super::{Snapshot, SnapshotError};
@@ -94,6 +94,7 @@ impl Snapshot {
             finished: body.finished,
             statistics: body.statistics,
             signer: manifest.signer,
+            session: body.sessions.first().copied().unwrap_or(SessionId::ZERO),
         }
     }
 }
@@ -209,6 +210,7 @@ mod tests {
             finished: Timestamp(0),
             statistics: lumbung_pack::Statistics::default(),
             signer: PublicKey::ZERO,
+            session: SessionId::ZERO,
         }
     }
 

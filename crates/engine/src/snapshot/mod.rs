@@ -213,6 +213,8 @@ pub struct Snapshot {
     pub statistics: Statistics,
     /// Who signed it.
     pub signer: PublicKey,
+    /// The session of its run; zero if it names none.
+    pub session: SessionId,
 }
 
 /// An opened snapshot.

@@ -26,6 +26,8 @@ pub(crate) enum Record {
     Session(Vec<u8>),
     /// A manifest was taken: everything before is protected by it.
     Committed,
+    /// A session was opened to a verifier, as signed.
+    Opening(Vec<u8>),
 }
 
 impl Record {
@@ -34,6 +36,7 @@ impl Record {
             Self::Pack(head) => (1, head.as_slice()),
             Self::Session(object) => (2, object.as_slice()),
             Self::Committed => (3, &[]),
+            Self::Opening(object) => (4, object.as_slice()),
         }
     }
 
@@ -42,6 +45,7 @@ impl Record {
             1 => Some(Self::Pack(payload.to_vec())),
             2 => Some(Self::Session(payload.to_vec())),
             3 if payload.is_empty() => Some(Self::Committed),
+            4 => Some(Self::Opening(payload.to_vec())),
             _ => None,
         }
     }

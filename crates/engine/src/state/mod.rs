@@ -3,7 +3,9 @@
 //! ```text
 //! lock                      held by the run (flock)
 //! rosters/<id>              the chain of rosters, checked
-//! journal                   packs that a depot acknowledged, and the sessions that sealed them
+//! approvals/<id>            standing approvals and revocations of the owner
+//! bases/<consent>           the frames that a standing approval's base opens
+//! journal                   packs that a depot acknowledged, the sessions that sealed them, and to whom these were opened
 //! <dataset>/chain           epoch, sequence number and id of the last manifest
 //! <dataset>/pending         a manifest whose commit has begun
 //! <dataset>/cache           files of the last snapshot, in path order
@@ -14,6 +16,7 @@
 //! Nothing here opens a backup: names, metadata and the domain's secret are all that a thief gets.
 //! All of it can be lost: the next run reads everything again and finds its frames through its own manifests.
 
+mod approvals;
 mod cache;
 mod chain;
 mod journal;
@@ -29,6 +32,7 @@ use lumbung_pack::RosterError;
 use lumbung_store::{StoreError, durable};
 use rustix::fs::FlockOperation;
 
+pub(crate) use approvals::{Approvals, load_base, store_base};
 pub(crate) use cache::{CacheHeader, CacheReader, CacheWriter, CachedFile};
 pub(crate) use chain::{ChainState, Pending};
 pub(crate) use journal::{Journal, Record};

@@ -175,6 +175,8 @@ impl<'a> Needs<'a> {
             Kind::Grant,
             Kind::Revocation,
             Kind::Wrap,
+            Kind::StandingApproval,
+            Kind::Opening,
         ] {
             for id in self.depot.list(kind)? {
                 if self.whole.contains(&(kind, id)) {

@@ -17,6 +17,7 @@ mod reading;
 mod restoring;
 mod resumed;
 mod special;
+mod standing;
 mod streams;
 mod world;
 mod wraps;
