@@ -121,6 +121,20 @@ impl Bed {
         output(&mut grant).unwrap();
     }
 
+    /// The custodian opens what the next runs of a dataset make, too.
+    fn approve_standing(&self, dataset: &str) {
+        let file = self.path("tetap.minta");
+        let mut request = self.city.lumbung();
+        request.args(["approve", "request"]).arg(&file).arg("--requester-key");
+        request.arg(self.path("runner.key")).args(["--purpose", "uji pulih", "--lasting", "90d"]);
+        request.args(["--repository", &self.rsud().repository.to_string()]);
+        output(request.args(["--dataset", dataset, "--standing"])).unwrap();
+        let mut standing = self.city.lumbung();
+        standing.args(["approve", "standing"]).arg(&file).arg(&self.city.pusat.url);
+        standing.arg("--key").arg(self.rsud().key()).args(["--letter", "700/13/2026", "--yes"]);
+        output(&mut standing).unwrap();
+    }
+
     fn write_file(&self, datasets: &[String], more: &str) {
         let mut text = format!(
             "[runner]\nstate = \"{}\"\nlumbung = \"{}\"\nkey = \"{}\"\ninterval = \"1 s\"\nreconcile = \"2 min\"\nallow = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n",
@@ -300,6 +314,43 @@ fn data_is_opened_in_a_place_without_network_and_rights_and_is_gone_afterwards()
     assert_eq!(bed.json(&["plan", "list"])[0]["state"], "verified");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the place is wiped");
     assert!(!lives(&run), "nothing of the run goes on");
+}
+
+#[test]
+fn a_restore_test_runs_by_itself_on_what_nobody_has_opened_by_hand_and_proves_it() {
+    let file = scratch("memory = \"256 MiB\"")
+        + &check("isi", "grep -q 'sesudah izin' $LUMBUNG_PLACE/berkas/*/*/*/baru.csv");
+    let mut bed = Bed::new(&Wanted { databases: &[], file });
+    let dataset = bed.rsud().dataset.to_string();
+    bed.approve_standing(&dataset);
+    // The next day's backup: its agent seals it to the runner too.
+    fs::write(bed.rsud().paths[0].join("baru.csv"), "sesudah izin\n").unwrap();
+    output(bed.rsud().agent().args(["backup", "--quiet"])).unwrap();
+    bed.start();
+    let plan = restores("Uji malam", &[("berkas", "Data Rumah Sakit")], &["isi"]);
+    let plan =
+        plan.replace("kind = \"restore\"\n", "kind = \"restore\"\nschedule = \"* * * * *\"\n");
+    let file = bed.path("plan.toml");
+    fs::write(&file, plan).unwrap();
+    output(bed.city.operator().args(["drill", "plan", "add"]).arg(&file)).unwrap();
+    let run = eventually("the controller starts it and the runner carries it out", || {
+        let found = bed.json(&["run", "list"]);
+        let over = !found[0]["finished"].is_null();
+        Ok(if over { Ok(found[0].clone()) } else { Err(format!("{found}\n{}", bed.log())) })
+    })
+    .unwrap();
+    let log = bed.log();
+    assert_eq!(
+        (&run["verdict"], &run["created_by"]),
+        (&"succeeded".into(), &"controller".into()),
+        "{run}\n{log}"
+    );
+    eventually("it counts as proven", || {
+        let table = bed.city.compliance()?;
+        let proven = table["proven"]["datasets"] == 1;
+        Ok(if proven { Ok(()) } else { Err(format!("{table}\n{}", bed.log())) })
+    })
+    .unwrap();
 }
 
 #[test]

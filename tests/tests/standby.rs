@@ -46,7 +46,7 @@ impl Officers {
         for (_, named) in &self.0 {
             draft.args(["--officer", named]);
         }
-        for seat in &standby {
+        if let Some(seat) = &standby {
             draft.args(["--standby", seat]);
         }
         output(&mut draft).unwrap();

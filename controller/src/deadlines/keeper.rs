@@ -23,8 +23,10 @@ use crate::drills;
 use crate::key_inventory;
 use crate::profile::{Duty, Force, Profile};
 
-/// The longest pause, s: somebody sets the clock, or imports at the console.
-const LONGEST_PAUSE_S: i64 = 3600;
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest pause while plans are run by themselves: a schedule names minutes.
+const SCHEDULE_PAUSE: Duration = Duration::from_secs(30);
 /// Why the controller cancels something: for people of either language.
 const LAPSED: &str = "profil atau register tidak lagi memintanya (the profile or the register asks for it no longer)";
 
@@ -71,9 +73,14 @@ impl Keeper {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "what the inventory needs could not be written down");
             }
-            if let Err(error) = drills::start_due(&self.db, self.clock.now(), &self.profile).await {
-                let error = lumbung_model::with_causes(&error);
-                tracing::error!(error, "restore tests that are due could not be started");
+            let mut longest = LONGEST_PAUSE;
+            match drills::start_due(&self.db, self.clock.now(), &self.profile).await {
+                Ok(by_themselves) if by_themselves > 0 => longest = SCHEDULE_PAUSE,
+                Ok(_) => {}
+                Err(error) => {
+                    let error = lumbung_model::with_causes(&error);
+                    tracing::error!(error, "restore tests that are due could not be started");
+                }
             }
             if let Err(error) = drills::keep(&self.db, self.clock.now(), &self.profile).await {
                 let error = lumbung_model::with_causes(&error);
@@ -84,7 +91,7 @@ impl Keeper {
                 let error = lumbung_model::with_causes(&error);
                 tracing::error!(error, "overdue rehearsals of keys could not be written down");
             }
-            let pause = pause(self.clock.now(), self.profile.zone());
+            let pause = pause(self.clock.now(), self.profile.zone()).min(longest);
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 () = tokio::time::sleep(pause) => {}
@@ -109,11 +116,11 @@ impl Keeper {
     }
 }
 
-/// How long there is nothing to do: until the city's next day, at most an hour.
+/// How long there is nothing to do: until the city's next day, at most [`LONGEST_PAUSE`].
 fn pause(now: Timestamp, zone: Tz) -> Duration {
     let midnight = Day::of(now, zone).plus_days(1).first_second(zone);
-    let seconds = midnight.seconds_since(now).clamp(1, LONGEST_PAUSE_S);
-    Duration::from_secs(seconds.unsigned_abs())
+    let seconds = midnight.seconds_since(now).max(1);
+    Duration::from_secs(seconds.unsigned_abs()).min(LONGEST_PAUSE)
 }
 
 /// What a round finds to be done.

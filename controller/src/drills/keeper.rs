@@ -94,9 +94,7 @@ fn is_due(
     now: Timestamp,
     profile: &Profile,
 ) -> Result<bool, DbError> {
-    let Some(expression) = row.plan.schedule.clone().filter(|_| is_by_itself(row)) else {
-        return Ok(false);
-    };
+    let Some(expression) = row.plan.schedule.clone() else { return Ok(false) };
     let runs = rows::runs(db, &Which { plan: Some(row.id), ..Which::default() })?;
     if runs.iter().any(|run| run.finished.is_none()) {
         return Ok(false);
@@ -106,7 +104,8 @@ fn is_due(
     Ok(next.is_some_and(|next| next <= now))
 }
 
-/// Starts the restore tests that are due. What cannot be started now is tried again with the next round.
+/// Starts the restore tests that are due; how many plans are run by themselves. What cannot be started now is tried again with the
+/// next round.
 ///
 /// # Errors
 /// If the database fails.
@@ -114,18 +113,20 @@ pub async fn start_due(
     db: &Db,
     now: Timestamp,
     profile: &std::sync::Arc<Profile>,
-) -> Result<(), DbError> {
+) -> Result<usize, DbError> {
     let of = profile.clone();
-    let due = move |tx: &Transaction<'_>| {
-        let mut due = Vec::new();
-        for row in rows::plans(tx, None)? {
+    let look = move |tx: &Transaction<'_>| {
+        let (mut all, mut due) = (0, Vec::new());
+        for row in rows::plans(tx, None)?.into_iter().filter(is_by_itself) {
+            all += 1;
             if is_due(tx, &row, now, &of)? {
                 due.push(row.id);
             }
         }
-        Ok::<_, DbError>(due)
+        Ok::<_, DbError>((all, due))
     };
-    for id in db.read_async(due).await? {
+    let (all, due) = db.read_async(look).await?;
+    for id in due {
         let start = move |tx: &Transaction<'_>| {
             let row = rows::plan(tx, &id)?.ok_or(DrillError::UnknownPlan)?;
             let by = ("controller".to_owned(), BY_SCHEDULE);
@@ -137,7 +138,7 @@ pub async fn start_due(
             Err(error) => tracing::warn!("restore test {id} is due and cannot be started: {error}"),
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Makes the open alarms be what is found now.
