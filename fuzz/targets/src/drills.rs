@@ -4,9 +4,23 @@ use std::sync::LazyLock;
 
 use lumbung_model::drill::{DrillEvent, DrillPlan, Run, essence, faults};
 
-static PLAN: LazyLock<DrillPlan> = LazyLock::new(|| {
-    toml::from_str(include_str!("../../../config/drill.example.toml")).expect("it is an example")
-});
+/// The annotated example, with ids where people write names of rows.
+pub(crate) fn example() -> String {
+    let id = "ab".repeat(16);
+    let names = [
+        "RSUD/simrs-siaga",
+        "RSUD/simrs-db",
+        "RSUD/SIMRS",
+        "Pusat Data",
+        "DISKOMINFO/drc-runner-1",
+    ];
+    let text = include_str!("../../../config/drill.example.toml").to_owned();
+    let quoted = |text: &str| format!("\"{text}\"");
+    names.into_iter().fold(text, |text, name| text.replace(&quoted(name), &quoted(&id)))
+}
+
+static PLAN: LazyLock<DrillPlan> =
+    LazyLock::new(|| toml::from_str(&example()).expect("it is an example"));
 
 /// Whatever a plan says, its faults are found, and what is carried out of it does not change by being written down.
 pub(crate) fn drill_plan(data: &[u8]) {

@@ -525,7 +525,7 @@ fn example(seeds: &mut Vec<Seed>, target: &'static str, text: &str) {
 }
 
 fn texts(seeds: &mut Vec<Seed>) {
-    example(seeds, "drill_plan", include_str!("../../../config/drill.example.toml"));
+    example(seeds, "drill_plan", &crate::drills::example());
     example(seeds, "agent_toml", include_str!("../../../config/agent.toml"));
     example(seeds, "vault_toml", include_str!("../../../config/vault.toml"));
     example(seeds, "controller_toml", include_str!("../../../config/controller.toml"));

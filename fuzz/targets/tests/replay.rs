@@ -129,7 +129,8 @@ replays! {
     catalogue_write catalogue_index root frame zstd_frame sealed_session chunker requests answers
     certificate_names certificate certificate_request range ids agent_toml vault_toml controller_toml
     profile_toml register_csv register_import schedule rates excludes
-    orders echo_reply
+    orders echo_reply grant grant_request revocation wrap standing_approval opening rehearsal grant_file share_file
+    drill_plan drill_events
 }
 
 #[test]
