@@ -190,7 +190,8 @@ mod tests {
     fn backed_up(dir: &Path, clock: &FixedClock) -> StateDir {
         let state = StateDir::at(dir);
         state.init(&names(), clock).unwrap();
-        (state.audit_key().unwrap(), state.policy_key().unwrap());
+        state.audit_key().unwrap();
+        state.policy_key().unwrap();
         state
     }
 

@@ -359,9 +359,11 @@ impl Conductor<'_> {
         let step = step.clone();
         let what = match result {
             Ok(outcome) => Happened::StepFinished { step: step.clone(), outcome },
-            Err(Failed { reason, outcome }) => {
-                Happened::StepFailed { step: step.clone(), reason: told(&reason), outcome: *outcome }
-            }
+            Err(Failed { reason, outcome }) => Happened::StepFailed {
+                step: step.clone(),
+                reason: told(&reason),
+                outcome: *outcome,
+            },
         };
         if !self.write_if_it_follows(what)? {
             // What it says of itself cannot be; or people ended it before.
