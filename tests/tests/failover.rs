@@ -127,7 +127,7 @@ fn file(dir: &Path, network: &Network) -> String {
     let serve = format!(
         "setsid ip netns exec {drc} python3 -m http.server --bind {SERVICE} --directory {data} 8080 >/dev/null 2>&1 </dev/null & echo $! > {pid}"
     );
-    format!("[[place]]\nname = \"siaga\"\nfolder = \"{folder}\"\n")
+    format!("[[place]]\nname = \"siaga\"\ndatasets = [\"DATASET\"]\nfolder = \"{folder}\"\n")
         + &sh("putus", &format!("set -e\n{cut}"))
         + &sh("sambung", &format!("set -e\n{mend}"))
         + &sh("kosongkan", &format!("rm -rf {folder}"))

@@ -152,7 +152,8 @@ impl Bed {
             write!(text, "[[dataset]]\ndataset = \"{dataset}\"\nrepository = \"{repository}\"\n")
                 .unwrap();
         }
-        fs::write(self.path("runner.toml"), text + more).unwrap();
+        let more = more.replace("DATASET", &datasets[0]);
+        fs::write(self.path("runner.toml"), text + &more).unwrap();
     }
 
     fn runner(&self) -> Command {
@@ -417,7 +418,13 @@ fn databases_are_started_in_the_place_and_counted() {
         mariadb.socket().display(),
         mariadb.credentials().display()
     );
-    let file = scratch("memory = \"1 GiB\"")
+    let whole = [&of_postgresql, &of_mariadb].map(|of| {
+        let lines =
+            of.lines().filter(|line| !line.starts_with("databases") && !line.starts_with("checks"));
+        lines.collect::<Vec<_>>().join("\n") + "\nmethod = \"physical\"\n"
+    });
+    let [whole_postgresql, whole_mariadb] = whole;
+    let file = scratch("memory = \"2 GiB\"")
         + &check(
             "simpeg",
             "psql --no-psqlrc -h $LUMBUNG_PLACE/simpeg/server -U postgres -d simpeg -Atc 'SELECT sum(gaji) FROM pegawai'",
@@ -426,7 +433,12 @@ fn databases_are_started_in_the_place_and_counted() {
             "simrs",
             "mariadb --no-defaults --socket=$LUMBUNG_PLACE/simrs/server/socket -N -e 'SELECT count(*) FROM simrs.pasien'",
         );
-    let databases = [("simpeg", "postgresql", of_postgresql), ("simrs", "mysql", of_mariadb)];
+    let databases = [
+        ("simpeg", "postgresql", of_postgresql),
+        ("simrs", "mysql", of_mariadb),
+        ("server-pg", "postgresql", whole_postgresql),
+        ("server-maria", "mysql", whole_mariadb),
+    ];
     let mut bed = Bed::new(&Wanted { databases: &databases, file });
     drop((postgresql, mariadb));
     bed.start();
@@ -447,6 +459,18 @@ fn databases_are_started_in_the_place_and_counted() {
         assert!(acta.contains(part), "{part}\n{acta}");
     }
     assert!(!lives(&run), "no server goes on");
+
+    // Whole servers, from their files: each replays its log and has its databases.
+    let ask = "psql --no-psqlrc -h $LUMBUNG_PLACE/server-pg/server -U postgres -d simpeg -Atc 'SELECT count(*) FROM pegawai'";
+    let text = fs::read_to_string(bed.path("runner.toml")).unwrap();
+    bed.kill();
+    fs::write(bed.path("runner.toml"), text + &check("pegawai", ask)).unwrap();
+    bed.start();
+    let both = [("server-pg", "server-pg"), ("server-maria", "server-maria")];
+    let run = bed.begin(&restores("Uji server", &both, &["pegawai"]));
+    let found = bed.over(&run);
+    assert_eq!(found["run"]["verdict"], "succeeded", "{found}\n{}", bed.log());
+    assert!(bed.acta(&run).contains("basis data"), "{}", bed.acta(&run));
 }
 
 #[test]

@@ -252,7 +252,9 @@ impl Conductor<'_> {
     /// Lets what was restored and found whole count as proven: of a run whose steps are all over.
     fn prove(&self) {
         let plan = &self.ordered.plan;
-        if self.run.failback_why() != Some(FailbackWhy::Completed) {
+        // What cannot be used is not proven: a smoke test that failed, or was left out, speaks against it.
+        let all_done = self.run.steps().all(|(_, run)| run.progress == StepProgress::Done);
+        if self.run.failback_why() != Some(FailbackWhy::Completed) || !all_done {
             return;
         }
         for (step, run) in self.run.steps() {
@@ -262,7 +264,7 @@ impl Conductor<'_> {
             else {
                 continue;
             };
-            if run.progress == StepProgress::Done && whole && !run.outcome.integrity.is_empty() {
+            if whole && !run.outcome.integrity.is_empty() {
                 let purpose = self.purpose(&step.id, COMPARING);
                 let task = Task { plan, step, purpose: &purpose };
                 self.hands.prove(&task, point, (started, ended));
@@ -438,7 +440,8 @@ impl Conductor<'_> {
 
     fn compared(&mut self, compared: Compared) -> Result<(), ConductError> {
         self.comparing = None;
-        let Compared { both, missing, note, .. } = compared;
+        let Compared { both, missing, is_whole, note } = compared;
+        let (both, missing) = if is_whole { (both, missing) } else { (0, 0) };
         self.write_if_it_follows(Happened::Reconciled { both, missing, note }).map(drop)
     }
 
@@ -523,6 +526,14 @@ fn wished(reply: DrillReply, step: &StepId, by: &str, note: &str) -> Option<Happ
         DrillReply::PutBack => Happened::UndoneByHand { step, by, note: told(note) },
         DrillReply::Failback => return None,
     })
+}
+
+impl Drop for Conductor<'_> {
+    fn drop(&mut self) {
+        // What is under way must not go on beside whoever takes the run up again.
+        self.under_way.iter().for_each(|(_, cancel)| cancel.cancel());
+        self.comparing.iter().for_each(Cancel::cancel);
+    }
 }
 
 /// Tells what came of a thread's work, also when the thread dies.

@@ -107,6 +107,9 @@ pub struct DatasetEntry {
 pub struct PlaceEntry {
     /// What plans call it.
     pub name: RunnerName,
+    /// The datasets that may be restored to it: of a standby, which is not everybody's.
+    #[serde(default)]
+    pub datasets: Vec<DatasetId>,
     /// A locked-down place that is wiped.
     #[serde(default)]
     pub scratch: Option<ScratchPlace>,
@@ -146,6 +149,8 @@ fn nobody() -> String {
 pub struct ServerPlace {
     /// Host, or the absolute path of the socket (PostgreSQL: of its folder).
     pub host: String,
+    /// The databases of it that may be replaced, by their names.
+    pub databases: Vec<String>,
     /// Port.
     #[serde(default)]
     pub port: Option<u16>,
@@ -235,6 +240,10 @@ impl RunnerFile {
             let kinds = [one.scratch.is_some(), one.folder.is_some(), one.server.is_some()];
             if kinds.iter().filter(|is_one| **is_one).count() != 1 {
                 let message = "a place is one of scratch = { … }, folder = \"/…\" and server = { … }: write exactly one";
+                return Some((one.name.to_string(), message.to_owned()));
+            }
+            if one.scratch.is_none() && one.datasets.is_empty() {
+                let message = "a standby takes the datasets that it is for, and no others: name them, datasets = [\"…\"]";
                 return Some((one.name.to_string(), message.to_owned()));
             }
             if let Some(scratch) = &one.scratch
@@ -341,6 +350,8 @@ mod tests {
             "{}",
             wrong(nowhere)
         );
+        let everybodys = "[[place]]\nname = \"a\"\nfolder = \"/srv/a\"\n";
+        assert!(wrong(everybodys).contains("takes the datasets that it is for"));
         let elsewhere = "[[check]]\nname = \"a\"\nrun = [\"/bin/true\"]\nplace = \"b\"\n";
         assert!(wrong(elsewhere).contains("b, which is no scratch place"));
         assert!(wrong("[runner]\nintervall = \"1 s\"\n").contains("interval"));

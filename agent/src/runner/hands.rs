@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Between two looks at what both sites hold.
 const COMPARE_AGAIN: Duration = Duration::from_secs(10);
 
-type Places = HashMap<(DrillRunId, RunnerName), Arc<Mutex<Scratch>>>;
+type Places = HashMap<(DrillRunId, RunnerName), Arc<Scratch>>;
 
 /// The hands of this host.
 pub struct Host {
@@ -62,21 +62,23 @@ impl Host {
 
     fn run_hook(&self, task: &Task<'_>, name: &RunnerName) -> Result<(), String> {
         let hook = self.hook(name)?;
-        let command = task.purpose.program(&hook.run);
+        let mut command = task.purpose.program(&hook.run);
+        // Nobody reads what it prints: an application that it starts keeps that open.
+        command.stdout(std::process::Stdio::null());
         let ended = task.purpose.hear_letting_live(command).map_err(|e| with_causes(&e))?;
         ended_well(name.as_str(), &ended)
     }
 
     /// The scratch place of that name for this run; it is made if it is not there.
-    fn scratch(&self, task: &Task<'_>, name: &RunnerName) -> Result<Arc<Mutex<Scratch>>, String> {
+    fn scratch(&self, task: &Task<'_>, name: &RunnerName) -> Result<Arc<Scratch>, String> {
         let mut places = self.places();
         let key = (task.purpose.run, name.clone());
         if let Some(place) = places.get(&key) {
             return Ok(Arc::clone(place));
         }
         let of = self.file.scratch(name).ok_or_else(|| unknown_place(name, "scratch"))?;
-        let place = Scratch::open(of, &task.purpose.run, &self.agent);
-        let place = Arc::new(Mutex::new(place.map_err(|error| with_causes(&error))?));
+        let place = Scratch::open(of, (&task.purpose.run, name), &self.agent);
+        let place = Arc::new(place.map_err(|error| with_causes(&error))?);
         places.insert(key, Arc::clone(&place));
         Ok(place)
     }
@@ -106,21 +108,25 @@ impl Host {
         name: &RunnerName,
     ) -> Result<StepOutcome, Failed> {
         let place = self.scratch(task, name)?;
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = format!("{INSIDE}/{}", part.key);
-        let made = task.purpose.hear(marked(task, place.making_folder(&folder)));
-        ended_well("install", &made.map_err(|error| with_causes(&error))?)?;
+        let made = task.purpose.hear(marked(task, place.making_top(&folder)));
+        ended_well("the dataset's folder", &made.map_err(|error| with_causes(&error))?)?;
         let lumbung =
             Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Scratch(&place) };
         let found = lumbung.databases(of).map_err(|error| with_causes(&error))?;
-        let Some((databases, site)) = found.filter(|(one, _)| is_dump(one)) else {
-            return restored_files(lumbung.restore_files(of, Path::new(&folder)));
-        };
         let tools = self.file.scratch(name).and_then(|of| of.postgresql.as_ref());
         let tools = tools.map(|tools| tools.0.as_path());
-        let kind = databases.description.kind;
         let server = format!("{folder}/server");
-        let server = servers::start(&mut place, task.purpose, kind, (&server, tools))?;
+        let (databases, site) = match found {
+            Some((databases, site)) if is_base(&databases) => {
+                let made = (&databases, site);
+                return recover_server(&place, (task, &self.file), (of, made), (&server, tools));
+            }
+            Some(found) if is_dump(&found.0) => found,
+            _ => return restored_files(lumbung.restore_files(of, Path::new(&folder))),
+        };
+        let kind = databases.description.kind;
+        let server = servers::start(&place, task.purpose, kind, (&server, tools))?;
         let inside = Inside::Scratch(&place);
         let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside };
         restore_databases(&lumbung, of, (&databases, site), &server.options, false)
@@ -134,6 +140,13 @@ impl Host {
     ) -> Result<StepOutcome, Failed> {
         let unknown = || unknown_place(name, "folder or server");
         let place = self.file.place(name).ok_or_else(unknown)?;
+        if !place.datasets.contains(&of.dataset) {
+            let why = format!(
+                "place {name} takes other datasets: if it is to take {}, add it to its `datasets`",
+                of.dataset
+            );
+            return Err(why.into());
+        }
         let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host };
         match (&place.folder, &place.server) {
             (Some(folder), _) => restored_files(lumbung.restore_files(of, &folder.0)),
@@ -144,6 +157,13 @@ impl Host {
                         "{name} is a database server, and the snapshot holds no dump of databases"
                     )
                 })?;
+                let mut names = databases.description.databases.iter().map(|one| &one.name);
+                if let Some(name) = names.find(|name| !server.databases.contains(*name)) {
+                    let why = format!(
+                        "the snapshot has a database {name:?}, which must not be replaced there: add it to the place's `databases` if it may"
+                    );
+                    return Err(why.into());
+                }
                 restore_databases(&lumbung, of, (&databases, site), &server.options(), true)
             }
             (None, None) => Err(unknown().into()),
@@ -180,7 +200,6 @@ impl Host {
                 let there = there.ok_or_else(|| {
                     format!("nothing was restored to {place}, or the runner was started anew and it is gone")
                 })?;
-                let there = there.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut command = there.confined(check.run.first().map_or("", String::as_str));
                 command.args(&check.run[1..]).env("LUMBUNG_PLACE", INSIDE);
                 marked(task, command)
@@ -233,6 +252,56 @@ fn unknown_place(name: &RunnerName, kind: &str) -> String {
 fn is_dump(databases: &Databases) -> bool {
     use lumbung_database::Kind;
     matches!(databases.description.kind, Kind::PostgresqlDump | Kind::MariadbDump)
+}
+
+fn is_base(databases: &Databases) -> bool {
+    use lumbung_database::Kind;
+    matches!(databases.description.kind, Kind::PostgresqlBase | Kind::MariadbBase)
+}
+
+/// A whole server back in the place, and started: it has to replay its log and have as many databases as were backed up.
+fn recover_server(
+    place: &Scratch,
+    (task, file): (&Task<'_>, &RunnerFile),
+    (of, (databases, site)): (&DatasetEntry, (&Databases, Option<SiteId>)),
+    (folder, tools): (&str, Option<&Path>),
+) -> Result<StepOutcome, Failed> {
+    servers::make_folder(place, task.purpose, folder)?;
+    let inside = Inside::Scratch(place);
+    let lumbung = Lumbung { file, purpose: task.purpose, inside };
+    let data = format!("{folder}/data");
+    let recovered = lumbung.recover_server((of, &databases.snapshot), &data, place.user());
+    recovered.map_err(|error| with_causes(&error))?;
+    let description = &databases.description;
+    let of_kind = (description.kind, description.server_version.as_str());
+    let found = servers::start_recovered(place, task.purpose, of_kind, (folder, tools))?;
+    let expected = description.databases.len();
+    let point = Some(point_of(databases, site));
+    let integrity = vec![Integrity {
+        kind: IntegrityKind::Other,
+        subject: told(&description.server_version),
+        expected: format!("{expected} basis data"),
+        found: format!("{found} basis data"),
+        good: found == expected,
+    }];
+    let outcome = StepOutcome { recovery_point: point, integrity, note: String::new() };
+    if found == expected {
+        return Ok(outcome);
+    }
+    let reason = format!("the server has {found} databases, and {expected} were backed up");
+    Err(Failed { reason, outcome: Box::new(outcome) })
+}
+
+fn point_of(databases: &Databases, site: Option<SiteId>) -> RecoveryPoint {
+    let description = &databases.description;
+    RecoveryPoint {
+        snapshot: databases.snapshot,
+        taken: description.started,
+        site,
+        entries: u64::try_from(description.made.len()).unwrap_or(u64::MAX),
+        bytes: description.made.iter().map(|made| made.bytes).sum(),
+        sha256: None,
+    }
 }
 
 fn restored_files(
@@ -293,16 +362,12 @@ fn restore_databases(
     replace: bool,
 ) -> Result<StepOutcome, Failed> {
     let description = &databases.description;
-    let point = RecoveryPoint {
-        snapshot: databases.snapshot,
-        taken: description.started,
-        site,
-        entries: u64::try_from(description.made.len()).unwrap_or(u64::MAX),
-        bytes: description.made.iter().map(|made| made.bytes).sum(),
-        sha256: None,
-    };
+    let point = point_of(databases, site);
     let mut outcome =
         StepOutcome { recovery_point: Some(point), integrity: Vec::new(), note: String::new() };
+    if description.databases.is_empty() {
+        return Err("the snapshot has no database: nothing was restored".to_owned().into());
+    }
     for database in &description.databases {
         let restored =
             lumbung.restore_database((of, &databases.snapshot), &database.name, server, replace);
@@ -388,22 +453,17 @@ impl Hands for Host {
         let mut places = self.places();
         let of_run: Vec<_> = places.keys().filter(|(of, _)| of == run).cloned().collect();
         let left: Vec<_> = of_run.iter().filter_map(|key| places.remove(key)).collect();
-        let goes_on: Vec<DrillRunId> = places.keys().map(|(of, _)| *of).collect();
         drop(places);
         left.into_iter().try_for_each(close)?;
-        let scratches = self.file.places.iter().filter_map(|one| one.scratch.as_ref());
-        for folder in scratches.filter_map(|one| one.folder.as_ref()) {
-            // Another run's place may lie there.
-            scratch::wipe_leftovers(&folder.0, |of| of != run && goes_on.contains(of))
-                .map_err(|error| with_causes(&error))?;
-        }
-        Ok(())
+        // Another run's place may lie there.
+        self.wipe(|of| of != run)
     }
 
     fn reconcile(&self, task: &Task<'_>) -> Compared {
         let begun = std::time::Instant::now();
         loop {
-            let compared = self.compare(task);
+            let asked = task.purpose.anew(task.purpose.limit);
+            let compared = self.compare(&Task { purpose: &asked, ..*task });
             let over = begun.elapsed() >= self.file.runner.reconcile.to_duration();
             if (compared.missing == 0 && compared.is_whole) || over {
                 return compared;
@@ -430,6 +490,27 @@ impl Hands for Host {
 }
 
 impl Host {
+    /// Wipes what runs have left in scratch folders: all but those that go on.
+    ///
+    /// # Errors
+    /// What could not be wiped; the rest is.
+    pub fn wipe(&self, goes_on: impl Fn(&DrillRunId) -> bool) -> Result<(), String> {
+        let scratches = self.file.places.iter().filter_map(|one| one.scratch.as_ref());
+        let wiped = scratches.filter_map(|one| one.folder.as_ref()).map(|folder| {
+            scratch::wipe_leftovers(&folder.0, &goes_on).map_err(|error| with_causes(&error))
+        });
+        wiped.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Takes all places away: the runner ends.
+    pub fn close(&self) {
+        for (_, place) in self.places().drain() {
+            if let Err(error) = close(place) {
+                tracing::error!("{error}");
+            }
+        }
+    }
+
     /// Compares what the first two depots show of the plan's datasets.
     fn compare(&self, task: &Task<'_>) -> Compared {
         let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host };
@@ -441,7 +522,11 @@ impl Host {
             return compared;
         };
         for part in &task.plan.datasets {
-            let Some(of) = self.file.dataset(&part.dataset) else { continue };
+            let Some(of) = self.file.dataset(&part.dataset) else {
+                compared.is_whole = false;
+                compared.note = format!("{}: not in the runner's file", part.key);
+                continue;
+            };
             let lists = lumbung
                 .snapshots(of, one)
                 .and_then(|first| Ok((first, lumbung.snapshots(of, other)?)));
@@ -478,12 +563,9 @@ fn said(text: &str) -> String {
 }
 
 /// Takes a place away, once nobody works in it any more.
-fn close(place: Arc<Mutex<Scratch>>) -> Result<(), String> {
+fn close(place: Arc<Scratch>) -> Result<(), String> {
     match Arc::try_unwrap(place) {
-        Ok(place) => {
-            let place = place.into_inner().unwrap_or_else(PoisonError::into_inner);
-            place.close().map_err(|error| with_causes(&error))
-        }
+        Ok(place) => place.close().map_err(|error| with_causes(&error)),
         // Whoever still has it lets it go when it has ended, and the place with it.
         Err(_) => Ok(()),
     }

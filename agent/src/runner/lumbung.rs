@@ -136,6 +136,9 @@ pub struct DatabaseRestored {
 pub struct Listed {
     /// The snapshots.
     pub snapshots: Vec<ListedSnapshot>,
+    /// Manifests that could not be read.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
 }
 
 /// One of them.
@@ -162,10 +165,18 @@ impl Lumbung<'_> {
     /// Asks the depots one after the other until one answers.
     fn first<T>(
         &self,
+        ask: impl FnMut(&DepotEntry) -> Result<T, LumbungError>,
+    ) -> Result<(T, Option<SiteId>), LumbungError> {
+        self.first_of(self.file.depots.iter(), ask)
+    }
+
+    fn first_of<'d, T>(
+        &self,
+        depots: impl Iterator<Item = &'d DepotEntry>,
         mut ask: impl FnMut(&DepotEntry) -> Result<T, LumbungError>,
     ) -> Result<(T, Option<SiteId>), LumbungError> {
         let mut silent = None;
-        for depot in &self.file.depots {
+        for depot in depots {
             match ask(depot) {
                 Ok(answer) => return Ok((answer, depot.site)),
                 Err(error) if error.is(UNREACHABLE) => {
@@ -255,6 +266,26 @@ impl Lumbung<'_> {
         Ok(restored)
     }
 
+    /// Brings the data of a whole server back, to the end of its base backup.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the folder cannot be made.
+    pub fn recover_server(
+        &self,
+        (of, snapshot): (&DatasetEntry, &ManifestId),
+        data: &str,
+        owner: &str,
+    ) -> Result<(), LumbungError> {
+        self.first(|depot| {
+            let mut command = self.command();
+            command.args(["database", "recover", &depot.depot, &snapshot.to_string()]);
+            command.args(["--data", data, "--owner", owner]);
+            self.with_key(&mut command, of);
+            self.ask::<serde::de::IgnoredAny>(command)
+        })
+        .map(drop)
+    }
+
     /// Signs that a snapshot was restored and found whole, and stores that in the depot.
     ///
     /// # Errors
@@ -271,7 +302,9 @@ impl Lumbung<'_> {
             ("--started", started.to_string()),
             ("--finished", finished.to_string()),
         ];
-        self.first(|depot| {
+        // Where it was read is what was proven.
+        let there = |depot: &&DepotEntry| point.site.is_none() || depot.site == point.site;
+        self.first_of(self.file.depots.iter().filter(there), |depot| {
             let mut command = self.command();
             command.args(["proof", "sign", &depot.depot, &point.snapshot.to_string()]);
             command.args(numbers.iter().flat_map(|(name, value)| [*name, value.as_str()]));
@@ -294,6 +327,10 @@ impl Lumbung<'_> {
         command.args(["snapshots", &depot.depot, "--dataset", &of.dataset.to_string()]);
         self.with_key(&mut command, of);
         let listed: Listed = self.ask(command)?;
+        if let Some(unreadable) = listed.unreadable.first() {
+            let text = format!("{}: {unreadable}", depot.depot);
+            return Err(LumbungError::Said { code: "damaged".to_owned(), text });
+        }
         Ok(listed.snapshots.into_iter().map(|one| one.id).collect())
     }
 }

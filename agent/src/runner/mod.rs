@@ -1,7 +1,7 @@
 //! The runner of drills and failovers: carries out what the controller's plans name, with its own file's hooks, checks and places.
 //!
 //! - [`config`]: the runner's own file. [`journal`]: what happened, durably.
-//! - [`conduct`]: one run, driven by `lumbung_model::drill::Run`; [`hands`]: what its steps do.
+//! - [`mod@conduct`]: one run, driven by `lumbung_model::drill::Run`; [`hands`]: what its steps do.
 //! - [`programs`], [`scratch`], [`servers`], [`lumbung`]: processes, locked-down places, databases in them, and the restores.
 //!
 //! Invariants (docs/drills.md): it needs the controller for orders and answers alone, and goes on without it; it does nothing that its
@@ -20,19 +20,21 @@ pub mod servers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
-use lumbung_model::drill::{DrillEvent, Run, faults};
+use lumbung_model::drill::{DrillEvent, DrillMode, Happened, Run, faults};
 use lumbung_model::{Clock, DrillRunId, with_causes};
 use lumbung_wire::client::ControllerClient;
 use lumbung_wire::messages::drills::{
     DrillOrder, DrillOrders, DrillReport, DrillReportAck, EVENTS_MAX,
 };
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -45,6 +47,8 @@ use crate::config::Config;
 use crate::controller;
 use crate::state::StateDir;
 
+/// How long a run rests that stopped by an error.
+const REST: Duration = Duration::from_secs(30);
 /// Runs at a time; a city's drills are rare.
 const RUNS_MAX: usize = 8;
 
@@ -69,9 +73,6 @@ pub enum RunnerError {
     /// Another one.
     #[error("another runner works in {}: there is one for a state directory", .0.display())]
     Locked(PathBuf),
-    /// Something that a run left cannot be wiped.
-    #[error("what an earlier run left cannot be wiped: {0}")]
-    Leftovers(String),
 }
 
 /// What runs need.
@@ -87,6 +88,10 @@ struct Workshop {
 #[derive(Default)]
 struct Conducting {
     runs: HashMap<DrillRunId, Conduct>,
+    /// Those that are over.
+    over: HashSet<DrillRunId>,
+    /// When each was taken up last: one that stops at once is not taken up again at once.
+    taken_up: HashMap<DrillRunId, Instant>,
 }
 
 struct Conduct {
@@ -112,15 +117,19 @@ pub async fn run(
     let state = StateDir::create(&config.state)?;
     state.enrolled()?;
     let file = Arc::new(file);
-    let hands: Arc<dyn Hands> =
-        Arc::new(Host::new(Arc::clone(&file), agent, tokio::runtime::Handle::current()));
-    // Whatever lies in scratch folders is of runs that were cut short: their places are gone.
-    hands.clean(&DrillRunId::random()).map_err(RunnerError::Leftovers)?;
+    // A crash of what runs here must not write somebody's data to this host's disk.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|error| {
+        RunnerError::Io { what: "core dumps cannot be turned off".to_owned(), source: error.into() }
+    })?;
+    let host = Arc::new(Host::new(Arc::clone(&file), agent, tokio::runtime::Handle::current()));
+    // Whatever lies in scratch folders is of runs that were cut short: their places are gone. What cannot be wiped keeps nothing from
+    // being put back.
+    if let Err(error) = host.wipe(|_| false) {
+        tracing::error!("what an earlier run left is not wiped: {error}");
+    }
+    let hands: Arc<dyn Hands> = host.clone();
     let workshop = Workshop { journals, hands, clock: clock.clone(), news: Arc::default() };
     let mut conducting = Conducting::default();
-    for run in workshop.journals.runs()? {
-        conducting.take_up(&workshop, &run);
-    }
     let url = config.controller.as_ref().map(ToString::to_string);
     let mut line = Line { state, url, clock, client: None, silent: false };
     let terminated = |kind| {
@@ -133,6 +142,7 @@ pub async fn run(
         (terminated(SignalKind::terminate())?, terminated(SignalKind::interrupt())?);
     tracing::info!("the runner is ready");
     loop {
+        conducting.take_up_all(&workshop);
         line.visit(&workshop, &mut conducting).await;
         tokio::select! {
             () = tokio::time::sleep(file.runner.interval.to_duration()) => {}
@@ -160,14 +170,27 @@ fn lock(state: &Path) -> Result<File, RunnerError> {
 }
 
 impl Conducting {
+    /// Goes on with every run that is not over and that nobody conducts: after a start, and after a disk was full.
+    fn take_up_all(&mut self, workshop: &Workshop) {
+        match workshop.journals.runs() {
+            Ok(runs) => runs.iter().for_each(|run| self.take_up(workshop, run)),
+            Err(error) => tracing::error!("{}", with_causes(&error)),
+        }
+    }
+
     /// Goes on with a run, if its journal says that it is not over.
     fn take_up(&mut self, workshop: &Workshop, run: &DrillRunId) {
-        if self.goes_on(run) {
+        let rests = self.taken_up.get(run).is_some_and(|last| last.elapsed() < REST);
+        if self.over.contains(run) || rests || self.goes_on(run) {
             return;
         }
         match workshop.journals.read(run) {
             Ok(Some(kept)) if !is_over(&kept) => self.start(workshop, kept),
-            Ok(_) => {}
+            Ok(Some(_)) => {
+                self.over.insert(*run);
+            }
+            // Not even its order was written: it comes again.
+            Ok(None) => {}
             Err(error) => tracing::error!("{}", with_causes(&error)),
         }
     }
@@ -184,6 +207,7 @@ impl Conducting {
             Ok(journal) => journal,
             Err(error) => return tracing::error!("{}", with_causes(&error)),
         };
+        self.taken_up.insert(run, Instant::now());
         let (outbox, inbox) = unbounded();
         let channel = (outbox.clone(), inbox);
         let (hands, clock) = (Arc::clone(&workshop.hands), workshop.clock.clone());
@@ -219,6 +243,20 @@ impl Conducting {
     }
 
     fn begin(&mut self, workshop: &Workshop, order: &DrillOrder) {
+        if order.mode == DrillMode::Tabletop {
+            tracing::error!(
+                "run {} is not begun: people hold a tabletop, and no runner",
+                order.run
+            );
+            return;
+        }
+        let ordered = Ordered::from(order);
+        let started = Happened::Started { mode: order.mode, outage: order.outage };
+        let first = DrillEvent { number: 1, at: workshop.clock.now(), what: started };
+        if let Err(refusal) = Run::new(&order.plan).apply(&first) {
+            tracing::error!("run {} is not begun: {refusal}", order.run);
+            return;
+        }
         let found = faults(&order.plan);
         if let Some(fault) = found.first() {
             tracing::error!(
@@ -238,7 +276,6 @@ impl Conducting {
             tracing::warn!("run {} waits: {RUNS_MAX} runs are under way", order.run);
             return;
         }
-        let ordered = Ordered::from(order);
         match workshop.journals.begin(&ordered) {
             Ok(_) => self.start(workshop, Kept { ordered, events: Vec::new(), answered: 0 }),
             Err(error) => tracing::error!("{}", with_causes(&error)),

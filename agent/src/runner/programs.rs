@@ -85,6 +85,12 @@ impl Purpose {
         Running::start_within(command, Halt::by(&self.cancel), Some(self.left()))
     }
 
+    /// The same from now on, with a limit of its own; whoever stops one stops both.
+    #[must_use]
+    pub fn anew(&self, limit: Period) -> Self {
+        Self { limit, begun: Instant::now(), ..self.clone() }
+    }
+
     /// How long it may still take.
     #[must_use]
     pub fn left(&self) -> Duration {

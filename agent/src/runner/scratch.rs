@@ -13,10 +13,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use lumbung_database::{Running, bare};
+use lumbung_model::drill::RunnerName;
 use lumbung_model::{ByteSize, DrillRunId};
-use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 
 use super::config::ScratchPlace;
 
@@ -62,23 +64,30 @@ pub struct Scratch {
     holder: Child,
     /// When this is closed, the holder ends.
     lifeline: Option<ChildStdin>,
-    mount: File,
-    processes: File,
-    network: File,
+    namespaces: [File; 5],
     user: String,
     agent: PathBuf,
     folder: Option<PathBuf>,
     /// Servers that run in it.
-    servers: Vec<Running>,
+    servers: Mutex<Vec<Running>>,
 }
+
+/// The namespaces of a place, as `nsenter` and `/proc` call them. The network is the last one: not everything leaves the host's.
+const NAMESPACES: [(&str, &str); 5] =
+    [("mount", "mnt"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("net", "net")];
 
 impl Scratch {
     /// Makes a place for a run. `agent` is this program, which is started once more in the namespaces.
     ///
     /// # Errors
     /// If it cannot be made; then nothing of it is left.
-    pub fn open(of: &ScratchPlace, run: &DrillRunId, agent: &Path) -> Result<Self, ScratchError> {
-        let folder = of.folder.as_ref().map(|folder| folder.0.join(format!("{PREFIX}{run}")));
+    pub fn open(
+        of: &ScratchPlace,
+        (run, name): (&DrillRunId, &RunnerName),
+        agent: &Path,
+    ) -> Result<Self, ScratchError> {
+        let own = format!("{PREFIX}{run}.{name}");
+        let folder = of.folder.as_ref().map(|folder| folder.0.join(own));
         if let Some(folder) = &folder {
             // Nobody of the host looks into it; within its namespaces the place's user does.
             let mut builder = fs::DirBuilder::new();
@@ -102,20 +111,10 @@ impl Scratch {
         let namespaces = namespaces(&mut holder);
         let lifeline = holder.stdin.take();
         match namespaces {
-            Ok([mount, processes, network]) => {
+            Ok(namespaces) => {
                 let (user, agent) = (of.user.clone(), agent.to_owned());
-                let servers = Vec::new();
-                Ok(Self {
-                    holder,
-                    lifeline,
-                    mount,
-                    processes,
-                    network,
-                    user,
-                    agent,
-                    folder,
-                    servers,
-                })
+                let servers = Mutex::default();
+                Ok(Self { holder, lifeline, namespaces, user, agent, folder, servers })
             }
             Err(error) => {
                 drop(lifeline);
@@ -138,7 +137,7 @@ impl Scratch {
     }
 
     fn end(&mut self) {
-        self.servers.clear();
+        self.servers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         // The first process ends now, and with it all others: the kernel sees to that before it is gone itself.
         drop(self.lifeline.take());
         let _ = self.holder.wait();
@@ -147,7 +146,7 @@ impl Scratch {
     /// A command within the place: with the host's network and as root.
     #[must_use]
     pub fn fetching(&self, program: &Path) -> Command {
-        let mut command = self.enter(&[("mount", &self.mount), ("pid", &self.processes)]);
+        let mut command = self.enter(NAMESPACES.len() - 1);
         command.arg("--").arg(program);
         command
     }
@@ -163,26 +162,36 @@ impl Scratch {
 
     /// A command within the place, without network, but as root: for what belongs to the place itself.
     fn isolated(&self) -> Command {
-        let network = ("net", &self.network);
-        let mut command = self.enter(&[("mount", &self.mount), ("pid", &self.processes), network]);
+        let mut command = self.enter(NAMESPACES.len());
         command.arg("--");
         command
     }
 
-    fn enter(&self, namespaces: &[(&str, &File)]) -> Command {
+    /// Enters the first `many` of the namespaces.
+    fn enter(&self, many: usize) -> Command {
         let mut command = bare(Path::new("nsenter"));
         let own = std::process::id();
-        for (kind, file) in namespaces {
+        for ((kind, _), file) in NAMESPACES.iter().zip(&self.namespaces).take(many) {
             command.arg(format!("--{kind}=/proc/{own}/fd/{}", file.as_raw_fd()));
         }
         command
     }
 
-    /// A command that makes a folder in the place that belongs to its user.
+    /// A command that makes a folder at the top of the place, which belongs to its user. Only root makes anything there, so nothing
+    /// that runs in the place can have put a link in its way.
+    #[must_use]
+    pub fn making_top(&self, folder: &str) -> Command {
+        let mut command = self.isolated();
+        let script = "mkdir --mode=0700 \"$1\" 2>/dev/null || { test -d \"$1\" && test ! -L \"$1\"; } && chown --no-dereference \"$2:\" \"$1\"";
+        command.args(["sh", "-c", script, "sh", folder, &self.user]);
+        command
+    }
+
+    /// A command that makes a folder below one of the user's: as that user, who can only be led astray by itself.
     #[must_use]
     pub fn making_folder(&self, folder: &str) -> Command {
-        let mut command = self.isolated();
-        command.args(["install", "--directory", "--mode=0700", "--owner", &self.user, folder]);
+        let mut command = self.confined("mkdir");
+        command.args(["--mode=0700", folder]);
         command
     }
 
@@ -193,8 +202,8 @@ impl Scratch {
     }
 
     /// Keeps a server that runs in the place until the place goes.
-    pub fn keep(&mut self, server: Running) {
-        self.servers.push(server);
+    pub fn keep(&self, server: Running) {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
     }
 }
 
@@ -231,7 +240,7 @@ pub fn wipe_leftovers(
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let run = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let run = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next());
         let Some(run) = run.and_then(|run| run.parse().ok()) else { continue };
         if !goes_on(&run) {
             tracing::warn!("wiping {}, which a run left behind", entry.path().display());
@@ -242,7 +251,7 @@ pub fn wipe_leftovers(
 }
 
 /// Waits until the place is there; gives its namespaces.
-fn namespaces(holder: &mut Child) -> Result<[File; 3], ScratchError> {
+fn namespaces(holder: &mut Child) -> Result<[File; 5], ScratchError> {
     let mut said = String::new();
     if let Some(output) = holder.stdout.take() {
         let read = BufReader::new(output).read_line(&mut said);
@@ -264,7 +273,8 @@ fn namespaces(holder: &mut Child) -> Result<[File; 3], ScratchError> {
         let path = format!("/proc/{first}/ns/{kind}");
         File::open(&path).map_err(failed(format!("{path} cannot be opened")))
     };
-    Ok([open("mnt")?, open("pid")?, open("net")?])
+    let [mount, ipc, uts, processes, network] = NAMESPACES.map(|(_, kind)| open(kind));
+    Ok([mount?, ipc?, uts?, processes?, network?])
 }
 
 /// `lumbung-agent scratch hold`: the first process of the namespaces. Makes the place, says so, and ends when its standard
@@ -274,7 +284,7 @@ fn namespaces(holder: &mut Child) -> Result<[File; 3], ScratchError> {
 /// If the place cannot be made.
 pub fn hold(memory: u64, folder: Option<&Path>) -> Result<(), ScratchError> {
     match folder {
-        Some(folder) => mount_bind(folder, INSIDE).map_err(|error| {
+        Some(folder) => bind(folder).map_err(|error| {
             failed(format!("{} cannot be mounted", folder.display()))(error.into())
         })?,
         None => mount_memory(INSIDE, memory, "0755")?,
@@ -318,6 +328,12 @@ fn group_of(user: &str) -> Result<String, ScratchError> {
     Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
 }
 
+/// The folder at the place, without what devices and rights of programs a snapshot may hold.
+fn bind(folder: &Path) -> rustix::io::Result<()> {
+    mount_bind(folder, INSIDE)?;
+    mount_remount(INSIDE, MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV, "")
+}
+
 /// Memory that is not written to a swap device, where the kernel knows that (Linux 6.4).
 fn mount_memory(at: &str, bytes: u64, mode: &str) -> Result<(), ScratchError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -339,7 +355,8 @@ mod tests {
     fn leftovers_of_other_runs_are_wiped_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (gone, goes_on) = (DrillRunId::random(), DrillRunId::random());
-        for name in [format!("{PREFIX}{gone}"), format!("{PREFIX}{goes_on}"), "mine".to_owned()] {
+        let of = |run: &DrillRunId| format!("{PREFIX}{run}.uji");
+        for name in [of(&gone), of(&goes_on), "mine".to_owned()] {
             fs::create_dir_all(folder.path().join(name).join("data")).unwrap();
         }
         wipe_leftovers(folder.path(), |run| *run == goes_on).unwrap();
@@ -347,7 +364,7 @@ mod tests {
         let mut left: Vec<String> =
             left.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, [format!("{PREFIX}{goes_on}"), "mine".to_owned()]);
+        assert_eq!(left, [of(&goes_on), "mine".to_owned()]);
         wipe_leftovers(&folder.path().join("nowhere"), |_| false).unwrap();
     }
 }

@@ -175,11 +175,36 @@ impl Running {
     /// # Errors
     /// If it was stopped, or took longer than it may.
     pub fn hear(mut self) -> Result<Ended, SourceError> {
-        let output = self.output();
+        // What it has started may keep its output open for ever: its own end counts.
+        let heard = self.stdout.take().map(|pipe| {
+            let (told, heard) = bounded(1);
+            std::thread::spawn(move || {
+                let mut output = Vec::new();
+                let read = pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut output);
+                told.send(read.map(|_| output))
+            });
+            heard
+        });
+        let name = self.name.clone();
         let (status, said) = self.end_somehow()?;
-        Ok(Ended { status, stdout: output?, said })
+        let stdout = match heard.map(|heard| heard.recv_timeout(LAST_WORDS)) {
+            None => Vec::new(),
+            Some(Ok(read)) => {
+                read.map_err(|source| SourceError::io(format!("reading from {name}"), source))?
+            }
+            Some(Err(_)) => {
+                let why = "something that it has started keeps its output open".to_owned();
+                return Err(SourceError::Failed {
+                    program: name,
+                    status: status.to_string(),
+                    said: why,
+                });
+            }
+        };
+        Ok(Ended { status, stdout, said })
     }
 
+    /// All of its output, as it comes.
     fn output(&mut self) -> Result<Vec<u8>, SourceError> {
         let Some(pipe) = self.stdout.take() else { return Ok(Vec::new()) };
         let mut output = Vec::new();
@@ -264,6 +289,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_behind_holds_nobody_up() {
+        // It has left the group, and keeps the output open.
+        let running = Running::start(shell("setsid sleep 1000 & echo $!"), quiet()).unwrap();
+        let error = running.letting_live().hear().unwrap_err().to_string();
+        assert!(error.contains("keeps its output open"), "{error}");
+        let ended =
+            Running::start(shell("echo out; echo err >&2; exit 4"), quiet()).unwrap().hear();
+        let ended = ended.unwrap();
+        assert_eq!((ended.status.code(), ended.said.as_str()), (Some(4), "err"));
+        assert_eq!(ended.stdout, b"out\n");
+    }
+
+    #[test]
     fn the_environment_is_bare() {
         let environment = Running::answer(shell("env"), quiet()).unwrap();
         let mut names: Vec<&str> =
@@ -285,8 +323,12 @@ mod tests {
         assert_eq!(running.read(&mut room).unwrap(), 0);
         let error = running.end().unwrap_err();
         assert!(matches!(error, SourceError::Halted { .. }), "{error}");
-        // It is gone, or a zombie that nobody has reaped.
-        let state = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        // It is gone, or a zombie that nobody has reaped; the kernel may take a moment to end it.
+        let state = || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        let begun = std::time::Instant::now();
+        while !(state().is_empty() || state().contains(") Z ")) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", state());
+            std::thread::yield_now();
+        }
     }
 }

@@ -91,6 +91,11 @@ impl Loading<'_> {
         if self.restricts {
             session.arg("--sandbox");
         }
+        // Its sandbox leaves `\\e` and files of this machine to the dump: these take them away.
+        session.args(["--binary-mode", "--local-infile=0"]);
+        for editor in ["EDITOR", "VISUAL", "PAGER"] {
+            session.env(editor, "/bin/false");
+        }
         session
     }
 

@@ -132,6 +132,14 @@ pub struct Reconciliation {
     pub note: String,
 }
 
+impl Reconciliation {
+    /// Whether nothing could be compared: then the note says why.
+    #[must_use]
+    pub const fn is_empty_handed(&self) -> bool {
+        self.both == 0 && self.missing == 0 && !self.note.is_empty()
+    }
+}
+
 /// A run of a plan, from its beginning until its last event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run<'p> {

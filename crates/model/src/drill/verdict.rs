@@ -83,6 +83,11 @@ pub enum Ground {
         /// The step.
         step: StepId,
     },
+    /// What the sites have could not be compared.
+    NotCompared {
+        /// Why.
+        why: String,
+    },
     /// The sites differ afterwards.
     SitesDiffer {
         /// Snapshots that only one of them has.
@@ -104,6 +109,7 @@ impl Ground {
             | Self::StepFailed { .. }
             | Self::StepSkipped { .. }
             | Self::NotPutBack { .. }
+            | Self::NotCompared { .. }
             | Self::SitesDiffer { .. } => Verdict::Partly,
         }
     }
@@ -147,6 +153,10 @@ impl Ground {
                 format!("langkah {step} tidak dikembalikan secara otomatis")
             }
             Self::NotPutBack { step } => format!("step {step} was not put back by itself"),
+            Self::NotCompared { why } if id => {
+                format!("isi kedua lokasi tidak dapat dibandingkan: {why}")
+            }
+            Self::NotCompared { why } => format!("the sites could not be compared: {why}"),
             Self::SitesDiffer { missing } if id => {
                 format!("{missing} cadangan hanya ada di satu lokasi sesudah rekonsiliasi")
             }
@@ -287,6 +297,9 @@ impl Run<'_> {
         }
         if let Some(missing) = self.reconciled.as_ref().map(|one| one.missing).filter(|n| *n > 0) {
             grounds.push(Ground::SitesDiffer { missing });
+        }
+        if let Some(one) = self.reconciled.as_ref().filter(|one| one.is_empty_handed()) {
+            grounds.push(Ground::NotCompared { why: one.note.clone() });
         }
         let allowed = grounds.iter().map(Ground::allows).max().unwrap_or(Verdict::Succeeded);
         (allowed, grounds)
