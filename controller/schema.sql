@@ -1565,10 +1565,7 @@ WHERE EXISTS (SELECT 1 FROM roster_roots AS r WHERE r.repository = p.repository 
                 c.kind = 'grant'
                 AND EXISTS (SELECT 1 FROM consent_snapshots AS s WHERE s.id = c.id AND s.manifest = p.manifest)
                 OR c.kind = 'standing' AND c.dataset = m.dataset
-                AND EXISTS (
-                    SELECT 1 FROM receipts AS t
-                    WHERE t.manifest = p.manifest AND t.received_s BETWEEN c.from_s AND c.until_s
-                )
+                AND (SELECT min(t.received_s) FROM counting_receipts AS t WHERE t.manifest = p.manifest) BETWEEN c.from_s AND c.until_s
             )
     );
 CREATE VIEW counting_receipts AS

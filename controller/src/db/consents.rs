@@ -146,7 +146,8 @@ pub fn opened_to(db: &Connection, now: Timestamp, proof: &Signed<Proof>) -> Resu
          LEFT JOIN manifests AS m ON m.id = ?3
          WHERE c.repository = ?1 AND c.grantee = ?2 AND ?4 BETWEEN c.from_s AND c.until_s AND ?5 <= c.until_s
             AND NOT EXISTS (SELECT 1 FROM revocations AS v WHERE v.repository = c.repository AND v.consent = c.consent)
-            AND (c.dataset = m.dataset
+            AND (c.kind = 'standing' AND c.dataset = m.dataset AND m.partial = 0
+                AND (SELECT min(t.received_s) FROM counting_receipts AS t WHERE t.manifest = ?3) BETWEEN c.from_s AND c.until_s
                 OR EXISTS (SELECT 1 FROM consent_snapshots AS s WHERE s.id = c.id AND s.manifest = ?3))",
     )?;
     let asked = params![

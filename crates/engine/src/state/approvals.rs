@@ -13,8 +13,8 @@ use lumbung_pack::{
 };
 
 use super::{StateError, make_private, read_optional, write_durably};
+use crate::Depot;
 use crate::depot::hex;
-use crate::{Depot, DepotError};
 
 const FOLDER: &str = "approvals";
 const BASES: &str = "bases";
@@ -80,9 +80,10 @@ impl Approvals {
         let folder = state_dir.join(FOLDER);
         for kind in [Kind::StandingApproval, Kind::Revocation] {
             let there = match depot.list(kind) {
-                // A site of an older version: it keeps none.
-                Err(DepotError::Refused { .. } | DepotError::NotFound { .. }) => Vec::new(),
-                listed => listed?,
+                Err(error) if error.is_transient() => return Err(error.into()),
+                // A site of an older version, which keeps none; or one whose answer is damaged, which gets its backup all the same.
+                Err(_) => Vec::new(),
+                Ok(listed) => listed,
             };
             let new = there.into_iter().filter(|id| !self.known.contains(id));
             for id in new.take(MAX_OBJECTS).collect::<Vec<_>>() {
