@@ -259,6 +259,8 @@ impl State {
         let controller =
             serde_json::to_vec(&Controller { url: controller.to_owned() }).unwrap_or_default();
         durable::replace_file(&self.path("controller.json"), &controller, 0o644)?;
+        // Last: an enrolment that breaks off before is made again, and until then nothing is forgotten.
+        succession::begin_anew(&self.dir, ca_fingerprint)?;
         Ok(answer)
     }
 

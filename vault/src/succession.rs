@@ -3,6 +3,7 @@
 //! Invariants: once a statement is known, only one that goes on from it and that two officers signed takes its place, through
 //! restarts too; the first is taken from the controller that it names, over the key that it names. A controller that the
 //! newest statement does not name is refused everything but to learn of it. What agents and sites do here needs none of it.
+//! An enrolment at this machine's own console under another CA ends what is known: with a new CA a city begins anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -14,8 +15,9 @@ use lumbung_wire::messages::succession::{Seat, Succession};
 use lumbung_wire::succession::{Chain, Relation, SuccessionError};
 use lumbung_wire::{Peer, Problem, Role};
 
-/// Name of the file that keeps the statements.
+/// Name of the file that keeps the statements, and of the one in which those of another CA are put aside.
 const FILE: &str = "succession.json";
+const ASIDE: &str = "succession.json.old";
 
 /// Why statements are not taken.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +72,37 @@ pub(crate) fn acting(dir: &Path) -> Option<Seat> {
     load(dir).map(|chain| chain.newest().controller.clone())
 }
 
+/// Puts aside what is known, where it is of another CA than the one that this site has just enrolled with.
+pub(crate) fn begin_anew(dir: &Path, ca_fingerprint: &str) -> Result<(), StoreError> {
+    if load(dir).is_some_and(|chain| chain.newest().ca != ca_fingerprint) {
+        durable::rename_file(&dir.join(FILE), &dir.join(ASIDE))?;
+        durable::sync_directory(dir)?;
+    }
+    Ok(())
+}
+
 impl Keeper {
     /// What was known at the last stop.
     pub(crate) fn open(dir: &Path) -> Self {
         Self { file: dir.join(FILE), known: RwLock::new(load(dir)), taking: Mutex::default() }
     }
 
+    /// Forgets what an enrolment has put aside since.
+    fn look_aside(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // A directory that cannot be read says nothing.
+        let is_gone = || matches!(self.file.try_exists(), Ok(false));
+        if known.is_some() && is_gone() {
+            *known = None;
+            tracing::warn!(
+                "this site was enrolled under another CA: who acts as the controller is learnt anew"
+            );
+        }
+    }
+
     /// As it travels.
     pub(crate) fn message(&self) -> Succession {
+        self.look_aside();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.as_ref().map(Chain::to_message).unwrap_or_default()
     }
@@ -87,6 +112,7 @@ impl Keeper {
         let Some(identity) = peer.identity().filter(|one| one.role == Role::Controller) else {
             return Ok(());
         };
+        self.look_aside();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let Some(chain) = known.as_ref() else { return Ok(()) };
         let newest = chain.newest();
@@ -105,6 +131,7 @@ impl Keeper {
     pub(crate) fn take(&self, from: &TlsPin, told: &Succession) -> Result<(), SuccessionRefused> {
         let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         let newer = Chain::open(told)?;
+        self.look_aside();
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             match known.as_ref().map(|known| newer.relation(known)) {
@@ -200,5 +227,28 @@ mod tests {
             assert_eq!(keeper.message(), second);
         }
         assert_eq!(acting(dir.path()).unwrap().pin, pin(2));
+    }
+
+    #[test]
+    fn an_enrolment_under_a_new_ca_ends_what_was_known_also_while_the_vault_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = [SigningKey::generate(), SigningKey::generate()];
+        let running = Keeper::open(dir.path());
+        begin_anew(dir.path(), "sha256:a").unwrap();
+        let known = next(&Succession::default(), &keys, 1);
+        running.take(&pin(1), &known).unwrap();
+        begin_anew(dir.path(), "sha256:a").unwrap();
+        assert!(running.admit(&controller(2)).is_err(), "under the same CA nothing is forgotten");
+        begin_anew(dir.path(), "sha256:b").unwrap();
+        assert!(dir.path().join(ASIDE).exists() && acting(dir.path()).is_none());
+        for keeper in [running, Keeper::open(dir.path())] {
+            assert!(keeper.admit(&controller(2)).is_ok());
+            assert_eq!(keeper.message(), Succession::default());
+            // Other officers found a succession; the old one is a contradiction no more.
+            let theirs = [SigningKey::generate(), SigningKey::generate()];
+            keeper.take(&pin(2), &next(&Succession::default(), &theirs, 2)).unwrap();
+            assert!(keeper.admit(&controller(1)).is_err());
+            begin_anew(dir.path(), "sha256:b").unwrap();
+        }
     }
 }
