@@ -246,6 +246,12 @@ impl Link {
         })
     }
 
+    /// Whether this agent has enrolled with another CA since: another line is to be opened.
+    #[must_use]
+    pub fn is_outlived(&self) -> bool {
+        self.known.is_put_aside()
+    }
+
     /// Says that the host is alive, takes a new policy, delivers what waits, renews what is due. Failures are logged once.
     /// Returns whether the policy that is kept has changed.
     pub async fn visit(&mut self, db: &std::sync::Mutex<Db>, said: Said) -> bool {

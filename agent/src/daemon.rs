@@ -502,7 +502,7 @@ async fn keep_in_touch(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
     loop {
         let config = shared.config();
         let url = config.controller.as_ref().map(|url| url.as_str().to_owned());
-        if link.as_ref().is_none_or(|(known, _)| *known != url) {
+        if link.as_ref().is_none_or(|(known, link)| *known != url || link.is_outlived()) {
             let hostname = config.hostname.clone().unwrap_or_else(crate::health::host_name);
             match Link::open(&shared.state, url.as_deref(), hostname, seed, shared.clock.clone()) {
                 Ok(opened) => link = Some((url, opened)),

@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::config::SiteUrl;
 use crate::policy::{self, KeptError};
 use crate::state::{Enrolment, StateDir, StateError, TlsFiles};
+use crate::succession::Known;
 
 /// The first line of each block that `lumbung roster export` writes.
 const ROSTER_TITLE: &str = "LUMBUNG ROSTER 1";
@@ -126,6 +127,8 @@ pub async fn enroll(
     clock: Arc<dyn Clock>,
 ) -> Result<Enrolled, EnrollError> {
     let identity = identity(state, request.repository)?;
+    // What is damaged is found out before the token is used up.
+    let mut known = Known::open(state)?;
     let trust = ServerTrust::CaFingerprint(request.ca_fingerprint.clone());
     let tls = tls::client_config(None, trust, clock.clone())?;
     let client = ControllerClient::new(request.controller.as_str(), &tls)?;
@@ -160,6 +163,8 @@ pub async fn enroll(
     if let Some(key) = answer.policy_key {
         policy::pin(state, identity.agent, key)?;
     }
+    // Last: an enrolment that breaks off before is made again, and until then nothing is forgotten.
+    known.begin_anew(&request.ca_fingerprint)?;
     Ok(Enrolled {
         policy_key: answer.policy_key,
         agent: identity.agent,

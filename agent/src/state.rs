@@ -21,6 +21,7 @@ const TLS: &str = "tls.pem";
 const ENROLMENT: &str = "enrolment.json";
 const REACHED: &str = "reached.json";
 const SUCCESSION: &str = "succession.json";
+const SUCCESSION_ASIDE: &str = "succession.json.old";
 const DATABASE: &str = "agent.db";
 const DAEMON_LOCK: &str = "daemon.lock";
 const ENGINE: &str = "engine";
@@ -291,6 +292,17 @@ impl StateDir {
         let text = serde_json::to_vec(all)
             .map_err(|e| StateError::Damaged { path: path.clone(), reason: e.to_string() })?;
         replace(&path, &text)
+    }
+
+    /// Puts the statements aside, as `succession.json.old`: those of another CA than this agent enrolled with count no more.
+    ///
+    /// # Errors
+    /// If they could not be put aside durably.
+    pub fn put_succession_aside(&self) -> Result<(), StateError> {
+        let path = self.succession_file();
+        let io = |source| StateError::Io { action: "put aside", path: path.clone(), source };
+        fs::rename(&path, self.path.join(SUCCESSION_ASIDE)).map_err(io)?;
+        File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(io)
     }
 
     /// The policy's file: it is another one after every change.

@@ -2,7 +2,8 @@
 //!
 //! Invariants: once a statement is known, only one that goes on from it and that two officers signed takes its place, through
 //! restarts too, and nothing is told to a controller over another key than it names. Where none was ever known, the CA of the
-//! enrolment decides, and the first statement is taken from the controller that it names.
+//! enrolment decides, and the first statement is taken from the controller that it names. An enrolment at this host's own console
+//! under another CA ends what is known: with a new CA a city begins anew.
 
 use lumbung_model::TlsPin;
 use lumbung_wire::ControllerClient;
@@ -76,6 +77,25 @@ impl Known {
             reason: error.to_string(),
         })?;
         Ok(Self { state: state.clone(), chain })
+    }
+
+    /// Puts aside what is known, where it is of another CA than the one that this agent has just enrolled with.
+    ///
+    /// # Errors
+    /// If it cannot be put aside.
+    pub fn begin_anew(&mut self, ca_fingerprint: &str) -> Result<(), StateError> {
+        if self.chain.as_ref().is_some_and(|chain| chain.newest().ca != ca_fingerprint) {
+            self.state.put_succession_aside()?;
+            self.chain = None;
+        }
+        Ok(())
+    }
+
+    /// Whether an enrolment has put aside what is known here.
+    #[must_use]
+    pub fn is_put_aside(&self) -> bool {
+        // A directory that cannot be read says nothing.
+        self.chain.is_some() && matches!(self.state.succession_file().try_exists(), Ok(false))
     }
 
     /// The epoch; none before the first statement.
@@ -210,6 +230,15 @@ mod tests {
         assert_eq!((again.epoch(), again.pin()), (Some(1), Some(TlsPin::from_bytes([1; 32]))));
         let places = again.places(Some("https://c2:7443"), "https://own");
         assert_eq!(places, ["https://c2:7443", "https://c1:7443", "https://own"]);
+        // Under the CA that it names it stays, under another one the city begins anew.
+        let mut running = Known::open(&state).unwrap();
+        Known::open(&state).unwrap().begin_anew("sha256:a").unwrap();
+        assert!(!running.is_put_aside() && state.succession().unwrap().is_some());
+        Known::open(&state).unwrap().begin_anew("sha256:b").unwrap();
+        assert!(running.is_put_aside(), "a daemon that runs finds out");
+        assert_eq!(Known::open(&state).unwrap().epoch(), None);
+        assert!(dir.path().join("succession.json.old").exists());
+        running.keep(Chain::open(&all).unwrap(), &all).unwrap();
         let mut alone = all.clone();
         alone.statements[0].signatures.pop();
         state.write_succession(&alone).unwrap();

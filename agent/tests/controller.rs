@@ -464,6 +464,36 @@ fn stated(before: &Succession, keys: &[SigningKey; 2], fake: &Fake, pin: TlsPin)
     all
 }
 
+/// The host's agent knows these statements; in which file.
+fn knows(host: &Host, known: &Succession) -> std::path::PathBuf {
+    let file = host.path("state").join("succession.json");
+    std::fs::write(&file, serde_json::to_vec(known).unwrap()).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, mode).unwrap();
+    file
+}
+
+#[test]
+fn an_enrolment_under_a_new_ca_ends_what_was_known_also_while_the_daemon_runs() {
+    let (lost, host) = enrolled(FakeOptions::default());
+    let officers = [SigningKey::generate(), SigningKey::generate()];
+    let gone = TlsPin::from_bytes([7; 32]);
+    let file = knows(&host, &stated(&Succession::default(), &officers, &lost, gone));
+    let daemon = host.daemon();
+    lost.wait(|event| matches!(event, Event::AskedWhoActs(_)).then_some(()));
+    // Under the same CA nothing is forgotten.
+    let out = host.enroll(&lost, "right", &lost.fingerprint);
+    assert!(out.status.success() && file.exists(), "{}", stderr(&out));
+    let anew = Fake::start(FakeOptions::default());
+    let out = host.enroll(&anew, "old", &anew.fingerprint);
+    assert!(!out.status.success() && file.exists(), "{}", stderr(&out));
+    let out = host.enroll(&anew, "right", &anew.fingerprint);
+    assert!(out.status.success() && !file.exists(), "{}", stderr(&out));
+    assert!(host.path("state").join("succession.json.old").exists());
+    anew.wait(|event| matches!(event, Event::Heartbeat(_)).then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
 #[test]
 fn whoever_has_the_ca_and_the_controllers_address_is_told_nothing_without_two_officers() {
     let (fake, host) = enrolled(FakeOptions::default());
@@ -471,10 +501,7 @@ fn whoever_has_the_ca_and_the_controllers_address_is_told_nothing_without_two_of
     let theirs = [SigningKey::generate(), SigningKey::generate()];
     let genuine = TlsPin::from_bytes([7; 32]);
     let known = stated(&Succession::default(), &officers, &fake, genuine);
-    let file = host.path("state").join("succession.json");
-    std::fs::write(&file, serde_json::to_vec(&known).unwrap()).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&file, mode).unwrap();
+    let file = knows(&host, &known);
     let mut forged = known.clone();
     forged
         .statements

@@ -298,11 +298,17 @@ fn serve(cli: &Cli, mut config: Config, args: &RunArgs, copies: bool) -> anyhow:
         });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let state = StateDir::at(&config.data_dir);
+        let swept = standby::copy::sweep(&config.data_dir)?;
+        if swept > 0 {
+            tracing::info!(swept, "copies for a standby that were left unfinished are removed");
+        }
+        // What a vault showed of who acts, where no statement is known here.
+        let mut shown = None;
         // A controller that is superseded waits, and one that is promoted acts: in the same process.
         while !stop.is_cancelled() {
             let own = state.own_pin(&state.authority()?, &config.names, clock.now())?;
             // Closed before anything runs: a copy takes the place of no database that is open.
-            let chain = state.open_db()?.read(|tx| succession_rules::chain(tx))?;
+            let chain = state.open_db()?.read(|tx| succession_rules::chain(tx))?.or(shown.take());
             match chain {
                 Some(chain) if chain.standing(&own) != ControllerState::Acting => {
                     let say = |address, state| say(state, address);
@@ -316,7 +322,7 @@ fn serve(cli: &Cli, mut config: Config, args: &RunArgs, copies: bool) -> anyhow:
                     let say = |address| say(ControllerState::Acting, address);
                     match daemon::run(config.clone(), clock.clone(), say).await? {
                         daemon::Ended::Stopped => return Ok(()),
-                        daemon::Ended::Superseded => {}
+                        daemon::Ended::Superseded(by) => shown = by,
                     }
                 }
             }

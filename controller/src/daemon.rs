@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use lumbung_model::{Clock, InstanceId, Timestamp};
 use lumbung_probe::SteadyClock;
+use lumbung_wire::certs::Authority;
 use lumbung_wire::messages::overview::ControllerState;
 use lumbung_wire::metrics::{Endpoint, MetricsError};
 use lumbung_wire::server::{ServeOptions, serve_with};
+use lumbung_wire::succession::Chain;
 use lumbung_wire::tls::{self, ClientAccess, ServerTls};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -46,7 +48,7 @@ use crate::turns::Turns;
 use crate::uptime;
 
 /// How often the age of the own certificate is looked at.
-const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
+pub(crate) const RENEWAL_CHECK: Duration = Duration::from_secs(6 * 3600);
 
 /// An agent speaks for a moment and is silent until its next heartbeat.
 const REST: Duration = Duration::from_millis(250);
@@ -93,12 +95,12 @@ pub enum DaemonError {
 }
 
 /// Why the daemon does not run any longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// It was told to stop.
     Stopped,
-    /// Another controller acts, by a statement of two officers.
-    Superseded,
+    /// Another controller acts, by these statements of two officers.
+    Superseded(Option<Chain>),
 }
 
 /// Runs until told to stop, or until another controller acts. `ready` is called once with the address that it listens on.
@@ -126,7 +128,7 @@ pub async fn run(
     // One that comes back after it was superseded learns it before anybody can ask it for anything.
     looking.round().await?;
     if post.standing() != ControllerState::Acting {
-        return Ok(Ended::Superseded);
+        return Ok(Ended::Superseded(post.chain().or(post.displaced())));
     }
     take_over(&db, &profile, clock.now())?;
     heartbeats::load(&db, clock.now())?;
@@ -272,7 +274,7 @@ pub async fn run(
     }
     telling.end().await;
     let acts = post.standing() == ControllerState::Acting;
-    Ok(if acts { Ended::Stopped } else { Ended::Superseded })
+    Ok(if acts { Ended::Stopped } else { Ended::Superseded(post.chain().or(post.displaced())) })
 }
 
 /// Alerts at work: who is told, what is sent, and the sign of life.
@@ -379,16 +381,22 @@ pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>, DaemonError>
 async fn renew_own(app: Arc<Shared>, state: StateDir, tls: ServerTls, stop: watch::Receiver<bool>) {
     let mut turns = Turns::every(RENEWAL_CHECK, stop);
     while turns.next().await {
-        if let Err(error) = renew_once(&app, &state, &tls) {
+        let of = (&state, &app.authority, app.config.names.as_slice());
+        if let Err(error) = renew_server(of, &tls, &app.clock) {
             tracing::error!(%error, "the controller's own certificate could not be renewed");
         }
     }
 }
 
-fn renew_once(app: &Shared, state: &StateDir, tls: &ServerTls) -> Result<(), DaemonError> {
-    let identity = state.server_identity(&app.authority, &app.config.names, app.clock.now())?;
+/// Serves with the own certificate of now: a new one, if that was due.
+pub(crate) fn renew_server(
+    (state, authority, names): (&StateDir, &Authority, &[String]),
+    tls: &ServerTls,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), StateError> {
+    let identity = state.server_identity(authority, names, clock.now())?;
     let access = ClientAccess { anonymous: true, self_signed: false };
-    let cas = vec![app.authority.certificate_pem().to_owned()];
-    tls.replace(&tls::server_config(&identity, &cas, access, app.clock.clone())?);
+    let cas = vec![authority.certificate_pem().to_owned()];
+    tls.replace(&tls::server_config(&identity, &cas, access, clock.clone())?);
     Ok(())
 }

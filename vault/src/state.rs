@@ -56,6 +56,9 @@ pub enum StateError {
     /// The controller did not answer as wished.
     #[error("the controller did not do what this site asked")]
     Controller(#[from] ClientError),
+    /// Nobody knows who acts as the controller.
+    #[error(transparent)]
+    Succession(#[from] succession::Unusable),
     /// The controller's answer does not fit.
     #[error("the controller's answer is refused: {0}")]
     Answer(String),
@@ -227,6 +230,8 @@ impl State {
         clock: Arc<dyn Clock>,
     ) -> Result<EnrollResponse, StateError> {
         let public = self.public()?;
+        // What is damaged is found out before the token is used up.
+        let kept = succession::kept(&self.dir)?;
         let trust = ServerTrust::CaFingerprint(ca_fingerprint.to_owned());
         let client = ControllerClient::new(controller, &tls::client_config(None, trust, clock)?)?;
         let request = EnrollRequest {
@@ -259,6 +264,8 @@ impl State {
         let controller =
             serde_json::to_vec(&Controller { url: controller.to_owned() }).unwrap_or_default();
         durable::replace_file(&self.path("controller.json"), &controller, 0o644)?;
+        // Last: an enrolment that breaks off before is made again, and until then nothing is forgotten.
+        succession::begin_anew(&self.dir, kept.as_ref(), ca_fingerprint)?;
         Ok(answer)
     }
 
@@ -275,14 +282,14 @@ impl State {
     /// The controller, as this site talks to it with the certificate of now; none if it was never enrolled.
     ///
     /// # Errors
-    /// If key, certificate and CAs do not fit together.
+    /// If key, certificate and CAs do not fit together, or it is not known who acts.
     pub(crate) fn controller(
         &self,
         clock: Arc<dyn Clock>,
     ) -> Result<Option<ControllerClient>, StateError> {
         let Some(enrolled) = self.controller_url() else { return Ok(None) };
         // The one that two officers named, whichever this site enrolled with.
-        let (url, trust) = match succession::acting(&self.dir) {
+        let (url, trust) = match succession::acting(&self.dir)? {
             Some(acting) => (acting.url, ServerTrust::Pins(vec![acting.pin])),
             None => {
                 let name = host_of(&enrolled).to_owned();

@@ -195,7 +195,7 @@ impl<'a> Console<'a> {
 
     fn ask(&self, file: &Path, url: Option<&str>, reason: &str) -> anyhow::Result<()> {
         let newest = self.chain.as_ref().map(Chain::newest).context(
-            "no officers were ever named, so nobody can promote: where the old controller is gone for good, `lumbung-controller run` serves this copy",
+            "no statement is known here, so nobody can promote: if officers were named since this copy was made, take their newest signed file first (`lumbung-controller succession take FILE`); if none ever were and the old controller is gone for good, `lumbung-controller run` serves this copy",
         )?;
         if self.standing() == ControllerState::Acting {
             bail!("this controller acts already");
@@ -315,7 +315,9 @@ pub(super) fn recover_from(
             "No officers were named, so agents and vaults cannot tell this controller from the one of the backup.\n\
              As a standby beside it: have the first statement name it (`succession draft --standby URL=PIN` there), take the\n\
              signed file at both (`succession take`), then `lumbung-controller standby` here.\n\
-             In its place: make sure that the old one never starts again, then `lumbung-controller run`.\n"
+             In its place: make sure that the old one never starts again, then `lumbung-controller run`. It asks the vaults of the\n\
+             register first, and does not act where one of them knows a statement that names another: officers were named since\n\
+             this backup then, so take their newest signed file (`succession take`) and promote this one (`promote --ask`).\n"
         }
         _ => {
             "It does not act yet. Where the controller that acts is gone, two officers promote this one:\n\

@@ -94,6 +94,39 @@ fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// An empty file for what arrives. What SQLite left beside one that was refused would be taken for this one's.
+fn incoming(path: &Path) -> std::io::Result<File> {
+    for beside in ["-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(beside);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    private(path)
+}
+
+/// Removes the copies that were being made when the program was killed: each is as large as the database, and in nobody's
+/// hands. For whoever starts; how many there were.
+///
+/// # Errors
+/// If the directory cannot be read, or one cannot be removed.
+pub fn sweep(data_dir: &Path) -> Result<usize, CopyError> {
+    let io = |source| CopyError::File { action: "clear", path: data_dir.to_owned(), source };
+    let mut swept = 0;
+    for entry in std::fs::read_dir(data_dir).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        // The copy itself, and what SQLite had beside it.
+        let name = entry.file_name();
+        if name.to_string_lossy().strip_prefix(OUT).is_some_and(|rest| rest.starts_with('.')) {
+            std::fs::remove_file(entry.path()).map_err(io)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
 /// Writes what arrives beside the database; its end is on the disk when this returns.
 ///
 /// # Errors
@@ -101,7 +134,7 @@ fn private(path: &Path) -> std::io::Result<File> {
 pub async fn receive(data_dir: &Path, mut from: Download) -> Result<(), CopyError> {
     let path = data_dir.join(IN);
     let io = |source| CopyError::File { action: "write", path: path.clone(), source };
-    let mut file = private(&path).map_err(io)?;
+    let mut file = incoming(&path).map_err(io)?;
     while let Some(piece) = from.piece().await? {
         file = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file))
             .await
@@ -183,4 +216,38 @@ pub fn peek(path: &Path) -> Result<Option<Chain>, CopyError> {
     let has = "SELECT count(*) FROM sqlite_master WHERE name = 'succession'";
     let known: i64 = db.query_row(has, [], |row| row.get(0)).map_err(sql)?;
     if known == 0 { Ok(None) } else { Ok(succession::chain(&db)?) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_finds_no_log_of_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(IN);
+        let names = [IN, "copy.in-wal", "copy.in-shm", "copy.in-journal"];
+        for name in names {
+            std::fs::write(dir.path().join(name), b"old").unwrap();
+        }
+        let database = dir.path().join("controller.db-wal");
+        std::fs::write(&database, b"mine").unwrap();
+        assert_eq!(incoming(&path).unwrap().metadata().unwrap().len(), 0);
+        let left = names.map(|name| dir.path().join(name).exists());
+        assert_eq!(left, [true, false, false, false]);
+        assert!(database.exists());
+    }
+
+    #[test]
+    fn copies_that_a_crash_left_are_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let goes = ["copy.out.0011", "copy.out.0011-journal"];
+        let stays = ["copy.in", "copy.lock", "copied", "controller.db", "copy.outline"];
+        for name in goes.iter().chain(&stays) {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        assert_eq!(sweep(dir.path()).unwrap(), 2);
+        assert!(goes.iter().all(|name| !dir.path().join(name).exists()));
+        assert!(stays.iter().all(|name| dir.path().join(name).exists()));
+    }
 }

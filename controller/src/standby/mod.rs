@@ -6,7 +6,7 @@
 
 pub mod copy;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -20,15 +20,15 @@ use lumbung_wire::certs::Authority;
 use lumbung_wire::messages::overview::{ControllerHealth, ControllerState};
 use lumbung_wire::messages::succession::Succession;
 use lumbung_wire::server::{RemoteAddr, ServeOptions, read_json, serve_with};
-use lumbung_wire::succession::{Chain, SUCCESSION_MAX_BYTES};
-use lumbung_wire::tls::{self, ClientAccess, ServerTrust};
+use lumbung_wire::succession::{Chain, Relation, SUCCESSION_MAX_BYTES};
+use lumbung_wire::tls::{self, ClientAccess, ServerTls, ServerTrust};
 use lumbung_wire::{Peer, Problem};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::Act;
 use crate::config::Config;
-use crate::daemon::DaemonError;
+use crate::daemon::{DaemonError, RENEWAL_CHECK, renew_server};
 use crate::db::Db;
 use crate::state_dir::{StateDir, StateError};
 use crate::succession::{self, TakeError};
@@ -59,6 +59,7 @@ struct Waiting {
     own: TlsPin,
     authority: Authority,
     view: RwLock<View>,
+    verifying: Mutex<()>,
 }
 
 /// Waits until it is promoted, or `stop`. With `copies`, a standby fetches the database of the controller that acts.
@@ -78,6 +79,7 @@ pub async fn run(
     let access = ClientAccess { anonymous: true, self_signed: false };
     let cas = vec![authority.certificate_pem().to_owned()];
     let tls = tls::server_config(&identity, &cas, access, clock.clone())?;
+    let serves = tls.clone();
     let address = config.listen;
     let wrong = |source| DaemonError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(wrong)?;
@@ -86,7 +88,8 @@ pub async fn run(
         ServeOptions { max_connections: config.max_connections, ..ServeOptions::default() };
     let own = identity.pin()?;
     let view = RwLock::new(View { chain, copied: state.copied() });
-    let waiting = Arc::new(Waiting { state, clock, config, own, authority, view });
+    let verifying = Mutex::default();
+    let waiting = Arc::new(Waiting { state, clock, config, own, authority, view, verifying });
     let standing = waiting.standing();
     tracing::warn!(%bound, state = %standing, "not acting: {}", waiting.words());
     ready(bound, standing);
@@ -102,7 +105,8 @@ pub async fn run(
         waiting.until_promoted(&over).await;
         over.cancel();
     };
-    tokio::join!(copying, serving, watching);
+    let renewing = over.run_until_cancelled(waiting.keep_renewing(&serves));
+    tokio::join!(copying, serving, watching, renewing);
     let promoted = waiting.standing() == ControllerState::Acting && !stop.is_cancelled();
     Ok(if promoted { Ended::Promoted } else { Ended::Stopped })
 }
@@ -152,12 +156,7 @@ async fn tell(
     let presented: Succession = read_json(body, SUCCESSION_MAX_BYTES).await?;
     let act = Act::stranger(waiting.clock.now(), remote.map(|remote| remote.0.0.ip()));
     let taking = waiting.clone();
-    let taken = tokio::task::spawn_blocking(move || {
-        let held = taking.state.lock_copy()?;
-        let taken = taking.take(&act, &presented);
-        drop(held);
-        Ok::<_, StateError>(taken)
-    });
+    let taken = tokio::task::spawn_blocking(move || taking.take(&act, &presented));
     let failed = |error: &dyn std::error::Error| {
         tracing::error!("{}", with_causes(error));
         Problem::internal("the statement could not be kept; the log says why")
@@ -219,15 +218,32 @@ impl Waiting {
         }
     }
 
-    /// Takes what somebody hands in, for whoever holds the lock.
-    fn take(&self, act: &Act, presented: &Succession) -> Result<(), TakeError> {
-        let db = Db::open(&self.state.database())?;
-        let taken =
-            db.write(|tx| succession::take(tx, act, self.authority.fingerprint(), presented))?;
-        if let Some(newer) = taken {
-            self.note(newer);
-        }
-        Ok(())
+    /// Takes what somebody hands in: verified one after the other, before anything is locked. What is older or contradicts
+    /// waits for nobody.
+    fn take(&self, act: &Act, presented: &Succession) -> Result<Result<(), TakeError>, StateError> {
+        let known = self.view().chain.clone();
+        let verify = |known: &Chain| {
+            succession::verify(Some(known), act, self.authority.fingerprint(), presented)
+        };
+        let verified = if known.met(presented) == Relation::Newer {
+            let _turn = self.verifying.lock().unwrap_or_else(PoisonError::into_inner);
+            verify(&self.view().chain.clone())
+        } else {
+            verify(&known)
+        };
+        let newer = match verified {
+            Ok(Some(newer)) => newer,
+            Ok(None) => return Ok(Ok(())),
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let _held = self.state.lock_copy()?;
+        let kept =
+            (|| Db::open(&self.state.database())?.write(|tx| succession::keep(tx, act, &newer)))();
+        Ok(kept.map(|kept| {
+            if kept {
+                self.note(newer);
+            }
+        }))
     }
 
     /// Resolves once the database says that this one acts, or at the end.
@@ -248,6 +264,20 @@ impl Waiting {
                 Ok(Err(error)) => tracing::error!("{}", with_causes(&error)),
             }
         }
+    }
+
+    /// A standby may wait for years: what it serves with is renewed like the certificate of a controller that acts.
+    async fn keep_renewing(&self, serves: &ServerTls) {
+        loop {
+            tokio::time::sleep(RENEWAL_CHECK).await;
+            if let Err(error) = self.renew(serves) {
+                tracing::error!("the certificate could not be renewed: {}", with_causes(&error));
+            }
+        }
+    }
+
+    fn renew(&self, serves: &ServerTls) -> Result<(), StateError> {
+        renew_server((&self.state, &self.authority, &self.config.names), serves, &self.clock)
     }
 
     async fn keep_copying(&self, over: &CancellationToken) {
@@ -289,5 +319,61 @@ impl Waiting {
         self.note(chain);
         self.view.write().unwrap_or_else(PoisonError::into_inner).copied = Some(from);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::succession::tests::{next, seat};
+    use lumbung_model::FixedClock;
+    use lumbung_wire::client::ClientError;
+    use lumbung_wire::messages::succession::Seat;
+
+    #[tokio::test]
+    async fn what_waits_for_years_serves_with_a_certificate_that_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let fixed = Arc::new(FixedClock::new(Timestamp(1_800_000_000)));
+        let clock: Arc<dyn Clock> = fixed.clone();
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            names: vec!["127.0.0.1".to_owned()],
+            ..Config::default()
+        };
+        let state = StateDir::at(dir.path());
+        state.init(&config.names, &*clock).unwrap();
+        let authority = state.authority().unwrap();
+        let cas = vec![authority.certificate_pem().to_owned()];
+        let identity = state.server_identity(&authority, &config.names, clock.now()).unwrap();
+        let access = ClientAccess { anonymous: true, self_signed: false };
+        let serves = tls::server_config(&identity, &cas, access, clock.clone()).unwrap();
+        let own = identity.pin().unwrap();
+        let standby = Seat { pin: own, ..seat(2) };
+        let all = next(&Succession::default(), authority.fingerprint(), (seat(1), standby));
+        let view = RwLock::new(View { chain: Chain::open(&all).unwrap(), copied: None });
+        let verifying = Mutex::default();
+        let waiting =
+            Waiting { state, clock: clock.clone(), config, own, authority, view, verifying };
+        let waiting = Arc::new(waiting);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let (tls, options) = (serves.clone(), ServeOptions::default());
+        let end = std::future::pending::<()>();
+        tokio::spawn(serve_with(listener, tls, router(waiting.clone()), options, end));
+        let ask = async || {
+            let trust = ServerTrust::Ca { ca_pems: cas.clone(), name: "127.0.0.1".to_owned() };
+            let tls = tls::client_config(None, trust, clock.clone()).unwrap();
+            ControllerClient::new(&url, &tls).unwrap().succession().await.unwrap_err()
+        };
+        // Whoever shows no certificate is refused, over a connection that stands.
+        let is_answered = |error: &ClientError| matches!(error, ClientError::Refused { .. });
+        let answer = ask().await;
+        assert!(is_answered(&answer), "{answer}");
+        fixed.set(Timestamp(1_800_000_000 + 400 * 86_400));
+        let answer = ask().await;
+        assert!(!is_answered(&answer), "it has expired: {answer}");
+        waiting.renew(&serves).unwrap();
+        let answer = ask().await;
+        assert!(is_answered(&answer), "{answer}");
     }
 }

@@ -1,7 +1,8 @@
 //! The controller looks around: whether another one acts by now, and who does not know yet that it does itself.
 //!
 //! Invariants: it is done before the first request is answered, and again and again; whoever knows an older succession is
-//! told the newer one, whoever knows a newer one ends this one's time; nobody who does not answer holds anything up.
+//! told the newer one, whoever knows a newer one ends this one's time; nobody who does not answer holds anything up. One that
+//! knows no statement asks the vaults all the same: it may be a copy from before the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,10 +78,10 @@ impl Lookout {
     /// If the database fails.
     pub async fn round(&self) -> Result<(), DbError> {
         self.post.refresh(&self.db).await?;
-        let Some(known) = self.post.chain() else { return Ok(()) };
+        let known = self.post.chain();
         let sites = self.db.read_async(|tx| register::sites(tx)).await?;
         let mut others: Vec<(String, Other)> = Vec::new();
-        for seat in &known.newest().standbys {
+        for seat in known.iter().flat_map(|known| &known.newest().standbys) {
             others.extend(self.controller(seat).map(|client| (seat.url.clone(), client)));
         }
         for site in sites.iter().filter_map(Enrolled::of) {
@@ -91,7 +92,7 @@ impl Lookout {
         for (url, other) in others {
             let known = known.clone();
             asked.spawn(async move {
-                let found = tokio::time::timeout(PATIENCE, compare(&other, &known)).await;
+                let found = tokio::time::timeout(PATIENCE, compare(&other, known.as_ref())).await;
                 (url, found)
             });
         }
@@ -115,6 +116,10 @@ impl Lookout {
     }
 
     async fn take(&self, url: &str, newer: Succession) -> Result<(), DbError> {
+        if self.post.chain().is_none() {
+            self.post.shown(url, newer).await;
+            return Ok(());
+        }
         let act = Act::controller(self.clock.now());
         match self.post.take(&self.db, act, newer).await {
             Ok(()) => Ok(()),
@@ -128,13 +133,103 @@ impl Lookout {
 }
 
 /// What the other one knows and we do not; it is told what we know and it does not.
-async fn compare(other: &Other, known: &Chain) -> Result<Option<Succession>, ClientError> {
+async fn compare(other: &Other, known: Option<&Chain>) -> Result<Option<Succession>, ClientError> {
     let theirs = other.succession().await?;
-    let relation = Chain::open(&theirs).map(|chain| chain.relation(known));
-    if theirs.statements.is_empty() || relation == Ok(Relation::Older) {
+    let Some(known) = known else {
+        return Ok((!theirs.statements.is_empty()).then_some(theirs));
+    };
+    let relation = known.met(&theirs);
+    if relation == Relation::Older {
         other.tell(&known.to_message()).await?;
         return Ok(None);
     }
     // What does not hold, and what contradicts, is for whoever takes it to refuse.
-    Ok((relation != Ok(Relation::Same)).then_some(theirs))
+    Ok((relation != Relation::Same).then_some(theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_dir::StateDir;
+    use crate::succession::tests::{next, seat};
+    use axum::{Json, Router, routing::get};
+    use lumbung_model::{FixedClock, SiteId, Timestamp};
+    use lumbung_pack::SigningKey;
+    use lumbung_wire::messages::overview::ControllerState;
+    use lumbung_wire::messages::register::{Site, SiteKind};
+    use lumbung_wire::tls::ClientAccess;
+    use lumbung_wire::{certs, server};
+
+    /// A vault that shows these statements to whoever asks.
+    async fn vault(shows: Succession, ca_pem: &str, clock: Arc<dyn Clock>) -> Site {
+        let id = SiteId::from_bytes([6; 16]);
+        let key = certs::generate_key().unwrap();
+        let certificate = certs::self_signed_site_certificate(&key, id).unwrap();
+        let identity = TlsIdentity::from_pem(&certificate, &key).unwrap();
+        let access = ClientAccess { anonymous: true, self_signed: true };
+        let tls = tls::server_config(&identity, &[ca_pem.to_owned()], access, clock).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/v1/succession", get(async move || Json(shows)));
+        tokio::spawn(server::serve(listener, tls, router, std::future::pending()));
+        Site {
+            id,
+            name: "DRC".to_owned(),
+            kind: SiteKind::Drc,
+            latitude: None,
+            longitude: None,
+            address: String::new(),
+            url: Some(url),
+            receipt_key: Some(SigningKey::generate().public()),
+            tls_pin: Some(identity.pin().unwrap()),
+            link: String::new(),
+            rate: String::new(),
+            windows: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_knows_no_statement_does_not_act_beside_one_that_a_vault_knows() {
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::new(Timestamp(1_800_000_000)));
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let names = ["127.0.0.1".to_owned()];
+        state.init(&names, &*clock).unwrap();
+        let authority = state.authority().unwrap();
+        let identity = Arc::new(state.server_identity(&authority, &names, clock.now()).unwrap());
+        let own = Seat { pin: identity.pin().unwrap(), ..seat(1) };
+        let db = state.open_db().unwrap();
+        let nothing = Succession::default();
+        let of = |ca: &str, acts: Seat| next(&nothing, ca, (acts, seat(9)));
+        let mut alone = of(authority.fingerprint(), seat(2));
+        alone.statements[0].signatures.pop();
+        let act = Act::controller(clock.now());
+        for (shows, acts) in [
+            (nothing.clone(), true),
+            (of("sha256:another city", seat(2)), true),
+            (alone, true),
+            (of(authority.fingerprint(), own), true),
+            (of(authority.fingerprint(), seat(2)), false),
+        ] {
+            let site = vault(shows.clone(), authority.certificate_pem(), clock.clone()).await;
+            db.write(|tx| register::put_site(tx, &act, &site)).unwrap();
+            let post = Post::open(&db, identity.pin().unwrap(), authority.fingerprint()).unwrap();
+            let lookout = Lookout {
+                db: db.clone(),
+                clock: clock.clone(),
+                identity: identity.clone(),
+                post: Arc::new(post),
+                interval_s: 60,
+            };
+            lookout.round().await.unwrap();
+            let (standing, shown) = (lookout.post.standing(), lookout.post.displaced());
+            assert_eq!(standing == ControllerState::Acting, acts, "{shows:?}");
+            assert_eq!(shown.map(|chain| chain.to_message()), (!acts).then_some(shows));
+            // The first statement is taken at the console only.
+            assert_eq!(lookout.post.chain(), None);
+            if !acts {
+                lookout.post.lost().await;
+            }
+        }
+    }
 }

@@ -157,3 +157,65 @@ fn a_copy_takes_the_place_only_of_what_knows_no_more() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[tokio::test]
+async fn what_is_known_never_goes_back() {
+    let (_dir, db) = db();
+    let first = next(&Succession::default(), "sha256:a", (seat(1), seat(2)));
+    let second = next(&first, "sha256:a", (seat(2), seat(3)));
+    db.write(|tx| take(tx, &console(), "sha256:a", &first)).unwrap();
+    let post = Post::open(&db, seat(1).pin, "sha256:a").unwrap();
+    // Read before the second was taken, noted after it.
+    let read = db.read(|tx| chain(tx)).unwrap();
+    post.take(&db, Act::stranger(NOW, None), second).await.unwrap();
+    post.note(read);
+    assert_eq!((post.standing(), post.epoch()), (ControllerState::Superseded, Some(2)));
+    post.note(None);
+    assert_eq!(post.epoch(), Some(2));
+}
+
+#[tokio::test]
+async fn what_is_older_or_contradicts_is_refused_before_a_signature_is_looked_at() {
+    let (_dir, db) = db();
+    let unsigned = |mut all: Succession| {
+        all.statements.iter_mut().for_each(|one| one.signatures.clear());
+        all
+    };
+    let first = next(&Succession::default(), "sha256:a", (seat(1), seat(2)));
+    let second = next(&first, "sha256:a", (seat(1), seat(3)));
+    let post = Post::open(&db, seat(1).pin, "sha256:a").unwrap();
+    let hands_in = async |all: Succession| post.take(&db, Act::stranger(NOW, None), all).await;
+    assert!(matches!(hands_in(unsigned(first.clone())).await, Err(TakeError::First)));
+    db.write(|tx| take(tx, &console(), "sha256:a", &first)).unwrap();
+    db.write(|tx| take(tx, &console(), "sha256:a", &second)).unwrap();
+    post.refresh(&db).await.unwrap();
+    for known in [&first, &second] {
+        hands_in(unsigned(known.clone())).await.unwrap();
+    }
+    let fork = next(&first, "sha256:a", (seat(4), seat(3)));
+    assert!(matches!(hands_in(unsigned(fork)).await, Err(TakeError::Fork(2))));
+    // What claims to be newer is looked at, and what it begins with is known here: it keeps its signatures.
+    let third = next(&second, "sha256:a", (seat(2), seat(3)));
+    assert!(matches!(hands_in(unsigned(third.clone())).await, Err(TakeError::Refused(_))));
+    let mut late = unsigned(second.clone());
+    late.statements.push(third.statements[2].clone());
+    hands_in(late).await.unwrap();
+    assert_eq!(db.read(|tx| chain(tx)).unwrap().unwrap().to_message(), third);
+}
+
+#[test]
+fn what_was_verified_is_kept_only_where_it_still_goes_on() {
+    let (_dir, db) = db();
+    let first = next(&Succession::default(), "sha256:a", (seat(1), seat(2)));
+    db.write(|tx| take(tx, &console(), "sha256:a", &first)).unwrap();
+    let known = db.read(|tx| chain(tx)).unwrap();
+    let network = Act::stranger(NOW, None);
+    let verified =
+        |all: &Succession| verify(known.as_ref(), &network, "sha256:a", all).unwrap().unwrap();
+    let one = verified(&next(&first, "sha256:a", (seat(2), seat(3))));
+    let other = verified(&next(&first, "sha256:a", (seat(4), seat(3))));
+    let kept = |chain: &Chain| db.write(|tx| keep(tx, &network, chain));
+    assert!(kept(&one).unwrap() && !kept(&one).unwrap());
+    assert!(matches!(kept(&other), Err(TakeError::Fork(2))));
+    assert_eq!(db.read(|tx| chain(tx)).unwrap(), Some(one));
+}

@@ -10,7 +10,7 @@ use lumbung_wire::{Peer, Problem};
 
 use super::{App, problem, stopping};
 use crate::VaultError;
-use crate::succession::SuccessionRefused;
+use crate::succession::{SuccessionRefused, unusable};
 use crate::tenancy::Caller;
 
 /// Whoever asks, whether it acts or not.
@@ -24,7 +24,11 @@ fn certified(peer: &Peer, app: &App) -> Result<lumbung_wire::PeerIdentity, Probl
 
 pub(super) async fn get(State(app): State<App>, peer: Peer) -> Result<Json<Succession>, Problem> {
     certified(&peer, &app)?;
-    Ok(Json(app.vault.succession.message()))
+    message(&app)
+}
+
+fn message(app: &App) -> Result<Json<Succession>, Problem> {
+    app.vault.succession.message().map(Json).map_err(|error| unusable(&error))
 }
 
 pub(super) async fn put(
@@ -40,7 +44,8 @@ pub(super) async fn put(
     let vault = app.vault.clone();
     let taken = tokio::task::spawn_blocking(move || vault.succession.take(&identity.pin, &told));
     match taken.await.map_err(|_| stopping())? {
-        Ok(()) => Ok(Json(app.vault.succession.message())),
+        Ok(()) => message(&app),
+        Err(SuccessionRefused::Unusable(error)) => Err(unusable(&error)),
         Err(error @ SuccessionRefused::Invalid(_)) => Err(Problem::invalid(error.to_string())),
         Err(error @ SuccessionRefused::Fork(_)) => Err(Problem::conflict(error.to_string())),
         Err(error @ SuccessionRefused::Stranger) => Err(Problem::forbidden(error.to_string())),

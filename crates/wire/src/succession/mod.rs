@@ -98,6 +98,16 @@ pub struct Chain {
     statements: Vec<Statement>,
 }
 
+fn relation(one: &[SignedStatement], other: &[SignedStatement]) -> Relation {
+    let same = one.iter().zip(other).all(|(one, two)| one.text == two.text);
+    match (same, one.len().cmp(&other.len())) {
+        (false, _) => Relation::Fork,
+        (true, std::cmp::Ordering::Equal) => Relation::Same,
+        (true, std::cmp::Ordering::Greater) => Relation::Newer,
+        (true, std::cmp::Ordering::Less) => Relation::Older,
+    }
+}
+
 fn message(text: &str) -> Vec<u8> {
     [STATEMENT, text.as_bytes()].concat()
 }
@@ -259,12 +269,36 @@ impl Chain {
     /// # Errors
     /// Why one does not.
     pub fn open(succession: &Succession) -> Result<Self, SuccessionError> {
+        Self::go_on(None, succession)
+    }
+
+    /// The chain that goes on where this one ends, if every statement after it holds; those that are in this one are not
+    /// verified again.
+    ///
+    /// # Errors
+    /// Why one does not; [`SuccessionError::Order`] if it does not go on from this one.
+    pub fn extend(&self, succession: &Succession) -> Result<Self, SuccessionError> {
+        if self.met(succession) != Relation::Newer {
+            return Err(SuccessionError::Order(self.epoch() + 1));
+        }
+        Self::go_on(Some(self.clone()), succession)
+    }
+
+    /// How statements that somebody shows stand to this chain, by their texts alone: none of them is verified, and to be
+    /// [`Relation::Newer`] is a claim.
+    #[must_use]
+    pub fn met(&self, shown: &Succession) -> Relation {
+        relation(&shown.statements, &self.signed)
+    }
+
+    fn go_on(known: Option<Self>, succession: &Succession) -> Result<Self, SuccessionError> {
         let all = &succession.statements;
         if all.is_empty() || all.len() > STATEMENTS_MAX {
             return Err(SuccessionError::Length(all.len()));
         }
-        let mut chain: Option<Self> = None;
-        for (index, signed) in all.iter().enumerate() {
+        let mut chain = known;
+        let from = chain.as_ref().map_or(0, |chain| chain.signed.len());
+        for (index, signed) in all.iter().enumerate().skip(from) {
             let statement = read(signed, index)?;
             follows(chain.as_ref(), &statement)?;
             let before = chain.as_ref().map(Self::newest);
@@ -307,13 +341,26 @@ impl Chain {
     /// How this chain stands to `other`. Who signed is not compared: two of the officers did.
     #[must_use]
     pub fn relation(&self, other: &Self) -> Relation {
-        let same = self.signed.iter().zip(&other.signed).all(|(one, two)| one.text == two.text);
-        match (same, self.signed.len().cmp(&other.signed.len())) {
-            (false, _) => Relation::Fork,
-            (true, std::cmp::Ordering::Equal) => Relation::Same,
-            (true, std::cmp::Ordering::Greater) => Relation::Newer,
-            (true, std::cmp::Ordering::Less) => Relation::Older,
-        }
+        relation(&self.signed, &other.signed)
+    }
+
+    /// The statements after those of an epoch, as they were signed.
+    pub fn after(&self, epoch: u64) -> impl Iterator<Item = (u64, &SignedStatement)> {
+        (1..).zip(&self.signed).filter(move |(of, _)| *of > epoch)
+    }
+
+    /// The statement of an epoch.
+    #[must_use]
+    pub fn at(&self, epoch: u64) -> Option<&Statement> {
+        self.statements.iter().find(|statement| statement.epoch == epoch)
+    }
+
+    /// The officers who signed the newest statement, of those who count.
+    #[must_use]
+    pub fn signers(&self) -> Vec<Officer> {
+        let before = self.epoch().checked_sub(1).and_then(|epoch| self.at(epoch));
+        let last = self.signed.last();
+        last.map_or_else(Vec::new, |last| valid(last, signers(before, self.newest())))
     }
 
     /// What the holder of this TLS key is.

@@ -186,3 +186,28 @@ fn other_spellings_of_the_same_statement_are_refused() {
     all.statements[0].text.insert(1, ' ');
     assert_eq!(proposal(&all).unwrap_err(), SuccessionError::Unreadable(1));
 }
+
+#[test]
+fn a_chain_is_extended_by_what_follows_on_it_only() {
+    let first = founded();
+    let second = after(Some(&first), &statement(Some(&first), 2), &[101, 103]);
+    let long = Chain::open(&second).unwrap();
+    assert_eq!(first.met(&second), Relation::Newer);
+    assert_eq!(first.met(&Succession::default()), Relation::Older);
+    assert_eq!(long.met(&first.to_message()), Relation::Older);
+    assert_eq!(long.met(&second), Relation::Same);
+    // What is known is not verified again, and keeps its signatures.
+    let mut late = second.clone();
+    late.statements[0].signatures.clear();
+    assert_eq!(first.extend(&late), Ok(long.clone()));
+    assert_eq!(long.signers(), officers(&[101, 103]));
+    let mut alone = second.clone();
+    alone.statements[1].signatures.pop();
+    assert!(matches!(first.extend(&alone), Err(SuccessionError::Quorum { epoch: 2, found: 1 })));
+    for no_further in [Succession::default(), first.to_message()] {
+        assert!(matches!(first.extend(&no_further), Err(SuccessionError::Order(2))));
+    }
+    let fork = after(Some(&first), &statement(Some(&first), 4), &[101, 103]);
+    assert_eq!(long.met(&fork), Relation::Fork);
+    assert!(matches!(long.extend(&fork), Err(SuccessionError::Order(3))));
+}
