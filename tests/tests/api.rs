@@ -40,6 +40,9 @@ const OF_AGENTS: [&str; 7] = [
 ];
 /// Of sites.
 const OF_SITES: [&str; 2] = ["/api/v1/vantage", "/api/v1/observations"];
+/// Of agents and sites: who acts as the controller. And of standbys, whose keys officers have signed.
+const OF_MEMBERS: [&str; 1] = ["/api/v1/succession"];
+const OF_STANDBYS: [&str; 1] = ["/api/v1/succession/copy"];
 /// What would end the session that a run is made with, or close its account.
 const SUICIDAL: [&str; 2] = ["post_logout", "post_users_one_disable"];
 
@@ -269,7 +272,7 @@ fn untested(shown: &str) -> Vec<&str> {
 }
 
 fn holds_for_a_person(bed: &Bed, who: &As, more: &[&str]) -> String {
-    let others = [&OF_AGENTS[..], &OF_SITES].concat();
+    let others = [&OF_AGENTS[..], &OF_SITES, &OF_MEMBERS, &OF_STANDBYS].concat();
     let shown = bed.run(who, &[&without("--exclude-path", &others), more].concat());
     bed.lets_in(who);
     shown
@@ -310,7 +313,7 @@ fn holds_for_a_certificate(bed: &Bed, who: &As, own: &[&str]) {
 #[test]
 fn the_api_is_as_it_is_described_for_an_agent() {
     let bed = Bed::new();
-    holds_for_a_certificate(&bed, &bed.agent(), &OF_AGENTS);
+    holds_for_a_certificate(&bed, &bed.agent(), &[&OF_AGENTS[..], &OF_MEMBERS].concat());
 }
 
 #[test]
