@@ -233,13 +233,7 @@ impl Config {
     /// # Errors
     /// With file, line and key, and what to write instead.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > MAX_BYTES {
-            return Err(ConfigError::TooLarge { path: path.to_owned(), size });
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        Self::parse(path, &text)
+        Self::parse(path, &read(path)?)
     }
 
     /// Checks the text of a file; `path` is for messages.
@@ -281,6 +275,19 @@ impl Config {
     pub fn job(&self, name: &str) -> Option<&Job> {
         self.jobs.iter().find(|job| job.name == name)
     }
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// If it cannot be read, or is far too long for one.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(read)?.len();
+    if size > MAX_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), size });
+    }
+    std::fs::read_to_string(path).map_err(read)
 }
 
 fn check_interval(path: &Path, text: &str, interval: Period) -> Result<(), ConfigError> {

@@ -158,14 +158,7 @@ impl StateDir {
     /// If the file cannot be made.
     pub fn lock_daemon(&self) -> Result<Option<File>, StateError> {
         let path = self.path.join(DAEMON_LOCK);
-        let io = |source| StateError::Io { action: "lock", path: path.clone(), source };
-        let file =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(source)) => Err(io(source)),
-        }
+        try_lock(&path).map_err(|source| StateError::Io { action: "lock", path, source })
     }
 
     /// The file of the agent's identity.
@@ -356,6 +349,16 @@ impl StateDir {
             }
             _ => Err(StateError::NotEnrolled { path: self.path.clone() }),
         }
+    }
+}
+
+/// Holds a lock file; none if another process holds it.
+pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -50,17 +50,16 @@ impl From<String> for Failed {
 }
 
 /// What both sites hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compared {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
     /// Snapshots that both have.
     pub both: u64,
     /// Snapshots that only one has.
     pub missing: u64,
-    /// Whether all could be looked at.
-    pub is_whole: bool,
-    /// What there is to say.
-    pub note: String,
 }
+
+/// What both sites hold, or why not all of it could be looked at.
+pub type Compared = Result<Held, String>;
 
 /// What carries steps out. Called from threads of their own; each call ends when its purpose is cancelled or its limit is over.
 pub trait Hands: Send + Sync {
@@ -288,13 +287,7 @@ impl Conductor<'_> {
                 self.was_put_back(step, attempt, result)?;
             }
             Some(Message::Compared(compared)) => self.compared(compared)?,
-            Some(Message::Stop) | None => {
-                for (_, cancel) in self.under_way.drain(..) {
-                    cancel.cancel();
-                }
-                self.comparing.take().iter().for_each(Cancel::cancel);
-                return Ok(Some(Conducted::Stopped));
-            }
+            Some(Message::Stop) | None => return Ok(Some(Conducted::Stopped)),
         }
         Ok(None)
     }
@@ -429,8 +422,8 @@ impl Conductor<'_> {
         let purpose = self.purpose(&step.id, COMPARING);
         self.comparing = Some(purpose.cancel.clone());
         let (hands, plan) = (Arc::clone(&self.hands), self.ordered.plan.clone());
-        let unknown = Compared { both: 0, missing: 0, is_whole: false, note: DEAD.to_owned() };
-        let reports = Reports::new(self.outbox.clone(), Message::Compared(unknown));
+        let dead = Message::Compared(Err(DEAD.to_owned()));
+        let reports = Reports::new(self.outbox.clone(), dead);
         std::thread::spawn(move || {
             let Some(step) = plan.steps.first() else { return };
             let compared = hands.reconcile(&Task { plan: &plan, step, purpose: &purpose });
@@ -440,8 +433,10 @@ impl Conductor<'_> {
 
     fn compared(&mut self, compared: Compared) -> Result<(), ConductError> {
         self.comparing = None;
-        let Compared { both, missing, is_whole, note } = compared;
-        let (both, missing) = if is_whole { (both, missing) } else { (0, 0) };
+        let (Held { both, missing }, note) = match compared {
+            Ok(held) => (held, String::new()),
+            Err(why) => (Held::default(), told(&why)),
+        };
         self.write_if_it_follows(Happened::Reconciled { both, missing, note }).map(drop)
     }
 

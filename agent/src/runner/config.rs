@@ -11,12 +11,10 @@ use lumbung_model::{ByteSize, DatasetId, RepositoryId, SiteId};
 use lumbung_probe::Reach;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{AbsolutePath, ConfigError};
+use crate::config::{self, AbsolutePath, ConfigError};
 
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/lumbung/runner.toml";
-/// A configuration file is small; anything larger is not one.
-const MAX_BYTES: u64 = 4 << 20;
 
 /// The checked file.
 #[derive(Debug, Clone, Deserialize)]
@@ -194,12 +192,7 @@ impl RunnerFile {
     /// # Errors
     /// With file, line and key, and what to write instead.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > MAX_BYTES {
-            return Err(ConfigError::TooLarge { path: path.to_owned(), size });
-        }
-        Self::parse(path, &std::fs::read_to_string(path).map_err(read)?)
+        Self::parse(path, &config::read(path)?)
     }
 
     /// Checks the text of a file; `path` is for messages.

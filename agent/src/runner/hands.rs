@@ -22,7 +22,7 @@ use super::lumbung::{Databases, FilesRestored, Inside, Lumbung};
 use super::programs::{ended_well, pause, told};
 use super::scratch::{self, INSIDE, Scratch};
 use super::servers;
-use crate::runner::conduct::{Compared, Failed, Hands, Task};
+use crate::runner::conduct::{Compared, Failed, Hands, Held, Task};
 
 /// How long one probe waits for an answer, at most.
 const PROBE_S: u32 = 30;
@@ -53,6 +53,11 @@ impl Host {
 
     fn places(&self) -> std::sync::MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `lumbung` for this step, on this host.
+    fn lumbung<'a>(&'a self, task: &Task<'a>) -> Lumbung<'a> {
+        Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host }
     }
 
     fn hook(&self, name: &RunnerName) -> Result<&HookEntry, String> {
@@ -111,8 +116,7 @@ impl Host {
         let folder = format!("{INSIDE}/{}", part.key);
         let made = task.purpose.hear(marked(task, place.making_top(&folder)));
         ended_well("the dataset's folder", &made.map_err(|error| with_causes(&error))?)?;
-        let lumbung =
-            Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Scratch(&place) };
+        let lumbung = Lumbung { inside: Inside::Scratch(&place), ..self.lumbung(task) };
         let found = lumbung.databases(of).map_err(|error| with_causes(&error))?;
         let tools = self.file.scratch(name).and_then(|of| of.postgresql.as_ref());
         let tools = tools.map(|tools| tools.0.as_path());
@@ -120,15 +124,16 @@ impl Host {
         let (databases, site) = match found {
             Some((databases, site)) if is_base(&databases) => {
                 let made = (&databases, site);
-                return recover_server(&place, (task, &self.file), (of, made), (&server, tools));
+                return recover_server(&lumbung, &place, (of, made), (&server, tools));
             }
             Some(found) if is_dump(&found.0) => found,
-            _ => return restored_files(lumbung.restore_files(of, Path::new(&folder))),
+            _ => {
+                let restored = lumbung.restore_files(of, Path::new(&folder));
+                return restored_files(restored.map_err(|error| with_causes(&error))?);
+            }
         };
         let kind = databases.description.kind;
         let server = servers::start(&place, task.purpose, kind, (&server, tools))?;
-        let inside = Inside::Scratch(&place);
-        let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside };
         restore_databases(&lumbung, of, (&databases, site), &server.options, false)
     }
 
@@ -147,9 +152,12 @@ impl Host {
             );
             return Err(why.into());
         }
-        let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host };
+        let lumbung = self.lumbung(task);
         match (&place.folder, &place.server) {
-            (Some(folder), _) => restored_files(lumbung.restore_files(of, &folder.0)),
+            (Some(folder), _) => {
+                let restored = lumbung.restore_files(of, &folder.0);
+                restored_files(restored.map_err(|error| with_causes(&error))?)
+            }
             (None, Some(server)) => {
                 let found = lumbung.databases(of).map_err(|error| with_causes(&error))?;
                 let (databases, site) = found.filter(|(one, _)| is_dump(one)).ok_or_else(|| {
@@ -261,20 +269,18 @@ fn is_base(databases: &Databases) -> bool {
 
 /// A whole server back in the place, and started: it has to replay its log and have as many databases as were backed up.
 fn recover_server(
+    lumbung: &Lumbung<'_>,
     place: &Scratch,
-    (task, file): (&Task<'_>, &RunnerFile),
     (of, (databases, site)): (&DatasetEntry, (&Databases, Option<SiteId>)),
     (folder, tools): (&str, Option<&Path>),
 ) -> Result<StepOutcome, Failed> {
-    servers::make_folder(place, task.purpose, folder)?;
-    let inside = Inside::Scratch(place);
-    let lumbung = Lumbung { file, purpose: task.purpose, inside };
+    servers::make_folder(place, lumbung.purpose, folder)?;
     let data = format!("{folder}/data");
     let recovered = lumbung.recover_server((of, &databases.snapshot), &data, place.user());
     recovered.map_err(|error| with_causes(&error))?;
     let description = &databases.description;
     let of_kind = (description.kind, description.server_version.as_str());
-    let found = servers::start_recovered(place, task.purpose, of_kind, (folder, tools))?;
+    let found = servers::start_recovered(place, lumbung.purpose, of_kind, (folder, tools))?;
     let expected = description.databases.len();
     let point = Some(point_of(databases, site));
     let integrity = vec![Integrity {
@@ -305,9 +311,8 @@ fn point_of(databases: &Databases, site: Option<SiteId>) -> RecoveryPoint {
 }
 
 fn restored_files(
-    restored: Result<(FilesRestored, Option<SiteId>), super::lumbung::LumbungError>,
+    (restored, site): (FilesRestored, Option<SiteId>),
 ) -> Result<StepOutcome, Failed> {
-    let (restored, site) = restored.map_err(|error| with_causes(&error))?;
     let FilesRestored { snapshot, taken, entries, bytes, .. } = restored;
     let compared = restored.compared.as_ref();
     let equal = compared.is_some_and(|compared| compared.equal) && restored.failures_total == 0;
@@ -464,11 +469,9 @@ impl Hands for Host {
         loop {
             let asked = task.purpose.anew(task.purpose.limit);
             let compared = self.compare(&Task { purpose: &asked, ..*task });
+            let equal = compared.as_ref().is_ok_and(|held| held.missing == 0);
             let over = begun.elapsed() >= self.file.runner.reconcile.to_duration();
-            if (compared.missing == 0 && compared.is_whole) || over {
-                return compared;
-            }
-            if !pause(&task.purpose.cancel, COMPARE_AGAIN) {
+            if equal || over || !pause(&task.purpose.cancel, COMPARE_AGAIN) {
                 return compared;
             }
         }
@@ -478,8 +481,7 @@ impl Hands for Host {
         let DrillAction::Restore { dataset, .. } = &task.step.action else { return };
         let part = task.plan.dataset(dataset);
         let Some(of) = part.and_then(|part| self.file.dataset(&part.dataset)) else { return };
-        let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host };
-        if let Err(error) = lumbung.prove(of, point, times) {
+        if let Err(error) = self.lumbung(task).prove(of, point, times) {
             tracing::warn!("the restore of {dataset} is not proven: {}", with_causes(&error));
         }
     }
@@ -513,37 +515,27 @@ impl Host {
 
     /// Compares what the first two depots show of the plan's datasets.
     fn compare(&self, task: &Task<'_>) -> Compared {
-        let lumbung = Lumbung { file: &self.file, purpose: task.purpose, inside: Inside::Host };
-        let mut compared = Compared { both: 0, missing: 0, is_whole: true, note: String::new() };
         let [one, other, ..] = self.file.depots.as_slice() else {
-            compared.is_whole = false;
-            "the runner's file names only one depot: nothing could be compared"
-                .clone_into(&mut compared.note);
-            return compared;
+            return Err(
+                "the runner's file names only one depot: nothing could be compared".to_owned()
+            );
         };
+        let lumbung = self.lumbung(task);
+        let mut held = Held::default();
         for part in &task.plan.datasets {
-            let Some(of) = self.file.dataset(&part.dataset) else {
-                compared.is_whole = false;
-                compared.note = format!("{}: not in the runner's file", part.key);
-                continue;
+            let of = self.file.dataset(&part.dataset);
+            let of = of.ok_or_else(|| format!("{}: not in the runner's file", part.key))?;
+            let list = |depot| {
+                let listed = lumbung.snapshots(of, depot);
+                listed.map_err(|error| format!("{}: {}", part.key, with_causes(&error)))
             };
-            let lists = lumbung
-                .snapshots(of, one)
-                .and_then(|first| Ok((first, lumbung.snapshots(of, other)?)));
-            match lists {
-                Ok((first, second)) => {
-                    let common = first.iter().filter(|id| second.contains(id)).count();
-                    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-                    compared.both += count(common);
-                    compared.missing += count(first.len() + second.len() - 2 * common);
-                }
-                Err(error) => {
-                    compared.is_whole = false;
-                    compared.note = told(&format!("{}: {}", part.key, with_causes(&error)));
-                }
-            }
+            let (first, second) = (list(one)?, list(other)?);
+            let common = first.iter().filter(|id| second.contains(id)).count();
+            let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+            held.both += count(common);
+            held.missing += count(first.len() + second.len() - 2 * common);
         }
-        compared
+        Ok(held)
     }
 }
 

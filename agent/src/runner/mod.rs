@@ -21,8 +21,7 @@ pub mod servers;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +44,7 @@ use journal::{JournalError, Journals, Kept, Ordered};
 
 use crate::config::Config;
 use crate::controller;
-use crate::state::StateDir;
+use crate::state::{StateDir, try_lock};
 
 /// How long a run rests that stopped by an error.
 const REST: Duration = Duration::from_secs(30);
@@ -152,21 +151,18 @@ pub async fn run(
         }
     }
     conducting.stop();
+    host.close();
     Ok(())
 }
 
 /// Held while the runner runs.
 fn lock(state: &Path) -> Result<File, RunnerError> {
     let path = state.join("runner.lock");
-    let io =
-        |source| RunnerError::Io { what: format!("{} cannot be locked", path.display()), source };
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(RunnerError::Locked(state.to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
-    }
+    let held = try_lock(&path).map_err(|source| RunnerError::Io {
+        what: format!("{} cannot be locked", path.display()),
+        source,
+    })?;
+    held.ok_or_else(|| RunnerError::Locked(state.to_owned()))
 }
 
 impl Conducting {
@@ -226,7 +222,8 @@ impl Conducting {
         self.runs.insert(run, Conduct { outbox, thread });
     }
 
-    /// Takes an order: begins its run, or hands on what people have answered.
+    /// Takes an order: hands on what people have answered, or begins its run. One with a journal that nobody conducts is over, or
+    /// was taken up a moment ago.
     fn take_order(&mut self, workshop: &Workshop, order: &DrillOrder) {
         if self.goes_on(&order.run) {
             if let Some(conduct) = self.runs.get(&order.run) {
@@ -237,7 +234,7 @@ impl Conducting {
         }
         match workshop.journals.read(&order.run) {
             Ok(None) => self.begin(workshop, order),
-            Ok(Some(_)) => self.take_up(workshop, &order.run),
+            Ok(Some(_)) => {}
             Err(error) => tracing::error!("{}", with_causes(&error)),
         }
     }

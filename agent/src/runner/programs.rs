@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lumbung_database::{Ended, Running, SourceError, bare};
 use lumbung_engine::{Cancel, Halt, Waited};
 use lumbung_model::DrillRunId;
-use lumbung_model::drill::{DrillMode, StepId, TEXT_MAX_CHARS};
+use lumbung_model::drill::{DrillMode, StepId, TEXT_MAX_CHARS, as_line};
 use lumbung_model::schedule::Period;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -128,10 +128,8 @@ pub fn end_leftovers(run: &DrillRunId, step: &StepId) {
 /// A text of a program, or of an error, as a journal takes it: bounded, without control characters.
 #[must_use]
 pub fn told(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let clean = text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c });
-    let short: String = clean.take(TEXT_MAX_CHARS).collect();
-    if short.trim().is_empty() { "(no reason was given)".to_owned() } else { short }
+    let line = as_line(text, TEXT_MAX_CHARS);
+    if line.trim().is_empty() { "(no reason was given)".to_owned() } else { line }
 }
 
 /// What came of a program that should have ended well.

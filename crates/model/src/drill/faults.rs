@@ -209,13 +209,22 @@ fn unattended(plan: &DrillPlan, found: &mut Vec<PlanFault>) {
     }
 }
 
+/// What no text of people holds: it would disturb a terminal or a page, or make a line read as another one.
+fn disturbs(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
 /// Whether a text of people is one: neither too long nor full of what would disturb a terminal or a page.
 #[must_use]
 pub fn is_text(text: &str, max: usize) -> bool {
-    // Marks that turn the direction of writing make a line read as another one.
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let bad = |c: char| (c.is_control() && c != '\n') || turns(c);
-    text.chars().count() <= max && !text.chars().any(bad)
+    text.chars().count() <= max && !text.chars().any(|c| disturbs(c) && c != '\n')
+}
+
+/// Any text as one line that [`is_text`] takes: cut, and with spaces in the place of what would disturb.
+#[must_use]
+pub fn as_line(text: &str, max: usize) -> String {
+    text.chars().map(|c| if disturbs(c) { ' ' } else { c }).take(max).collect()
 }
 
 fn is_line(text: &str) -> bool {

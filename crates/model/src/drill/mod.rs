@@ -30,7 +30,8 @@ pub use event::{
     StepOutcome,
 };
 pub use faults::{
-    LIMIT_MAX_S, LINE_MAX_CHARS, PARTS_MAX, PlanFault, STEPS_MAX, TEXT_MAX_CHARS, faults, is_text,
+    LIMIT_MAX_S, LINE_MAX_CHARS, PARTS_MAX, PlanFault, STEPS_MAX, TEXT_MAX_CHARS, as_line, faults,
+    is_text,
 };
 pub use next::{Next, UndoWork};
 pub use plan::{
