@@ -7,21 +7,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumbung_engine::{Opening, SessionOpener, Snapshot};
+use lumbung_engine::{DepotError, Opening, SessionOpener, Snapshot};
 use lumbung_model::{DatasetId, ManifestId, PublicKey, SessionId, Timestamp};
 use lumbung_pack::grant::{GrantFileError, GrantObject, honoured, read_grants, whole};
-use lumbung_pack::{Kind, RosterChain, SessionOpening, Signed, SigningKey, object_id, open_signed};
+use lumbung_pack::{
+    Kind, Object, RosterChain, SessionOpening, Signed, SigningKey, StandingApproval, object_id,
+    open_signed, standing,
+};
 use lumbung_seal::{
-    KeyBundle, KeyFileError, Openings, RequesterIdentity, open_grants, open_opening,
+    KeyBundle, KeyFileError, Openings, RequesterIdentity, RootPlain, open_grants, open_opening,
 };
 
 use crate::chain::now;
-use crate::commands::approve_standing::{is_owners, standing_at};
 use crate::depot::{Access, AccessArgs, DepotArgs, Opened};
 use crate::failure::{Code, Explain as _, Failure, Outcome};
 use crate::files::read_text;
 use crate::keys;
-use crate::labels;
+use crate::labels::{self, LabelError};
 use crate::listing::Listing;
 use crate::passphrase::{self, PassphraseArgs};
 use crate::terminal::Terminal;
@@ -199,34 +201,40 @@ impl Opener {
             Failure::new(Code::NotEntitled, "the grant does not open", next).because(e)
         })?;
         if named.is_empty() {
-            let standing = open_sessions(&opened, identity, &mut openings, terminal)?;
-            if found.is_empty() && standing.is_none() {
+            let sessions = open_sessions(&opened, identity, &mut openings, terminal)?;
+            if found.is_empty() && sessions.is_none() {
                 return Err(nothing_granted(&opened));
             }
-            granted.sessions = standing.unwrap_or_default();
+            granted.sessions = sessions.unwrap_or_default();
         }
         Ok(Unlocked { opened, opening: (&Arc::new(openings)).into(), granted: Some(granted) })
     }
 }
 
+/// What the sealed root of a snapshot says.
+type RootOf<'a> = dyn Fn(&ManifestId) -> Result<RootPlain, LabelError> + 'a;
 /// The label of a snapshot, where its sealed root opens.
 type LabelOf<'a> = dyn Fn(&ManifestId) -> Option<String> + 'a;
 
 impl Unlocked {
-    /// Asks the sealed roots of snapshots for their labels; nothing of one that does not open. The owner's wraps are read once for
-    /// all of them.
+    /// Opens the sealed roots of snapshots. The owner's wraps are read once for all of them.
     #[must_use]
-    pub(crate) fn labels(&self) -> Box<LabelOf<'_>> {
+    pub(crate) fn roots(&self) -> Box<RootOf<'_>> {
         let depot = self.opened.depot.as_ref();
         match &self.opening {
-            Opening::Granted(openings) => {
-                Box::new(move |id| Some(labels::granted(depot, id, openings).ok()?.label))
-            }
+            Opening::Granted(openings) => Box::new(move |id| labels::granted(depot, id, openings)),
             Opening::Recovery(key) => {
                 let opener = SessionOpener::new(self.opened.chain.clone(), key.duplicate());
-                Box::new(move |id| Some(labels::open(depot, id, &opener).ok()?.label))
+                Box::new(move |id| labels::open(depot, id, &opener))
             }
         }
+    }
+
+    /// Asks the sealed roots of snapshots for their labels; nothing of one that does not open.
+    #[must_use]
+    pub(crate) fn labels(&self) -> Box<LabelOf<'_>> {
+        let roots = self.roots();
+        Box::new(move |id| Some(roots(id).ok()?.label))
     }
 
     /// The snapshots to choose from.
@@ -301,7 +309,9 @@ fn open_sessions(
     terminal: &Terminal,
 ) -> Outcome<Option<Vec<(SessionId, PublicKey, DatasetId)>>> {
     let mut approvals = standing_at(opened)?;
-    approvals.retain(|one| one.body.grantee == identity.grantee() && is_owners(opened, one));
+    approvals.retain(|one| {
+        one.body.grantee == identity.grantee() && standing::honoured(&opened.chain, one)
+    });
     if approvals.is_empty() {
         return Ok(None);
     }
@@ -358,11 +368,37 @@ fn read_openings(opened: &Opened) -> Outcome<Vec<Signed<SessionOpening>>> {
 /// # Errors
 /// If it does not answer, or gives something else.
 pub(crate) fn all_at(opened: &Opened) -> Outcome<Vec<GrantObject>> {
-    let what = || format!("the grants in {} could not be read", opened.name());
+    signed_at(opened, "grants", opened.depot.list(Kind::Grant))
+}
+
+/// The standing approvals that the depot gives, whoever signed them.
+///
+/// # Errors
+/// If it does not answer, or gives something else.
+pub(crate) fn standing_at(opened: &Opened) -> Outcome<Vec<Signed<StandingApproval>>> {
+    let listed = match opened.depot.list(Kind::StandingApproval) {
+        // A site of an older version has no such folder, or shows it to nobody.
+        Err(DepotError::Refused { .. } | DepotError::NotFound { .. }) => Ok(Vec::new()),
+        listed => listed,
+    };
+    let found = signed_at(opened, "standing approvals", listed)?;
+    Ok(found.into_iter().map(|(approval, _)| approval).collect())
+}
+
+/// The objects of a kind that the depot has listed, with their bytes, whoever signed them; `plural` is for messages.
+///
+/// # Errors
+/// If it does not answer, or gives something else.
+pub(crate) fn signed_at<T: Object>(
+    opened: &Opened,
+    plural: &str,
+    listed: Result<Vec<[u8; 32]>, DepotError>,
+) -> Outcome<Vec<(Signed<T>, Vec<u8>)>> {
+    let what = || format!("the {plural} in {} could not be read", opened.name());
     let next = "check the address and the key; or read them at another site";
     let mut found = Vec::new();
-    for id in opened.depot.list(Kind::Grant).explain(Code::Depot, what, next)? {
-        let bytes = opened.depot.get(Kind::Grant, &id).explain(Code::Depot, what, next)?;
+    for id in listed.explain(Code::Depot, what, next)? {
+        let bytes = opened.depot.get(T::KIND, &id).explain(Code::Depot, what, next)?;
         if object_id(&bytes) != id {
             return Err(Failure::new(Code::Damaged, what(), next));
         }

@@ -28,7 +28,7 @@ use rusqlite::Connection;
 use self::kept::Kept;
 use self::uptime::Month;
 use crate::db::deliveries::totals;
-use crate::db::{Db, DbError, agents, facts, figures as rows, polls, register};
+use crate::db::{Db, DbError, agents, beside, facts, figures as rows, polls, register};
 use crate::liveness::Patience;
 use crate::profile::Profile;
 use crate::report::{self, Language, Terms};
@@ -440,11 +440,8 @@ fn counts(figures: &mut Figures, db: &Connection) -> Result<(), DbError> {
 
 /// The file and its log; what is not there has no bytes.
 fn database_bytes(database: &Path) -> u64 {
-    let length = |suffix: &str| {
-        let mut path = database.as_os_str().to_owned();
-        path.push(suffix);
-        std::fs::metadata(path).map_or(0, |file| file.len())
-    };
+    let length =
+        |ending: &str| std::fs::metadata(beside(database, ending)).map_or(0, |file| file.len());
     length("") + length("-wal")
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::act::Act;
 use crate::db::audit::{self, Deed};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, beside};
 use crate::standby::copy::{self, CopyError};
 use crate::state_dir::{StateDir, StateError};
 use crate::succession;
@@ -148,13 +148,8 @@ pub fn recover(
 
 /// Copies a database, with the log beside it if it has one.
 fn bring(from: &Path, to: &Path) -> Result<(), RecoverError> {
-    let beside = |path: &Path| {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        PathBuf::from(log)
-    };
-    for (from, to, needed) in
-        [(from.to_owned(), to.to_owned(), true), (beside(from), beside(to), false)]
+    let log = |path: &Path| beside(path, "-wal");
+    for (from, to, needed) in [(from.to_owned(), to.to_owned(), true), (log(from), log(to), false)]
     {
         let _ = std::fs::remove_file(&to);
         if !needed && !from.exists() {

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use lumbung_model::{DatasetId, RepositoryId};
+use lumbung_model::{DatasetId, ManifestId, RepositoryId};
+use lumbung_pack::Kind;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::hosts::Host;
-use crate::process::{Daemon, free_port, output, program};
+use crate::process::{Daemon, eventually, free_port, output, program};
 
 /// The passphrase of every key bundle in the bed.
 pub const PASSPHRASE: &str = "padi menguning di lumbung kota";
@@ -97,6 +98,16 @@ impl Site {
     #[must_use]
     pub fn repository(&self, id: &RepositoryId) -> PathBuf {
         self.data().join("repositories").join(id.to_string())
+    }
+
+    /// Writes the vault's certificate with its key to a file, as whoever has taken the machine over has them.
+    ///
+    /// # Errors
+    /// If they cannot be read, or the file not be written.
+    pub fn steal_identity(&self, file: &Path) -> Result<()> {
+        let state = self.data().join("state");
+        let read = |name: &str| fs::read_to_string(state.join(name));
+        Ok(fs::write(file, read("tls.pem")? + &read("tls.key")?)?)
     }
 
     /// The file with what `init` printed.
@@ -458,6 +469,18 @@ fn text_of(value: &Value, key: &str) -> Result<String> {
 }
 
 impl City {
+    /// Waits until the DRC has a snapshot of the first PD.
+    ///
+    /// # Errors
+    /// If it does not come.
+    pub fn arrives(&self, snapshot: ManifestId) -> Result<()> {
+        let there = self.drc.repository(&self.pds[0].repository);
+        let file = there.join(Kind::Manifest.folder()).join(snapshot.to_string());
+        eventually("the DRC has the snapshot", || {
+            Ok(file.exists().then_some(()).ok_or_else(|| file.display().to_string()))
+        })
+    }
+
     /// Builds and starts a city; `step` hears what is being done.
     ///
     /// # Errors

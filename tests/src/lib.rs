@@ -13,4 +13,5 @@ pub mod people;
 pub mod process;
 pub mod ransomware;
 pub mod relay;
+pub mod requests;
 pub mod tree;

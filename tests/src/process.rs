@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use lumbung_model::{Clock as _, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything on loopback may take before it counts as hung; not a measurement.
@@ -205,6 +206,18 @@ pub fn eventually<T>(
             Err(_) => std::thread::sleep(Duration::from_millis(150)),
         }
     }
+}
+
+/// Waits until the clock's second has passed: runs are told apart by it.
+///
+/// # Errors
+/// If it does not pass.
+pub fn next_second() -> Result<()> {
+    let made = SystemClock.now();
+    eventually("the next second", || {
+        let now = SystemClock.now();
+        Ok(if now > made { Ok(()) } else { Err(now.to_string()) })
+    })
 }
 
 /// A port of loopback that is free now: a random one below those that outgoing connections are given (32768 on), since

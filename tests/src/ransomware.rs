@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lumbung_model::{Clock as _, ManifestId, Secret, SystemClock};
+use lumbung_model::{ManifestId, Secret};
 use lumbung_pack::{Kind, Session, Signed};
 use lumbung_seal::{KeyBundle, RecoveryKey, open_session};
 
 use crate::city::{City, PASSPHRASE, Pd, PdPlan, Site};
 use crate::evidence;
-use crate::process::{any_output, eventually, output};
+use crate::process::{any_output, eventually, next_second, output};
+use crate::requests::Requests;
 use crate::tree;
 
 /// What ransomware calls the files that it has encrypted.
@@ -76,7 +76,7 @@ pub fn exercise(directory: &Path, files: u32, story: Story<'_>) -> Result<Outcom
         next_second()?;
     }
     let clean = clean.context("no backup")?;
-    arrived(&city, clean)?;
+    city.arrives(clean)?;
     let (before, backed_up) = (tree::read(&data)?, Instant::now());
     let attack = Attack::new(&mut city, &data, story)?;
     let lost = backed_up.elapsed();
@@ -120,28 +120,6 @@ fn back_up(city: &City) -> Result<ManifestId> {
     Ok(evidence::newest(&city.pusat.repository(&city.pds[0].repository))?.id)
 }
 
-/// Runs are told apart by the second.
-fn next_second() -> Result<()> {
-    let made = SystemClock.now();
-    eventually("the next second", || {
-        let now = SystemClock.now();
-        Ok(if now > made { Ok(()) } else { Err(now.to_string()) })
-    })
-}
-
-/// Waits until the DRC has pulled a snapshot.
-fn arrived(city: &City, snapshot: ManifestId) -> Result<()> {
-    let repository = city.drc.repository(&city.pds[0].repository);
-    eventually("the DRC has the snapshot", || {
-        let there = evidence::newest(&repository).map(|newest| newest.id);
-        Ok(match there {
-            Ok(id) if id == snapshot => Ok(()),
-            Ok(id) => Err(id.to_string()),
-            Err(error) => Err(error.to_string()),
-        })
-    })
-}
-
 /// The snapshot that a site holds for the anomaly.
 fn held_at(city: &City, site: &Site) -> Result<ManifestId> {
     let listed = output(city.operator().args(["--json", "anomaly", "list"]))?;
@@ -174,7 +152,7 @@ impl Attack {
         let bad = back_up(city)?;
         attack.note("have the encrypted files backed up as well", true, &format!("snapshot {bad}"));
         attack.is_noticed(city)?;
-        arrived(city, bad)?;
+        city.arrives(bad)?;
         let identity = city.pds[0].server.join("state/tls.pem");
         attack.wreck(
             "delete or overwrite at the Pusat Data with the PD's certificate",
@@ -197,7 +175,8 @@ impl Attack {
             city,
             &city.pusat.dir,
         )?;
-        let identity = certificate(&city.pusat)?;
+        let identity = city.pusat.dir.join("stolen.pem");
+        city.pusat.steal_identity(&identity)?;
         attack.wreck(
             "delete or overwrite at the DRC with the Pusat Data's certificate",
             &city.drc,
@@ -249,33 +228,20 @@ impl Attack {
     /// Sends DELETE, PUT and POST for every object of the repository with a stolen certificate; looks at what has changed.
     fn wreck(&mut self, what: &'static str, site: &Site, pd: &Pd, identity: &Path) -> Result<()> {
         let before = objects_of(site, pd)?;
-        let other = site.dir.join("other-bytes");
-        fs::write(&other, b"other bytes under an old name")?;
-        let mut requests = String::new();
+        let mut requests = Requests::new(site, identity, &site.dir)?;
         for path in before.keys() {
             let (Some(kind), Some(id)) = (kind_of(path), path.file_name()) else { continue };
-            let url = format!(
-                "{}/v1/repositories/{}/{}/{}",
-                site.url,
+            let path = format!(
+                "/v1/repositories/{}/{}/{}",
                 pd.repository,
                 kind.folder(),
                 id.to_string_lossy()
             );
             for method in ["DELETE", "PUT", "POST", "PATCH"] {
-                write!(
-                    requests,
-                    "next\nurl = \"{url}\"\nrequest = \"{method}\"\ndata-binary = \"@{}\"\ninsecure\nsilent\ncert = \"{}\"\noutput = \"/dev/null\"\nwrite-out = \"%{{http_code}}\\n\"\n",
-                    other.display(),
-                    identity.display()
-                )?;
+                requests.add(method, &path)?;
             }
         }
-        let file = site.dir.join("requests");
-        fs::write(&file, requests.trim_start_matches("next\n"))?;
-        let answers = output(Command::new("curl").arg("-K").arg(&file))?;
-        for leftover in [file, other] {
-            fs::remove_file(leftover)?;
-        }
+        let answers = requests.send()?;
         let taken = answers.lines().filter(|status| !status.starts_with('4')).count();
         let after = objects_of(site, pd)?;
         let lost = before.iter().filter(|(path, hash)| after.get(*path) != Some(hash)).count();
@@ -312,7 +278,7 @@ impl Attack {
 /// Every run of 32 bytes in the small files of a folder, as they are and decoded.
 fn keys_in(folder: &Path) -> Result<HashSet<[u8; 32]>> {
     let mut keys = HashSet::new();
-    for file in files_of(folder)? {
+    for file in tree::files(folder)? {
         if fs::metadata(&file)?.len() > LOOT_MAX_BYTES || is_object(&file) {
             continue;
         }
@@ -347,19 +313,6 @@ fn decoded(bytes: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files.extend(files_of(&path)?);
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(files)
-}
-
 /// Whether a file is an object of a repository: those are tried as what is to be opened, not as what opens it.
 fn is_object(file: &Path) -> bool {
     file.components().any(|part| part.as_os_str() == "repositories")
@@ -375,7 +328,7 @@ fn kind_of(path: &Path) -> Option<Kind> {
 fn objects_of(site: &Site, pd: &Pd) -> Result<BTreeMap<PathBuf, blake3::Hash>> {
     let mut objects = BTreeMap::new();
     let top = site.repository(&pd.repository);
-    for file in files_of(&top)? {
+    for file in tree::files(&top)? {
         let unfinished =
             file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let within = file.strip_prefix(&top)?.to_owned();
@@ -387,20 +340,11 @@ fn objects_of(site: &Site, pd: &Pd) -> Result<BTreeMap<PathBuf, blake3::Hash>> {
     Ok(objects)
 }
 
-/// The certificate of a vault with its key, in one file, as curl takes it.
-fn certificate(site: &Site) -> Result<PathBuf> {
-    let state = site.data().join("state");
-    let read = |name: &str| fs::read_to_string(state.join(name));
-    let file = site.dir.join("stolen.pem");
-    fs::write(&file, read("tls.pem")? + &read("tls.key")?)?;
-    Ok(file)
-}
-
 /// Encrypts each file with a keystream of its own, and gives it another name.
 fn encrypt_everything(folder: &Path) -> Result<()> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
-    for file in files_of(folder)? {
+    for file in tree::files(folder)? {
         let mut bytes = fs::read(&file)?;
         let mut stream = blake3::Hasher::new_keyed(&key);
         let name = file.as_os_str().as_encoded_bytes();

@@ -40,6 +40,23 @@ pub fn read(top: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
+/// The files below a directory, whatever else lies there left out; in no order.
+///
+/// # Errors
+/// If a directory cannot be read.
+pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(self::files(&path)?);
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
 type Links = BTreeMap<(u64, u64), PathBuf>;
 
 fn read_into(top: &Path, relative: &Path, tree: &mut Tree, links: &mut Links) -> Result<()> {

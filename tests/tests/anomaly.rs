@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lumbung_model::{Clock as _, ManifestId, SystemClock};
+use lumbung_model::ManifestId;
 use lumbung_pack::Manifest;
 use lumbung_tests::city::{City, PdPlan, Site};
 use lumbung_tests::evidence;
-use lumbung_tests::process::{eventually, output};
+use lumbung_tests::process::{eventually, next_second, output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -84,14 +84,9 @@ impl Attacked {
         for day in 0..4 {
             good = Some(back_up(&city, &data, day));
         }
-        let (good, made) = (good.unwrap(), SystemClock.now());
-        pulled(&city, good);
-        // Runs are told apart by the second.
-        eventually("the next second", || {
-            let now = SystemClock.now();
-            Ok(if now > made { Ok(()) } else { Err(now.to_string()) })
-        })
-        .unwrap();
+        let good = good.unwrap();
+        city.arrives(good).unwrap();
+        next_second().unwrap();
         assert!(anomalies(&city).is_empty());
 
         encrypt_everything(&folder);
@@ -105,7 +100,7 @@ impl Attacked {
         self.city.pass_days(days).unwrap();
         self.days += days;
         let newest = back_up(&self.city, &self.data, u64::from(self.days));
-        pulled(&self.city, newest);
+        self.city.arrives(newest).unwrap();
     }
 
     /// Whether a snapshot is gone from both sites.
@@ -120,19 +115,6 @@ impl Attacked {
         let manifests = evidence::objects::<Manifest>(&repository).unwrap();
         manifests.iter().map(|manifest| manifest.id).collect()
     }
-}
-
-/// Waits until the DRC has a snapshot.
-fn pulled(city: &City, snapshot: ManifestId) {
-    eventually("the DRC has pulled the newest snapshot", || {
-        Ok(match evidence::newest(&city.drc.repository(&city.pds[0].repository)) {
-            Ok(there) if there.id == snapshot => Ok(()),
-            Ok(there) => Err(there.id.to_string()),
-            // It has none yet.
-            Err(error) => Err(error.to_string()),
-        })
-    })
-    .unwrap();
 }
 
 /// Waits until both sites have said after that time that they hold a snapshot; the anomaly.

@@ -16,8 +16,6 @@ use lumbung_tests::city::{City, PdPlan, Site};
 use lumbung_tests::process::{any_output, eventually, output};
 use lumbung_tests::{evidence, tree};
 
-use crate::attackers::arrives;
-
 fn write(data: &Path, mark: &str) {
     for number in 0..20_u32 {
         let line = format!("NIK 127100000000{number:04} {mark}\n");
@@ -93,7 +91,7 @@ fn a_grant_opens_one_snapshot_for_one_requester_for_a_time() {
     fs::write(data.join("pasien-3.csv"), "rahasia baru\n".repeat(4000)).unwrap();
     let other = backed_up(&city);
     assert_ne!(granted, other);
-    arrives(&city, other);
+    city.arrives(other).unwrap();
 
     let key = city.dir.join("inspektorat.key");
     let mut requester = city.lumbung();
@@ -266,7 +264,7 @@ fn a_standing_approval_opens_the_next_days_snapshots_at_the_drc() {
     requester.args(["key", "requester"]).arg(&key).args(["--name", "Penguji DRC", "--machine"]);
     output(&mut requester).unwrap();
     let consent = approve_standing(&city, &city.pusat);
-    arrives(&city, first.id);
+    city.arrives(first.id).unwrap();
     there(&city, &city.drc, Kind::StandingApproval, "");
     there(&city, &city.drc, Kind::Grant, "");
 
@@ -279,8 +277,8 @@ fn a_standing_approval_opens_the_next_days_snapshots_at_the_drc() {
     let next = backup("data");
     assert_eq!((next.body.dataset, theirs.body.dataset), (city.pds[0].dataset, other));
     assert!(!next.body.sessions.contains(&theirs.body.sessions[0]), "stored anew");
-    arrives(&city, next.id);
-    arrives(&city, theirs.id);
+    city.arrives(next.id).unwrap();
+    city.arrives(theirs.id).unwrap();
     let latest = format!("latest:{}", city.pds[0].dataset);
     for site in [&city.drc, &city.pusat] {
         is_the_tree(&city, site, &latest);

@@ -5,10 +5,8 @@
 //! source that lies, in the vault's own `pulls`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -21,7 +19,8 @@ use lumbung_pack::{
     sign,
 };
 use lumbung_tests::city::{City, PdPlan, Site};
-use lumbung_tests::process::{PATIENCE, any_output, eventually, output};
+use lumbung_tests::process::{PATIENCE, any_output, output};
+use lumbung_tests::requests::Requests;
 use lumbung_tests::{evidence, tree};
 use lumbung_vault::state::State;
 use lumbung_vault::{Config, Vault};
@@ -99,30 +98,14 @@ fn targets(site: &Site) -> Vec<String> {
 
 /// Sends everything that HTTP has to every path of a vault, with a stolen certificate.
 fn try_everything(site: &Site, identity: &Path, loot: &Path) {
-    let other = loot.join("other-bytes");
-    fs::write(&other, b"other bytes under an old name").unwrap();
     let methods = ["GET", "PUT", "POST", "PATCH", "DELETE", "MOVE", "COPY", "PURGE", "OPTIONS"];
-    let mut requests = String::new();
+    let mut requests = Requests::new(site, identity, loot).unwrap();
     for path in targets(site) {
         for method in methods {
-            let body = if method == "GET" {
-                String::new()
-            } else {
-                format!("data-binary = \"@{}\"\n", other.display())
-            };
-            write!(
-                requests,
-                "next\nurl = \"{}{path}\"\nrequest = \"{method}\"\n{body}insecure\nsilent\ncert = \"{}\"\n\
-                 output = \"/dev/null\"\nwrite-out = \"%{{http_code}} {method} {path}\\n\"\n",
-                site.url,
-                identity.display()
-            )
-            .unwrap();
+            requests.add(method, &path).unwrap();
         }
     }
-    let file = loot.join("requests");
-    fs::write(&file, requests.trim_start_matches("next\n")).unwrap();
-    let answers = output(Command::new("curl").arg("-K").arg(&file)).unwrap();
+    let answers = requests.send().unwrap();
     assert!(answers.lines().count() > 200, "{answers}");
     for answer in answers.lines() {
         let (status, request) = answer.split_once(' ').unwrap();
@@ -151,18 +134,8 @@ fn city(directory: &Path) -> (City, PathBuf, ManifestId) {
     let city = City::found(directory, vec![plan], |_| ()).unwrap();
     output(city.pds[0].agent().arg("backup")).unwrap();
     let snapshot = evidence::newest(&city.pusat.repository(&city.pds[0].repository)).unwrap().id;
-    arrives(&city, snapshot);
+    city.arrives(snapshot).unwrap();
     (city, data, snapshot)
-}
-
-/// Waits until the DRC has a snapshot.
-pub(crate) fn arrives(city: &City, snapshot: ManifestId) {
-    let there = city.drc.repository(&city.pds[0].repository);
-    let file = there.join(Kind::Manifest.folder()).join(snapshot.to_string());
-    eventually("the DRC has the snapshot", || {
-        Ok(file.exists().then_some(()).ok_or_else(|| file.display().to_string()))
-    })
-    .unwrap();
 }
 
 /// Restores with the owner's key, and compares bit for bit.
@@ -201,7 +174,7 @@ fn root_on_a_pd_server_cannot_undo_change_or_open_an_earlier_backup() {
     output(pd.agent().arg("backup")).unwrap();
     let ransomed = evidence::newest(&city.pusat.repository(&pd.repository)).unwrap().id;
     assert_ne!(ransomed, earlier);
-    arrives(&city, ransomed);
+    city.arrives(ransomed).unwrap();
     for (site, before) in [&city.pusat, &city.drc].into_iter().zip(&before) {
         nothing_but_added(site, before, "root on the server did all it can");
     }
@@ -284,7 +257,7 @@ fn root_at_the_controller_deletes_and_reads_nothing_and_the_servers_file_wins() 
     output(pd.agent().arg("backup")).unwrap();
     let newest = evidence::newest(&city.pusat.repository(&pd.repository)).unwrap().id;
     assert_ne!(newest, snapshot);
-    arrives(&city, newest);
+    city.arrives(newest).unwrap();
     restores(&city, &city.drc, newest, &data, &tree::read(&data).unwrap());
     restores(&city, &city.drc, snapshot, &data, &original);
 }
@@ -488,8 +461,7 @@ fn root_at_the_pusat_data_takes_nothing_from_the_drc() {
 
     // Its certificate and key, at every route of the DRC.
     let identity = loot.join("site.pem");
-    let of = |name: &str| fs::read_to_string(city.pusat.data().join("state").join(name)).unwrap();
-    fs::write(&identity, of("tls.pem") + &of("tls.key")).unwrap();
+    city.pusat.steal_identity(&identity).unwrap();
     try_everything(&city.drc, &identity, &loot);
     nothing_but_added(&city.drc, &before, "every request with the Pusat Data's certificate");
 
@@ -526,7 +498,7 @@ fn root_at_the_pusat_data_takes_nothing_from_the_drc() {
     }
     // Honest again, it is believed in what can be checked.
     patched.lies(Lie::None);
-    arrives(&city, newest);
+    city.arrives(newest).unwrap();
     restores(&city, &city.drc, newest, &data, &tree::read(&data).unwrap());
     output(city.lumbung().args(["verify", &city.drc.url, "--key"]).arg(city.pds[0].key())).unwrap();
     nothing_but_added(&city.drc, &before, "the Pusat Data was honest again");

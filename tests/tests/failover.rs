@@ -2,7 +2,6 @@
 //! runner, and three PDs, each a network namespace with an address of its own.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -244,8 +243,7 @@ fn the_pusat_data_is_cut_off_the_drc_takes_over_and_nothing_is_lost() {
         assert_eq!(both[0], both[1], "{}: both sites hold the same", pd.code);
         assert_eq!(both[0].len(), made, "{}: nothing is lost, and nothing there twice", pd.code);
     }
-    let mut acta = String::new();
-    write!(acta, "{}", bed.acta(&run)).unwrap();
+    let acta = bed.acta(&run);
     for part in ["BERITA ACARA", "BERHASIL", "Putuskan Pusat Data", "RTO", "RPO"] {
         assert!(acta.contains(part), "{part}\n{acta}");
     }

@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::attackers::{arrives, restores, rosters};
+use crate::attackers::{restores, rosters};
 use crate::policies::Bed;
 
 /// More often than the register's class asks for; the test itself backs up by hand.
@@ -309,7 +309,7 @@ fn followed() -> (Bed, PolicyMark) {
 fn a_stolen_controller_with_its_keys_commands_narrows_and_diverts_nothing() {
     let (mut bed, genuine) = followed();
     let mut snapshots = vec![backs_up(&bed, "genuine")];
-    arrives(&bed.city, snapshots[0]);
+    bed.city.arrives(snapshots[0]).unwrap();
     let jobs = bed.agent(&["policy", "show"])["content"].clone();
     bed.city.controller.kill().unwrap();
     let loot = Loot::take(&bed);
@@ -378,7 +378,7 @@ fn a_stolen_controller_with_its_keys_commands_narrows_and_diverts_nothing() {
     rogue.until("more is taken", |heard| heard.told["applied"] == json!(mark));
     let last = backs_up(&bed, "more");
     snapshots.push(last);
-    snapshots.iter().for_each(|snapshot| arrives(&bed.city, *snapshot));
+    snapshots.iter().for_each(|snapshot| bed.city.arrives(*snapshot).unwrap());
     let places = [bed.directory.path(), &bed.pd().server, Path::new("/"), Path::new(".")];
     assert!(places.iter().all(|place| !place.join(MARK).exists()), "a command ran");
     for folder in bed.folders.iter().chain([&named]) {

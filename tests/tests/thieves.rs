@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use lumbung_pack::{
 use lumbung_seal::{RecoveryKey, open_session};
 use lumbung_tests::alone::Alone;
 use lumbung_tests::city::{City, PdPlan};
-use lumbung_tests::evidence;
 use lumbung_tests::process::{any_output, eventually, output};
+use lumbung_tests::{evidence, tree};
 use lumbung_wire::certs::{Authority, IssueRequest, KeyPem};
 use lumbung_wire::client::ClientError;
 use lumbung_wire::identity::CertificateNames;
@@ -26,18 +26,13 @@ use lumbung_wire::{VaultClient, client};
 
 const MARK: &[u8] = b"NIK 1271000000000001 hasil laboratorium";
 
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// Everything that the agent keeps: its files, what is in them once decompressed, its identity once decoded.
 fn loot(alone: &Alone) -> Vec<Vec<u8>> {
-    let state = files(&alone.path().join("agent.id.state"));
+    let state = tree::files(&alone.path().join("agent.id.state")).unwrap();
     assert!(!state.is_empty(), "the agent keeps its state beside its identity");
     let mut loot: Vec<Vec<u8>> = state.iter().map(|path| fs::read(path).unwrap()).collect();
     let identity = fs::read_to_string(alone.agent()).unwrap();
@@ -62,7 +57,7 @@ fn a_stolen_agent_opens_nothing_of_earlier_sessions() {
     assert!(loot.iter().all(|bytes| !contains(bytes, MARK)), "contents lie in the agent's files");
     let sessions = evidence::objects::<Session>(&alone.depot()).unwrap();
     let heads: Vec<PackTable> =
-        files(&alone.depot().join("packs")).iter().map(|path| head(path)).collect();
+        tree::files(&alone.depot().join("packs")).unwrap().iter().map(|path| head(path)).collect();
     assert!(heads.iter().any(|head| head.header.content == Content::Data) && !sessions.is_empty());
     for seed in &seeds {
         let key = RecoveryKey::from_seed(Secret::new(*seed));
@@ -217,8 +212,11 @@ fn refused(result: Result<(), ClientError>) -> u16 {
 }
 
 fn rosters(repository: &Path, id: RepositoryId) -> RosterChain {
-    let objects =
-        files(&repository.join("rosters")).iter().map(|path| fs::read(path).unwrap()).collect();
+    let objects = tree::files(&repository.join("rosters"))
+        .unwrap()
+        .iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect();
     RosterChain::from_objects(id, objects).unwrap()
 }
 
@@ -277,10 +275,12 @@ fn delete_everything(city: &City, kept: &Path) {
     let thief = CaThief::new(city, AgentId::random());
     let stolen = city.dir.join("stolen.pem");
     fs::write(&stolen, format!("{}{}", thief.certificate, thief.tls_key.expose())).unwrap();
-    let before = files(kept).len();
+    let before = tree::files(kept).unwrap().len();
     for identity in [stolen, data.join("operator.pem")] {
         for kind in Kind::REPOSITORY {
-            let Some(object) = files(&kept.join(kind.folder())).pop() else { continue };
+            let Some(object) = tree::files(&kept.join(kind.folder())).unwrap().pop() else {
+                continue;
+            };
             let id = object.file_name().unwrap().to_str().unwrap().to_owned();
             let url = format!(
                 "{}/v1/repositories/{}/{}/{id}",
@@ -296,7 +296,7 @@ fn delete_everything(city: &City, kept: &Path) {
             assert!((400..500).contains(&status), "DELETE {kind} answered {status}");
         }
     }
-    assert_eq!(files(kept).len(), before);
+    assert_eq!(tree::files(kept).unwrap().len(), before);
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_flipped_bit_heals_from_the_other_site() {
     let directory = tempfile::TempDir::with_prefix("lumbung-heals-").unwrap();
     let city = city(directory.path());
     let kept = city.drc.repository(&city.pds[0].repository);
-    let packs = files(&kept.join("packs"));
+    let packs = tree::files(&kept.join("packs")).unwrap();
     let whole: Vec<Vec<u8>> = packs.iter().map(|path| fs::read(path).unwrap()).collect();
     for (path, bytes) in packs.iter().zip(&whole) {
         let mut damaged = bytes.clone();

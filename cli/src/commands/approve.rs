@@ -9,18 +9,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use lumbung_engine::{ApprovalError, Snapshot, open_for_consent};
-use lumbung_model::{ConsentId, DatasetId, ManifestId, RepositoryId};
+use lumbung_model::{ConsentId, DatasetId, ManifestId, RepositoryId, Timestamp};
 use lumbung_pack::grant::{self, longest, read_request, write_grants, write_request};
 use lumbung_pack::limits::{GRANT_MAX_DAYS, LABEL_MAX_BYTES};
 use lumbung_pack::standing::read_approval;
-use lumbung_pack::{
-    Grant, GrantRequest, Kind, Revocation, Signed, Wanted, object_id, open_signed, sign,
-};
+use lumbung_pack::{Grant, GrantRequest, Kind, Revocation, Signed, Wanted, object_id, sign};
 use lumbung_seal::{KeyBundle, seal_grants};
 use lumbung_wire::messages::consents::Consent as Registered;
 use serde_json::json;
 
-use super::approve_standing::{StandingArgs, standing, standing_at};
+use super::approve_standing::{StandingArgs, standing};
 use super::approve_text::{self as text, Consent, Said, State};
 use super::register::find_pd;
 use crate::chain::now;
@@ -33,7 +31,9 @@ use crate::files::{create, existing};
 use crate::keys::{KeyArgs, OptionalKeyArgs};
 use crate::listing;
 use crate::moment::Moment;
-use crate::opening::{GRANT_FILE, all_at, bad_file, grants_of_file, open_requester};
+use crate::opening::{
+    GRANT_FILE, all_at, bad_file, grants_of_file, open_requester, signed_at, standing_at,
+};
 use crate::passphrase::PassphraseArgs;
 use crate::terminal::Terminal;
 
@@ -101,15 +101,8 @@ pub(crate) struct GrantArgs {
     request: PathBuf,
     #[command(flatten)]
     depot: DepotArgs,
-    /// Number of the letter that decides it (default: the request's)
-    #[arg(long, value_name = "TEXT")]
-    letter: Option<String>,
-    /// Vaults let it be read from then on, a day or "2026-11-30 08:00" (default: now)
-    #[arg(long, value_name = "WHEN")]
-    from: Option<Moment>,
-    /// For how long (default: as the request asks)
-    #[arg(long, value_name = "TIME")]
-    lasting: Option<Seconds>,
+    #[command(flatten)]
+    decision: DecisionArgs,
     /// Write the grant to this file too, to be sent to whoever asked
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -121,6 +114,61 @@ pub(crate) struct GrantArgs {
     yes: bool,
     #[command(flatten)]
     key: KeyArgs,
+}
+
+/// What the custodian decides of a request: on which letter, from when, for how long.
+#[derive(Debug, Args)]
+pub(super) struct DecisionArgs {
+    /// Number of the letter that decides it (default: the request's)
+    #[arg(long, value_name = "TEXT")]
+    letter: Option<String>,
+    /// Vaults let it be read from then on, a day or "2026-11-30 08:00" (default: now)
+    #[arg(long, value_name = "WHEN")]
+    from: Option<Moment>,
+    /// For how long (default: as the request asks)
+    #[arg(long, value_name = "TIME")]
+    lasting: Option<Seconds>,
+}
+
+/// When something is made, from when and until when it holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    pub(super) issued: Timestamp,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+impl DecisionArgs {
+    /// The letter that decides it, and for how many seconds.
+    ///
+    /// # Errors
+    /// If there is none, or one of the two is too long.
+    pub(super) fn check<'a>(&'a self, request: &'a GrantRequest) -> Outcome<(&'a str, u64)> {
+        let letter = self.letter.as_deref().unwrap_or(&request.letter).trim();
+        if letter.is_empty() {
+            let next = "name the letter that decides it with --letter";
+            return Err(Failure::new(Code::Usage, "the request names no letter", next));
+        }
+        check_text("--letter", letter, 1)?;
+        let asked = Seconds(u64::from(request.lasting_s));
+        Ok((letter, check_lasting(self.lasting.unwrap_or(asked))?))
+    }
+
+    /// The term of something that lasts so long, from this moment or a later one; `what` is for messages.
+    ///
+    /// # Errors
+    /// If it would end too late.
+    pub(super) fn term(&self, what: &str, lasting_s: u64, terminal: &Terminal) -> Outcome<Term> {
+        let issued = now();
+        let from = self.from.map_or(issued, |from| from.start_in(terminal)).max(issued);
+        let until = from.plus_seconds(i64::try_from(lasting_s).unwrap_or(i64::MAX));
+        if until > longest(issued) {
+            let message = format!("the {what} would end more than {GRANT_MAX_DAYS} days from now");
+            let next = "give a shorter --lasting or an earlier --from";
+            return Err(Failure::new(Code::Usage, message, next));
+        }
+        Ok(Term { issued, from, until })
+    }
 }
 
 /// Arguments of `approve list`.
@@ -180,7 +228,7 @@ pub(crate) fn run(command: &ApproveCommand, terminal: &Terminal) -> Outcome<Exit
 }
 
 /// A text that would be cut is another one than the one that was decided.
-pub(super) fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> {
+fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> {
     let length = text.trim().len();
     if (least..=LABEL_MAX_BYTES).contains(&length) {
         return Ok(());
@@ -190,7 +238,7 @@ pub(super) fn check_text(option: &str, text: &str, least: usize) -> Outcome<()> 
     Err(Failure::new(Code::Usage, message, next))
 }
 
-pub(super) fn check_lasting(lasting: Seconds) -> Outcome<u64> {
+fn check_lasting(lasting: Seconds) -> Outcome<u64> {
     if (1..=LONGEST_S).contains(&lasting.0) {
         return Ok(lasting.0);
     }
@@ -238,30 +286,13 @@ fn open(args: &GrantArgs, terminal: &Terminal) -> Outcome<Exit> {
     if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
         return Err(existing(out, GRANT_FILE));
     }
-    let letter = args.letter.as_deref().unwrap_or(&request.body.letter).trim();
-    if letter.is_empty() {
-        let next = "name the letter that decides it with --letter";
-        return Err(Failure::new(Code::Usage, "the request names no letter", next));
-    }
-    check_text("--letter", letter, 1)?;
-    let asked = Seconds(u64::from(request.body.lasting_s));
-    let lasting_s = check_lasting(args.lasting.unwrap_or(asked))?;
+    let (letter, lasting_s) = args.decision.check(&request.body)?;
     let bundle = args.key.open()?;
     let opened = args.depot.open(Access::Bundle(&bundle))?;
     check_entitled(&request, &opened, &bundle)?;
     let snapshots = chosen(&request.body, &opened, terminal)?;
-    let mut grant = draft(&request, letter, &snapshots);
-    let from = args.from.map_or(grant.issued, |from| from.start_in(terminal));
-    grant.from = from.max(grant.issued);
-    grant.until = grant.from.plus_seconds(i64::try_from(lasting_s).unwrap_or(i64::MAX));
-    if grant.until > longest(grant.issued) {
-        let message = format!("the consent would end more than {GRANT_MAX_DAYS} days from now");
-        return Err(Failure::new(
-            Code::Usage,
-            message,
-            "give a shorter --lasting or an earlier --from",
-        ));
-    }
+    let term = args.decision.term("consent", lasting_s, terminal)?;
+    let grant = draft(&request, letter, &snapshots, term);
     let ids: Vec<ManifestId> = grant.snapshots.clone();
     let consented = open_for_consent(opened.depot.as_ref(), &opened.chain, &ids, bundle.recovery())
         .map_err(explain)?;
@@ -342,8 +373,12 @@ fn chosen(request: &GrantRequest, opened: &Opened, terminal: &Terminal) -> Outco
     Ok(found)
 }
 
-fn draft(request: &Signed<GrantRequest>, letter: &str, snapshots: &[Snapshot]) -> Grant {
-    let issued = now();
+fn draft(
+    request: &Signed<GrantRequest>,
+    letter: &str,
+    snapshots: &[Snapshot],
+    Term { issued, from, until }: Term,
+) -> Grant {
     let mut ids: Vec<ManifestId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
     ids.sort_unstable();
     Grant {
@@ -356,8 +391,8 @@ fn draft(request: &Signed<GrantRequest>, letter: &str, snapshots: &[Snapshot]) -
         letter: letter.to_owned(),
         purpose: request.body.purpose.clone(),
         issued,
-        from: issued,
-        until: issued,
+        from,
+        until,
         snapshots: ids,
         encapsulated: [0; 32],
         sealed: Vec::new(),
@@ -431,19 +466,13 @@ fn register(args: &RegisterArgs, terminal: &Terminal) -> Outcome<Exit> {
 
 /// What the depot says was revoked, by whoever has or had a root key.
 fn revocations(opened: &Opened) -> Outcome<Vec<Signed<Revocation>>> {
-    let what = || format!("the revocations in {} could not be read", opened.name());
-    let next = "check the address and the key; or read them at another site";
-    let mut found = Vec::new();
-    for id in opened.depot.list(Kind::Revocation).explain(Code::Depot, what, next)? {
-        let bytes = opened.depot.get(Kind::Revocation, &id).explain(Code::Depot, what, next)?;
-        let signed: Signed<Revocation> = open_signed(&bytes).explain(Code::Damaged, what, next)?;
-        let roots = |roster: &Signed<lumbung_pack::Roster>| {
-            roster.body.root_keys.iter().any(|root| root.key == signed.signer)
-        };
-        if opened.chain.all().iter().any(roots) {
-            found.push(signed);
-        }
-    }
+    let listed = opened.depot.list(Kind::Revocation);
+    let mut found: Vec<Signed<Revocation>> =
+        signed_at(opened, "revocations", listed)?.into_iter().map(|(signed, _)| signed).collect();
+    found.retain(|signed| {
+        let mut roots = opened.chain.all().iter().flat_map(|roster| &roster.body.root_keys);
+        roots.any(|root| root.key == signed.signer)
+    });
     Ok(found)
 }
 

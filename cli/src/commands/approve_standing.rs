@@ -6,27 +6,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lumbung_engine::{Consented, DepotError, Snapshot, open_for_consent};
-use lumbung_model::{ConsentId, DatasetId, Timestamp};
-use lumbung_pack::grant::{self, longest};
-use lumbung_pack::limits::GRANT_MAX_DAYS;
-use lumbung_pack::standing::{honoured, write_approval};
-use lumbung_pack::{
-    Grant, GrantRequest, Kind, Signed, StandingApproval, Wanted, object_id, open_signed, sign,
-};
+use lumbung_engine::{Consented, Snapshot, open_for_consent};
+use lumbung_model::{ConsentId, DatasetId};
+use lumbung_pack::grant;
+use lumbung_pack::standing::write_approval;
+use lumbung_pack::{Grant, GrantRequest, Kind, Signed, StandingApproval, Wanted, object_id, sign};
 use lumbung_seal::{KeyBundle, seal_grants};
 
-use super::approve::{check_entitled, check_lasting, check_text, explain, read};
+use super::approve::{DecisionArgs, Term, check_entitled, explain, read};
 use super::approve_text::{self as text, Said};
-use crate::chain::now;
 use crate::confirm::confirm;
 use crate::depot::{Access, DepotArgs, Opened};
-use crate::duration::Seconds;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::files::{create, existing};
 use crate::keys::KeyArgs;
 use crate::listing;
-use crate::moment::Moment;
 use crate::opening::APPROVAL_FILE;
 use crate::terminal::Terminal;
 
@@ -37,15 +31,8 @@ pub(crate) struct StandingArgs {
     request: PathBuf,
     #[command(flatten)]
     depot: DepotArgs,
-    /// Number of the letter that decides it (default: the request's)
-    #[arg(long, value_name = "TEXT")]
-    letter: Option<String>,
-    /// Vaults let it be read from then on, a day or "2026-11-30 08:00" (default: now)
-    #[arg(long, value_name = "WHEN")]
-    from: Option<Moment>,
-    /// For how long (default: as the request asks)
-    #[arg(long, value_name = "TIME")]
-    lasting: Option<Seconds>,
+    #[command(flatten)]
+    decision: DecisionArgs,
     /// Write the approvals to this file too, as a record
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -78,18 +65,11 @@ pub(super) fn standing(args: &StandingArgs, terminal: &Terminal) -> Outcome<Exit
         return Err(existing(out, APPROVAL_FILE));
     }
     let datasets = datasets(&request.body)?;
-    let letter = args.letter.as_deref().unwrap_or(&request.body.letter).trim();
-    if letter.is_empty() {
-        let next = "name the letter that decides it with --letter";
-        return Err(Failure::new(Code::Usage, "the request names no letter", next));
-    }
-    check_text("--letter", letter, 1)?;
-    let asked = Seconds(u64::from(request.body.lasting_s));
-    let lasting_s = check_lasting(args.lasting.unwrap_or(asked))?;
+    let (letter, lasting_s) = args.decision.check(&request.body)?;
     let bundle = args.key.open()?;
     let opened = args.depot.open(Access::Bundle(&bundle))?;
     check_entitled(&request, &opened, &bundle)?;
-    let term = term(args.from, lasting_s, terminal)?;
+    let term = args.decision.term("approval", lasting_s, terminal)?;
     let latest = latest(&opened, &datasets, terminal)?;
     let mut drafted = Vec::new();
     for (dataset, snapshot) in datasets.iter().zip(latest) {
@@ -120,26 +100,6 @@ fn datasets(request: &GrantRequest) -> Outcome<Vec<DatasetId>> {
         }
     }
     Ok(datasets)
-}
-
-/// When it is made, from when and until when it holds.
-#[derive(Debug, Clone, Copy)]
-struct Term {
-    issued: Timestamp,
-    from: Timestamp,
-    until: Timestamp,
-}
-
-fn term(from: Option<Moment>, lasting_s: u64, terminal: &Terminal) -> Outcome<Term> {
-    let issued = now();
-    let from = from.map_or(issued, |from| from.start_in(terminal)).max(issued);
-    let until = from.plus_seconds(i64::try_from(lasting_s).unwrap_or(i64::MAX));
-    if until > longest(issued) {
-        let message = format!("the approval would end more than {GRANT_MAX_DAYS} days from now");
-        let next = "give a shorter --lasting or an earlier --from";
-        return Err(Failure::new(Code::Usage, message, next));
-    }
-    Ok(Term { issued, from, until })
 }
 
 /// The latest snapshot of each dataset; nothing where it has none yet.
@@ -240,34 +200,4 @@ fn deliver(
         )?;
     }
     Ok(())
-}
-
-/// The standing approvals that the depot gives, whoever signed them.
-///
-/// # Errors
-/// If it does not answer, or gives something else.
-pub(crate) fn standing_at(opened: &Opened) -> Outcome<Vec<Signed<StandingApproval>>> {
-    let what = || format!("the standing approvals in {} could not be read", opened.name());
-    let next = "check the address and the key; or read them at another site";
-    let ids = match opened.depot.list(Kind::StandingApproval) {
-        // A site of an older version has no such folder, or shows it to nobody.
-        Err(DepotError::Refused { .. } | DepotError::NotFound { .. }) => Vec::new(),
-        listed => listed.explain(Code::Depot, what, next)?,
-    };
-    let mut found = Vec::new();
-    for id in ids {
-        let bytes =
-            opened.depot.get(Kind::StandingApproval, &id).explain(Code::Depot, what, next)?;
-        if object_id(&bytes) != id {
-            return Err(Failure::new(Code::Damaged, what(), next));
-        }
-        found.push(open_signed(&bytes).explain(Code::Damaged, what, next)?);
-    }
-    Ok(found)
-}
-
-/// Whether an approval is the word of the depot's owner.
-#[must_use]
-pub(crate) fn is_owners(opened: &Opened, approval: &Signed<StandingApproval>) -> bool {
-    honoured(&opened.chain, approval)
 }

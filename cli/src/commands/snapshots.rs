@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lumbung_engine::{Opening, SessionOpener, Snapshot};
+use lumbung_engine::{SessionOpener, Snapshot};
 use lumbung_model::ByteSize;
 use lumbung_seal::RootPlain;
 use serde_json::{Value, json};
@@ -50,12 +50,8 @@ pub(crate) fn run(args: &SnapshotsArgs, terminal: &Terminal) -> Outcome<Exit> {
         let passphrase_file = args.key.passphrase.passphrase_file.as_deref();
         let opener = Opener::Requester(open_requester(path, passphrase_file)?, Vec::new());
         let unlocked = opener.unlock(&args.depot, terminal)?;
-        let depot = unlocked.opened.depot.as_ref();
-        let root = |snapshot: &Snapshot| match &unlocked.opening {
-            Opening::Granted(openings) => labels::granted(depot, &snapshot.id, openings),
-            Opening::Recovery(_) => Err(labels::LabelError::WrongBytes),
-        };
-        let root = |snapshot: &Snapshot| Some(root(snapshot).map_err(|e| e.to_string()));
+        let roots = unlocked.roots();
+        let root = |snapshot: &Snapshot| Some(roots(&snapshot.id).map_err(|e| e.to_string()));
         return show(args, (&unlocked.opened, &unlocked.list()?), &root, terminal);
     }
     let bundle = args.key.open()?;

@@ -198,6 +198,19 @@ pub fn runs(db: &Connection, which: &Which) -> Result<Vec<RunRow>, DbError> {
     Ok(statement.query_map(params![pd, plan, which.open], run_row)?.collect::<Result<_, _>>()?)
 }
 
+/// When a plan's newest run was created, and whether one of the plan is open.
+pub fn newest_run(
+    db: &Connection,
+    plan: &DrillPlanId,
+) -> Result<(Option<Timestamp>, bool), DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT (SELECT max(created_s) FROM drill_runs WHERE plan = ?1),
+                EXISTS (SELECT 1 FROM drill_runs WHERE plan = ?1 AND finished_s IS NULL)",
+    )?;
+    let found = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?.map(Timestamp), row.get(1)?));
+    Ok(statement.query_row([plan.as_bytes()], found)?)
+}
+
 /// The run of that id.
 pub fn run(db: &Connection, run: &DrillRunId) -> Result<Option<RunRow>, DbError> {
     let mut statement = db.prepare_cached(&format!("{RUN} WHERE r.id = ?"))?;

@@ -15,6 +15,13 @@ const LONG_BYTES: u64 = 64 << 20;
 /// So long writers wait for readers, whose longest is an export.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// A file that SQLite keeps beside a database, by how its name ends: its log is `-wal`.
+pub(crate) fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
 /// The log of one database.
 pub(super) struct Log {
     path: PathBuf,
@@ -24,9 +31,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn of(database: &Path) -> Self {
-        let mut path = database.as_os_str().to_owned();
-        path.push("-wal");
-        Self { path: path.into(), until: AtomicU64::new(LONG_BYTES) }
+        Self { path: beside(database, "-wal"), until: AtomicU64::new(LONG_BYTES) }
     }
 
     /// Shortens the log if it has grown long. Nothing depends on it: if readers stay, it is tried again once the log has

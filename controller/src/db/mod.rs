@@ -63,6 +63,7 @@ use rusqlite::{Connection, OpenFlags, Row, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
 use crate::heartbeats::Board;
+pub(crate) use log::beside;
 
 /// Why the database could not do it.
 #[derive(Debug, thiserror::Error)]

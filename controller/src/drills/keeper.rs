@@ -95,13 +95,9 @@ fn is_due(
     profile: &Profile,
 ) -> Result<bool, DbError> {
     let Some(expression) = row.plan.schedule.clone() else { return Ok(false) };
-    let runs = rows::runs(db, &Which { plan: Some(row.id), ..Which::default() })?;
-    if runs.iter().any(|run| run.finished.is_none()) {
-        return Ok(false);
-    }
-    let since = runs.iter().map(|run| run.created).max().unwrap_or(row.created);
-    let next = Schedule::new(expression, profile.zone()).next_after(since);
-    Ok(next.is_some_and(|next| next <= now))
+    let (newest, goes_on) = rows::newest_run(db, &row.id)?;
+    let next = Schedule::new(expression, profile.zone()).next_after(newest.unwrap_or(row.created));
+    Ok(!goes_on && next.is_some_and(|next| next <= now))
 }
 
 /// Starts the restore tests that are due; how many plans are run by themselves. What cannot be started now is tried again with the

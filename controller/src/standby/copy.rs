@@ -14,7 +14,7 @@ use lumbung_wire::client::{ClientError, Download};
 use lumbung_wire::succession::{Chain, Relation};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, beside};
 use crate::state_dir::{StateDir, StateError};
 use crate::succession;
 
@@ -96,10 +96,8 @@ fn private(path: &Path) -> std::io::Result<File> {
 
 /// An empty file for what arrives. What SQLite left beside one that was refused would be taken for this one's.
 fn incoming(path: &Path) -> std::io::Result<File> {
-    for beside in ["-wal", "-shm", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(beside);
-        match std::fs::remove_file(PathBuf::from(name)) {
+    for ending in ["-wal", "-shm", "-journal"] {
+        match std::fs::remove_file(beside(path, ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -159,10 +157,7 @@ pub fn settle(state: &StateDir, now: Timestamp) -> Result<Chain, CopyError> {
         return Err(CopyError::Older);
     }
     // The last who closed it has emptied its log into it, and a log beside another database would ruin that one.
-    let mut log = place.clone().into_os_string();
-    log.push("-wal");
-    let log = PathBuf::from(log);
-    if log.exists() {
+    if beside(&place, "-wal").exists() {
         return Err(CopyError::InUse);
     }
     let io = |source| CopyError::File { action: "replace", path: place.clone(), source };

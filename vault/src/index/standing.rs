@@ -72,12 +72,7 @@ impl StandingRow {
         repo: i64,
         key: &PublicKey,
     ) -> rusqlite::Result<Vec<Self>> {
-        connection
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM standing_approvals WHERE repo = ?1 AND grantee = ?2 ORDER BY approval"
-            ))?
-            .query_map(params![repo, key.as_bytes()], Self::read)?
-            .collect()
+        Self::of(connection, repo, ("grantee", key.as_bytes()))
     }
 
     /// Those of one consent, ascending by id.
@@ -86,11 +81,19 @@ impl StandingRow {
         repo: i64,
         consent: &ConsentId,
     ) -> rusqlite::Result<Vec<Self>> {
+        Self::of(connection, repo, ("consent", consent.as_bytes()))
+    }
+
+    fn of(
+        connection: &Connection,
+        repo: i64,
+        (column, value): (&str, &[u8]),
+    ) -> rusqlite::Result<Vec<Self>> {
         connection
             .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM standing_approvals WHERE repo = ?1 AND consent = ?2 ORDER BY approval"
+                "SELECT {COLUMNS} FROM standing_approvals WHERE repo = ?1 AND {column} = ?2 ORDER BY approval"
             ))?
-            .query_map(params![repo, consent.as_bytes()], Self::read)?
+            .query_map(params![repo, value], Self::read)?
             .collect()
     }
 
