@@ -173,6 +173,11 @@ impl Bed {
         self.runner.take().unwrap().kill().unwrap();
     }
 
+    /// As `systemctl stop` does it.
+    fn stop(&mut self) {
+        self.runner.take().unwrap().stop().unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("runner.log")).unwrap_or_default()
     }
@@ -355,18 +360,20 @@ fn a_restore_test_runs_by_itself_on_what_nobody_has_opened_by_hand_and_proves_it
 }
 
 #[test]
-fn a_runner_that_is_killed_leaves_no_data_and_goes_on_from_its_journal() {
+fn a_runner_that_is_killed_or_stopped_leaves_no_data_and_goes_on_from_its_journal() {
     let marker = "uji-mati-";
     let folder = TempDir::with_prefix(marker).unwrap();
     let scratched = |of: &str| {
         let wait = "echo $$ > $LUMBUNG_PLACE/berkas/mulai; exec sleep 1000";
         scratch(of) + &check("lama", wait)
     };
-    // In memory: gone with the runner. In a folder: gone when it starts again.
-    for of in
-        ["memory = \"64 MiB\"".to_owned(), format!("folder = \"{}\"", folder.path().display())]
+    let in_folder = format!("folder = \"{}\"", folder.path().display());
+    let left = || fs::read_dir(folder.path()).unwrap().count();
+    // In memory: gone with the runner. In a folder: gone when it starts again, or when it is stopped in order.
+    for (of, in_order) in
+        [("memory = \"64 MiB\"", false), (in_folder.as_str(), false), (in_folder.as_str(), true)]
     {
-        let mut bed = Bed::new(&Wanted { databases: &[], file: scratched(&of) });
+        let mut bed = Bed::new(&Wanted { databases: &[], file: scratched(of) });
         bed.start();
         let run = bed.begin(&restores("Uji mati", &[("berkas", "Data Rumah Sakit")], &["lama"]));
         bed.until(&run, "the check is under way", |found| {
@@ -376,14 +383,18 @@ fn a_runner_that_is_killed_leaves_no_data_and_goes_on_from_its_journal() {
             Ok(if lives("sleep\u{0}1000") { Ok(()) } else { Err(bed.log()) })
         })
         .unwrap();
-        bed.kill();
+        if in_order {
+            bed.stop();
+            assert_eq!(left(), 0, "the place is wiped with its runner");
+        } else {
+            bed.kill();
+        }
         eventually("everything in the place has ended with the runner", || {
             Ok(if lives(&run) { Err("it goes on".to_owned()) } else { Ok(()) })
         })
         .unwrap();
         bed.start();
-        let left = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(left, 0, "the place is wiped when the runner starts");
+        assert_eq!(left(), 0, "the place is wiped when the runner starts");
         let found = bed.over(&run);
         assert_eq!(events(&found, "interrupted").count(), 1, "{found}");
         let failed = events(&found, "step_failed").find(|what| what["step"] == "lama").unwrap();

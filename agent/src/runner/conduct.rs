@@ -123,6 +123,8 @@ pub struct Conductor<'a> {
     news: Box<dyn Fn() + 'a>,
     /// What stops each step that is under way.
     under_way: Vec<(StepId, Cancel)>,
+    /// Those that carry it out: none goes on when the run is left.
+    threads: Vec<std::thread::JoinHandle<()>>,
     answered: u64,
     /// Answers that were not taken yet: the first one waits for what is under way to end.
     waiting: Vec<DrillAnswer>,
@@ -155,6 +157,7 @@ pub fn conduct(
         outbox,
         news: Box::new(news),
         under_way: Vec::new(),
+        threads: Vec::new(),
         answered: kept.answered,
         waiting: Vec::new(),
         comparing: None,
@@ -333,7 +336,7 @@ impl Conductor<'_> {
         let (hands, plan) = (Arc::clone(&self.hands), self.ordered.plan.clone());
         let dead = Message::Done(id.clone(), attempt, Err(DEAD.to_owned().into()));
         let reports = Reports::new(self.outbox.clone(), dead);
-        std::thread::spawn(move || {
+        self.work(move || {
             let step = &plan.steps[position];
             let result = hands.carry_out(&Task { plan: &plan, step, purpose: &purpose });
             reports.tell(Message::Done(id, attempt, result));
@@ -381,7 +384,7 @@ impl Conductor<'_> {
         let (hands, plan) = (Arc::clone(&self.hands), self.ordered.plan.clone());
         let dead = Message::PutBack(id.clone(), attempt, Err(DEAD.to_owned()));
         let reports = Reports::new(self.outbox.clone(), dead);
-        std::thread::spawn(move || {
+        self.work(move || {
             // What did not work a moment ago may in another moment.
             if attempt > 1 && !pause(&purpose.cancel, AGAIN) {
                 return;
@@ -413,6 +416,12 @@ impl Conductor<'_> {
         self.write_if_it_follows(what).map(drop)
     }
 
+    /// Does something beside the run.
+    fn work(&mut self, does: impl FnOnce() + Send + 'static) {
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(std::thread::spawn(does));
+    }
+
     /// Begins to compare both sites, unless that is under way.
     fn compare(&mut self) {
         let Some(step) = self.ordered.plan.steps.first().filter(|_| self.comparing.is_none())
@@ -424,7 +433,7 @@ impl Conductor<'_> {
         let (hands, plan) = (Arc::clone(&self.hands), self.ordered.plan.clone());
         let dead = Message::Compared(Err(DEAD.to_owned()));
         let reports = Reports::new(self.outbox.clone(), dead);
-        std::thread::spawn(move || {
+        self.work(move || {
             let Some(step) = plan.steps.first() else { return };
             let compared = hands.reconcile(&Task { plan: &plan, step, purpose: &purpose });
             reports.tell(Message::Compared(compared));
@@ -528,6 +537,10 @@ impl Drop for Conductor<'_> {
         // What is under way must not go on beside whoever takes the run up again.
         self.under_way.iter().for_each(|(_, cancel)| cancel.cancel());
         self.comparing.iter().for_each(Cancel::cancel);
+        for thread in self.threads.drain(..) {
+            // One that died has said so.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -150,7 +150,10 @@ pub async fn run(
             _ = int.recv() => break,
         }
     }
-    conducting.stop();
+    // Probes under way need this runtime to end.
+    if tokio::task::spawn_blocking(move || conducting.stop()).await.is_err() {
+        tracing::error!("a run was not ended in order: the next start goes on with it");
+    }
     host.close();
     Ok(())
 }
