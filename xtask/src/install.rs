@@ -47,12 +47,25 @@ pub(crate) fn for_tests() -> Result<()> {
         .map(|(_, _, package)| *package)
         .collect();
     apt_install(&missing)?;
+    mariadb_user()?;
     promtool()?;
     if !is_there("cargo-nextest", "--version") {
         check(&mut command("cargo", &["install", "--locked", "cargo-nextest"]))?;
     }
     python_environment("tests/reference_reader")?;
     python_environment("tests/schemathesis")
+}
+
+/// Makes the user that MariaDB's server runs as: Debian makes it with the service, which the tests do without.
+fn mariadb_user() -> Result<()> {
+    const USER: &str = "mysql";
+    if is_there("id", USER) {
+        return Ok(());
+    }
+    let nowhere = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"];
+    let mut add = command("useradd", &nowhere);
+    check(add.args(["--shell", "/usr/sbin/nologin", USER]))
+        .context("make a system user `mysql` by hand and run again")
 }
 
 /// Takes promtool out of Debian's package `prometheus`: the whole of it would start a server and take its port.
