@@ -1066,6 +1066,11 @@ CREATE TABLE stale_hosts (
 CREATE TABLE stale_policies (
     server BLOB NOT NULL PRIMARY KEY REFERENCES servers (id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE standby_copies (
+    -- The pin of its TLS key.
+    pin TEXT PRIMARY KEY,
+    copied_s INTEGER NOT NULL
+) STRICT;
 CREATE TABLE standing_totals (
     pd BLOB NOT NULL PRIMARY KEY,
     datasets INTEGER NOT NULL,

@@ -33,6 +33,8 @@ use crate::liveness::Patience;
 use crate::profile::Profile;
 use crate::report::{self, Language, Terms};
 use crate::state_dir::{StateDir, StateError};
+use crate::succession;
+use crate::succession::standbys::{Fresh, standbys};
 use crate::uptime::Rules;
 
 const DATASETS: Metric =
@@ -124,11 +126,16 @@ const REQUESTS: Metric = Metric::counter(
     &["code"],
     "Requests to the API since the start, by HTTP status.",
 );
+const STANDBY_COPIED: Metric = Metric::gauge(
+    "lumbung_standby_copied_timestamp_seconds",
+    &["standby"],
+    "Of when the standby's copy of the controller is, as it said last; 0 if it never did. Standbys of the newest statement only.",
+);
 const DATABASE: Metric =
     Metric::gauge("lumbung_controller_database_bytes", &[], "Bytes of the database with its log.");
 
 /// All of them, in the order of the page.
-const ALL: [Metric; 31] = [
+const ALL: [Metric; 32] = [
     DATASETS,
     BYTES,
     STEP_DATASETS,
@@ -158,6 +165,7 @@ const ALL: [Metric; 31] = [
     HEARTBEATS,
     REPORTS,
     REQUESTS,
+    STANDBY_COPIED,
     DATABASE,
     CERTIFICATE_EXPIRY,
 ];
@@ -431,6 +439,9 @@ fn messages(figures: &mut Figures, db: &Connection, now: Timestamp) -> Result<()
 fn counts(figures: &mut Figures, db: &Connection) -> Result<(), DbError> {
     for (kind, open) in rows::open_alarms(db)? {
         figures.count(&ALARMS, &[&kind], open);
+    }
+    for Fresh { seat, copied } in standbys(db, succession::chain(db)?.as_ref())? {
+        figures.time(&STANDBY_COPIED, &[&seat.url], Some(copied.unwrap_or(Timestamp(0))));
     }
     figures.count(&REPORTS, &[], rows::reports(db)?);
     figures.count(&UNREGISTERED_DATASETS, &[], agents::unregistered(db)?.len() as u64);

@@ -34,6 +34,7 @@ const KINDS: &[(&str, Severity)] = &[
     ("certificate", Warning),
     ("drill-overdue", Warning),
     ("key-rehearsal", Warning),
+    ("standby-behind", Warning),
     ("drill-unfinished", Warning),
     ("restore-test-failed", Critical),
     ("channel", Warning),

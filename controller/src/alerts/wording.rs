@@ -272,6 +272,14 @@ const KINDS: &[Words] = &[
             "Read its record: lumbung drill acta. Until one succeeds, that data is not proven restorable.",
         ),
     ),
+    words(
+        "standby-behind",
+        ("Controller cadangan tertinggal", "A standby of the controller has fallen behind"),
+        (
+            "Periksa layanan dan lognya di sana: lumbung-controller standby.",
+            "Look at the service and its log there: lumbung-controller standby.",
+        ),
+    ),
 ];
 
 fn find(kind: &str) -> Option<&'static Words> {

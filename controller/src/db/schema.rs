@@ -45,6 +45,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0034_succession", include_str!("../../migrations/0034_succession.sql")),
     ("0036_consents", include_str!("../../migrations/0036_consents.sql")),
     ("0037_rehearsals", include_str!("../../migrations/0037_rehearsals.sql")),
+    ("0038_standby_copies", include_str!("../../migrations/0038_standby_copies.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -1,5 +1,5 @@
 //! What of drills needs somebody: a drill that is overdue, a run that nobody carries on or that could not be put back, a restore
-//! test that failed. And what needs nobody: restore tests that are due by their plan's schedule are started here.
+//! test that failed or could not be started. And what needs nobody: restore tests that are due by their plan's schedule are started here.
 //!
 //! Invariants: a round that finds nothing new writes nothing; a plan has one run at a time, so that a test that takes longer than
 //! its schedule has it is not started twice.
@@ -21,6 +21,8 @@ use crate::profile::Profile;
 /// The kinds of alarms that are raised here.
 pub const ALARMS: [&str; 3] = ["drill-overdue", "drill-unfinished", "restore-test-failed"];
 
+/// After how long one that is due should have been started, s.
+const START_S: i64 = 3600;
 /// The reason that a run by schedule has.
 const BY_SCHEDULE: &str = "sesuai jadwal rencana";
 
@@ -68,36 +70,62 @@ fn unfinished(db: &Connection, now: Timestamp) -> Result<Vec<Finding>, DbError> 
     Ok(found)
 }
 
-/// The plans that are run by themselves and whose newest run did not show that the data comes back.
-fn failed(db: &Connection) -> Result<Vec<Finding>, DbError> {
+/// The plans that are run by themselves, and do not show that the data comes back: what was due could not be started, or the newest run
+/// did not succeed.
+fn failed(db: &Connection, now: Timestamp, profile: &Profile) -> Result<Vec<Finding>, DbError> {
     let mut found = Vec::new();
     for row in rows::plans(db, None)?.into_iter().filter(is_by_itself) {
-        let past = rows::past(db, &row.id)?;
-        let newest = past.iter().max_by_key(|run| run.ended);
-        let Some(run) = newest.filter(|run| run.verdict != Verdict::Succeeded) else { continue };
-        let title = &row.plan.title;
-        let detail =
-            format!("restore test {title:?} did not succeed: lumbung drill acta {}", run.run);
-        found.push(finding(row.id.to_string(), row.pd, detail));
+        let why = match not_started(db, &row, now, profile)? {
+            Some(why) => Some(why),
+            None => not_succeeded(db, &row)?,
+        };
+        found.extend(why.map(|why| {
+            let detail = format!("restore test {:?} {why}", row.plan.title);
+            finding(row.id.to_string(), row.pd, detail)
+        }));
     }
     Ok(found)
+}
+
+fn not_succeeded(db: &Connection, row: &PlanRow) -> Result<Option<String>, DbError> {
+    let past = rows::past(db, &row.id)?;
+    let newest = past.iter().max_by_key(|run| run.ended);
+    let failed = newest.filter(|run| run.verdict != Verdict::Succeeded);
+    Ok(failed.map(|run| format!("did not succeed: lumbung drill acta {}", run.run)))
+}
+
+/// Why one that is due was not started, although several rounds have tried.
+fn not_started(
+    db: &Connection,
+    row: &PlanRow,
+    now: Timestamp,
+    profile: &Profile,
+) -> Result<Option<String>, DbError> {
+    let due = due_since(db, row, now, profile)?;
+    let Some(due) = due.filter(|due| now.seconds_since(*due) >= START_S) else { return Ok(None) };
+    let since = format!("was due on {}", lumbung_model::Day::of(due, profile.zone()));
+    match runs::may_start(db, &row.id, row.revision, DrillMode::Drill) {
+        Ok(_) => Ok(Some(format!("{since} and is not started: look at the controller's log"))),
+        Err(DrillError::Db(error)) => Err(error),
+        Err(error) => Ok(Some(format!("{since} and cannot be started: {error}"))),
+    }
 }
 
 fn is_by_itself(row: &PlanRow) -> bool {
     row.plan.schedule.is_some() && !row.plan.draft && row.retired.is_none()
 }
 
-/// Whether a restore test is due: its schedule has come round since it was started last, or since it was entered.
-fn is_due(
+/// Since when a restore test is due: its schedule has come round since it was started last, or since it was entered.
+fn due_since(
     db: &Connection,
     row: &PlanRow,
     now: Timestamp,
     profile: &Profile,
-) -> Result<bool, DbError> {
-    let Some(expression) = row.plan.schedule.clone() else { return Ok(false) };
+) -> Result<Option<Timestamp>, DbError> {
+    let Some(expression) = row.plan.schedule.clone() else { return Ok(None) };
     let (newest, goes_on) = rows::newest_run(db, &row.id)?;
     let next = Schedule::new(expression, profile.zone()).next_after(newest.unwrap_or(row.created));
-    Ok(!goes_on && next.is_some_and(|next| next <= now))
+    Ok(next.filter(|next| !goes_on && *next <= now))
 }
 
 /// Starts the restore tests that are due; how many plans are run by themselves. What cannot be started now is tried again with the
@@ -115,7 +143,7 @@ pub async fn start_due(
         let (mut all, mut due) = (0, Vec::new());
         for row in rows::plans(tx, None)?.into_iter().filter(is_by_itself) {
             all += 1;
-            if is_due(tx, &row, now, &of)? {
+            if due_since(tx, &row, now, &of)?.is_some() {
                 due.push(row.id);
             }
         }
@@ -148,7 +176,7 @@ pub async fn keep(
 ) -> Result<(), DbError> {
     let profile = profile.clone();
     let find = move |tx: &Transaction<'_>| {
-        Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?, failed(tx)?])
+        Ok([overdue(tx, now, &profile)?, unfinished(tx, now)?, failed(tx, now, &profile)?])
     };
     alarms::keep(db, now, ALARMS, find).await
 }

@@ -2,21 +2,23 @@
 //!
 //! Invariants: it is done before the first request is answered, and again and again; whoever knows an older succession is
 //! told the newer one, whoever knows a newer one ends this one's time; nobody who does not answer holds anything up. One that
-//! knows no statement asks the vaults all the same: it may be a copy from before the first.
+//! knows no statement asks the vaults all the same: it may be a copy from before the first. Standbys are asked how fresh
+//! their copies are as well.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumbung_model::{Clock, with_causes};
+use lumbung_model::{Clock, Timestamp, TlsPin, with_causes};
 use lumbung_wire::ControllerClient;
 use lumbung_wire::client::{ClientError, Timeouts, VaultClient};
+use lumbung_wire::messages::overview::ControllerHealth;
 use lumbung_wire::messages::succession::{Seat, Succession};
 use lumbung_wire::succession::{Chain, Relation};
 use lumbung_wire::tls::{self, ServerTrust, TlsIdentity};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Post, TakeError};
+use super::{Post, TakeError, standbys};
 use crate::act::Act;
 use crate::db::{Db, DbError, register};
 use crate::poller::site::Enrolled;
@@ -44,21 +46,28 @@ pub struct Lookout {
 /// Somebody who may know more, or less.
 #[derive(Clone)]
 enum Other {
-    Controller(ControllerClient),
+    Standby(TlsPin, ControllerClient),
     Vault(VaultClient),
 }
 
 impl Other {
     async fn succession(&self) -> Result<Succession, ClientError> {
         match self {
-            Self::Controller(client) => client.succession().await,
+            Self::Standby(_, client) => client.succession().await,
             Self::Vault(client) => client.succession().await,
         }
     }
 
+    /// Of when a standby's copy is, as it says itself.
+    async fn copied(&self) -> Option<(TlsPin, Timestamp)> {
+        let Self::Standby(pin, client) = self else { return None };
+        let health: ControllerHealth = client.get("/api/v1/health").await.ok()?;
+        health.copied.map(|copied| (*pin, copied))
+    }
+
     async fn tell(&self, succession: &Succession) -> Result<Succession, ClientError> {
         match self {
-            Self::Controller(client) => client.tell_succession(succession).await,
+            Self::Standby(_, client) => client.tell_succession(succession).await,
             Self::Vault(client) => client.tell_succession(succession).await,
         }
     }
@@ -93,26 +102,32 @@ impl Lookout {
             let known = known.clone();
             asked.spawn(async move {
                 let found = tokio::time::timeout(PATIENCE, compare(&other, known.as_ref())).await;
-                (url, found)
+                let copied = tokio::time::timeout(PATIENCE, other.copied()).await;
+                (url, found, copied.ok().flatten())
             });
         }
+        let mut told = Vec::new();
         while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok((url, Ok(Ok(Some(newer))))) => self.take(&url, newer).await?,
-                Ok((url, Ok(Err(error)))) => {
+            let Ok((url, found, copied)) = answer else { continue };
+            told.extend(copied);
+            match found {
+                Ok(Ok(Some(newer))) => self.take(&url, newer).await?,
+                Ok(Err(error)) => {
                     tracing::debug!("{url} does not tell who acts: {}", with_causes(&error));
                 }
-                Ok((_, Ok(Ok(None)) | Err(_))) | Err(_) => {}
+                Ok(Ok(None)) | Err(_) => {}
             }
         }
-        Ok(())
+        standbys::keep(&self.db, self.clock.now(), self.post.chain(), told).await
     }
 
     fn controller(&self, seat: &Seat) -> Option<Other> {
         let trust = ServerTrust::Pins(vec![seat.pin]);
         let tls = tls::client_config(Some(&self.identity), trust, self.clock.clone()).ok()?;
         let timeouts = Timeouts { connect: PATIENCE, stall: PATIENCE, ..Timeouts::default() };
-        ControllerClient::with_timeouts(&seat.url, &tls, timeouts).ok().map(Other::Controller)
+        ControllerClient::with_timeouts(&seat.url, &tls, timeouts)
+            .ok()
+            .map(|client| Other::Standby(seat.pin, client))
     }
 
     async fn take(&self, url: &str, newer: Succession) -> Result<(), DbError> {
@@ -153,7 +168,7 @@ mod tests {
     use crate::state_dir::StateDir;
     use crate::succession::tests::{next, seat};
     use axum::{Json, Router, routing::get};
-    use lumbung_model::{FixedClock, SiteId, Timestamp};
+    use lumbung_model::{FixedClock, SiteId};
     use lumbung_pack::SigningKey;
     use lumbung_wire::messages::overview::ControllerState;
     use lumbung_wire::messages::register::{Site, SiteKind};

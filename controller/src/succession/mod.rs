@@ -6,6 +6,7 @@
 //! while a vault shows one that names another.
 
 pub mod lookout;
+pub mod standbys;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
