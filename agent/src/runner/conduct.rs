@@ -356,11 +356,11 @@ impl Conductor<'_> {
         self.under_way.retain(|(one, _)| one != step);
         let step = step.clone();
         let what = match result {
-            Ok(outcome) => Happened::StepFinished { step: step.clone(), outcome },
+            Ok(outcome) => Happened::StepFinished { step: step.clone(), outcome: outcome.folded() },
             Err(Failed { reason, outcome }) => Happened::StepFailed {
                 step: step.clone(),
                 reason: told(&reason),
-                outcome: *outcome,
+                outcome: outcome.folded(),
             },
         };
         if !self.write_if_it_follows(what)? {

@@ -287,6 +287,25 @@ impl Happened {
 }
 
 impl StepOutcome {
+    /// The same with at most [`INTEGRITY_MAX`] comparisons: those that differ first, and of the rest their number.
+    #[must_use]
+    pub fn folded(mut self) -> Self {
+        if self.integrity.len() <= INTEGRITY_MAX {
+            return self;
+        }
+        self.integrity.sort_by_key(|one| one.good);
+        let rest = self.integrity.split_off(INTEGRITY_MAX - 1);
+        let good = rest.iter().all(|one| one.good);
+        self.integrity.push(Integrity {
+            kind: IntegrityKind::Other,
+            subject: format!("{} perbandingan lain", rest.len()),
+            expected: "sama".to_owned(),
+            found: if good { "sama" } else { "ada yang berbeda" }.to_owned(),
+            good,
+        });
+        self
+    }
+
     fn texts(&self) -> Vec<&str> {
         let compared = self.integrity.iter();
         let compared = compared.flat_map(|one| [&one.subject, &one.expected, &one.found]);
