@@ -292,11 +292,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             Ok(Exit::Fine)
         }
         Command::Scratch { command: ScratchCommand::Hold { memory, folder } } => {
-            runner::scratch::hold(memory, folder.as_deref())?;
+            runner::confined::hold(memory, folder.as_deref())?;
             Ok(Exit::Fine)
         }
         Command::Scratch { command: ScratchCommand::Run { user, program } } => {
-            runner::scratch::run(&user, &program)?;
+            runner::confined::run(&user, &program)?;
             Ok(Exit::Fine)
         }
         Command::Man { dir: None } => {

@@ -13,7 +13,7 @@ pub use summary::{RunSummary, warning_lines};
 
 use std::sync::Arc;
 
-use lumbung_database::{Places, Prepared, SourceError};
+use lumbung_database::{Launcher, Places, Prepared, SourceError};
 use lumbung_engine::{
     BackupError, BackupOptions, BackupOutcome, BackupRequest, Cancel, Depot, DepotError, Excludes,
     Halt, HttpDepot, Progress, Source, StateError as EngineState, backup, load_rosters,
@@ -244,6 +244,7 @@ impl Runner {
         let places = Places {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
             scratch: self.state.path().to_owned(),
+            launcher: Launcher::default(),
         };
         settings.prepare(&places, self.clock.now(), &Halt::by(cancel)).map(Some)
     }

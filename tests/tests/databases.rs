@@ -604,6 +604,122 @@ fn mariadb_is_backed_up_under_load_and_every_balance_comes_back() {
     assert!(percent_sent(&same) < 5, "{same}");
 }
 
+/// What a table of PostgreSQL may need: a type, a function of a trigger, a sequence, the table that it is a part of.
+const REGISTER: &str = "CREATE TYPE kelas AS ENUM ('I', 'II'); \
+     CREATE FUNCTION catat() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN\nRETURN NEW;\n-- Name: x; Type: FK CONSTRAINT; y\nEND$$; \
+     CREATE TABLE kamar (id serial PRIMARY KEY, kelas kelas NOT NULL DEFAULT 'II'); \
+     CREATE TABLE rawat (id int, kamar int NOT NULL REFERENCES kamar, masuk date) PARTITION BY RANGE (masuk); \
+     CREATE TABLE \"rawat 2026\" PARTITION OF rawat FOR VALUES FROM ('2026-01-01') TO ('2027-01-01'); \
+     CREATE UNIQUE INDEX nomor ON \"rawat 2026\" (id); \
+     CREATE TRIGGER dicatat BEFORE INSERT ON kamar FOR EACH ROW EXECUTE FUNCTION catat(); \
+     CREATE MATERIALIZED VIEW penuh AS SELECT 1 / count(*) AS satu FROM kamar WITH NO DATA; \
+     INSERT INTO kamar (kelas) SELECT 'I' FROM generate_series(1, 50); REFRESH MATERIALIZED VIEW penuh; \
+     INSERT INTO rawat SELECT n, 1 + n % 50, '2026-02-01' FROM generate_series(1, 3000) n; \
+     CREATE SCHEMA arsip; CREATE TABLE arsip.kamar AS SELECT 1 AS id";
+
+#[test]
+fn one_table_of_postgresql_comes_back_beside_the_one_that_is_there() {
+    let server = Postgresql::start().unwrap();
+    server.sql("postgres", "CREATE DATABASE simrs").unwrap();
+    server.sql("simrs", REGISTER).unwrap();
+    let bed = Bed::new();
+    bed.job("simrs", &postgresql_job(&server, ""));
+    let run = bed.backup("simrs");
+    server
+        .sql("simrs", "DELETE FROM rawat WHERE id > 10; DELETE FROM kamar WHERE id > 11")
+        .unwrap();
+    let to = to_postgresql(&server);
+    let table = |table: &str, more: &[&str]| {
+        bed.database(&run, &[&["--database", "simrs", "--table", table], more].concat(), &to)
+    };
+    let restored = json(&mut table("public.\"rawat 2026\"", &[]));
+    let place = restored["table"].as_str().unwrap();
+    assert!(
+        place.starts_with("\"lumbung_restore_") && place.ends_with(".\"rawat 2026\""),
+        "{place}"
+    );
+    assert_eq!((&restored["tables"], &restored["rows"]), (&1.into(), &3000.into()), "{restored}");
+    let one = |query: &str| server.sql("simrs", query).unwrap();
+    assert_eq!(one(&format!("SELECT count(*), sum(id) FROM {place}")), "3000|4501500");
+    assert_eq!(one("SELECT count(*) FROM rawat"), "10", "what is there stays as it is");
+    let indexes = format!(
+        "SELECT count(*) FROM pg_index WHERE indrelid = '{place}'::regclass AND indisunique"
+    );
+    assert_eq!(one(&indexes), "1");
+    // What was lost is taken from it by SQL.
+    one("INSERT INTO kamar SELECT n, 'I' FROM generate_series(12, 50) n");
+    one(&format!("INSERT INTO rawat SELECT * FROM {place} r WHERE id > 10"));
+    assert_eq!(one("SELECT count(*) FROM rawat"), "3000");
+
+    let said = error(&mut table("kamar", &[]));
+    assert!(said.contains("name one of arsip.kamar, public.kamar"), "{said}");
+    let said = error(&mut table("pasien", &[]));
+    assert!(said.contains("has no table \\\"pasien\\\""), "{said}");
+    let said = error(&mut table("public.kamar", &["--as", "simpeg"]));
+    assert!(said.contains("no database \\\"simpeg\\\" that the table"), "{said}");
+    // What it needs is not in that database: nothing of it stays.
+    let said = error(&mut table("public.kamar", &["--as", "postgres"]));
+    assert!(said.contains("public.kelas"), "{said}");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'lumbung%'";
+    assert_eq!(server.sql("postgres", schemas).unwrap(), "0");
+    let left = "SELECT count(*) FROM pg_database WHERE datname LIKE 'lumbung%'";
+    assert_eq!(one(left), "0");
+}
+
+#[test]
+fn one_table_of_mariadb_comes_back_in_a_database_of_its_own() {
+    let server = Mariadb::start().unwrap();
+    server.sql("mysql", ACCOUNTS).unwrap();
+    server
+        .sql("simpeg", "INSERT INTO moved (source, target, amount) VALUES (1, 2, 7), (2, 3, 7)")
+        .unwrap();
+    let bed = Bed::new();
+    bed.job("simpeg", &mariadb_job(&server, ""));
+    let run = bed.backup("simpeg");
+    server.sql("simpeg", "UPDATE account SET balance = 0 WHERE id < 100").unwrap();
+    let to = to_mariadb(&server);
+    let wanted = ["--database", "simpeg", "--table", "account"];
+    let restored = json(&mut bed.database(&run, &wanted, &to));
+    let place = restored["table"].as_str().unwrap();
+    assert!(place.starts_with("`lumbung_restore_") && place.ends_with(".`account`"), "{place}");
+    let database = restored["name"].as_str().unwrap();
+    assert_eq!(server.sql(database, "SHOW TABLES").unwrap(), "account");
+    let sums = |of: &str| server.sql("mysql", &format!("SELECT SUM(balance) FROM {of}")).unwrap();
+    assert_eq!((sums(place).as_str(), sums("simpeg.account").as_str()), ("20000000", "19901000"));
+    let mend =
+        format!("UPDATE simpeg.account a JOIN {place} b USING (id) SET a.balance = b.balance");
+    server.sql("simpeg", &mend).unwrap();
+    assert_eq!(sums("simpeg.account"), "20000000");
+    let said = error(&mut bed.database(&run, &["--database", "simpeg", "--table", "dokter"], &to));
+    assert!(said.contains("has no table"), "{said}");
+}
+
+#[test]
+fn accounts_of_mysql_are_asked_of_the_server_and_come_back() {
+    // The answers are MariaDB's, which understands what MySQL 5.7 is asked.
+    let server = Mariadb::start_as("5.7.44-log").unwrap();
+    server.sql("mysql", "CREATE DATABASE simpeg; CREATE TABLE simpeg.t (a int); INSERT INTO simpeg.t VALUES (1)").unwrap();
+    let accounts = "CREATE USER `it``s`@`10.0.%` IDENTIFIED BY 'x'; GRANT SELECT, INSERT ON simpeg.* TO `it``s`@`10.0.%` WITH GRANT OPTION; \
+         CREATE USER baca@localhost IDENTIFIED BY 'y'; GRANT SELECT (a) ON simpeg.t TO baca@localhost";
+    server.sql("mysql", accounts).unwrap();
+    let bed = Bed::new();
+    bed.job("simpeg", &mariadb_job(&server, ""));
+    let run = bed.backup("simpeg");
+    let folder = bed.restore(&run, "simpeg").join("mariadb");
+    assert!(description(&folder)["server_version"].as_str().unwrap().starts_with("5.7.44"));
+    let again = Mariadb::start().unwrap();
+    let to = to_mariadb(&again);
+    let restored = json(&mut bed.database(&run, &["--database", "simpeg", "--roles"], &to));
+    assert_eq!(restored["left_out"], serde_json::json!([]), "{restored}");
+    for account in ["`it``s`@`10.0.%`", "baca@localhost", "lumbung@localhost"] {
+        for show in ["GRANTS FOR", "CREATE USER"] {
+            let shown =
+                |server: &Mariadb| server.sql("mysql", &format!("SHOW {show} {account}")).unwrap();
+            assert_eq!(shown(&server), shown(&again));
+        }
+    }
+}
+
 #[test]
 fn the_files_of_a_mariadb_server_come_back_whole() {
     let server = Mariadb::start().unwrap();

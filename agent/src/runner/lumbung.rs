@@ -162,6 +162,15 @@ impl Lumbung<'_> {
         command
     }
 
+    /// In a scratch place, what data is fed to is confined there.
+    fn launching(&self, command: &mut Command) {
+        if let Inside::Scratch(scratch) = self.inside {
+            for word in scratch.launcher() {
+                command.arg("--launcher").arg(word);
+            }
+        }
+    }
+
     /// Asks the depots one after the other until one answers.
     fn first<T>(
         &self,
@@ -257,6 +266,7 @@ impl Lumbung<'_> {
             let mut command = self.command();
             command.args(["database", "restore", &depot.depot, &snapshot.to_string()]);
             command.args(["--roles", "--database", name]).args(server);
+            self.launching(&mut command);
             if replace {
                 command.args(["--replace", "--yes", "--confirm", name]);
             }
@@ -280,6 +290,7 @@ impl Lumbung<'_> {
             let mut command = self.command();
             command.args(["database", "recover", &depot.depot, &snapshot.to_string()]);
             command.args(["--data", data, "--owner", owner]);
+            self.launching(&mut command);
             self.with_key(&mut command, of);
             self.ask::<serde::de::IgnoredAny>(command)
         })

@@ -2,7 +2,8 @@
 //!
 //! - [`config`]: the runner's own file. [`journal`]: what happened, durably.
 //! - [`mod@conduct`]: one run, driven by `lumbung_model::drill::Run`; [`hands`]: what its steps do.
-//! - [`programs`], [`scratch`], [`servers`], [`lumbung`]: processes, locked-down places, databases in them, and the restores.
+//! - [`programs`], [`scratch`], [`confined`], [`servers`], [`lumbung`]: processes, locked-down places, what runs in them, databases there, and
+//!   the restores.
 //!
 //! Invariants (docs/drills.md): it needs the controller for orders and answers alone, and goes on without it; it does nothing that its
 //! own file does not know; whatever kills it, the next start goes on from the journals, and puts back what was begun. It is a service
@@ -10,6 +11,7 @@
 
 pub mod conduct;
 pub mod config;
+pub mod confined;
 pub mod hands;
 pub mod journal;
 pub mod lumbung;
@@ -48,6 +50,8 @@ use crate::state::{StateDir, try_lock};
 
 /// How long a run rests that stopped by an error.
 const REST: Duration = Duration::from_secs(30);
+/// Of events in one report; the controller takes larger ones.
+const REPORT_BYTES: usize = 1 << 20;
 /// Runs at a time; a city's drills are rare.
 const RUNS_MAX: usize = 8;
 
@@ -356,7 +360,7 @@ impl Line {
     }
 }
 
-/// Tells the controller what it does not know yet of a run.
+/// Tells the controller what it does not know yet of a run. What it refuses keeps nothing of other runs back.
 async fn tell(
     client: &ControllerClient,
     order: &DrillOrder,
@@ -365,12 +369,12 @@ async fn tell(
     let mut untold: Vec<DrillEvent> =
         events.into_iter().filter(|event| event.number > order.through).collect();
     while !untold.is_empty() {
-        let rest = untold.split_off(untold.len().min(EVENTS_MAX));
+        let rest = untold.split_off(fits(&untold));
         let report = DrillReport { run: order.run, events: untold };
         match client.post::<_, DrillReportAck>("/api/v1/drill-reports", &report).await {
             Ok(_) => untold = rest,
-            // It does not follow there, or is closed: what was begun is put back all the same.
-            Err(error) if error.problem().is_some_and(|problem| problem.status == 409) => {
+            // It does not follow there, or the run is closed: what was begun is put back all the same.
+            Err(error) if error.problem().is_some_and(|problem| is_of_report(problem.status)) => {
                 tracing::error!("run {} is not told any more: {}", order.run, with_causes(&error));
                 return Ok(());
             }
@@ -378,4 +382,21 @@ async fn tell(
         }
     }
     Ok(())
+}
+
+/// Whether a refusal is about what was told, and not about who tells it or when.
+const fn is_of_report(status: u16) -> bool {
+    matches!(status, 400 | 404 | 409 | 413 | 422)
+}
+
+/// How many events fit into one report; one at least.
+fn fits(events: &[DrillEvent]) -> usize {
+    let mut room = REPORT_BYTES;
+    let fit = events.iter().take(EVENTS_MAX).take_while(|event| {
+        let bytes = serde_json::to_vec(event).map_or(0, |json| json.len() + 1);
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    });
+    fit.count().max(1)
 }

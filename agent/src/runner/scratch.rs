@@ -1,16 +1,15 @@
 //! A scratch place: namespaces of its own in which data is opened, and which take everything with them.
 //!
 //! Invariants: the place is a mount that no other process sees, in a PID namespace whose first process ends when the runner does, so
-//! that nothing that runs in it outlives the runner, and what lies in memory goes with it. Programs that data is fed to have no
-//! network, no rights of root and no capability; only `lumbung`, which fetches the data, sees the host's network. The namespaces
-//! are held by their files and not by a process id, which could become another's.
+//! that nothing that runs in it outlives the runner, and what lies in memory goes with it. Programs that data is fed to are confined
+//! ([`super::confined`]); only `lumbung`, which fetches the data, is root and sees the host's network, and it feeds the data to
+//! programs that are confined. The namespaces are held by their files and not by a process id, which could become another's.
 
-use std::ffi::CString;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +17,6 @@ use std::sync::{Mutex, PoisonError};
 use lumbung_database::{Running, bare};
 use lumbung_model::drill::RunnerName;
 use lumbung_model::{ByteSize, DrillRunId};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 
 use super::config::ScratchPlace;
 
@@ -28,12 +26,8 @@ pub const INSIDE: &str = "/mnt";
 const PREFIX: &str = "lumbung-run-";
 /// What of a run's folder is the place.
 const WITHIN: &str = "place";
-/// Where a program puts temporary files: they could be of the data, and stay behind on the host.
-const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
-/// Sockets of the host's own servers.
-const SOCKETS: &str = "/run";
 /// What the holder says when the place is there.
-const READY: &str = "ready";
+pub(super) const READY: &str = "ready";
 
 /// Why there is no scratch place.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +48,7 @@ pub enum ScratchError {
     },
 }
 
-fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ScratchError {
+pub(super) fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ScratchError {
     let what = what.into();
     move |source| ScratchError::Io { what, source }
 }
@@ -71,6 +65,9 @@ pub struct Scratch {
     /// Servers that run in it.
     servers: Mutex<Vec<Running>>,
 }
+
+/// The network of the place, as processes in it find it: the first of them holds it.
+const NETWORK_WITHIN: &str = "/proc/1/ns/net";
 
 /// The namespaces of a place, as `nsenter` and `/proc` call them. The network is the last one: not everything leaves the host's.
 const NAMESPACES: [(&str, &str); 5] =
@@ -143,7 +140,8 @@ impl Scratch {
         let _ = self.holder.wait();
     }
 
-    /// A command within the place: with the host's network and as root.
+    /// A command within the place, with the host's network and as root, which must feed what it fetches to nothing that is not started
+    /// by [`Self::launcher`].
     #[must_use]
     pub fn fetching(&self, program: &Path) -> Command {
         let mut command = self.enter(NAMESPACES.len() - 1);
@@ -155,9 +153,28 @@ impl Scratch {
     #[must_use]
     pub fn confined(&self, program: &str) -> Command {
         let mut command = self.isolated();
-        command.arg("unshare").args(["--mount", "--propagation", "private", "--"]).arg(&self.agent);
-        command.args(["scratch", "run", "--user", &self.user, "--", program]);
+        command.args(self.confining()).arg(program);
         command
+    }
+
+    /// The words before a program that make it a [`Self::confined`] one.
+    fn confining(&self) -> Vec<OsString> {
+        let own_mounts = ["unshare", "--mount", "--propagation", "private", "--"];
+        let run = ["scratch", "run", "--user", &self.user, "--"];
+        let agent = self.agent.as_os_str();
+        own_mounts
+            .map(OsString::from)
+            .into_iter()
+            .chain([agent.to_owned()])
+            .chain(run.map(OsString::from))
+            .collect()
+    }
+
+    /// With what a [`Self::fetching`] command starts a [`Self::confined`] one: it has to leave the host's network first.
+    #[must_use]
+    pub fn launcher(&self) -> Vec<OsString> {
+        let leave = ["nsenter", &format!("--net={NETWORK_WITHIN}"), "--"].map(OsString::from);
+        leave.into_iter().chain(self.confining()).collect()
     }
 
     /// A command within the place, without network, but as root: for what belongs to the place itself.
@@ -275,74 +292,6 @@ fn namespaces(holder: &mut Child) -> Result<[File; 5], ScratchError> {
     };
     let [mount, ipc, uts, processes, network] = NAMESPACES.map(|(_, kind)| open(kind));
     Ok([mount?, ipc?, uts?, processes?, network?])
-}
-
-/// `lumbung-agent scratch hold`: the first process of the namespaces. Makes the place, says so, and ends when its standard
-/// input does.
-///
-/// # Errors
-/// If the place cannot be made.
-pub fn hold(memory: u64, folder: Option<&Path>) -> Result<(), ScratchError> {
-    match folder {
-        Some(folder) => bind(folder).map_err(|error| {
-            failed(format!("{} cannot be mounted", folder.display()))(error.into())
-        })?,
-        None => mount_memory(INSIDE, memory, "0755")?,
-    }
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    if !up.map_err(failed("ip cannot be started"))?.success() {
-        return Err(ScratchError::Made("the loopback interface does not come up".to_owned()));
-    }
-    println!("{READY}");
-    // Nobody writes: this is the end of the runner, or of its wish for the place.
-    let mut nothing = Vec::new();
-    io::stdin().lock().read_to_end(&mut nothing).map(drop).map_err(failed("waiting for the runner"))
-}
-
-/// `lumbung-agent scratch run`: becomes a program without rights of root, that sees no socket of the host.
-///
-/// # Errors
-/// If it cannot be started.
-pub fn run(user: &str, program: &[String]) -> Result<(), ScratchError> {
-    for temporary in TEMPORARY {
-        mount_memory(temporary, 64 << 20, "01777")?;
-    }
-    mount_memory(SOCKETS, 16 << 20, "0755")?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    mount("lumbung", "/sys", "sysfs", flags, None)
-        .map_err(|error| failed("/sys cannot be mounted")(error.into()))?;
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", user, "--init-groups", "--no-new-privs", "--bounding-set=-all"]);
-    command.args(["--inh-caps=-all", "--regid"]).arg(group_of(user)?).arg("--").args(program);
-    Err(failed("setpriv cannot be started")(command.exec()))
-}
-
-/// The number of the first group of a user.
-fn group_of(user: &str) -> Result<String, ScratchError> {
-    let asked = Command::new("id").args(["--group", user]).output();
-    let asked = asked.map_err(failed("id cannot be started"))?;
-    if !asked.status.success() {
-        let message = format!("there is no user {user}: correct `user` of the scratch place");
-        return Err(ScratchError::Made(message));
-    }
-    Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
-}
-
-/// The folder at the place, without what devices and rights of programs a snapshot may hold.
-fn bind(folder: &Path) -> rustix::io::Result<()> {
-    mount_bind(folder, INSIDE)?;
-    mount_remount(INSIDE, MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV, "")
-}
-
-/// Memory that is not written to a swap device, where the kernel knows that (Linux 6.4).
-fn mount_memory(at: &str, bytes: u64, mode: &str) -> Result<(), ScratchError> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    let mounted = |more: &str| {
-        let options = CString::new(format!("size={bytes},mode={mode}{more}")).unwrap_or_default();
-        mount("lumbung", at, "tmpfs", flags, options.as_c_str())
-    };
-    let done = mounted(",noswap").or_else(|_| mounted(""));
-    done.map_err(|error| failed(format!("memory cannot be mounted at {at}"))(error.into()))
 }
 
 #[cfg(test)]

@@ -181,18 +181,18 @@ fn mariadb(scratch: &Scratch, purpose: &Purpose, folder: &str) -> Result<Server,
     init.arg(format!("--datadir={data}"));
     run(purpose, init, "mariadb-install-db")?;
     let socket = start_mariadb(scratch, purpose, folder)?;
-    let options = ["--host", &socket, "--user", "root"];
+    let options = ["--host", &socket, "--user", scratch.user()];
     Ok(Server { options: options.map(str::to_owned).to_vec() })
 }
 
 /// Starts a server on the data in a folder; its socket.
 fn start_mariadb(scratch: &Scratch, purpose: &Purpose, folder: &str) -> Result<String, String> {
     let (data, socket) = (format!("{folder}/data"), format!("{folder}/socket"));
-    // Checks run as the place's user, who may ask everything of a server that is thrown away.
+    // Clients and checks run as the place's user, who may do everything with a server that is thrown away.
     let user = scratch.user();
     let statements = [
         format!("CREATE USER IF NOT EXISTS '{user}'@localhost IDENTIFIED VIA unix_socket;"),
-        format!("GRANT ALL ON *.* TO '{user}'@localhost;"),
+        format!("GRANT ALL ON *.* TO '{user}'@localhost WITH GRANT OPTION;"),
     ];
     let file = format!("{folder}/init.sql");
     let mut write = scratch.confined("sh");

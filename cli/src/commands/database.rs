@@ -3,6 +3,7 @@
 //! Invariants: nothing that is there is replaced without being asked for twice; data goes from the snapshot into the server's own
 //! client and through no file.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 
@@ -10,9 +11,9 @@ use clap::{Args, Subcommand};
 use lumbung_database::mariadb::MariadbSettings;
 use lumbung_database::postgresql::PostgresqlSettings;
 use lumbung_database::restore::{
-    Copy, Place, ReadError, Replayed, Restored, Target, Until, Wanted, restore,
+    Copy, Place, ReadError, Replayed, Restored, Target, Until, Wanted, beside, restore,
 };
-use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Places};
+use lumbung_database::{Credentials, DESCRIPTION, Description, Kind, Launcher, Places};
 use lumbung_engine::{Halt, SnapshotReader};
 use lumbung_model::{ByteSize, ManifestId};
 
@@ -68,9 +69,12 @@ pub(crate) struct RestoreArgs {
     /// The database, as the snapshot has it
     #[arg(long, value_name = "NAME")]
     database: String,
-    /// Give it another name
+    /// Give it another name; of one table of PostgreSQL: the database to bring it into
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
+    /// Only this table, beside what is there: in a schema (PostgreSQL) or a database (MariaDB) of its own, without foreign keys
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["replace", "log"])]
+    table: Option<String>,
     /// Take the place of a database of that name; asked twice
     #[arg(long)]
     replace: bool,
@@ -100,6 +104,22 @@ pub(crate) struct RestoreArgs {
     until_position: Option<Place>,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    launched: LaunchedArgs,
+}
+
+/// How the programs that data is fed to are started.
+#[derive(Debug, Args)]
+pub(super) struct LaunchedArgs {
+    /// Start the server's programs by another one, such as one that confines them; once for each of its words
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    launcher: Vec<OsString>,
+}
+
+impl LaunchedArgs {
+    pub(super) fn launcher(&self) -> Launcher {
+        Launcher::new(self.launcher.clone())
+    }
 }
 
 /// A server, as its client reaches it.
@@ -237,29 +257,34 @@ impl Copy for Opened {
 }
 
 fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
-    let name = args.name.clone().unwrap_or_else(|| args.database.clone());
     let unlocked = args.from.unlock(terminal)?;
     let opened = open_at(&args.from, &unlocked, terminal)?;
     let log = args.log.as_deref();
     let log = log.map(|spec| Segments::open(&unlocked, spec, terminal)).transpose()?;
     let until = until(args)?;
     let target = target(&args.server, opened.description.kind)?;
+    let mark = u64::try_from(now().0).unwrap_or_default();
+    let (database, table) = (args.database.clone(), args.table.clone());
+    // A table of MariaDB goes into a database of its own.
+    let own = table.is_some() && matches!(target, Target::Mariadb(_));
+    let usual = if own { beside(mark) } else { database.clone() };
+    let name = args.name.clone().unwrap_or(usual);
     if args.replace {
         ask_twice(args, &name, terminal)?;
     }
     let cancel = on_ctrl_c(terminal.quiet)?;
-    let mark = u64::try_from(now().0).unwrap_or_default();
-    let database = args.database.clone();
     let wanted = Wanted {
         database,
         name,
+        table,
         replaces: args.replace,
         roles: args.roles,
         trusts: args.trust_dump,
         accepts: args.accept_differences,
         mark,
     };
-    let places = Places { credentials: None, scratch: std::env::temp_dir() };
+    let launcher = args.launched.launcher();
+    let places = Places { credentials: None, scratch: std::env::temp_dir(), launcher };
     let log = log.as_ref().map(|log| Replayed { log, until: &until });
     let halt = Halt::by(&cancel);
     let restored = restore(&opened, &target, &wanted, log, &places, &halt).explain(
@@ -288,8 +313,19 @@ fn until(args: &RestoreArgs) -> Outcome<Until> {
 }
 
 fn told(restored: &Restored, terminal: &Terminal) -> String {
-    let Restored { name, tables, rows, checks, kept_as, .. } = restored;
+    let Restored { name, table, tables, rows, checks, kept_as, .. } = restored;
     let name = plain(name);
+    if let Some(table) = table {
+        let table = plain(table);
+        return match terminal.lang {
+            Lang::Id => format!(
+                "{name}: tabel dipulihkan sebagai {table}; {rows} baris cocok. Bandingkan dan salin yang diperlukan dengan SQL, lalu hapus\n"
+            ),
+            Lang::En => format!(
+                "{name}: the table is there as {table}; {rows} rows match. Compare it, copy what is needed by SQL, then drop it\n"
+            ),
+        };
+    }
     let mut out = match terminal.lang {
         Lang::Id => {
             format!(

@@ -10,7 +10,7 @@ use lumbung_database::restore::ReadError;
 use lumbung_engine::{Halt, Include, SnapshotError, SnapshotReader};
 use lumbung_seal::catalogue::{Entry, EntryKind};
 
-use super::database::{ShowArgs, open_at};
+use super::database::{LaunchedArgs, ShowArgs, open_at};
 use crate::commands::browse;
 use crate::failure::{Code, Exit, Explain as _, Failure, Outcome};
 use crate::interrupt::on_ctrl_c;
@@ -48,6 +48,8 @@ pub(crate) struct RecoverArgs {
     /// The user that the server runs as
     #[arg(long, value_name = "USER", default_value = "postgres")]
     owner: String,
+    #[command(flatten)]
+    launched: LaunchedArgs,
 }
 
 impl RecoverArgs {
@@ -117,7 +119,8 @@ pub(crate) fn run(args: &RecoverArgs, terminal: &Terminal) -> Outcome<Exit> {
     let log = log.map(|spec| Segments::open(&unlocked, spec, terminal)).transpose()?;
     let owner = owner(&args.owner)?;
     let (data, point, inclusive) = (args.data.clone(), args.point(), !args.before);
-    let wanted = Recovery { data, point, inclusive, owner };
+    let launcher = args.launched.launcher();
+    let wanted = Recovery { data, point, inclusive, owner, launcher };
     let cancel = on_ctrl_c(terminal.quiet)?;
     let log = log.as_ref().map(|log| log as &dyn Log);
     let recovered = recover(&base, log, &wanted, &Halt::by(&cancel)).explain(

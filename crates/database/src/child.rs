@@ -5,6 +5,7 @@
 //! standard error is drained all the while and its last part kept.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -37,6 +38,32 @@ pub fn bare(program: &Path) -> Command {
     command.env("HOME", "/nonexistent").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// What starts other programs: they stand behind its words, as those that `nice` or `nsenter` start. Without words they start by themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Launcher(Vec<OsString>);
+
+impl Launcher {
+    /// The program that starts others, and its own arguments.
+    #[must_use]
+    pub const fn new(words: Vec<OsString>) -> Self {
+        Self(words)
+    }
+
+    /// A [`bare`] command that is started by it.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let Some((first, rest)) = self.0.split_first() else { return bare(program) };
+        let mut command = bare(Path::new(first));
+        command.args(rest).arg(program);
+        command
+    }
+
+    /// Whether programs start by themselves.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// How a program ended, and what it had to say.

@@ -94,11 +94,6 @@ pub enum SourceError {
     /// Nothing to back up.
     #[error("the server has no database that could be backed up")]
     NothingThere,
-    /// Accounts of MySQL.
-    #[error(
-        "accounts can be dumped of MariaDB only: set grants = false, and back them up by a [job.command]"
-    )]
-    NoAccounts,
     /// A check that the owner named.
     #[error("check {name:?} cannot be made: {why}")]
     Check {
@@ -145,7 +140,6 @@ impl SourceError {
             | Self::Credentials { .. }
             | Self::NoDatabase(_)
             | Self::NothingThere
-            | Self::NoAccounts
             | Self::Check { .. } => false,
         }
     }

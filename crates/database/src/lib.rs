@@ -20,7 +20,7 @@ mod source;
 pub mod sqlite;
 mod tool;
 
-pub use child::{Ended, Running, bare};
+pub use child::{Ended, Launcher, Running, bare};
 pub use command::CommandSettings;
 pub use credentials::Credentials;
 pub use description::{Check, Database, Description, FORMAT, Kind, Made, Right, Setting, Table};

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use lumbung_engine::Halt;
 
-use crate::child::bare;
+use crate::child::Launcher;
 use crate::description::Kind;
 use crate::postgresql::wal::{Reach, Segment, reach};
 use crate::restore::{Copy, ReadError, RestoreError, feed};
@@ -73,6 +73,8 @@ pub struct Recovery {
     pub inclusive: bool,
     /// User and group that the server runs as; none leaves everything to the user who restores.
     pub owner: Option<(u32, u32)>,
+    /// What starts the programs that unpack and prepare the files; it has to start them as `owner`.
+    pub launcher: Launcher,
 }
 
 /// What was made.
@@ -173,9 +175,10 @@ fn plain_path(path: &Path) -> Result<&str, RestoreError> {
 
 /// A program that has no more rights than the server: what it reads may have been made by somebody who took the server that it is of.
 fn as_owner(program: &Path, wanted: &Recovery) -> Command {
-    let mut command = bare(program);
+    let mut command = wanted.launcher.command(program);
     command.current_dir("/");
-    if let Some((user, group)) = wanted.owner {
+    // Whoever starts them has become that user.
+    if let Some((user, group)) = wanted.owner.filter(|_| wanted.launcher.is_none()) {
         command.uid(user).gid(group);
     }
     command

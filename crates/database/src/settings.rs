@@ -7,6 +7,7 @@ use lumbung_model::Timestamp;
 use serde::Deserialize;
 
 use crate::SourceError;
+use crate::child::Launcher;
 use crate::command::{self, CommandSettings};
 use crate::mariadb::{self, MariadbSettings};
 use crate::postgresql::{self, PostgresqlSettings};
@@ -37,13 +38,15 @@ pub enum Settings {
     Command(CommandSettings),
 }
 
-/// Places on this host.
+/// Places on this host, and how programs are started there.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// Where systemd put the unit's credentials (`CREDENTIALS_DIRECTORY`).
     pub credentials: Option<PathBuf>,
     /// A folder of ours, for what cannot be streamed.
     pub scratch: PathBuf,
+    /// What starts the programs that data is fed to.
+    pub launcher: Launcher,
 }
 
 impl Settings {

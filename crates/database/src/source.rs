@@ -39,6 +39,8 @@ pub(crate) enum Origin {
     Program(Running),
     /// A file that nobody else knows.
     File(std::fs::File),
+    /// A short text.
+    Text(std::io::Cursor<Vec<u8>>),
 }
 
 /// How one file of a source is made.
@@ -130,6 +132,7 @@ impl Read for Read_<'_> {
         let read = match &mut self.origin {
             Origin::Program(running) => running.read(room)?,
             Origin::File(file) => file.read(room)?,
+            Origin::Text(text) => text.read(room)?,
         };
         self.hasher.update(&room[..read]);
         self.inspect.see(&room[..read]);
@@ -142,7 +145,7 @@ impl Stream for Read_<'_> {
         let Self { source, part, origin, inspect, hasher, path } = *self;
         let said = match origin {
             Origin::Program(running) => running.end_saying()?,
-            Origin::File(_) => String::new(),
+            Origin::File(_) | Origin::Text(_) => String::new(),
         };
         let mut description = source.locked();
         inspect.end(&said, &mut description)?;

@@ -80,7 +80,7 @@ fn fill(server: &Postgresql, name: &str, rows: u64) -> Result<()> {
     let insert = format!(
         "CREATE UNLOGGED TABLE pasien (id bigint primary key, nik text, lahir date, hasil text);
          INSERT INTO pasien SELECT n, '1271' || lpad((n * 7919 % 1000000000000)::text, 12, '0'),
-         date '1950-01-01' + (n % 25000)::int, md5(n::text) || md5((n * 31)::text) FROM generate_series(1, {rows}) n"
+         date '1950-01-01' + (n % 25000)::int, md5(n::text) || md5((n * 31)::text) FROM generate_series(1::bigint, {rows}) n"
     );
     server.sql(name, &insert).map(drop)
 }

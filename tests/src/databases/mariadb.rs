@@ -25,6 +25,19 @@ impl Mariadb {
     /// # Errors
     /// If MariaDB is not installed, or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// As [`Self::start`]; it says that it is another version, such as one of MySQL.
+    ///
+    /// # Errors
+    /// If MariaDB is not installed, or does not start.
+    pub fn start_as(version: &str) -> Result<Self> {
+        // Only an option file can say so.
+        Self::start_with(&format!("[mariadbd]\nversion={version}\n"))
+    }
+
+    fn start_with(options: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mariadb-").tempdir()?;
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
         let (user, group) = ids("mysql")?;
@@ -34,7 +47,7 @@ impl Mariadb {
         install.args(["--no-defaults", "--user=mysql", "--skip-test-db"]);
         install.args(["--auth-root-authentication-method=normal"]);
         output(install.arg(format!("--datadir={}", data.display())))?;
-        let daemon = serve(dir.path(), &data)?;
+        let daemon = serve(dir.path(), &data, options)?;
         let option_file = format!("[client]\npassword=\"{PASSWORD}\"\n");
         secret(&dir.path().join("credentials"), &option_file)?;
         let server = Self { dir, _daemon: daemon };
@@ -54,7 +67,7 @@ impl Mariadb {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
         let (user, group) = ids("mysql")?;
         chown(dir.path(), Some(user), Some(group))?;
-        let daemon = serve(dir.path(), data)?;
+        let daemon = serve(dir.path(), data, "")?;
         Ok(Self { dir, _daemon: daemon })
     }
 
@@ -96,9 +109,12 @@ impl Mariadb {
     }
 }
 
-fn serve(dir: &Path, data: &Path) -> Result<Daemon> {
+fn serve(dir: &Path, data: &Path, options: &str) -> Result<Daemon> {
+    let option_file = dir.join("options");
+    std::fs::write(&option_file, options)?;
     let mut server = Command::new("mariadbd");
-    server.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin=binlog"]);
+    server.arg(format!("--defaults-file={}", option_file.display()));
+    server.args(["--user=mysql", "--skip-networking", "--log-bin=binlog"]);
     server.args(["--binlog-format=ROW"]);
     server.args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--server-id=1"]);
     server.arg(format!("--datadir={}", data.display()));

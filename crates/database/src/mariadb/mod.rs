@@ -4,6 +4,7 @@
 //! One dump and not one for each database, so that what refers across databases matches, and one position of the binary log stands
 //! for all of it.
 
+mod accounts;
 mod base;
 mod inserts;
 mod server;
@@ -15,6 +16,7 @@ pub use settings::MariadbSettings;
 
 use std::path::Path;
 
+use accounts::AccountsDump;
 use lumbung_engine::Halt;
 use lumbung_model::Timestamp;
 
@@ -56,14 +58,21 @@ pub(crate) fn prepare(
     let databases = settings.choose(&found.databases)?;
     let names = databases.iter().map(|database| database.name.clone()).collect();
     description.databases = databases;
-    let dump = DatabasesDump { server: server.clone(), databases: names, with_log: found.has_log };
+    let dump = DatabasesDump {
+        server: server.clone(),
+        databases: names,
+        tool: DumpTool::of(&description.tool_version),
+        with_log: found.has_log,
+    };
     let mut parts: Vec<(String, Box<dyn Part>)> =
         vec![("databases.sql".to_owned(), Box::new(dump))];
     if settings.grants {
-        if !found.is_mariadb {
-            return Err(SourceError::NoAccounts);
-        }
-        parts.push(("grants.sql".to_owned(), Box::new(AccountsDump { server })));
+        let accounts = if found.is_mariadb {
+            AccountsDump::Mariadb(server)
+        } else {
+            AccountsDump::Mysql(server, found.version)
+        };
+        parts.push(("grants.sql".to_owned(), Box::new(accounts)));
     }
     Ok(Prepared::new(Path::new(FOLDER), parts, description))
 }
@@ -71,7 +80,33 @@ pub(crate) fn prepare(
 struct DatabasesDump {
     server: MariadbServer,
     databases: Vec<String>,
+    tool: DumpTool,
     with_log: bool,
+}
+
+/// Which dump program it is: MySQL's have words of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DumpTool {
+    Mariadb,
+    Mysql { says_source: bool },
+}
+
+impl DumpTool {
+    fn of(said: &str) -> Self {
+        if said.contains("MariaDB") || said.starts_with("mariadb") {
+            return Self::Mariadb;
+        }
+        // `--master-data` is deprecated since 8.0.26, and gone in 8.4.
+        let number = server::tool_number(said).unwrap_or_default();
+        Self::Mysql { says_source: number.as_slice() >= [8, 0, 26].as_slice() }
+    }
+
+    const fn log_position(self) -> &'static str {
+        match self {
+            Self::Mysql { says_source: true } => "--source-data=2",
+            _ => "--master-data=2",
+        }
+    }
 }
 
 impl Part for DatabasesDump {
@@ -82,7 +117,11 @@ impl Part for DatabasesDump {
         // A row that is inserted moves the ends of all statements behind it: few of them, so that most chunks stay what they were.
         command.arg("--net-buffer-length=8M");
         if self.with_log {
-            command.arg("--master-data=2");
+            command.arg(self.tool.log_position());
+        }
+        if self.tool != DumpTool::Mariadb {
+            // What transactions the server has seen belongs to it, and keeps the dump out of another one.
+            command.arg("--set-gtid-purged=OFF");
         }
         command.arg("--databases").arg("--").args(&self.databases);
         let running = Running::start(command, halt)?;
@@ -128,35 +167,23 @@ fn log_position(head: &str) -> Option<String> {
     })
 }
 
-/// Accounts, roles and what they may.
-struct AccountsDump {
-    server: MariadbServer,
-}
-
-impl Part for AccountsDump {
-    fn begin(&self, halt: Halt) -> Result<(Origin, Box<dyn Inspect>), SourceError> {
-        let mut command = self.server.client(&self.server.dump);
-        command.args(["--system=users", "--skip-dump-date", "--insert-ignore"]);
-        Ok((Origin::Program(Running::start(command, halt)?), Box::new(Accounts::default())))
-    }
-}
-
-#[derive(Default)]
-struct Accounts(Tail);
-
-impl Inspect for Accounts {
-    fn see(&mut self, bytes: &[u8]) {
-        self.0.see(bytes);
-    }
-
-    fn end(self: Box<Self>, _: &str, _: &mut Description) -> Result<(), SourceError> {
-        self.0.check("mariadb-dump", MARKER)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_dump_program_has_its_words() {
+        let of = |said| DumpTool::of(said).log_position();
+        let mariadb =
+            "mariadb-dump  Ver 10.19 Distrib 10.11.14-MariaDB, for debian-linux-gnu (x86_64)";
+        assert_eq!(DumpTool::of(mariadb), DumpTool::Mariadb);
+        assert_eq!(
+            DumpTool::of("mariadb-dump from 11.4.2-MariaDB, client 10.19"),
+            DumpTool::Mariadb
+        );
+        assert_eq!(of("mysqldump  Ver 8.0.25 for Linux on x86_64"), "--master-data=2");
+        assert_eq!(of("mysqldump  Ver 8.4.3 for Linux on x86_64"), "--source-data=2");
+    }
 
     #[test]
     fn the_position_of_the_log_is_found() {

@@ -6,7 +6,7 @@ use std::process::Command;
 use lumbung_engine::Halt;
 
 use super::MariadbSettings;
-use crate::child::{Running, bare};
+use crate::child::{Launcher, Running};
 use crate::description::Database;
 use crate::settings::Places;
 use crate::source::ask;
@@ -30,6 +30,7 @@ pub struct MariadbServer {
     client: PathBuf,
     pub(super) dump: PathBuf,
     tools: Option<PathBuf>,
+    launcher: Launcher,
 }
 
 /// What a server says of itself.
@@ -58,6 +59,7 @@ impl MariadbServer {
             client: find(["mariadb", "mysql"])?,
             dump: find(["mariadb-dump", "mysqldump"])?,
             tools: settings.tools.clone(),
+            launcher: places.launcher.clone(),
         })
     }
 
@@ -71,7 +73,7 @@ impl MariadbServer {
 
     /// A tool that reads its password from the option file and nothing else from anywhere.
     pub(super) fn client(&self, program: &Path) -> Command {
-        let mut command = bare(program);
+        let mut command = self.launcher.command(program);
         match &self.option_file {
             Some(file) => command.arg(format!("--defaults-file={}", file.display())),
             None => command.arg("--no-defaults"),
@@ -93,14 +95,15 @@ impl MariadbServer {
 
     /// The program that reads binary logs: it connects to nothing.
     pub(crate) fn binlog(&self) -> Result<Command, SourceError> {
-        let mut command = bare(&find(["mariadb-binlog", "mysqlbinlog"], self.tools.as_deref())?);
+        let program = find(["mariadb-binlog", "mysqlbinlog"], self.tools.as_deref())?;
+        let mut command = self.launcher.command(&program);
         command.arg("--no-defaults");
         Ok(command)
     }
 
     /// Whether the client can be kept from starting programs and reading files.
     pub(crate) fn restricts(&self, halt: &Halt) -> Result<bool, SourceError> {
-        let mut command = bare(&self.client);
+        let mut command = self.launcher.command(&self.client);
         command.args(["--no-defaults", "--help"]);
         Ok(Running::answer(command, halt.clone())?.contains("--sandbox"))
     }
@@ -151,7 +154,7 @@ fn find(names: [&str; 2], tools: Option<&Path>) -> Result<PathBuf, SourceError> 
 }
 
 /// `mysqldump  Ver 10.19 Distrib 10.3.39-MariaDB, for …` has the version of its protocol in front.
-fn tool_number(said: &str) -> Option<Vec<u32>> {
+pub(super) fn tool_number(said: &str) -> Option<Vec<u32>> {
     let from = said.split_once("Distrib ").map_or(said, |(_, from)| from);
     tool::number(from)
 }

@@ -7,7 +7,7 @@ use lumbung_engine::Halt;
 use serde::Deserialize;
 
 use super::PostgresqlSettings;
-use crate::child::{Running, bare};
+use crate::child::{Launcher, Running};
 use crate::description::Database;
 use crate::settings::Places;
 use crate::source::ask;
@@ -44,6 +44,7 @@ pub struct Server {
     pub(super) pg_dumpall: PathBuf,
     /// Only base backups need it.
     pg_basebackup: Option<PathBuf>,
+    launcher: Launcher,
 }
 
 /// What a server says of itself.
@@ -81,6 +82,7 @@ impl Server {
             pg_dump: find("pg_dump")?,
             pg_dumpall: find("pg_dumpall")?,
             pg_basebackup: find("pg_basebackup").ok(),
+            launcher: places.launcher.clone(),
         })
     }
 
@@ -98,13 +100,21 @@ impl Server {
 
     /// A tool that connects by libpq's environment: nothing of it is on the command line.
     pub(super) fn client(&self, program: &Path, database: &str) -> Command {
-        let mut command = bare(program);
+        let mut command = self.launcher.command(program);
         command.env("PGHOST", &self.host).env("PGPORT", self.port.to_string());
         command.env("PGUSER", &self.user).env("PGDATABASE", database);
         command.env("PGAPPNAME", "lumbung").env("PGCONNECT_TIMEOUT", "30");
         command.envs(self.password_file.iter().map(|path| ("PGPASSFILE", path)));
         command.envs(self.ssl.iter().map(|(name, value)| (name, value)));
         command.arg("--no-password");
+        command
+    }
+
+    /// `pg_dump` of one schema, without owners and rights: it becomes a part of another database.
+    pub(crate) fn dump_of_schema(&self, database: &str, schema: &str) -> Command {
+        let mut command = self.client(&self.pg_dump, database);
+        command.args(["--format=plain", "--no-owner", "--no-privileges", "--no-publications"]);
+        command.arg("--no-subscriptions").arg(format!("--schema={schema}"));
         command
     }
 
@@ -118,7 +128,7 @@ impl Server {
 
     /// Whether `psql` can be kept from running its own commands.
     pub(crate) fn restricts(&self, halt: &Halt) -> Result<bool, SourceError> {
-        let mut command = bare(&self.psql);
+        let mut command = self.launcher.command(&self.psql);
         command.arg("--help=commands");
         Ok(Running::answer(command, halt.clone())?.contains("\\restrict"))
     }

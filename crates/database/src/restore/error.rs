@@ -38,6 +38,24 @@ pub enum RestoreError {
         /// What there is.
         there: Vec<String>,
     },
+    /// A table that was not backed up.
+    #[error(
+        "the database of the snapshot has no table {0:?} with rows: `lumbung database show` with --json lists its tables"
+    )]
+    NoTable(String),
+    /// Several tables of that name.
+    #[error("several schemas have a table {name:?}: name one of {}", there.join(", "))]
+    SeveralTables {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: Vec<String>,
+    },
+    /// A table is brought into a database, which is not there.
+    #[error(
+        "the server has no database {0:?} that the table could be brought into: name one with --as, or restore the whole database"
+    )]
+    NoPlace(String),
     /// A file that was not made.
     #[error("the snapshot has no {0}: it was backed up without")]
     NoFile(&'static str),

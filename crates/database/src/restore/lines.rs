@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// Kept of a line until it is decided whether it is wanted: its beginning tells.
-const HEAD_BYTES: usize = 1 << 10;
+pub(super) const HEAD_BYTES: usize = 1 << 10;
 
 /// Passes on the lines that are wanted.
 pub(super) struct Lines<'a, F> {

@@ -4,6 +4,7 @@
 //! and it is loaded again, and the copy stays until that was counted as well.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::process::Command;
 
 use lumbung_engine::{Cancel, Halt};
@@ -11,9 +12,10 @@ use lumbung_engine::{Cancel, Halt};
 use super::binlog::{Replay, place_of_dump};
 use super::section::section;
 use super::{
-    Copy, Replayed, RestoreError, Restored, Wanted, chosen, compare, feed, file, write_wanted,
+    Copy, ReadError, Replayed, RestoreError, Restored, Wanted, beside, chosen, compare, feed,
+    feed_hearing, file, table, write_wanted,
 };
-use crate::description::Database;
+use crate::description::{Database, Made};
 use crate::mariadb::{MariadbServer, MariadbSettings, unhex};
 use crate::source::ask;
 use crate::{Places, SourceError, tool};
@@ -27,7 +29,9 @@ pub(super) fn restore(
     halt: &Halt,
 ) -> Result<Restored, RestoreError> {
     let description = copy.description();
-    let database = chosen(description, &wanted.database)?;
+    let whole = chosen(description, &wanted.database)?;
+    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table));
+    let database = &one_table.transpose()?.unwrap_or_else(|| whole.clone());
     let dump = file(description, "dump", |made| made.path.ends_with("/databases.sql"))?;
     let server = MariadbServer::reach(settings, places)?;
     let found = server.look(halt)?;
@@ -45,13 +49,11 @@ pub(super) fn restore(
     if !restricts && !wanted.trusts {
         return Err(RestoreError::Unrestricted("mariadb"));
     }
-    let target =
-        Loading { server, halt, copy, database, dump, log, restricts, accepts: wanted.accepts };
-    if wanted.roles {
-        let grants = file(description, "accounts", |made| made.path.ends_with("/grants.sql"))?;
-        target.make_accounts(grants)?;
-    }
-    let temporary = format!("lumbung_restore_{}", wanted.mark);
+    let (accepts, one_table) = (wanted.accepts, wanted.table.is_some());
+    let target = Loading { server, halt, copy, database, one_table, dump, log, restricts, accepts };
+    let grants = |made: &Made| made.path.ends_with("/grants.sql");
+    let accounts = wanted.roles.then(|| file(description, "accounts", grants)).transpose()?;
+    let temporary = beside(wanted.mark);
     let first = if exists { &temporary } else { &wanted.name };
     let (tables, rows) = target.make(first)?;
     if exists {
@@ -63,8 +65,13 @@ pub(super) fn restore(
         })?;
         target.drop(&temporary);
     }
-    let (name, left_out) = (wanted.name.clone(), Vec::new());
-    Ok(Restored { name, tables, rows, checks: 0, kept_as: None, left_out })
+    let name = wanted.name.clone();
+    // Now that the tables are there which they are about.
+    let left_out = accounts.map(|grants| target.make_accounts(grants)).transpose()?;
+    let left_out = left_out.unwrap_or_default();
+    let table = wanted.table.as_ref().and(database.tables.first());
+    let table = table.map(|table| format!("{}.{}", identifier(&name), identifier(&table.name)));
+    Ok(Restored { name, table, tables, rows, checks: 0, kept_as: None, left_out })
 }
 
 struct Loading<'a> {
@@ -72,6 +79,8 @@ struct Loading<'a> {
     halt: &'a Halt,
     copy: &'a dyn Copy,
     database: &'a Database,
+    /// Whether only the one table that `database` has is loaded.
+    one_table: bool,
     dump: &'a str,
     log: Option<Replayed<'a>>,
     restricts: bool,
@@ -99,17 +108,21 @@ impl Loading<'_> {
         session
     }
 
-    /// Makes the accounts that are missing; those that are there keep their passwords and rights.
-    fn make_accounts(&self, grants: &str) -> Result<(), RestoreError> {
+    /// Makes the accounts that are missing; those that are there keep their passwords and rights. What cannot be made or given here, such as
+    /// a right on a table of another database, comes back.
+    fn make_accounts(&self, grants: &str) -> Result<Vec<String>, RestoreError> {
         let there = self.run("SELECT HEX(User), HEX(Host) FROM mysql.user")?;
         let there: BTreeSet<Account> = there
             .lines()
             .filter_map(|line| line.split_once('\t'))
             .filter_map(|(user, host)| Some((unhex(user)?, unhex(host)?)))
             .collect();
-        feed(self.session(), self.halt, |out| {
+        let mut session = self.session();
+        session.arg("--force");
+        let said = feed_hearing(session, self.halt, |out| {
             write_wanted(self.copy, grants, out, |line| is_wanted(line, &there))
-        })
+        })?;
+        Ok(refused(&said))
     }
 
     /// What failed counts; that something cannot be dropped shows with the next statement.
@@ -133,14 +146,26 @@ impl Loading<'_> {
         self.fill(name).inspect_err(|_| self.drop(name))
     }
 
+    /// Writes the part of the dump that is of the database; of one table, what is of it.
+    fn write_dump(&self, out: &mut dyn Write) -> Result<(), ReadError> {
+        let Some(table) = self.database.tables.first().filter(|_| self.one_table) else {
+            return self.write_section(out);
+        };
+        let mut lines = table::of_mariadb(&table.name, out);
+        self.write_section(&mut lines)?;
+        Ok(lines.finish()?)
+    }
+
+    fn write_section(&self, out: &mut dyn Write) -> Result<(), ReadError> {
+        let mut section = section(&self.database.name, out);
+        self.copy.write(self.dump, &mut section)?;
+        Ok(section.finish()?)
+    }
+
     fn fill(&self, name: &str) -> Result<(usize, u64), RestoreError> {
         let mut load = self.session();
         load.arg(format!("--database={name}"));
-        feed(load, self.halt, |out| {
-            let mut section = section(&self.database.name, out);
-            self.copy.write(self.dump, &mut section)?;
-            Ok(section.finish()?)
-        })?;
+        feed(load, self.halt, |out| self.write_dump(out))?;
         let counted = compare(self.database, self.accepts, |table| {
             self.run(&format!("SELECT COUNT(*) FROM {}.{}", identifier(name), identifier(table)))
         })?;
@@ -154,15 +179,24 @@ impl Loading<'_> {
     }
 }
 
+/// What the client says of statements that failed, of all that it said in one line: `ERROR 1146 (42S02) at line 5: Table …`.
+fn refused(said: &str) -> Vec<String> {
+    said.split("; ").filter(|one| one.starts_with("ERROR ")).map(str::to_owned).collect()
+}
+
 /// User and host.
 type Account = (String, String);
 
 /// Whether a statement of a dump of accounts is about one that has to be made.
 fn is_wanted(line: &str, there: &BTreeSet<Account>) -> bool {
+    let behind = |word| line.rsplit_once(word).map(|(_, rest)| rest);
     let about = if line.starts_with("GRANT ") {
-        line.rsplit_once(" TO ").map(|(_, rest)| rest)
+        behind(" TO ")
+    } else if line.starts_with("REVOKE ") {
+        behind(" FROM ")
     } else if line.starts_with("SET DEFAULT ROLE ") {
-        line.rsplit_once(" FOR ").map(|(_, rest)| rest)
+        // As MariaDB says it, and as MySQL does.
+        behind(" FOR ").or_else(|| behind(" TO "))
     } else {
         line.strip_prefix("CREATE USER IF NOT EXISTS ")
     };
@@ -207,6 +241,8 @@ mod tests {
             ("GRANT SELECT ON `a TO b`.* TO `it``s`@`%`;", false),
             ("GRANT `role` TO `simpeg`@`%`;", true),
             ("GRANT USAGE ON *.* TO `role`;", false),
+            ("SET DEFAULT ROLE `role`@`%` TO `root`@`localhost`;", false),
+            ("REVOKE INSERT ON `mysql`.* FROM `root`@`localhost`;", false),
             ("CREATE USER IF NOT EXISTS `root`@`10.0.0.%`;", true),
             ("-- Dump completed", true),
         ] {

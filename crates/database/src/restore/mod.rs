@@ -11,6 +11,7 @@ mod mariadb;
 mod postgresql;
 mod restricted;
 mod section;
+mod table;
 
 pub use binlog::{Place, Until};
 pub use error::RestoreError;
@@ -56,8 +57,10 @@ pub enum Target {
 pub struct Wanted {
     /// The database, as the snapshot has it.
     pub database: String,
-    /// The name that it gets.
+    /// The name that it gets. Of one table of PostgreSQL: the database that it is brought into, which stays as it is.
     pub name: String,
+    /// Only this table of it, beside what is there: in PostgreSQL in a schema of its own, in MariaDB in a database of its own.
+    pub table: Option<String>,
     /// Whether it may take the place of a database of that name.
     pub replaces: bool,
     /// Whether roles or accounts that are missing are made first.
@@ -84,6 +87,9 @@ pub struct Replayed<'a> {
 pub struct Restored {
     /// The database's name.
     pub name: String,
+    /// Where in it the table is, if only one was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// Tables whose rows were counted and match the snapshot.
     pub tables: usize,
     /// Rows of them.
@@ -92,7 +98,7 @@ pub struct Restored {
     pub checks: usize,
     /// Under which name the one that was replaced is kept.
     pub kept_as: Option<String>,
-    /// What belonged to it on its server and could not be given here: rights, and what was set for its sessions.
+    /// What belonged to it on its server and could not be given here: rights, what was set for its sessions, accounts.
     pub left_out: Vec<String>,
 }
 
@@ -162,10 +168,19 @@ fn write_wanted(
 
 /// Feeds a program with what `fill` writes.
 pub(crate) fn feed(
-    mut command: Command,
+    command: Command,
     halt: &Halt,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
 ) -> Result<(), RestoreError> {
+    feed_hearing(command, halt, fill).map(drop)
+}
+
+/// As [`feed`]; gives the last part of what the program said on its standard error, in one line.
+fn feed_hearing(
+    mut command: Command,
+    halt: &Halt,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
+) -> Result<String, RestoreError> {
     // What it answers to its statements would fill a pipe that nobody reads.
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut running = Running::start(command, halt.clone())?;
@@ -174,8 +189,15 @@ pub(crate) fn feed(
         None => Ok(()),
     };
     // A program that ended says why; that its pipe broke is only what follows from it.
-    running.end()?;
-    filled.map_err(RestoreError::Read)
+    let said = running.end_saying()?;
+    filled.map_err(RestoreError::Read)?;
+    Ok(said)
+}
+
+/// The name of what is made beside something: a copy that waits for its place, or where a table is brought.
+#[must_use]
+pub fn beside(mark: u64) -> String {
+    format!("lumbung_restore_{mark}")
 }
 
 /// Counts what was loaded and holds it against the snapshot; `count` asks the server.

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::process::Stdio;
 
 use lumbung_engine::{Cancel, Halt};
 
 use super::restricted::restricted;
 use super::{
-    Copy, ReadError, RestoreError, Restored, Wanted, belongings, chosen, compare, feed, file,
-    write_wanted,
+    Copy, ReadError, RestoreError, Restored, Wanted, belongings, beside, chosen, compare, feed,
+    file, table, write_wanted,
 };
-use crate::description::Database;
+use crate::child::Running;
+use crate::description::{Database, Table};
 use crate::postgresql::{PostgresqlSettings, Server, is_name, session};
 use crate::source::ask;
 use crate::{Places, SourceError, tool};
@@ -23,37 +25,41 @@ pub(super) fn restore(
     halt: &Halt,
 ) -> Result<Restored, RestoreError> {
     let description = copy.description();
-    let database = chosen(description, &wanted.database)?;
+    let whole = chosen(description, &wanted.database)?;
     let dump =
-        file(description, "dump of it", |made| made.database.as_deref() == Some(&database.name))?;
+        file(description, "dump of it", |made| made.database.as_deref() == Some(&whole.name))?;
+    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table));
+    let database = &one_table.transpose()?.unwrap_or_else(|| whole.clone());
+    check_names(database)?;
     let server = Server::reach(settings, places)?;
     let found = server.look(halt)?;
     check_version(&description.server_version, found.number, &found.version)?;
     let exists = found.databases.iter().any(|there| there.name == wanted.name);
-    if exists && !wanted.replaces {
-        return Err(RestoreError::Exists(wanted.name.clone()));
+    match &wanted.table {
+        Some(_) if !exists => return Err(RestoreError::NoPlace(wanted.name.clone())),
+        Some(_) => _ = server.check_tools(&found, halt)?,
+        None if exists && !wanted.replaces => {
+            return Err(RestoreError::Exists(wanted.name.clone()));
+        }
+        None => {}
     }
     let restricts = server.restricts(halt)?;
     if !restricts && !wanted.trusts {
         return Err(RestoreError::Unrestricted("psql"));
     }
-    check_names(database)?;
     let target = Loading { server, halt, copy, database, wanted, restricts };
     if wanted.roles {
         let globals = file(description, "roles", |made| made.path.ends_with("/globals.sql"))?;
         target.make_roles(globals)?;
     }
-    let temporary = format!("lumbung_restore_{}", wanted.mark);
+    let temporary = beside(wanted.mark);
     target.create(&temporary)?;
     let loaded = target.load_and_compare(&temporary, dump);
-    let done = loaded.and_then(|restored| {
-        let left_out = target.give_belongings(&temporary)?;
-        let restored = Restored { left_out, ..restored };
-        let kept_as = exists.then(|| kept_name(&wanted.name, wanted.mark));
-        target.put_in_place(&temporary, kept_as.as_deref())?;
-        Ok(Restored { kept_as, ..restored })
-    });
-    if done.is_err() {
+    let done = match &wanted.table {
+        Some(_) => loaded.and_then(|restored| target.bring_table(&temporary, restored)),
+        None => loaded.and_then(|restored| target.take_place(&temporary, restored, exists)),
+    };
+    if done.is_err() || wanted.table.is_some() {
         // What failed counts; that its copy cannot be dropped, does not.
         let _ = target.settle(&format!("DROP DATABASE {}", identifier(&temporary)));
     }
@@ -137,10 +143,101 @@ impl Loading<'_> {
         Ok(left_out)
     }
 
+    /// Gives the copy what belonged to the database, and its name.
+    fn take_place(
+        &self,
+        temporary: &str,
+        restored: Restored,
+        exists: bool,
+    ) -> Result<Restored, RestoreError> {
+        let left_out = self.give_belongings(temporary)?;
+        let kept_as = exists.then(|| kept_name(&self.wanted.name, self.wanted.mark));
+        self.put_in_place(temporary, kept_as.as_deref())?;
+        Ok(Restored { left_out, kept_as, ..restored })
+    }
+
+    /// Brings the one table of the copy into a schema of its own of the database that is there.
+    fn bring_table(&self, temporary: &str, restored: Restored) -> Result<Restored, RestoreError> {
+        let Some(Table { name: table, rows }) = self.database.tables.first() else {
+            return Ok(restored);
+        };
+        let schema = beside(self.wanted.mark);
+        let table = self.make_movable(temporary, (table, &schema))?;
+        let mut dump = self.server.dump_of_schema(temporary, &schema);
+        dump.stdin(Stdio::null());
+        let mut dump = Running::start(dump, self.halt.clone())?;
+        let mut load = self.server.psql(&self.wanted.name);
+        load.args(["--single-transaction", "--file=-"]);
+        let loaded = feed(load, self.halt, |out| {
+            self.pass_on(out, |out| {
+                dump.stdout.as_mut().map_or(Ok(0), |pipe| std::io::copy(pipe, out))?;
+                // Half of it is not taken for the whole: the transaction ends with its input.
+                Ok(dump.end()?)
+            })
+        });
+        let undo = || self.drop_schema(&schema);
+        let counted = loaded.and_then(|()| {
+            Ok(self.ask(&self.wanted.name, &format!("SELECT count(*) FROM {table}"))?)
+        });
+        let found = counted.inspect_err(|_| undo())?;
+        if found.trim().parse() != Ok(*rows) && !self.wanted.accepts {
+            undo();
+            let (expected, found) = (*rows, found.trim().to_owned());
+            return Err(RestoreError::Rows { table, expected, found });
+        }
+        Ok(Restored { table: Some(table), ..restored })
+    }
+
+    /// Puts the table into a schema of its own, without what it was a part of; its name there.
+    fn make_movable(
+        &self,
+        database: &str,
+        (table, schema): (&str, &str),
+    ) -> Result<String, RestoreError> {
+        let parents = format!(
+            "SELECT CASE WHEN c.relispartition THEN format('ALTER TABLE %s DETACH PARTITION %s', inhparent::regclass, inhrelid::regclass) \
+             ELSE format('ALTER TABLE %s NO INHERIT %s', inhrelid::regclass, inhparent::regclass) END \
+             FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhrelid = {}::regclass",
+            literal(table)
+        );
+        for statement in self.ask(database, &parents)?.lines() {
+            self.ask(database, statement)?;
+        }
+        let schema = identifier(schema);
+        let moved = format!(
+            "SELECT format('{schema}.%I', relname) FROM pg_class WHERE oid = {}::regclass",
+            literal(table)
+        );
+        let moved = self.ask(database, &moved)?.trim_end_matches('\n').to_owned();
+        self.ask(database, &format!("CREATE SCHEMA {schema}"))?;
+        self.ask(database, &format!("ALTER TABLE {table} SET SCHEMA {schema}"))?;
+        Ok(moved)
+    }
+
+    fn drop_schema(&self, schema: &str) {
+        let halt = Halt::by(&Cancel::default());
+        let mut command = self.server.psql(&self.wanted.name);
+        command
+            .args(["--command", &format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(schema))]);
+        // What failed counts; this does not.
+        let _ = ask(command, &halt, &self.server.name());
+    }
+
+    /// Writes the dump; of one table, what is of it.
+    fn write_dump(&self, dump: &str, out: &mut dyn Write) -> Result<(), ReadError> {
+        let Some(table) = self.database.tables.first().filter(|_| self.wanted.table.is_some())
+        else {
+            return self.copy.write(dump, out);
+        };
+        let mut lines = table::of_postgresql(&table.name, out);
+        self.copy.write(dump, &mut lines)?;
+        Ok(lines.finish()?)
+    }
+
     fn load_and_compare(&self, name: &str, dump: &str) -> Result<Restored, RestoreError> {
         let mut load = self.server.psql(name);
         load.args(["--single-transaction", "--file=-"]);
-        feed(load, self.halt, |out| self.pass_on(out, |out| self.copy.write(dump, out)))?;
+        feed(load, self.halt, |out| self.pass_on(out, |out| self.write_dump(dump, out)))?;
         let count = |table: &str| self.ask(name, &format!("SELECT count(*) FROM {table}"));
         let (tables, rows) = compare(self.database, self.wanted.accepts, count)?;
         for check in &self.database.checks {
@@ -160,7 +257,8 @@ impl Loading<'_> {
         // Plans of a database that was never analysed are bad ones.
         self.ask(name, "ANALYZE")?;
         let (name, checks) = (self.wanted.name.clone(), self.database.checks.len());
-        Ok(Restored { name, tables, rows, checks, kept_as: None, left_out: Vec::new() })
+        let (kept_as, left_out) = (None, Vec::new());
+        Ok(Restored { name, table: None, tables, rows, checks, kept_as, left_out })
     }
 
     /// Gives the copy its name; whoever has it gets another one, in the same transaction.
