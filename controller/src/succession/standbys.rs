@@ -82,3 +82,42 @@ fn behind(db: &Connection, now: Timestamp, chain: Option<&Chain>) -> Result<Vec<
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::succession::tests::{next, seat};
+    use lumbung_wire::messages::succession::Succession;
+
+    const NAMED: Timestamp = Timestamp(1_800_000_000);
+
+    #[tokio::test]
+    async fn a_standby_that_falls_behind_is_told_until_it_has_a_copy_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::create(&dir.path().join("c.db")).unwrap();
+        let named = next(&Succession::default(), "sha256:00", (seat(1), seat(2)));
+        let chain = Chain::open(&named).unwrap();
+        let after = |seconds: i64| Timestamp(NAMED.0 + seconds);
+        let alarms = async |at: Timestamp, told: Option<Timestamp>| {
+            let told = told.map(|copied| (seat(2).pin, copied)).into_iter().collect();
+            keep(&db, at, Some(chain.clone()), told).await.unwrap();
+            let wanted = alarms::Wanted { kind: Some(ALARMS[0].to_owned()), ..Default::default() };
+            let open = db.read::<_, DbError>(|tx| alarms::list(tx, None, &wanted, 9)).unwrap();
+            open.into_iter().map(|row| row.finding.detail).collect::<Vec<_>>()
+        };
+        assert!(alarms(NAMED, None).await.is_empty());
+        let [never] = &alarms(after(BEHIND_S), None).await[..] else { panic!() };
+        assert!(never.contains("c2.example:7443 is named") && never.contains("never"), "{never}");
+        assert!(alarms(after(BEHIND_S + 60), Some(after(BEHIND_S))).await.is_empty());
+        assert!(alarms(after(2 * BEHIND_S - 1), None).await.is_empty(), "silence is no alarm yet");
+        let [behind] = &alarms(after(2 * BEHIND_S), None).await[..] else { panic!() };
+        assert!(behind.contains(&format!("has a copy of {}", after(BEHIND_S))), "{behind}");
+        // A clock that is ahead does not make a copy fresh for ever.
+        assert!(alarms(after(2 * BEHIND_S + 1), Some(after(99 * BEHIND_S))).await.is_empty());
+        assert_eq!(alarms(after(3 * BEHIND_S + 1), None).await.len(), 1);
+        // Nobody is named any more.
+        keep(&db, after(4 * BEHIND_S), None, Vec::new()).await.unwrap();
+        let open = db.read::<_, DbError>(|tx| alarms::subjects(tx, ALARMS[0])).unwrap();
+        assert!(open.is_empty());
+    }
+}

@@ -564,6 +564,28 @@ async fn a_restore_test_is_started_by_its_schedule_once_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_restore_test_that_cannot_be_started_is_told() {
+    let app = App::new();
+    let server = json!({ "pd": app.city.pd, "name": "drc-2", "kind": "physical" });
+    let (_, server) = app.post(&operator(), "/api/v1/servers", server).await;
+    let mut by_itself = app.restore_plan();
+    by_itself["runner"] = server["id"].clone();
+    by_itself["schedule"] = json!("0 2 * * *");
+    by_itself["steps"].as_array_mut().unwrap().pop();
+    app.planned(by_itself).await;
+    let round = async || {
+        let now = app.city.clock.now();
+        crate::drills::start_due(&app.state.db, now, &app.state.profile).await.unwrap();
+        crate::drills::keep(&app.state.db, now, &app.state.profile).await.unwrap();
+        app.get("/api/v1/alarms?kind=restore-test-failed").await.to_string()
+    };
+    assert!(!round().await.contains("Uji pulih"));
+    app.wait(86_400 + 3600);
+    let told = round().await;
+    assert!(told.contains("and cannot be started") && told.contains("no agent"), "{told}");
+}
+
+#[tokio::test]
 async fn a_runner_whose_clock_is_behind_hides_no_failure() {
     let app = App::new();
     let plan = app.planned(app.restore_plan()).await;

@@ -312,3 +312,27 @@ impl StepOutcome {
         compared.chain([&self.note]).map(String::as_str).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(number: usize, good: bool) -> Integrity {
+        let (subject, expected) = (number.to_string(), "sama".to_owned());
+        Integrity { kind: IntegrityKind::Rows, subject, expected, found: String::new(), good }
+    }
+
+    #[test]
+    fn many_comparisons_are_folded_and_none_that_differs_is_lost() {
+        let of = |integrity: Vec<Integrity>| StepOutcome { integrity, ..StepOutcome::default() };
+        let few = of((0..INTEGRITY_MAX).map(|number| one(number, true)).collect());
+        assert_eq!(few.clone().folded(), few);
+        let many = of((0..500).map(|number| one(number, number != 499)).collect()).folded();
+        assert_eq!(many.integrity.len(), INTEGRITY_MAX);
+        assert_eq!((many.integrity[0].subject.as_str(), many.integrity[0].good), ("499", false));
+        let last = many.integrity.last().unwrap();
+        assert_eq!((last.subject.as_str(), last.good), ("301 perbandingan lain", true));
+        let bad = of((0..500).map(|number| one(number, false)).collect()).folded();
+        assert!(bad.integrity.iter().all(|one| !one.good));
+    }
+}
