@@ -1,10 +1,13 @@
-//! Ctrl-C: the first one asks a run to stop where it can be taken up again, the second one ends it.
+//! Ctrl-C, and whoever ends us as a service is ended: the first one asks a run to stop where it can be taken up again, so that nothing
+//! stays half done; the second one ends it.
 
 use lumbung_engine::Cancel;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::remote::runtime;
 
-/// A request to stop that Ctrl-C makes.
+/// A request to stop that Ctrl-C makes, or SIGTERM.
 ///
 /// # Errors
 /// If the runtime that listens for it cannot start.
@@ -12,18 +15,27 @@ pub(crate) fn on_ctrl_c(quiet: bool) -> crate::failure::Outcome<Cancel> {
     let cancel = Cancel::default();
     let asked = cancel.clone();
     runtime()?.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
             return;
-        }
+        };
+        either(&mut interrupt, &mut terminate).await;
         asked.cancel();
         if !quiet {
             eprintln!(
                 "\nlumbung: stopping after what is under way; press Ctrl-C again to stop at once"
             );
         }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(1);
-        }
+        either(&mut interrupt, &mut terminate).await;
+        std::process::exit(1);
     });
     Ok(cancel)
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }

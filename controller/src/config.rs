@@ -209,8 +209,11 @@ impl Config {
         if !(1..=86_400).contains(&self.poll.interval_s) {
             return wrong("poll.interval_s", "must be 1 to 86400 seconds");
         }
-        if !(1..=86_400).contains(&self.standby.interval_s) {
-            return wrong("standby.interval_s", "must be 1 to 86400 seconds");
+        if !(1..=1800).contains(&self.standby.interval_s) {
+            return wrong(
+                "standby.interval_s",
+                "must be 1 to 1800 seconds: an older copy is an alarm",
+            );
         }
         if self.max_connections == 0 {
             return wrong("max_connections", "must be at least 1");
@@ -258,6 +261,7 @@ mod tests {
             ("lisen = '[::]:1'", "did you mean `listen`"),
             ("[heartbeat]\ninterval_s = 0", "heartbeat.interval_s"),
             ("[standby]\ninterval_s = 0", "standby.interval_s"),
+            ("[standby]\ninterval_s = 3600", "standby.interval_s"),
             ("data_dir = 'here'", "data_dir"),
             ("[metrics]\nlisten = '0.0.0.0:9743'", "allow_remote = true"),
             ("[metrics]\nlisen = '127.0.0.1:9743'", "did you mean `listen`"),

@@ -615,16 +615,37 @@ const REGISTER: &str = "CREATE TYPE kelas AS ENUM ('I', 'II'); \
      CREATE MATERIALIZED VIEW penuh AS SELECT 1 / count(*) AS satu FROM kamar WITH NO DATA; \
      INSERT INTO kamar (kelas) SELECT 'I' FROM generate_series(1, 50); REFRESH MATERIALIZED VIEW penuh; \
      INSERT INTO rawat SELECT n, 1 + n % 50, '2026-02-01' FROM generate_series(1, 3000) n; \
-     CREATE SCHEMA arsip; CREATE TABLE arsip.kamar AS SELECT 1 AS id";
+     CREATE SCHEMA arsip; CREATE TABLE arsip.kamar AS SELECT 1 AS id; \
+     CREATE TABLE induk (a int); CREATE TABLE anak () INHERITS (induk); INSERT INTO induk VALUES (1); INSERT INTO anak VALUES (2), (3); \
+     COMMENT ON CONSTRAINT rawat_kamar_fkey ON rawat IS 'kamar'; SELECT lo_from_bytea(4242, 'x'); \
+     GRANT SELECT ON LARGE OBJECT 4242 TO pg_monitor; COMMENT ON LARGE OBJECT 4242 IS 'foto'; \
+     CREATE FUNCTION larang() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no DDL'; END$$; \
+     CREATE SUBSCRIPTION langganan CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE); \
+     CREATE EVENT TRIGGER penjaga ON ddl_command_start EXECUTE FUNCTION larang()";
+
+/// What somebody who took the server lays in the way of whoever restores: names of the server's own, found first from the first row on, that
+/// answer with a command of the client.
+const TRAP: &str = "CREATE SCHEMA evil; \
+     CREATE FUNCTION evil.format(text, regclass, regclass) RETURNS text LANGUAGE sql AS $$SELECT '\\! touch MARK'$$; \
+     CREATE FUNCTION evil.format(text, name) RETURNS text LANGUAGE sql AS $$SELECT 'kamar; DROP TABLE rawat'$$; \
+     CREATE VIEW evil.pg_inherits AS SELECT 'public.kamar'::regclass AS inhrelid, 'public.kamar'::regclass AS inhparent; \
+     CREATE FUNCTION evil.jahat() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN \
+     EXECUTE pg_catalog.format('ALTER DATABASE %I SET search_path = evil, pg_catalog, public', current_database()); RETURN true; END$$; \
+     ALTER TABLE kamar ADD CHECK (evil.jahat())";
 
 #[test]
 fn one_table_of_postgresql_comes_back_beside_the_one_that_is_there() {
     let server = Postgresql::start().unwrap();
     server.sql("postgres", "CREATE DATABASE simrs").unwrap();
-    server.sql("simrs", REGISTER).unwrap();
     let bed = Bed::new();
+    let mark = bed.dir.path().join("mark");
+    let (tables, guard) = REGISTER.split_once("CREATE EVENT TRIGGER").unwrap();
+    server.sql("simrs", tables).unwrap();
+    server.sql("simrs", &TRAP.replace("MARK", &mark.display().to_string())).unwrap();
+    server.sql("simrs", &format!("CREATE EVENT TRIGGER{guard}")).unwrap();
     bed.job("simrs", &postgresql_job(&server, ""));
     let run = bed.backup("simrs");
+    server.sql("simrs", "DROP EVENT TRIGGER penjaga").unwrap();
     server
         .sql("simrs", "DELETE FROM rawat WHERE id > 10; DELETE FROM kamar WHERE id > 11")
         .unwrap();
@@ -651,6 +672,11 @@ fn one_table_of_postgresql_comes_back_beside_the_one_that_is_there() {
     one(&format!("INSERT INTO rawat SELECT * FROM {place} r WHERE id > 10"));
     assert_eq!(one("SELECT count(*) FROM rawat"), "3000");
 
+    for (name, rows) in [("public.kamar", 50), ("induk", 1), ("anak", 2)] {
+        let restored = json(&mut table(name, &[]));
+        assert_eq!(restored["rows"], rows, "{name}: {restored}");
+    }
+    assert!(!mark.exists(), "a dump has run a program of this machine");
     let said = error(&mut table("kamar", &[]));
     assert!(said.contains("name one of arsip.kamar, public.kamar"), "{said}");
     let said = error(&mut table("pasien", &[]));
@@ -670,9 +696,8 @@ fn one_table_of_postgresql_comes_back_beside_the_one_that_is_there() {
 fn one_table_of_mariadb_comes_back_in_a_database_of_its_own() {
     let server = Mariadb::start().unwrap();
     server.sql("mysql", ACCOUNTS).unwrap();
-    server
-        .sql("simpeg", "INSERT INTO moved (source, target, amount) VALUES (1, 2, 7), (2, 3, 7)")
-        .unwrap();
+    let child = "CREATE TABLE anak (account INT, FOREIGN KEY (account) REFERENCES simpeg.account (id)); INSERT INTO anak VALUES (1)";
+    server.sql("simpeg", child).unwrap();
     let bed = Bed::new();
     bed.job("simpeg", &mariadb_job(&server, ""));
     let run = bed.backup("simpeg");
@@ -690,6 +715,12 @@ fn one_table_of_mariadb_comes_back_in_a_database_of_its_own() {
         format!("UPDATE simpeg.account a JOIN {place} b USING (id) SET a.balance = b.balance");
     server.sql("simpeg", &mend).unwrap();
     assert_eq!(sums("simpeg.account"), "20000000");
+    // What it refers to is not there, and the live one is another table.
+    let restored = json(&mut bed.database(&run, &["--database", "simpeg", "--table", "anak"], &to));
+    let place = restored["table"].as_str().unwrap();
+    server.sql("mysql", &format!("INSERT INTO {place} VALUES (999999)")).unwrap();
+    server.sql("simpeg", "DELETE FROM anak").unwrap();
+    server.sql("simpeg", "DELETE FROM account WHERE id = 1").unwrap();
     let said = error(&mut bed.database(&run, &["--database", "simpeg", "--table", "dokter"], &to));
     assert!(said.contains("has no table"), "{said}");
 }

@@ -298,7 +298,7 @@ fn data_is_opened_in_a_place_without_network_and_rights_and_is_gone_afterwards()
         )
         + &check(
             "terkunci",
-            "set -e; test $(id -u) != 0; test $(ls /sys/class/net) = lo; test -z \"$(ls /run)\"; ! touch /etc/x 2>/dev/null; ! cat /proc/1/environ 2>/dev/null; grep -q '^CapBnd:[[:space:]]*0*$' /proc/self/status; test $(ls -d /proc/[0-9]* | wc -l) -lt 12",
+            "set -e; test $(id -u) != 0; test $(tail -n +3 /proc/net/dev | cut -d: -f1) = lo; test -z \"$(ls /run)\"; test ! -e /var/lib; test ! -e /home; ! test -w /usr; ! touch /etc/x 2>/dev/null; ! cat /proc/1/environ 2>/dev/null; grep -q '^CapBnd:[[:space:]]*0*$' /proc/self/status; test $(ls -d /proc/[0-9]* | wc -l) -lt 12",
         );
     let mut bed = Bed::new(&Wanted { databases: &[], file });
     bed.start();
@@ -697,4 +697,56 @@ fn a_place_that_dies_under_a_run_fails_its_checks_and_the_run_is_put_back() {
     assert!(events(&found, "step_failed").any(|what| what["step"] == "isi"), "{found}");
     assert_eq!(found["run"]["verdict"], "failed");
     all.is_as_it_was(&run);
+}
+
+#[test]
+fn a_run_goes_on_without_the_controller_and_says_what_else_was_killed() {
+    let mut all = Switching::new();
+    let gate = |name: &str| all.world.path().join(format!("gerbang-{name}"));
+    fs::write(gate("alih"), "").unwrap();
+    let run = all.bed.begin(SWITCHES);
+    eventually("the switch is under way", || {
+        Ok(if all.is_there("di-alih") { Ok(()) } else { Err(all.bed.log()) })
+    })
+    .unwrap();
+    all.bed.city.controller.kill().unwrap();
+    fs::remove_file(gate("alih")).unwrap();
+    eventually("everything is put back while nobody is told", || {
+        let over = all.is_there("di-sambung") && !all.is_there("terputus");
+        Ok(if over { Ok(()) } else { Err(all.bed.log()) })
+    })
+    .unwrap();
+    all.bed.city.controller.start().unwrap();
+    let found = all.bed.over(&run);
+    assert_eq!(found["run"]["verdict"], "succeeded", "{found}");
+    assert_eq!(events(&found, "interrupted").count(), 0, "{found}");
+    all.is_as_it_was(&run);
+
+    // A hook that somebody kills has failed, and with it the run.
+    all.clear();
+    fs::write(gate("jalankan"), "").unwrap();
+    let run = all.bed.begin_again("Alih layanan");
+    eventually("the start is under way", || {
+        Ok(if all.is_there("di-jalankan") { Ok(()) } else { Err(all.bed.log()) })
+    })
+    .unwrap();
+    let mark = format!("LUMBUNG_DRILL_STEP={run}/jalankan");
+    for process in marked(&mark) {
+        output(Command::new("kill").arg("-9").arg(process)).unwrap();
+    }
+    fs::remove_file(gate("jalankan")).unwrap();
+    let found = all.bed.over(&run);
+    let failed = events(&found, "step_failed").find(|what| what["step"] == "jalankan").unwrap();
+    assert!(failed["reason"].as_str().unwrap().contains("signal: 9"), "{failed}");
+    assert_eq!(found["run"]["verdict"], "failed", "{found}");
+    all.is_as_it_was(&run);
+}
+
+/// The processes that have this in their environment.
+fn marked(mark: &str) -> Vec<std::ffi::OsString> {
+    let has = |entry: &fs::DirEntry| {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(has).map(|entry| entry.file_name()).collect()
 }

@@ -1,27 +1,37 @@
 //! What the agent does within a scratch place: it makes the place and holds it, and it becomes a program that data is fed to.
 //!
-//! Invariants: such a program has no network, no rights of root and no capability; it writes to the place and to memory of its own, and
-//! reads of the host what every user may read; it sees no socket of the host's servers; and there are only so many of them.
+//! Invariants: such a program has no network, no rights of root and no capability. Its root is one of its own: the place and some memory,
+//! to which it writes, and of the host the programs and their settings, which it reads. It sees no other folder of the host, none of its
+//! sockets, and there are only so many of its processes.
 
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::mount::{
+    MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_remount, unmount,
+};
+use rustix::process::{Resource, Rlimit, pivot_root, setrlimit};
 
 use super::scratch::{INSIDE, READY, ScratchError, failed};
 
-/// Where a program puts temporary files: they could be of the data, and stay behind on the host.
-const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
-/// Sockets of the host's own servers.
-const SOCKETS: &str = "/run";
+/// What a program sees of the host: programs, libraries, their settings.
+const SEEN: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt"];
+/// Devices that it has.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Where a program puts temporary files, and sockets of its own.
+const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
+/// Where its root is made; nobody else sees it there.
+const ROOT: &str = "/tmp";
 /// Processes that the user of a place may have: a database server with its sessions, and not so many that the host has none left.
 const PROCESSES_MAX: u64 = 1024;
+/// If memory runs out, these end first.
+const EXPENDABLE: &str = "1000";
 
 /// `lumbung-agent scratch hold`: the first process of the namespaces. Makes the place, says so, and ends when its standard
 /// input does.
@@ -45,34 +55,85 @@ pub fn hold(memory: u64, folder: Option<&Path>) -> Result<(), ScratchError> {
     io::stdin().lock().read_to_end(&mut nothing).map(drop).map_err(failed("waiting for the runner"))
 }
 
-/// `lumbung-agent scratch run`: becomes a program without rights of root, that sees no socket of the host.
+/// `lumbung-agent scratch run`: becomes a program without rights of root, that sees little of the host.
 ///
 /// # Errors
 /// If it cannot be started.
 pub fn run(user: &str, program: &[String]) -> Result<(), ScratchError> {
+    let group = group_of(user)?;
+    fs::write("/proc/self/oom_score_adj", EXPENDABLE).map_err(failed("oom_score_adj"))?;
+    own_root(program.first().map_or(Path::new(""), Path::new))?;
     read_only()?;
-    for temporary in TEMPORARY {
-        mount_memory(temporary, 64 << 20, "01777")?;
-    }
-    mount_memory(SOCKETS, 16 << 20, "0755")?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    mount("lumbung", "/sys", "sysfs", flags, None)
-        .map_err(|error| failed("/sys cannot be mounted")(error.into()))?;
     let most = Rlimit { current: Some(PROCESSES_MAX), maximum: Some(PROCESSES_MAX) };
     setrlimit(Resource::Nproc, most)
         .map_err(|error| failed("the number of processes cannot be limited")(error.into()))?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--init-groups", "--no-new-privs", "--bounding-set=-all"]);
-    command.args(["--inh-caps=-all", "--regid"]).arg(group_of(user)?).arg("--").args(program);
+    command.args(["--inh-caps=-all", "--regid"]).arg(group).arg("--").args(program);
     Err(failed("setpriv cannot be started")(command.exec()))
 }
 
-/// Makes everything that is mounted here read-only, but for the place.
+/// Makes a root with what a program may see, and leaves the host's.
+fn own_root(program: &Path) -> Result<(), ScratchError> {
+    mount_memory(ROOT, 1 << 20, "0755")?;
+    let made = |what: &str| failed(format!("the root of a program cannot be made: {what}"));
+    let folder = program.parent().filter(|folder| {
+        folder.is_absolute() && !SEEN.iter().chain([&INSIDE]).any(|seen| folder.starts_with(seen))
+    });
+    for path in SEEN.iter().map(Path::new).chain(folder) {
+        show(path).map_err(made(&path.display().to_string()))?;
+    }
+    for path in ["/proc", INSIDE].map(Path::new) {
+        show(path).map_err(made(&path.display().to_string()))?;
+    }
+    devices().map_err(made("/dev"))?;
+    for temporary in TEMPORARY {
+        let at = format!("{ROOT}{temporary}");
+        fs::create_dir_all(&at).map_err(made(temporary))?;
+        mount_memory(&at, 64 << 20, "01777")?;
+    }
+    std::env::set_current_dir(ROOT).map_err(made(ROOT))?;
+    // The host's root comes to lie on this one, and is taken away (pivot_root(2)).
+    pivot_root(".", ".")
+        .and_then(|()| unmount(".", UnmountFlags::DETACH))
+        .map_err(|error| made("pivot_root")(error.into()))?;
+    std::env::set_current_dir("/").map_err(made("/"))
+}
+
+/// Shows a path of the host in the root that is made; what the host does not have is not there.
+fn show(path: &Path) -> io::Result<()> {
+    let there = Path::new(ROOT).join(path.strip_prefix("/").unwrap_or(path));
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_symlink() => symlink(fs::read_link(path)?, there),
+        Ok(_) => {
+            fs::create_dir_all(&there)?;
+            Ok(mount_bind_recursive(path, &there)?)
+        }
+    }
+}
+
+fn devices() -> io::Result<()> {
+    let folder = Path::new(ROOT).join("dev");
+    fs::create_dir(&folder)?;
+    for device in DEVICES {
+        let there = folder.join(device);
+        fs::File::create(&there)?;
+        mount_bind(Path::new("/dev").join(device), &there)?;
+    }
+    for (name, of) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
+        symlink(format!("/proc/self/fd{of}"), folder.join(name))?;
+    }
+    Ok(())
+}
+
+/// Makes everything that is mounted here read-only, but for the place and the memory.
 fn read_only() -> Result<(), ScratchError> {
     let path = "/proc/self/mountinfo";
     let mounts = fs::read_to_string(path).map_err(failed(format!("{path} cannot be read")))?;
     for (at, flags) in mounts.lines().filter_map(mounted) {
-        if at == INSIDE {
+        if at == INSIDE || TEMPORARY.contains(&at.as_str()) {
             continue;
         }
         match mount_remount(&at, flags | MountFlags::BIND | MountFlags::RDONLY, "") {
@@ -83,9 +144,12 @@ fn read_only() -> Result<(), ScratchError> {
             }
         }
     }
-    let root = statvfs("/").map_err(|error| failed("/ cannot be looked at")(error.into()))?;
-    if !root.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Err(ScratchError::Made("the host's files stay writable".to_owned()));
+    for at in ["/", "/usr", "/etc"] {
+        let found = statvfs(at);
+        let found = found.map_err(|error| failed(format!("{at} is not there"))(error.into()))?;
+        if !found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Err(ScratchError::Made(format!("{at} of the host stays writable")));
+        }
     }
     Ok(())
 }

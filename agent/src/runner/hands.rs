@@ -13,7 +13,7 @@ use lumbung_model::drill::{
     RecoveryPoint, RunnerName, StepOutcome, UndoWork, WaitFor,
 };
 use lumbung_model::schedule::Period;
-use lumbung_model::{CheckId, DrillRunId, SiteId, Timestamp, with_causes};
+use lumbung_model::{CheckId, DrillRunId, RepositoryId, SiteId, Timestamp, with_causes};
 use lumbung_probe::Prober;
 use lumbung_wire::messages::uptime::{CheckOrder, Probe};
 
@@ -31,7 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Between two looks at what both sites hold.
 const COMPARE_AGAIN: Duration = Duration::from_secs(10);
 
-type Places = HashMap<(DrillRunId, RunnerName), Arc<Scratch>>;
+/// The places that are there, and whose data each has.
+type Places = HashMap<(DrillRunId, RunnerName), (RepositoryId, Arc<Scratch>)>;
 
 /// The hands of this host.
 pub struct Host {
@@ -74,17 +75,28 @@ impl Host {
         ended_well(name.as_str(), &ended)
     }
 
-    /// The scratch place of that name for this run; it is made if it is not there.
-    fn scratch(&self, task: &Task<'_>, name: &RunnerName) -> Result<Arc<Scratch>, String> {
+    /// The scratch place of that name for this run; it is made if it is not there. Data of several PD is not opened in one: what
+    /// comes with the one could read the other.
+    fn scratch(
+        &self,
+        task: &Task<'_>,
+        (name, of): (&RunnerName, &DatasetEntry),
+    ) -> Result<Arc<Scratch>, String> {
         let mut places = self.places();
-        let key = (task.purpose.run, name.clone());
-        if let Some(place) = places.get(&key) {
+        let (key, repository) = ((task.purpose.run, name.clone()), of.repository);
+        if let Some((whose, place)) = places.get(&key) {
+            if *whose != repository {
+                return Err(format!(
+                    "{name} has data of another PD already: let the plan name another place for {}",
+                    of.dataset
+                ));
+            }
             return Ok(Arc::clone(place));
         }
-        let of = self.file.scratch(name).ok_or_else(|| unknown_place(name, "scratch"))?;
-        let place = Scratch::open(of, (&task.purpose.run, name), &self.agent);
+        let place = self.file.scratch(name).ok_or_else(|| unknown_place(name, "scratch"))?;
+        let place = Scratch::open(place, (&task.purpose.run, name), &self.agent);
         let place = Arc::new(place.map_err(|error| with_causes(&error))?);
-        places.insert(key, Arc::clone(&place));
+        places.insert(key, (repository, Arc::clone(&place)));
         Ok(place)
     }
 
@@ -112,7 +124,7 @@ impl Host {
         (part, of): (&DatasetPart, &DatasetEntry),
         name: &RunnerName,
     ) -> Result<StepOutcome, Failed> {
-        let place = self.scratch(task, name)?;
+        let place = self.scratch(task, (name, of))?;
         let folder = format!("{INSIDE}/{}", part.key);
         let made = task.purpose.hear(marked(task, place.making_top(&folder)));
         ended_well("the dataset's folder", &made.map_err(|error| with_causes(&error))?)?;
@@ -204,7 +216,7 @@ impl Host {
             None => task.purpose.program(&check.run),
             Some(place) => {
                 let key = (task.purpose.run, place.clone());
-                let there = self.places().get(&key).map(Arc::clone);
+                let there = self.places().get(&key).map(|(_, place)| Arc::clone(place));
                 let there = there.ok_or_else(|| {
                     format!("nothing was restored to {place}, or the runner was started anew and it is gone")
                 })?;
@@ -449,7 +461,7 @@ impl Hands for Host {
             UndoWork::Hook(undo) => self.run_hook(task, &undo.hook),
             UndoWork::Wipe(name) => {
                 let place = self.places().remove(&(task.purpose.run, name.clone()));
-                place.map_or(Ok(()), close)
+                place.map_or(Ok(()), |(_, place)| close(place))
             }
         }
     }
@@ -459,7 +471,7 @@ impl Hands for Host {
         let of_run: Vec<_> = places.keys().filter(|(of, _)| of == run).cloned().collect();
         let left: Vec<_> = of_run.iter().filter_map(|key| places.remove(key)).collect();
         drop(places);
-        left.into_iter().try_for_each(close)?;
+        left.into_iter().try_for_each(|(_, place)| close(place))?;
         // Another run's place may lie there.
         self.wipe(|of| of != run)
     }
@@ -506,7 +518,7 @@ impl Host {
 
     /// Takes all places away: the runner ends.
     pub fn close(&self) {
-        for (_, place) in self.places().drain() {
+        for (_, (_, place)) in self.places().drain() {
             if let Err(error) = close(place) {
                 tracing::error!("{error}");
             }

@@ -134,7 +134,7 @@ pub async fn run(
     let workshop = Workshop { journals, hands, clock: clock.clone(), news: Arc::default() };
     let mut conducting = Conducting::default();
     let url = config.controller.as_ref().map(ToString::to_string);
-    let mut line = Line { state, url, clock, client: None, silent: false };
+    let mut line = Line { state, url, clock, client: None, silent: false, refused: HashMap::new() };
     let terminated = |kind| {
         signal(kind).map_err(|source| RunnerError::Io {
             what: "signals cannot be waited for".to_owned(),
@@ -309,6 +309,8 @@ struct Line {
     clock: Arc<dyn Clock>,
     client: Option<ControllerClient>,
     silent: bool,
+    /// Runs of which the controller refused what they told, and up to which event that was.
+    refused: HashMap<DrillRunId, u64>,
 }
 
 impl Line {
@@ -351,37 +353,48 @@ impl Line {
         }
         for order in &orders {
             match workshop.journals.read(&order.run) {
-                Ok(Some(kept)) => tell(&client, order, kept.events).await?,
+                Ok(Some(kept)) => self.tell(&client, order, kept.events).await?,
                 Ok(None) => {}
                 Err(error) => tracing::error!("{}", with_causes(&error)),
             }
         }
         Ok(())
     }
-}
 
-/// Tells the controller what it does not know yet of a run. What it refuses keeps nothing of other runs back.
-async fn tell(
-    client: &ControllerClient,
-    order: &DrillOrder,
-    events: Vec<DrillEvent>,
-) -> Result<(), controller::LinkError> {
-    let mut untold: Vec<DrillEvent> =
-        events.into_iter().filter(|event| event.number > order.through).collect();
-    while !untold.is_empty() {
-        let rest = untold.split_off(fits(&untold));
-        let report = DrillReport { run: order.run, events: untold };
-        match client.post::<_, DrillReportAck>("/api/v1/drill-reports", &report).await {
-            Ok(_) => untold = rest,
-            // It does not follow there, or the run is closed: what was begun is put back all the same.
-            Err(error) if error.problem().is_some_and(|problem| is_of_report(problem.status)) => {
-                tracing::error!("run {} is not told any more: {}", order.run, with_causes(&error));
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
+    /// Tells the controller what it does not know yet of a run. What it refuses is told once more when more has happened, and keeps nothing
+    /// of other runs back.
+    async fn tell(
+        &mut self,
+        client: &ControllerClient,
+        order: &DrillOrder,
+        events: Vec<DrillEvent>,
+    ) -> Result<(), controller::LinkError> {
+        let last = events.last().map_or(0, |event| event.number);
+        if self.refused.get(&order.run) == Some(&last) {
+            return Ok(());
         }
+        let mut untold: Vec<DrillEvent> =
+            events.into_iter().filter(|event| event.number > order.through).collect();
+        while !untold.is_empty() {
+            let rest = untold.split_off(fits(&untold));
+            let report = DrillReport { run: order.run, events: untold };
+            match client.post::<_, DrillReportAck>("/api/v1/drill-reports", &report).await {
+                Ok(_) => untold = rest,
+                // It does not follow there, or the run is closed: what was begun is put back all the same.
+                Err(error) if error.problem().is_some_and(|it| is_of_report(it.status)) => {
+                    let run = order.run;
+                    tracing::error!(
+                        "the controller refuses what run {run} tells: {}",
+                        with_causes(&error)
+                    );
+                    self.refused.insert(run, last);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether a refusal is about what was told, and not about who tells it or when.

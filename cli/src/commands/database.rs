@@ -78,7 +78,7 @@ pub(crate) struct RestoreArgs {
     /// Take the place of a database of that name; asked twice
     #[arg(long)]
     replace: bool,
-    /// Make roles or accounts that are missing first
+    /// Make roles or accounts that are missing, and give them their rights
     #[arg(long)]
     roles: bool,
     /// Stands for the first answer, where nobody can be asked
@@ -94,7 +94,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     accept_differences: bool,
     /// Replay a binary log onto it (MariaDB): a snapshot of the folder of the logs
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "launcher")]
     log: Option<String>,
     /// Only what the log has before this time (default: all of it)
     #[arg(long, value_name = "TIME", requires = "log", conflicts_with = "until_position")]
@@ -111,7 +111,8 @@ pub(crate) struct RestoreArgs {
 /// How the programs that data is fed to are started.
 #[derive(Debug, Args)]
 pub(super) struct LaunchedArgs {
-    /// Start the server's programs by another one, such as one that confines them; once for each of its words
+    /// Start the server's programs by another one, such as one that confines them; once for each of its words. It must not keep them from
+    /// a file that --credentials names
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     launcher: Vec<OsString>,
 }

@@ -65,9 +65,16 @@ impl<S: Source> SitePoll<'_, S> {
             Err(error) => return Err(error.into()),
         };
         let absent = self.db.read_async(move |tx| absent(tx, ids)).await?;
-        let mut rejected: Option<Rejection> = None;
+        let (mut rejected, mut unread) = (None::<Rejection>, None);
         for id in absent.into_iter().take(OBJECTS) {
-            let object = self.source.get(&repository, T::KIND, &id).await?;
+            let object = match self.source.get(&repository, T::KIND, &id).await {
+                Ok(object) => object,
+                // One that cannot be read hides no other.
+                Err(error) => {
+                    unread = Some(error);
+                    continue;
+                }
+            };
             match check::by_owner::<T>(&object, &id, chain) {
                 Ok(signed) => {
                     let act = Act::controller(self.clock.now());
@@ -76,6 +83,7 @@ impl<S: Source> SitePoll<'_, S> {
                 Err(error) => rejected = Some(error),
             }
         }
+        unread.map_or(Ok(()), |error| Err(error.into()))?;
         rejected.map_or(Ok(()), |error| Err(error.into()))
     }
 }

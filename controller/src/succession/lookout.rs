@@ -59,10 +59,12 @@ impl Other {
     }
 
     /// Of when a standby's copy is, as it says itself.
-    async fn copied(&self) -> Option<(TlsPin, Timestamp)> {
+    async fn copied(&self, now: Timestamp) -> Option<(TlsPin, Timestamp)> {
         let Self::Standby(pin, client) = self else { return None };
         let health: ControllerHealth = client.get("/api/v1/health").await.ok()?;
-        health.copied.map(|copied| (*pin, copied))
+        // Its clock may be another: how old the copy is counts.
+        let old_s = health.now.seconds_since(health.copied?).max(0);
+        Some((*pin, Timestamp(now.0.saturating_sub(old_s))))
     }
 
     async fn tell(&self, succession: &Succession) -> Result<Succession, ClientError> {
@@ -99,10 +101,10 @@ impl Lookout {
         }
         let mut asked = JoinSet::new();
         for (url, other) in others {
-            let known = known.clone();
+            let (known, now) = (known.clone(), self.clock.now());
             asked.spawn(async move {
                 let found = tokio::time::timeout(PATIENCE, compare(&other, known.as_ref())).await;
-                let copied = tokio::time::timeout(PATIENCE, other.copied()).await;
+                let copied = tokio::time::timeout(PATIENCE, other.copied(now)).await;
                 (url, found, copied.ok().flatten())
             });
         }

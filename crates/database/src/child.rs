@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use crate::SourceError;
 
 /// Kept of what a program says.
-const SAID_BYTES: usize = 4 << 10;
+pub(crate) const SAID_BYTES: usize = 4 << 10;
 /// Between asking a program to end and ending it.
 const GRACE: Duration = Duration::from_secs(10);
 /// What was said is there when a program has ended, unless something that it started has taken its standard error along.
@@ -134,6 +134,11 @@ impl Running {
     pub const fn letting_live(mut self) -> Self {
         self.lets_live = true;
         self
+    }
+
+    /// Ends it and all that it has started, at once.
+    pub(crate) fn kill(&self) {
+        let _ = kill_process_group(self.group, Signal::KILL);
     }
 
     /// Reads some of the output; 0 at its end.

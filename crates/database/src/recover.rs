@@ -5,13 +5,15 @@
 //! Point-in-Time Recovery").
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lumbung_engine::Halt;
+use rustix::fs::{Dir, Gid, Mode, OFlags, Uid};
 
 use crate::child::Launcher;
 use crate::description::Kind;
@@ -21,6 +23,8 @@ use crate::{SourceError, tool};
 
 /// Where in the data directory the log lies from which PostgreSQL is to replay.
 const LOG_FOLDER: &str = "lumbung-wal";
+/// Of settings that came with the files, more is not read.
+const SETTINGS_MAX_BYTES: u64 = 1 << 20;
 
 /// Where a recovery ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +114,8 @@ pub fn recover(
     }
     let first: Option<Segment> = description.log_segment.as_ref().and_then(|it| it.parse().ok());
     let first = first.ok_or(RestoreError::NoFile("place in the log"))?;
-    let data = plain_path(&wanted.data)?;
-    make_empty(wanted)?;
+    let shown = plain_path(&wanted.data)?;
+    let data = make_empty(wanted)?;
     let tar = description.made.iter().find(|made| made.path.ends_with("/base.tar"));
     let tar = tar.ok_or(RestoreError::NoFile("base.tar"))?;
     let mut unpack = as_owner(Path::new("tar"), wanted);
@@ -119,8 +123,8 @@ pub fn recover(
         .args(["--extract", "--file=-", "--no-same-owner", "--same-permissions", "--directory"])
         .arg(&wanted.data);
     feed(unpack, halt, |out| base.write(&tar.path, out))?;
-    let last = bring_log(log, wanted, first)?;
-    settle(data, wanted)?;
+    let last = bring_log(log, (&data, wanted), first)?;
+    settle(shown, (&data, wanted))?;
     Ok(Recovered {
         kind: description.kind,
         data: wanted.data.clone(),
@@ -140,14 +144,14 @@ fn recover_mariadb(
         return Err(RestoreError::NoPoint);
     }
     let description = base.description();
-    make_empty(wanted)?;
+    let data = make_empty(wanted)?;
     let stream = description.made.iter().find(|made| made.path.ends_with("/base.mbstream"));
     let stream = stream.ok_or(RestoreError::NoFile("base.mbstream"))?;
     let program = |name| tool::find(name, None, &[], "mariadb-backup in the server's version");
     let mut unpack = as_owner(&program("mbstream")?, wanted);
     unpack.arg("--extract").arg("--directory").arg(&wanted.data);
     feed(unpack, halt, |out| base.write(&stream.path, out))?;
-    check_settings(wanted)?;
+    check_settings(&data, wanted)?;
     let mut prepare = as_owner(&program("mariadb-backup")?, wanted);
     prepare.args(["--prepare", "--target-dir"]).arg(&wanted.data);
     feed(prepare, halt, |_| Ok(()))?;
@@ -184,7 +188,8 @@ fn as_owner(program: &Path, wanted: &Recovery) -> Command {
     command
 }
 
-fn make_empty(wanted: &Recovery) -> Result<(), RestoreError> {
+/// Makes the data directory. It is held from here on: what unpacks into it may have been made by somebody who puts links in our way.
+fn make_empty(wanted: &Recovery) -> Result<OwnedFd, RestoreError> {
     let data = &wanted.data;
     match std::fs::DirBuilder::new().mode(0o700).create(data) {
         Ok(()) => {}
@@ -196,39 +201,68 @@ fn make_empty(wanted: &Recovery) -> Result<(), RestoreError> {
         }
         Err(error) => return Err(failed("made", data, error)),
     }
-    give(data, wanted)
+    let held = rustix::fs::open(data, FOLDER, Mode::empty());
+    let held = held.map_err(|e| failed("opened", data, e.into()))?;
+    give(&held, data, wanted)?;
+    Ok(held)
 }
 
-/// Gives what was made to the server's user; never what a link leads to.
-fn give(path: &Path, wanted: &Recovery) -> Result<(), RestoreError> {
+/// A folder, and no link to one.
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Gives what was made to the server's user.
+fn give(made: impl AsFd, path: &Path, wanted: &Recovery) -> Result<(), RestoreError> {
     let Some((user, group)) = wanted.owner else { return Ok(()) };
-    lchown(path, Some(user), Some(group)).map_err(|e| failed("given to the server's user", path, e))
+    let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+    rustix::fs::fchown(made, owner.0, owner.1)
+        .map_err(|e| failed("given to the server's user", path, e.into()))
 }
 
-/// Opens a file of the data directory to be written; a link in its place is an error.
+/// A folder in one that is held.
+fn folder_in(folder: &OwnedFd, path: &Path) -> Result<OwnedFd, RestoreError> {
+    let name = path.file_name().unwrap_or_default();
+    rustix::fs::openat(folder, name, FOLDER, Mode::empty())
+        .map_err(|e| failed("opened", path, e.into()))
+}
+
+/// Opens a file in a folder that is held, to be written; anything else in its place is an error.
 fn open_own(
+    folder: &OwnedFd,
     path: &Path,
-    wanted: &Recovery,
-    options: &mut std::fs::OpenOptions,
+    (flags, wanted): (OFlags, &Recovery),
 ) -> Result<std::fs::File, RestoreError> {
-    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = options.mode(0o600).custom_flags(flags).open(path);
-    let file = file.map_err(|e| failed("written", path, e))?;
-    if let Some((user, group)) = wanted.owner {
-        std::os::unix::fs::fchown(&file, Some(user), Some(group))
-            .map_err(|e| failed("given to the server's user", path, e))?;
+    let flags = flags
+        | OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let name = path.file_name().unwrap_or_default();
+    let file = rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|e| failed("written", path, e.into()))?;
+    let file = std::fs::File::from(file);
+    let found = file.metadata().map_err(|e| failed("written", path, e))?;
+    if !found.is_file() {
+        return Err(failed("written", path, std::io::ErrorKind::InvalidData.into()));
     }
+    give(&file, path, wanted)?;
     Ok(file)
 }
 
 /// Settings that came with the files: the program that prepares them loads the libraries that they name.
-fn check_settings(wanted: &Recovery) -> Result<(), RestoreError> {
+fn check_settings(data: &OwnedFd, wanted: &Recovery) -> Result<(), RestoreError> {
     let path = wanted.data.join("backup-my.cnf");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed("read", &path, error)),
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut text = String::new();
+    let file = match rustix::fs::openat(data, "backup-my.cnf", flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(failed("read", &path, error.into())),
     };
+    file.take(SETTINGS_MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| failed("read", &path, error))?;
     let plugin = text.lines().find(|line| line.to_lowercase().contains("plugin"));
     plugin.map_or(Ok(()), |line| Err(RestoreError::Plugin(line.trim().to_owned())))
 }
@@ -236,21 +270,18 @@ fn check_settings(wanted: &Recovery) -> Result<(), RestoreError> {
 /// Brings the archived log beside the one that came with the base; the last segment without a gap.
 fn bring_log(
     log: Option<&dyn Log>,
-    wanted: &Recovery,
+    (data, wanted): (&OwnedFd, &Recovery),
     first: Segment,
 ) -> Result<Segment, RestoreError> {
-    let data = &wanted.data;
-    let own = data.join("pg_wal");
-    let mut there: BTreeSet<Segment> = std::fs::read_dir(&own)
-        .map_err(|e| failed("listed", &own, e))?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    let folder = data.join(LOG_FOLDER);
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|e| failed("made", &folder, e))?;
-    give(&folder, wanted)?;
+    let own = wanted.data.join("pg_wal");
+    let listed = Dir::new(folder_in(data, &own)?).map_err(|e| failed("listed", &own, e.into()))?;
+    let mut there: BTreeSet<Segment> =
+        listed.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect();
+    let path = wanted.data.join(LOG_FOLDER);
+    rustix::fs::mkdirat(data, LOG_FOLDER, Mode::RWXU)
+        .map_err(|e| failed("made", &path, e.into()))?;
+    let folder = folder_in(data, &path)?;
+    give(&folder, &path, wanted)?;
     let mut segment_bytes = 16 << 20;
     for (name, bytes) in log.into_iter().flat_map(Log::files) {
         let segment: Option<Segment> = name.parse().ok();
@@ -263,9 +294,7 @@ fn bring_log(
         } else if !name.ends_with(".history") {
             continue;
         }
-        let path = folder.join(name);
-        let mut options = std::fs::File::options();
-        let mut file = open_own(&path, wanted, options.write(true).create_new(true))?;
+        let mut file = open_own(&folder, &path.join(name), (OFlags::EXCL, wanted))?;
         if let Some(log) = log {
             log.write(name, &mut file).map_err(RestoreError::Read)?;
         }
@@ -278,7 +307,7 @@ fn bring_log(
 }
 
 /// Tells the server what to do when it is started.
-fn settle(shown: &str, wanted: &Recovery) -> Result<(), RestoreError> {
+fn settle(shown: &str, (data, wanted): (&OwnedFd, &Recovery)) -> Result<(), RestoreError> {
     // A copy that is tried out must not archive its log into the folder of the server that it is a copy of.
     let mut text = format!(
         "\narchive_mode = off\nrestore_command = 'cp \"{shown}/{LOG_FOLDER}/%f\" \"%p\"'\n\
@@ -291,13 +320,10 @@ fn settle(shown: &str, wanted: &Recovery) -> Result<(), RestoreError> {
         text.push_str("recovery_target_action = 'promote'\n");
     }
     let settings = wanted.data.join("postgresql.auto.conf");
-    let mut options = std::fs::File::options();
-    let mut file = open_own(&settings, wanted, options.append(true).create(true))?;
+    let mut file = open_own(data, &settings, (OFlags::APPEND, wanted))?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|e| failed("written", &settings, e))?;
     let signal = wanted.data.join("recovery.signal");
-    let mut options = std::fs::File::options();
-    open_own(&signal, wanted, options.write(true).create_new(true))?;
-    Ok(())
+    open_own(data, &signal, (OFlags::EXCL, wanted)).map(drop)
 }

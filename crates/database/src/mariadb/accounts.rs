@@ -55,8 +55,9 @@ impl Inspect for Dumped {
 const OWN: [&str; 3] = ["mysql.sys", "mysql.session", "mysql.infoschema"];
 /// Accounts that are asked for in one session: their statements stand on its command line, which is bounded.
 const AT_A_TIME: usize = 100;
-/// Only some passwords are text: all of them as hexadecimal digits, where the server can (MySQL 8.0.17).
-const READABLE: &str = "/*!80017 SET print_identified_with_as_hex = ON */";
+/// Names in backticks, whatever the server's mode; and passwords, of which only some are text, as hexadecimal digits where the server can
+/// (MySQL 8.0.17).
+const READABLE: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1; /*!80017 SET print_identified_with_as_hex = ON */";
 
 /// User and host.
 type Account = (String, String);

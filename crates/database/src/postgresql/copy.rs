@@ -78,6 +78,18 @@ pub(crate) fn is_name(name: &str) -> bool {
     }
 }
 
+/// The last identifier of a name of which [`is_name`] is true, as it stands there.
+pub(crate) fn last_identifier(name: &str) -> &str {
+    let mut rest = name;
+    loop {
+        let end = if rest.starts_with('"') { quoted_end(rest) } else { rest.find('.') };
+        match end.and_then(|end| rest[end..].strip_prefix('.')) {
+            Some(behind) => rest = behind,
+            None => return rest,
+        }
+    }
+}
+
 /// Where a quoted identifier ends, behind its last quote.
 fn quoted_end(text: &str) -> Option<usize> {
     let mut letters = text.char_indices().skip(1).peekable();
@@ -110,6 +122,18 @@ mod tests {
         let expected = expected.map(|(name, rows)| (name.to_owned(), rows));
         for piece in [1, 2, 3, 7, 64, 4096] {
             assert_eq!(counted(DUMP, piece), expected, "{piece}");
+        }
+    }
+
+    #[test]
+    fn the_last_identifier_is_the_tables() {
+        for (name, last) in [
+            ("public.pasien", "pasien"),
+            ("t", "t"),
+            ("\"a.b\".\"C \"\". d\"", "\"C \"\". d\""),
+            ("\"a\".b", "b"),
+        ] {
+            assert_eq!(last_identifier(name), last, "{name}");
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod session;
 mod settings;
 pub mod wal;
 
-pub(crate) use copy::is_name;
+pub(crate) use copy::{is_name, last_identifier};
 pub use server::Server;
 pub use settings::{PostgresqlCheck, PostgresqlSettings};
 

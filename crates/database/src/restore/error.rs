@@ -40,7 +40,7 @@ pub enum RestoreError {
     },
     /// A table that was not backed up.
     #[error(
-        "the database of the snapshot has no table {0:?} with rows: `lumbung database show` with --json lists its tables"
+        "the database of the snapshot has no table {0:?} with rows: `lumbung database show` with --json lists those that have some (of a partitioned table, name its partitions)"
     )]
     NoTable(String),
     /// Several tables of that name.

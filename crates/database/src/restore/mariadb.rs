@@ -12,9 +12,10 @@ use lumbung_engine::{Cancel, Halt};
 use super::binlog::{Replay, place_of_dump};
 use super::section::section;
 use super::{
-    Copy, ReadError, Replayed, RestoreError, Restored, Wanted, beside, chosen, compare, feed,
-    feed_hearing, file, table, write_wanted,
+    Copy, Counted, ReadError, Replayed, RestoreError, Restored, Wanted, beside, chosen, compare,
+    feed, feed_hearing, file, table, write_wanted,
 };
+use crate::child::SAID_BYTES;
 use crate::description::{Database, Made};
 use crate::mariadb::{MariadbServer, MariadbSettings, unhex};
 use crate::source::ask;
@@ -30,7 +31,7 @@ pub(super) fn restore(
 ) -> Result<Restored, RestoreError> {
     let description = copy.description();
     let whole = chosen(description, &wanted.database)?;
-    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table));
+    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table, false));
     let database = &one_table.transpose()?.unwrap_or_else(|| whole.clone());
     let dump = file(description, "dump", |made| made.path.ends_with("/databases.sql"))?;
     let server = MariadbServer::reach(settings, places)?;
@@ -55,7 +56,13 @@ pub(super) fn restore(
     let accounts = wanted.roles.then(|| file(description, "accounts", grants)).transpose()?;
     let temporary = beside(wanted.mark);
     let first = if exists { &temporary } else { &wanted.name };
-    let (tables, rows) = target.make(first)?;
+    // Before: whom views and routines name. After: what is about tables that are there only then.
+    let there = accounts.map(|_| target.accounts()).transpose()?;
+    let accounts = accounts.zip(there);
+    if let Some((grants, there)) = &accounts {
+        target.make_accounts(grants, there)?;
+    }
+    let Counted { tables, rows, differs: mut left_out } = target.make(first)?;
     if exists {
         target.drop(&wanted.name);
         target.make(&wanted.name).map_err(|error| RestoreError::Halfway {
@@ -66,9 +73,13 @@ pub(super) fn restore(
         target.drop(&temporary);
     }
     let name = wanted.name.clone();
-    // Now that the tables are there which they are about.
-    let left_out = accounts.map(|grants| target.make_accounts(grants)).transpose()?;
-    let left_out = left_out.unwrap_or_default();
+    if let Some((grants, there)) = &accounts {
+        match target.make_accounts(grants, there) {
+            Ok(refused) => left_out.extend(refused),
+            // The database is in its place: that is not taken back.
+            Err(error) => left_out.push(format!("rights of accounts: {error}")),
+        }
+    }
     let table = wanted.table.as_ref().and(database.tables.first());
     let table = table.map(|table| format!("{}.{}", identifier(&name), identifier(&table.name)));
     Ok(Restored { name, table, tables, rows, checks: 0, kept_as: None, left_out })
@@ -108,21 +119,41 @@ impl Loading<'_> {
         session
     }
 
-    /// Makes the accounts that are missing; those that are there keep their passwords and rights. What cannot be made or given here, such as
-    /// a right on a table of another database, comes back.
-    fn make_accounts(&self, grants: &str) -> Result<Vec<String>, RestoreError> {
+    /// The accounts that are there.
+    fn accounts(&self) -> Result<BTreeSet<Account>, SourceError> {
         let there = self.run("SELECT HEX(User), HEX(Host) FROM mysql.user")?;
-        let there: BTreeSet<Account> = there
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .filter_map(|(user, host)| Some((unhex(user)?, unhex(host)?)))
-            .collect();
+        let accounts = there.lines().filter_map(|line| line.split_once('\t'));
+        Ok(accounts.filter_map(|(user, host)| Some((unhex(user)?, unhex(host)?))).collect())
+    }
+
+    /// Makes the accounts that were missing; those that were there keep their passwords and rights. What cannot be made or given
+    /// here, such as a right on a table of another database, comes back.
+    fn make_accounts(
+        &self,
+        grants: &str,
+        there: &BTreeSet<Account>,
+    ) -> Result<Vec<String>, RestoreError> {
         let mut session = self.session();
         session.arg("--force");
         let said = feed_hearing(session, self.halt, |out| {
-            write_wanted(self.copy, grants, out, |line| is_wanted(line, &there))
+            write_wanted(self.copy, grants, out, |line| is_wanted(line, there))
         })?;
         Ok(refused(&said))
+    }
+
+    /// Takes the foreign keys of one table away: what they refer to is in another database, or lives there.
+    fn drop_foreign_keys(&self, name: &str, table: &str) -> Result<(), SourceError> {
+        let keys = self.run(&format!(
+            "SELECT HEX(CONSTRAINT_NAME) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' \
+             AND HEX(TABLE_SCHEMA) = HEX({}) AND HEX(TABLE_NAME) = HEX({})",
+            literal(name),
+            literal(table)
+        ))?;
+        for key in keys.lines().filter_map(unhex) {
+            let (name, table, key) = (identifier(name), identifier(table), identifier(&key));
+            self.run(&format!("ALTER TABLE {name}.{table} DROP FOREIGN KEY {key}"))?;
+        }
+        Ok(())
     }
 
     /// What failed counts; that something cannot be dropped shows with the next statement.
@@ -134,7 +165,7 @@ impl Loading<'_> {
     }
 
     /// Makes a database, loads it and counts it.
-    fn make(&self, name: &str) -> Result<(usize, u64), RestoreError> {
+    fn make(&self, name: &str) -> Result<Counted, RestoreError> {
         let Database { encoding, collation, .. } = self.database;
         let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         let mut statement = format!("CREATE DATABASE {}", identifier(name));
@@ -162,10 +193,13 @@ impl Loading<'_> {
         Ok(section.finish()?)
     }
 
-    fn fill(&self, name: &str) -> Result<(usize, u64), RestoreError> {
+    fn fill(&self, name: &str) -> Result<Counted, RestoreError> {
         let mut load = self.session();
         load.arg(format!("--database={name}"));
         feed(load, self.halt, |out| self.write_dump(out))?;
+        if let Some(table) = self.database.tables.first().filter(|_| self.one_table) {
+            self.drop_foreign_keys(name, &table.name)?;
+        }
         let counted = compare(self.database, self.accepts, |table| {
             self.run(&format!("SELECT COUNT(*) FROM {}.{}", identifier(name), identifier(table)))
         })?;
@@ -181,7 +215,13 @@ impl Loading<'_> {
 
 /// What the client says of statements that failed, of all that it said in one line: `ERROR 1146 (42S02) at line 5: Table …`.
 fn refused(said: &str) -> Vec<String> {
-    said.split("; ").filter(|one| one.starts_with("ERROR ")).map(str::to_owned).collect()
+    let mut refused: Vec<String> =
+        said.split("; ").filter(|one| one.starts_with("ERROR ")).map(str::to_owned).collect();
+    // Only the last part of it is kept.
+    if said.len() >= SAID_BYTES * 9 / 10 {
+        refused.insert(0, "there were more, which are not listed".to_owned());
+    }
+    refused
 }
 
 /// User and host.
@@ -221,6 +261,10 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         name.push(letter);
     }
     None
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 pub(super) fn identifier(name: &str) -> String {

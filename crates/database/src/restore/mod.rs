@@ -98,7 +98,8 @@ pub struct Restored {
     pub checks: usize,
     /// Under which name the one that was replaced is kept.
     pub kept_as: Option<String>,
-    /// What belonged to it on its server and could not be given here: rights, what was set for its sessions, accounts.
+    /// What belonged to it on its server and could not be given here (rights, what was set for its sessions, accounts), what differs
+    /// and was accepted, and what could not be tidied up.
     pub left_out: Vec<String>,
 }
 
@@ -184,14 +185,41 @@ fn feed_hearing(
     // What it answers to its statements would fill a pipe that nobody reads.
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut running = Running::start(command, halt.clone())?;
-    let filled = match running.stdin.take() {
-        Some(mut stdin) => fill(&mut stdin).and_then(|()| Ok(stdin.flush()?)),
-        None => Ok(()),
-    };
+    let mut pipe = Pipe { stdin: running.stdin.take(), broken: false };
+    if let Err(error) = fill(&mut pipe)
+        && !pipe.broken
+    {
+        // An end of its input would be taken for the end of all that there is, and that much be committed.
+        running.kill();
+        return Err(RestoreError::Read(error));
+    }
     // A program that ended says why; that its pipe broke is only what follows from it.
+    let broken = pipe.broken;
+    drop(pipe);
     let said = running.end_saying()?;
-    filled.map_err(RestoreError::Read)?;
+    if broken {
+        return Err(RestoreError::Read("the program took no more and said nothing".into()));
+    }
     Ok(said)
+}
+
+/// The input of a program: whether it was the program that did not take more.
+struct Pipe {
+    stdin: Option<std::process::ChildStdin>,
+    broken: bool,
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Some(stdin) = &mut self.stdin else { return Ok(bytes.len()) };
+        stdin.write(bytes).inspect_err(|error| {
+            self.broken |= error.kind() == std::io::ErrorKind::BrokenPipe;
+        })
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The name of what is made beside something: a copy that waits for its place, or where a table is brought.
@@ -200,30 +228,87 @@ pub fn beside(mark: u64) -> String {
     format!("lumbung_restore_{mark}")
 }
 
+/// What was counted.
+#[derive(Debug, Default)]
+struct Counted {
+    tables: usize,
+    rows: u64,
+    /// What differs from the snapshot, where that was accepted.
+    differs: Vec<String>,
+}
+
 /// Counts what was loaded and holds it against the snapshot; `count` asks the server.
 fn compare(
     database: &Database,
     accepts: bool,
     mut count: impl FnMut(&str) -> Result<String, SourceError>,
-) -> Result<(usize, u64), RestoreError> {
-    let (mut tables, mut rows) = (0, 0);
+) -> Result<Counted, RestoreError> {
+    let mut counted = Counted::default();
     for table in &database.tables {
         let found = match count(&table.name) {
-            Err(_) if accepts => continue,
-            found => found?,
-        };
-        if found.trim().parse() != Ok(table.rows) {
-            if accepts {
+            Err(error) if accepts => {
+                counted.differs.push(format!("{}: {error}", table.name));
                 continue;
             }
-            return Err(RestoreError::Rows {
-                table: table.name.clone(),
-                expected: table.rows,
-                found: found.trim().to_owned(),
-            });
+            found => found?,
+        };
+        if found.trim().parse() == Ok(table.rows) {
+            counted.tables += 1;
+            counted.rows += table.rows;
+            continue;
         }
-        tables += 1;
-        rows += table.rows;
+        let (table, expected, found) = (table.name.clone(), table.rows, found.trim().to_owned());
+        if !accepts {
+            return Err(RestoreError::Rows { table, expected, found });
+        }
+        counted.differs.push(format!("{table}: {found} rows, {expected} were backed up"));
     }
-    Ok((tables, rows))
+    Ok(counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use lumbung_engine::Cancel;
+
+    use super::*;
+    use crate::bare;
+
+    fn fed(
+        script: &str,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
+    ) -> Result<(), RestoreError> {
+        let mut command = bare(Path::new("/bin/sh"));
+        command.args(["-c", script]);
+        feed(command, &Halt::by(&Cancel::default()), fill)
+    }
+
+    #[test]
+    fn what_breaks_off_is_not_taken_for_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = dir.path().join("ended");
+        let script = format!("cat; touch {}", ended.display());
+        let error = fed(&script, |out| {
+            out.write_all(b"half")?;
+            Err("the depot is gone".into())
+        });
+        assert!(
+            matches!(error.unwrap_err(), RestoreError::Read(error) if error.to_string().contains("depot is gone"))
+        );
+        assert!(!ended.exists(), "its input never ended");
+        fed(&script, |out| Ok(out.write_all(b"all")?)).unwrap();
+        assert!(ended.exists());
+    }
+
+    #[test]
+    fn a_program_that_takes_no_more_says_why() {
+        let all = |out: &mut dyn Write| loop {
+            out.write_all(&[0; 4096])?;
+        };
+        let error = fed("echo no room >&2; exit 3", all).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3: no room"), "{error}");
+        let error = fed("exit 0", all).unwrap_err();
+        assert!(matches!(error, RestoreError::Read(_)), "{error}");
+    }
 }

@@ -8,12 +8,12 @@ use lumbung_engine::{Cancel, Halt};
 
 use super::restricted::restricted;
 use super::{
-    Copy, ReadError, RestoreError, Restored, Wanted, belongings, beside, chosen, compare, feed,
-    file, table, write_wanted,
+    Copy, Counted, ReadError, RestoreError, Restored, Wanted, belongings, beside, chosen, compare,
+    feed, file, table, write_wanted,
 };
 use crate::child::Running;
 use crate::description::{Database, Table};
-use crate::postgresql::{PostgresqlSettings, Server, is_name, session};
+use crate::postgresql::{PostgresqlSettings, Server, is_name, last_identifier, session};
 use crate::source::ask;
 use crate::{Places, SourceError, tool};
 
@@ -28,7 +28,7 @@ pub(super) fn restore(
     let whole = chosen(description, &wanted.database)?;
     let dump =
         file(description, "dump of it", |made| made.database.as_deref() == Some(&whole.name))?;
-    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table));
+    let one_table = wanted.table.as_deref().map(|table| table::with_only(whole, table, true));
     let database = &one_table.transpose()?.unwrap_or_else(|| whole.clone());
     check_names(database)?;
     let server = Server::reach(settings, places)?;
@@ -47,7 +47,8 @@ pub(super) fn restore(
     if !restricts && !wanted.trusts {
         return Err(RestoreError::Unrestricted("psql"));
     }
-    let target = Loading { server, halt, copy, database, wanted, restricts };
+    let number = found.number;
+    let target = Loading { server, halt, copy, database, wanted, restricts, number };
     if wanted.roles {
         let globals = file(description, "roles", |made| made.path.ends_with("/globals.sql"))?;
         target.make_roles(globals)?;
@@ -55,13 +56,16 @@ pub(super) fn restore(
     let temporary = beside(wanted.mark);
     target.create(&temporary)?;
     let loaded = target.load_and_compare(&temporary, dump);
-    let done = match &wanted.table {
+    let mut done = match &wanted.table {
         Some(_) => loaded.and_then(|restored| target.bring_table(&temporary, restored)),
         None => loaded.and_then(|restored| target.take_place(&temporary, restored, exists)),
     };
     if done.is_err() || wanted.table.is_some() {
-        // What failed counts; that its copy cannot be dropped, does not.
-        let _ = target.settle(&format!("DROP DATABASE {}", identifier(&temporary)));
+        let dropped = target.drop_copy(&temporary);
+        // What failed counts; a copy that nobody knows of must not stay either.
+        if let (Ok(restored), Err(error)) = (&mut done, dropped) {
+            restored.left_out.push(format!("drop the database {temporary} by hand: {error}"));
+        }
     }
     done
 }
@@ -83,12 +87,15 @@ struct Loading<'a> {
     database: &'a Database,
     wanted: &'a Wanted,
     restricts: bool,
+    /// The server's version, as `server_version_num`.
+    number: u32,
 }
 
 impl Loading<'_> {
+    /// Statements of ours: what a dump calls by the name of something of the server's is not found by them.
     fn ask(&self, database: &str, query: &str) -> Result<String, SourceError> {
         let mut command = self.server.psql(database);
-        command.args(["--command", query]);
+        command.env("PGOPTIONS", "-c search_path=pg_catalog").args(["--command", query]);
         ask(command, self.halt, &self.server.name())
     }
 
@@ -97,10 +104,10 @@ impl Loading<'_> {
         self.ask(self.server.maintenance(), statements)
     }
 
-    /// As [`Self::run`], also when the restore was stopped: what was begun has to be put right.
-    fn settle(&self, statements: &str) -> Result<String, SourceError> {
+    /// As [`Self::ask`], also when the restore was stopped: what was begun has to be put right.
+    fn settle(&self, database: &str, statements: &str) -> Result<String, SourceError> {
         let halt = Halt::by(&Cancel::default());
-        let mut command = self.server.psql(self.server.maintenance());
+        let mut command = self.server.psql(database);
         command.args(["--command", statements]);
         ask(command, &halt, &self.server.name())
     }
@@ -150,7 +157,8 @@ impl Loading<'_> {
         restored: Restored,
         exists: bool,
     ) -> Result<Restored, RestoreError> {
-        let left_out = self.give_belongings(temporary)?;
+        let mut left_out = restored.left_out.clone();
+        left_out.extend(self.give_belongings(temporary)?);
         let kept_as = exists.then(|| kept_name(&self.wanted.name, self.wanted.mark));
         self.put_in_place(temporary, kept_as.as_deref())?;
         Ok(Restored { left_out, kept_as, ..restored })
@@ -158,11 +166,12 @@ impl Loading<'_> {
 
     /// Brings the one table of the copy into a schema of its own of the database that is there.
     fn bring_table(&self, temporary: &str, restored: Restored) -> Result<Restored, RestoreError> {
-        let Some(Table { name: table, rows }) = self.database.tables.first() else {
+        let Some(Table { name: table, .. }) = self.database.tables.first() else {
             return Ok(restored);
         };
         let schema = beside(self.wanted.mark);
-        let table = self.make_movable(temporary, (table, &schema))?;
+        let moved = format!("{}.{}", identifier(&schema), last_identifier(table));
+        self.make_movable(temporary, (table, &schema))?;
         let mut dump = self.server.dump_of_schema(temporary, &schema);
         dump.stdin(Stdio::null());
         let mut dump = Running::start(dump, self.halt.clone())?;
@@ -171,56 +180,51 @@ impl Loading<'_> {
         let loaded = feed(load, self.halt, |out| {
             self.pass_on(out, |out| {
                 dump.stdout.as_mut().map_or(Ok(0), |pipe| std::io::copy(pipe, out))?;
-                // Half of it is not taken for the whole: the transaction ends with its input.
                 Ok(dump.end()?)
             })
         });
-        let undo = || self.drop_schema(&schema);
         let counted = loaded.and_then(|()| {
-            Ok(self.ask(&self.wanted.name, &format!("SELECT count(*) FROM {table}"))?)
+            let count = |_: &str| {
+                self.ask(&self.wanted.name, &format!("SELECT count(*) FROM ONLY {moved}"))
+            };
+            compare(self.database, self.wanted.accepts, count)
         });
-        let found = counted.inspect_err(|_| undo())?;
-        if found.trim().parse() != Ok(*rows) && !self.wanted.accepts {
-            undo();
-            let (expected, found) = (*rows, found.trim().to_owned());
-            return Err(RestoreError::Rows { table, expected, found });
+        match counted {
+            Ok(_) => Ok(Restored { table: Some(moved), ..restored }),
+            Err(error) => {
+                // What failed counts. Nothing was there before of that name.
+                let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&schema));
+                let _ = self.settle(&self.wanted.name, &drop);
+                Err(error)
+            }
         }
-        Ok(Restored { table: Some(table), ..restored })
     }
 
-    /// Puts the table into a schema of its own, without what it was a part of; its name there.
+    /// Puts the table into a schema of its own, without what it was a part of. Nothing that comes out of the copy is taken for a statement.
     fn make_movable(
         &self,
         database: &str,
         (table, schema): (&str, &str),
-    ) -> Result<String, RestoreError> {
-        let parents = format!(
-            "SELECT CASE WHEN c.relispartition THEN format('ALTER TABLE %s DETACH PARTITION %s', inhparent::regclass, inhrelid::regclass) \
-             ELSE format('ALTER TABLE %s NO INHERIT %s', inhrelid::regclass, inhparent::regclass) END \
-             FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhrelid = {}::regclass",
-            literal(table)
+    ) -> Result<(), RestoreError> {
+        let (schema, of) = (identifier(schema), literal(table));
+        let leave = format!(
+            "DO $lumbung$ DECLARE part record; BEGIN \
+             FOR part IN SELECT i.inhparent::regclass AS parent, c.oid::regclass AS own, c.relispartition AS is_partition \
+             FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.oid = {of}::regclass LOOP \
+             IF part.is_partition THEN EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', part.parent, part.own); \
+             ELSE EXECUTE format('ALTER TABLE %s NO INHERIT %s', part.own, part.parent); END IF; END LOOP; END $lumbung$"
         );
-        for statement in self.ask(database, &parents)?.lines() {
-            self.ask(database, statement)?;
-        }
-        let schema = identifier(schema);
-        let moved = format!(
-            "SELECT format('{schema}.%I', relname) FROM pg_class WHERE oid = {}::regclass",
-            literal(table)
-        );
-        let moved = self.ask(database, &moved)?.trim_end_matches('\n').to_owned();
+        self.ask(database, &leave)?;
         self.ask(database, &format!("CREATE SCHEMA {schema}"))?;
         self.ask(database, &format!("ALTER TABLE {table} SET SCHEMA {schema}"))?;
-        Ok(moved)
+        Ok(())
     }
 
-    fn drop_schema(&self, schema: &str) {
-        let halt = Halt::by(&Cancel::default());
-        let mut command = self.server.psql(&self.wanted.name);
-        command
-            .args(["--command", &format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(schema))]);
-        // What failed counts; this does not.
-        let _ = ask(command, &halt, &self.server.name());
+    /// Drops the copy, whoever is still in it.
+    fn drop_copy(&self, name: &str) -> Result<String, SourceError> {
+        let force = if self.number >= 130_000 { " WITH (FORCE)" } else { "" };
+        let drop = format!("DROP DATABASE {}{force}", identifier(name));
+        self.settle(self.server.maintenance(), &drop)
     }
 
     /// Writes the dump; of one table, what is of it.
@@ -238,8 +242,11 @@ impl Loading<'_> {
         let mut load = self.server.psql(name);
         load.args(["--single-transaction", "--file=-"]);
         feed(load, self.halt, |out| self.pass_on(out, |out| self.write_dump(dump, out)))?;
-        let count = |table: &str| self.ask(name, &format!("SELECT count(*) FROM {table}"));
-        let (tables, rows) = compare(self.database, self.wanted.accepts, count)?;
+        // Rows of tables that inherit from one are in their own.
+        let count = |table: &str| self.ask(name, &format!("SELECT count(*) FROM ONLY {table}"));
+        let counted = compare(self.database, self.wanted.accepts, count)?;
+        let Counted { tables, rows, differs: mut left_out } = counted;
+        let mut checks = 0;
         for check in &self.database.checks {
             let key = self.key()?;
             let found = session::value(
@@ -249,16 +256,20 @@ impl Loading<'_> {
                 &check.query,
                 self.halt,
             )?;
-            if found != check.value && !self.wanted.accepts {
-                let (name, expected) = (check.name.clone(), check.value.clone());
+            if found == check.value {
+                checks += 1;
+                continue;
+            }
+            let (name, expected) = (check.name.clone(), check.value.clone());
+            if !self.wanted.accepts {
                 return Err(RestoreError::Check { name, expected, found });
             }
+            left_out.push(format!("check {name}: {found}, it gave {expected}"));
         }
         // Plans of a database that was never analysed are bad ones.
         self.ask(name, "ANALYZE")?;
-        let (name, checks) = (self.wanted.name.clone(), self.database.checks.len());
-        let (kept_as, left_out) = (None, Vec::new());
-        Ok(Restored { name, table: None, tables, rows, checks, kept_as, left_out })
+        let name = self.wanted.name.clone();
+        Ok(Restored { name, table: None, tables, rows, checks, kept_as: None, left_out })
     }
 
     /// Gives the copy its name; whoever has it gets another one, in the same transaction.
@@ -269,20 +280,19 @@ impl Loading<'_> {
             self.run(&rename)?;
             return Ok(());
         };
-        self.settle(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))?;
+        let settle = |statements: &str| self.settle(self.server.maintenance(), statements);
+        settle(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))?;
         let end_sessions = format!(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = {}",
             literal(&self.wanted.name)
         );
         // From here on nobody can connect, so it goes on to the end.
-        let renamed = self.settle(&end_sessions).and_then(|_| {
+        let renamed = settle(&end_sessions).and_then(|_| {
             let kept_as = identifier(kept_as);
-            self.settle(&format!(
-                "BEGIN; ALTER DATABASE {name} RENAME TO {kept_as}; {rename}; COMMIT"
-            ))
+            settle(&format!("BEGIN; ALTER DATABASE {name} RENAME TO {kept_as}; {rename}; COMMIT"))
         });
         let old = if renamed.is_ok() { identifier(kept_as) } else { name };
-        let opened = self.settle(&format!("ALTER DATABASE {old} ALLOW_CONNECTIONS true"));
+        let opened = settle(&format!("ALTER DATABASE {old} ALLOW_CONNECTIONS true"));
         renamed.and(opened)?;
         Ok(())
     }
@@ -324,7 +334,7 @@ impl Loading<'_> {
         fill: impl FnOnce(&mut dyn Write) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let Some(key) = self.key()? else { return fill(out) };
-        let mut restricted = restricted(&key, out)?;
+        let mut restricted = restricted((&key, self.number), out)?;
         fill(&mut restricted)?;
         Ok(restricted.finish()?)
     }

@@ -8,13 +8,17 @@ use std::io::{self, Write};
 
 use super::lines::Lines;
 
-/// Passes a dump on behind the command that restricts; the key is 64 random hexadecimal digits.
+/// What `pg_dump` 17 and later sets in every dump, and no server before knows.
+const SINCE_17: &[u8] = b"SET transaction_timeout = 0;";
+
+/// Passes a dump on behind the command that restricts, to a server of this version (150018: 15.18); the key is 64 random hexadecimal digits.
 pub(super) fn restricted<'a>(
-    key: &str,
+    (key, server): (&str, u32),
     out: &'a mut dyn Write,
 ) -> io::Result<Lines<'a, impl FnMut(&[u8]) -> bool + use<>>> {
     writeln!(out, "\\restrict {key}")?;
-    Ok(Lines::new(out, |line: &[u8]| !is_own(line)))
+    let knows = server >= 170_000;
+    Ok(Lines::new(out, move |line: &[u8]| !is_own(line) && (knows || line != SINCE_17)))
 }
 
 /// Whether a line is one of the two that a newer dump begins and ends with. A row could be one only if a value began with a line break and
@@ -32,12 +36,12 @@ mod tests {
     fn a_dumps_own_restriction_is_left_out_and_nothing_else() {
         let own = "a".repeat(40);
         let dump = format!(
-            "\\restrict {own}\nCOPY t (a) FROM stdin;\n\\restrict x\n\\.\n\\unrestrict {own}\nSELECT 1;\n\\! touch x\nlast"
+            "\\restrict {own}\nSET transaction_timeout = 0;\nCOPY t (a) FROM stdin;\n\\restrict x\n\\.\n\\unrestrict {own}\nSELECT 1;\n\\! touch x\nlast"
         );
         let expected = "\\restrict KEY\nCOPY t (a) FROM stdin;\n\\restrict x\n\\.\nSELECT 1;\n\\! touch x\nlast";
         for piece in [1, 2, 7, 4096] {
             let mut out = Vec::new();
-            let mut restricted = restricted("KEY", &mut out).unwrap();
+            let mut restricted = restricted(("KEY", 150_018), &mut out).unwrap();
             dump.as_bytes().chunks(piece).for_each(|bytes| restricted.write_all(bytes).unwrap());
             restricted.finish().unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{piece}");

@@ -1,7 +1,8 @@
 //! One table out of a dump: which lines of it are of that table.
 //!
 //! A dump of PostgreSQL keeps all definitions, since a table may need any of them (types, functions, extensions), and loses the rows of
-//! other tables and what can only be made where those rows are: foreign keys, contents of materialized views, large objects.
+//! other tables, what can only be made where those rows are (foreign keys, contents of materialized views, large objects), and what acts
+//! beyond the database (subscriptions, publications, event triggers).
 //! A dump of MariaDB keeps what stands under the table's own headings.
 
 use std::io::Write;
@@ -9,12 +10,19 @@ use std::io::Write;
 use super::RestoreError;
 use super::lines::Lines;
 use crate::description::{Database, Table};
+use crate::postgresql::last_identifier;
 
-/// The database with nothing but one table. In PostgreSQL its schema may be left out, where only one schema has a table of that name.
-pub(super) fn with_only(database: &Database, wanted: &str) -> Result<Database, RestoreError> {
+/// The database with nothing but one table. Where there are schemas, its own may be left out if only one has a table of that name.
+pub(super) fn with_only(
+    database: &Database,
+    wanted: &str,
+    has_schemas: bool,
+) -> Result<Database, RestoreError> {
     let exact = |table: &&Table| table.name == wanted;
-    let plain =
-        |table: &&Table| table.name.rsplit_once('.').is_some_and(|(_, name)| name == wanted);
+    let plain = |table: &&Table| {
+        let last = last_identifier(&table.name);
+        has_schemas && (last == wanted || unquoted(last) == wanted)
+    };
     let found: Vec<&Table> = match database.tables.iter().find(exact) {
         Some(table) => vec![table],
         None => database.tables.iter().filter(plain).collect(),
@@ -31,9 +39,36 @@ pub(super) fn with_only(database: &Database, wanted: &str) -> Result<Database, R
     }
 }
 
-/// What else of a dump of PostgreSQL cannot be made without the rows of other tables, as its headings call it.
-const NEEDS_ROWS: [&str; 5] =
-    ["FK CONSTRAINT", "MATERIALIZED VIEW DATA", "BLOB", "BLOBS", "BLOB METADATA"];
+/// An identifier as it is called, of how it stands in a dump.
+fn unquoted(identifier: &str) -> String {
+    let inner = identifier.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.map_or_else(|| identifier.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
+/// What of a dump of PostgreSQL cannot be made without the rows of other tables, and what acts beyond its database or on what is made in it,
+/// as its headings call it.
+const LEFT_OUT: [&str; 10] = [
+    "FK CONSTRAINT",
+    "MATERIALIZED VIEW DATA",
+    "BLOB",
+    "BLOBS",
+    "BLOB METADATA",
+    "EVENT TRIGGER",
+    "PUBLICATION",
+    "PUBLICATION TABLE",
+    "PUBLICATION TABLES IN SCHEMA",
+    "SUBSCRIPTION",
+];
+/// What is said or granted about those.
+const ABOUT: [&str; 3] = ["COMMENT", "ACL", "SECURITY LABEL"];
+const ABOUT_LEFT_OUT: [&str; 5] =
+    ["CONSTRAINT ", "LARGE OBJECT ", "EVENT TRIGGER ", "PUBLICATION ", "SUBSCRIPTION "];
+
+fn is_left_out((name, kind): (&[u8], &[u8])) -> bool {
+    let about = ABOUT.iter().any(|one| kind == one.as_bytes());
+    LEFT_OUT.iter().any(|one| kind == one.as_bytes())
+        || (about && ABOUT_LEFT_OUT.iter().any(|one| name.starts_with(one.as_bytes())))
+}
 
 /// Passes on a dump of PostgreSQL with the rows of one table, which is named as in the dump.
 pub(super) fn of_postgresql<'a>(
@@ -41,7 +76,7 @@ pub(super) fn of_postgresql<'a>(
     out: &'a mut dyn Write,
 ) -> Lines<'a, impl FnMut(&[u8]) -> bool + use<>> {
     let own = format!("COPY {table} (");
-    let (mut rows, mut needs_rows, mut follows_rule) = (None, false, false);
+    let (mut rows, mut left_out, mut follows_rule) = (None, false, false);
     Lines::new(out, move |line: &[u8]| {
         if let Some(passes) = rows {
             if line == b"\\." {
@@ -51,23 +86,25 @@ pub(super) fn of_postgresql<'a>(
         }
         // A line of a function's body may look like a heading, but for the line before it.
         let after_rule = std::mem::replace(&mut follows_rule, line == b"--");
-        if let Some(kind) = heading(line).filter(|_| after_rule) {
-            needs_rows = NEEDS_ROWS.iter().any(|one| kind == one.as_bytes());
+        if let Some(of) = heading(line).filter(|_| after_rule) {
+            left_out = is_left_out(of);
         }
         if begins_rows(line) {
             rows = Some(line.starts_with(own.as_bytes()));
         }
-        !needs_rows && rows != Some(false)
+        !left_out && rows != Some(false)
     })
 }
 
-/// Of what the statements behind a line are: `-- Name: pasien_fk; Type: FK CONSTRAINT; Schema: public; Owner: simrs`.
-fn heading(line: &[u8]) -> Option<&[u8]> {
-    let rest =
-        line.strip_prefix(b"-- Name: ").or_else(|| line.strip_prefix(b"-- Data for Name: "))?;
-    let text = std::str::from_utf8(rest).ok()?;
-    let (_, kind) = text.rsplit_once("; Type: ")?;
-    kind.split(';').next().map(str::as_bytes)
+/// Of what the statements behind a line are, its name and its kind: `-- Name: kamar fk; Type: FK CONSTRAINT; Schema: public; Owner: simrs`. It is in
+/// the database's character set.
+fn heading(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    const KIND: &[u8] = b"; Type: ";
+    let rest = line.strip_prefix(b"-- ")?;
+    let rest = rest.strip_prefix(b"Data for ").unwrap_or(rest).strip_prefix(b"Name: ")?;
+    let at = rest.windows(KIND.len()).rposition(|part| part == KIND)?;
+    let kind = rest[at + KIND.len()..].split(|byte| *byte == b';').next()?;
+    Some((&rest[..at], kind))
 }
 
 /// Of a line that is longer than what is seen of it, the end is not known.
@@ -153,12 +190,18 @@ mod tests {
     #[test]
     fn a_table_is_found_with_and_without_its_schema() {
         let table = |name: &str| Table { name: name.to_owned(), rows: 1 };
-        let tables =
-            vec![table("public.pasien"), table("arsip.kunjungan"), table("public.kunjungan")];
+        let tables = vec![
+            table("public.pasien"),
+            table("arsip.kunjungan"),
+            table("public.kunjungan"),
+            table("public.\"Rawat \"\"2026\"\"\""),
+        ];
         let database = Database { tables, ..Database::default() };
-        let found = |name| with_only(&database, name).map(|one| one.tables[0].name.clone());
+        let found = |name| with_only(&database, name, true).map(|one| one.tables[0].name.clone());
         assert_eq!(found("pasien").unwrap(), "public.pasien");
         assert_eq!(found("arsip.kunjungan").unwrap(), "arsip.kunjungan");
+        assert_eq!(found("Rawat \"2026\"").unwrap(), "public.\"Rawat \"\"2026\"\"\"");
+        assert!(with_only(&database, "pasien", false).is_err(), "MariaDB has no schemas");
         let error = found("kunjungan").unwrap_err().to_string();
         assert!(error.contains("arsip.kunjungan, public.kunjungan"), "{error}");
         let error = found("dokter").unwrap_err().to_string();
