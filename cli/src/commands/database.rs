@@ -264,7 +264,7 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
     let log = log.map(|spec| Segments::open(&unlocked, spec, terminal)).transpose()?;
     let until = until(args)?;
     let target = target(&args.server, opened.description.kind)?;
-    let mark = u64::try_from(now().0).unwrap_or_default();
+    let mark = mark();
     let (database, table) = (args.database.clone(), args.table.clone());
     // A table of MariaDB goes into a database of its own.
     let own = table.is_some() && matches!(target, Target::Mariadb(_));
@@ -298,6 +298,15 @@ fn run_restore(args: &RestoreArgs, terminal: &Terminal) -> Outcome<Exit> {
         terminal.warn(&format!("not given to the database: {}", plain(one)));
     }
     Ok(if restored.left_out.is_empty() { Exit::Fine } else { Exit::Warnings })
+}
+
+/// The time, and digits of chance: copies that are made in the same second differ.
+fn mark() -> u64 {
+    let seconds = u64::try_from(now().0).unwrap_or_default();
+    let chance = lumbung_model::InstanceId::random();
+    let chance =
+        chance.as_bytes().iter().fold(0_u64, |sum, byte| (sum << 8 | u64::from(*byte)) % 1_000_000);
+    seconds * 1_000_000 + chance
 }
 
 fn until(args: &RestoreArgs) -> Outcome<Until> {

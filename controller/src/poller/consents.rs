@@ -83,8 +83,11 @@ impl<S: Source> SitePoll<'_, S> {
                 Err(error) => rejected = Some(error),
             }
         }
-        unread.map_or(Ok(()), |error| Err(error.into()))?;
-        rejected.map_or(Ok(()), |error| Err(error.into()))
+        match (unread, rejected) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(()),
+        }
     }
 }
 

@@ -171,6 +171,12 @@ impl Loading<'_> {
         };
         let schema = beside(self.wanted.mark);
         let moved = format!("{}.{}", identifier(&schema), last_identifier(table));
+        let is_there =
+            format!("SELECT count(*) FROM pg_namespace WHERE nspname = {}", literal(&schema));
+        if self.ask(&self.wanted.name, &is_there)?.trim() != "0" {
+            // Somebody else's, which is not to be dropped if this one fails.
+            return Err(RestoreError::Exists(schema));
+        }
         self.make_movable(temporary, (table, &schema))?;
         let mut dump = self.server.dump_of_schema(temporary, &schema);
         dump.stdin(Stdio::null());
