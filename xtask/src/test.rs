@@ -28,9 +28,13 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
         check(command("cargo", &doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
-    // The end-to-end tests start these programs; nextest alone would not build them.
-    check(&mut command("cargo", &["build", "--workspace", "--bins"]))?;
+    // The end-to-end tests start these programs; nextest alone would not build all of them. With the tests, since alone they are
+    // compiled with fewer features of their libraries, and everything a second time.
+    check(&mut command("cargo", &["build", "--workspace", "--bins", "--tests"]))?;
     let mut nextest = command("cargo", &["nextest", "run", "--workspace"]);
+    // One more than there are cores: an end-to-end test waits most of its time.
+    let threads = std::thread::available_parallelism()?.get() + 1;
+    nextest.env("NEXTEST_TEST_THREADS", threads.to_string());
     if options.full {
         nextest
             .env("LUMBUNG_TEST_KILLS", "2000")
