@@ -319,6 +319,52 @@ fn what_hinders_a_dump_is_said_and_makes_no_snapshot() {
     }
 }
 
+#[test]
+fn what_hinders_a_dump_of_mariadb_is_said_and_makes_no_snapshot() {
+    let server = Mariadb::start().unwrap();
+    server.sql("mysql", "CREATE DATABASE simpeg").unwrap();
+    server.sql("simpeg", "CREATE TABLE t AS SELECT seq AS n FROM seq_1_to_200000").unwrap();
+    let bed = Bed::new();
+    let real = |program| output(Command::new("which").arg(program)).unwrap().trim().to_owned();
+    let tools = |name: &str, dump: &str| {
+        let folder = bed.dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(real("mariadb"), folder.join("mariadb")).unwrap();
+        if !dump.is_empty() {
+            script(&folder.join("mariadb-dump"), dump);
+        }
+        mariadb_job(&server, &format!("tools = {folder:?}"))
+    };
+    let dump = real("mariadb-dump");
+    // Within the rows.
+    let half = format!(
+        "case \"$*\" in *--version*) exec {dump} \"$@\";; esac; {dump} \"$@\" | head -c 300000"
+    );
+    bed.job("missing", &tools("missing", ""));
+    bed.job("old", &tools("old", "echo 'mysqldump  Ver 10.19 Distrib 5.5.68-MariaDB, for Linux'"));
+    bed.job("cut", &tools("cut", &half));
+    bed.job("breaks", &tools("breaks", &format!("{half}; echo lost the server >&2; exit 2")));
+    let wrong = bed.dir.path().join("wrong");
+    lumbung_tests::databases::secret(&wrong, "[client]\nuser=lumbung\npassword=salah\n").unwrap();
+    let source = format!("[job.mariadb]\nhost = {:?}\ncredentials = {wrong:?}", server.socket());
+    bed.job("wrong", &source);
+    bed.job("none", &mariadb_job(&server, "databases = [\"simrs\"]"));
+
+    for (job, says) in [
+        ("missing", &["mariadb-dump is not installed: install mariadb-client"][..]),
+        ("old", &["5.5.68", "the server 10.11", "a tool cannot read a newer server"]),
+        ("cut", &["databases.sql is not whole", "lacks the closing marker"]),
+        ("breaks", &["databases.sql is not whole", "exit status: 2: ", "lost the server"]),
+        ("wrong", &["let nobody in", "Access denied for user 'lumbung'"]),
+        ("none", &["the server has no database \"simrs\""]),
+    ] {
+        let error = bed.refused(job);
+        for says in says {
+            assert!(error.contains(says), "{job}: {error}");
+        }
+    }
+}
+
 /// A server that archives its log by the agent, and the folder that it goes to.
 fn archiving(bed: &Bed) -> (Postgresql, PathBuf) {
     // PostgreSQL's own user has to come there.

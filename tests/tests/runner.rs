@@ -122,7 +122,7 @@ impl Bed {
     }
 
     /// The custodian opens what the next runs of a dataset make, too.
-    fn approve_standing(&self, dataset: &str) {
+    pub(crate) fn approve_standing(&self, dataset: &str) {
         let file = self.path("tetap.minta");
         let mut request = self.city.lumbung();
         request.args(["approve", "request"]).arg(&file).arg("--requester-key");

@@ -274,6 +274,7 @@ mod tests {
 
     use super::*;
     use crate::bare;
+    use crate::description::Table;
 
     fn fed(
         script: &str,
@@ -282,6 +283,26 @@ mod tests {
         let mut command = bare(Path::new("/bin/sh"));
         command.args(["-c", script]);
         feed(command, &Halt::by(&Cancel::default()), fill)
+    }
+
+    #[test]
+    fn rows_that_differ_are_refused_or_named() {
+        let table = |name: &str, rows| Table { name: name.to_owned(), rows };
+        let tables = vec![table("pasien", 3), table("rawat", 2)];
+        let database = Database { tables, ..Database::default() };
+        let of = |rawat: &'static str| {
+            move |table: &str| Ok(if table == "rawat" { rawat } else { " 3\n" }.to_owned())
+        };
+        let same = compare(&database, false, of("2")).unwrap();
+        assert_eq!((same.tables, same.rows, same.differs.len()), (2, 5, 0));
+        for found in ["1", "", "2 rows"] {
+            let error = compare(&database, false, of(found)).unwrap_err();
+            let RestoreError::Rows { table, expected: 2, found: said } = error else { panic!() };
+            assert_eq!((table.as_str(), said.as_str()), ("rawat", found));
+        }
+        let accepted = compare(&database, true, of("1")).unwrap();
+        assert_eq!((accepted.tables, accepted.rows), (1, 3));
+        assert_eq!(accepted.differs, ["rawat: 1 rows, 2 were backed up"]);
     }
 
     #[test]
