@@ -498,7 +498,7 @@ fn what_cannot_be_done_fails_with_its_own_reason() {
     let berkas = [("berkas", "Data Rumah Sakit")];
     let run = bed.begin(&restores("Penuh", &berkas, &[]));
     let full = reason(&bed, &run);
-    assert!(full.contains("No space left") || full.contains("full"), "{full}");
+    assert!(full.contains("scratch place uji is full: give it more `memory`"), "{full}");
     let run = bed.begin(
         &restores("Tidak dikenal", &berkas, &[]).replace("place = \"uji\"", "place = \"lain\""),
     );

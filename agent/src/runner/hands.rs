@@ -125,18 +125,30 @@ impl Host {
         name: &RunnerName,
     ) -> Result<StepOutcome, Failed> {
         let place = self.scratch(task, (name, of))?;
+        let tools = self.file.scratch(name).and_then(|of| of.postgresql.as_ref());
+        let tools = tools.map(|tools| tools.0.as_path());
+        self.fill_scratch(task, (part, of), (&place, tools)).map_err(|failed| {
+            let reason = if_full(name, failed.reason);
+            Failed { reason, ..failed }
+        })
+    }
+
+    fn fill_scratch(
+        &self,
+        task: &Task<'_>,
+        (part, of): (&DatasetPart, &DatasetEntry),
+        (place, tools): (&Scratch, Option<&Path>),
+    ) -> Result<StepOutcome, Failed> {
         let folder = format!("{INSIDE}/{}", part.key);
         let made = task.purpose.hear(marked(task, place.making_top(&folder)));
         ended_well("the dataset's folder", &made.map_err(|error| with_causes(&error))?)?;
-        let lumbung = Lumbung { inside: Inside::Scratch(&place), ..self.lumbung(task) };
+        let lumbung = Lumbung { inside: Inside::Scratch(place), ..self.lumbung(task) };
         let found = lumbung.databases(of).map_err(|error| with_causes(&error))?;
-        let tools = self.file.scratch(name).and_then(|of| of.postgresql.as_ref());
-        let tools = tools.map(|tools| tools.0.as_path());
         let server = format!("{folder}/server");
         let (databases, site) = match found {
             Some((databases, site)) if is_base(&databases) => {
                 let made = (&databases, site);
-                return recover_server(&lumbung, &place, (of, made), (&server, tools));
+                return recover_server(&lumbung, place, (of, made), (&server, tools));
             }
             Some(found) if is_dump(&found.0) => found,
             _ => {
@@ -145,7 +157,7 @@ impl Host {
             }
         };
         let kind = databases.description.kind;
-        let server = servers::start(&place, task.purpose, kind, (&server, tools))?;
+        let server = servers::start(place, task.purpose, kind, (&server, tools))?;
         restore_databases(&lumbung, of, (&databases, site), &server.options, false)
     }
 
@@ -320,6 +332,16 @@ fn point_of(databases: &Databases, site: Option<SiteId>) -> RecoveryPoint {
         bytes: description.made.iter().map(|made| made.bytes).sum(),
         sha256: None,
     }
+}
+
+/// Says what to do where a place has no room: programs of every kind pass on the kernel's own words for that.
+fn if_full(name: &RunnerName, reason: String) -> String {
+    if !reason.contains("No space left on device") {
+        return reason;
+    }
+    told(&format!(
+        "scratch place {name} is full: give it more `memory` in the runner's file, or a `folder` with room: {reason}"
+    ))
 }
 
 fn restored_files(
