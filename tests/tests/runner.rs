@@ -1,6 +1,7 @@
 //! The runner over the real programs: data is opened in a locked-down place, databases are started there and counted, and whatever is
 //! killed, nothing is left behind.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -320,6 +321,18 @@ fn data_is_opened_in_a_place_without_network_and_rights_and_is_gone_afterwards()
     assert_eq!(bed.json(&["plan", "list"])[0]["state"], "verified");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the place is wiped");
     assert!(!lives(&run), "nothing of the run goes on");
+    // Root finds it on the servers that it is of, and nowhere else: no vault, journal, log or cache has it.
+    let own: BTreeSet<PathBuf> =
+        bed.city.pds.iter().map(|pd| pd.paths[0].join("pasien.csv")).collect();
+    assert_eq!(plain(bed.dir.path()), own, "opened data is left");
+}
+
+/// Files beneath a folder that have a patient's number in plain text.
+fn plain(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut grep = Command::new("grep");
+    grep.args(["--recursive", "--files-with-matches", "--text", "--fixed-strings"]);
+    let found = any_output(grep.arg("NIK 1271000000000001").arg(folder)).unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(PathBuf::from).collect()
 }
 
 #[test]
